@@ -1,0 +1,1 @@
+"""The engine: from sound heard to sound played. Read `pipeline` first."""

@@ -1,0 +1,122 @@
+"""Every threshold of the engine, with what it does. All can change while a session runs; each is read where it is used."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Knobs(BaseModel):
+    """Settings that are validated whenever they are assigned."""
+
+    model_config = ConfigDict(validate_assignment=True, extra="forbid")
+
+
+class VadKnobs(Knobs):
+    """When sound counts as speech."""
+
+    threshold: float = Field(0.5, ge=0.01, le=0.99)
+    """Probability from which a window counts as the onset of speech."""
+    release: float = Field(0.15, ge=0, le=0.9)
+    """How far below the threshold the probability must fall for speech to pause."""
+    preroll_ms: float = Field(300, ge=0, le=2000)
+    """Sound before the onset that the STT is given too, ms."""
+    pause_ms: float = Field(100, ge=20, le=1000)
+    """Silence after which speech counts as paused, ms; a reply may be prepared from here."""
+
+
+class TurnKnobs(Knobs):
+    """When the user has finished."""
+
+    silence_ms: float = Field(350, ge=50, le=5000)
+    """Silence that ends a turn, ms: what is assumed of a user before their own pauses are known (the prior)."""
+    adapt: bool = True
+    """Learn from how long this user's pauses within a turn are."""
+    min_silence_ms: float = Field(250, ge=50, le=5000)
+    """The least that adapting may lead to, ms."""
+    max_silence_ms: float = Field(1200, ge=50, le=10000)
+    """The most that adapting may lead to, ms."""
+    max_utterance_s: float = Field(60, ge=1, le=600)
+    """An utterance is taken as finished after this long, s."""
+
+
+class BargeInKnobs(Knobs):
+    """What happens when the user speaks while the agent does."""
+
+    mode: Literal["full", "half", "off"] = "full"
+    """full: pause first, then decide; half: do not listen while the agent speaks; off: listen, but never stop for it."""
+    fade_ms: float = Field(15, ge=10, le=20)
+    """Length of the fade when the output pauses and resumes, ms."""
+    verdict_ms: float = Field(600, ge=100, le=600)
+    """The verdict comes at the latest this long after onset, ms."""
+    min_speech_ms: float = Field(400, ge=50, le=600)
+    """Speech of this length interrupts where the STT gives no partial transcripts, ms."""
+    min_words: int = Field(1, ge=1, le=10)
+    """Words (other than backchannels) that interrupt."""
+    min_confidence: float = Field(0.5, ge=0, le=1)
+    """Confidence below which transcribed words do not count."""
+    echo_correlation: float = Field(0.6, ge=0, le=1)
+    """Correlation of the microphone with what we play, above which it is our echo."""
+    raise_threshold: float = Field(0.2, ge=0, le=0.5)
+    """How much the VAD threshold rises after a false pause."""
+    raise_ms: float = Field(2000, ge=0, le=20000)
+    """How long it stays raised, ms."""
+    false_limit: int = Field(2, ge=1, le=100)
+    """False pauses within `false_window_ms` that switch to half duplex."""
+    false_window_ms: float = Field(5000, ge=0, le=60000)
+    min_erle_db: float = Field(6, ge=0, le=60)
+    """Echo return loss enhancement below which echo counts as not under control, dB."""
+
+
+class ReplyKnobs(Knobs):
+    """How replies are made."""
+
+    speculate: Literal["auto", "on", "off"] = "auto"
+    """Prepare replies before the turn is decided; auto: where all of the models run on board."""
+    attempts: int = Field(2, ge=0, le=5)
+    """Speculative attempts an utterance at most."""
+    buffer_s: float = Field(2.0, ge=0.1, le=30)
+    """Speech made ahead of what is played, s."""
+    first_chunk_chars: int = Field(12, ge=1, le=200)
+    """The first clause is spoken alone when it has at least so many characters."""
+    chunk_chars: int = Field(200, ge=20, le=2000)
+    """A chunk after the first is at most so long."""
+    history: int = Field(40, ge=0, le=10000)
+    """Messages of the conversation that the LLM is shown, and that are kept."""
+    max_tool_steps: int = Field(5, ge=0, le=50)
+    """Rounds of tool calls in one reply at most."""
+    silence_after_s: float = Field(8.0, ge=1, le=600)
+    """Silence after which the agent's `on_silence` is said, s."""
+
+
+class LimitKnobs(Knobs):
+    """Deadlines, retries and circuit breakers."""
+
+    stt_ms: float = Field(15_000, ge=10)
+    """The final transcript must come within this after the end of the turn, ms."""
+    llm_first_token_ms: float = Field(15_000, ge=10)
+    llm_gap_ms: float = Field(10_000, ge=10)
+    """Between two pieces of the answer, ms."""
+    tts_first_byte_ms: float = Field(10_000, ge=10)
+    tts_gap_ms: float = Field(10_000, ge=10)
+    retries: int = Field(2, ge=0, le=10)
+    """Tries after the first, for failures where trying again can help and nothing was heard yet."""
+    backoff_ms: float = Field(250, ge=0)
+    """Wait before the first retry, doubled each time, ms; a 429's Retry-After is obeyed instead."""
+    max_backoff_ms: float = Field(8_000, ge=0)
+    breaker_failures: int = Field(5, ge=1)
+    """Consecutive failures after which a provider is not asked for `breaker_ms`."""
+    breaker_ms: float = Field(15_000, ge=0)
+    warm_ms: float = Field(20_000, ge=0)
+    """The longest that a session waits for its providers to warm up, ms."""
+
+
+class EngineKnobs(Knobs):
+    """All of them."""
+
+    vad: VadKnobs = Field(default_factory=VadKnobs)
+    turn: TurnKnobs = Field(default_factory=TurnKnobs)
+    bargein: BargeInKnobs = Field(default_factory=BargeInKnobs)
+    reply: ReplyKnobs = Field(default_factory=ReplyKnobs)
+    limits: LimitKnobs = Field(default_factory=LimitKnobs)

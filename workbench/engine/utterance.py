@@ -1,0 +1,112 @@
+"""What the user says between speech onset and end of turn: readable while it is still growing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import numpy as np
+
+from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
+from workbench.model.conversation import Transcript
+
+State = Literal["speaking", "paused", "ended", "dismissed"]
+
+
+class Utterance:
+    """An open stream of frames of the track `user` (16 kHz), and what the STT made of it so far.
+
+    The listening half writes frames and the state, the STT writes transcripts, everybody waits with `changed`.
+    """
+
+    def __init__(self, id: int, start_sample: int) -> None:
+        self.id = id
+        self.turn: int | None = None
+        """The turn that it became, None before that is decided."""
+        self.start_sample = start_sample
+        """First sample on `user`, a little before the onset so that the first sound is not lost."""
+        self.speech_end = start_sample
+        """Position on `user` after the last speech so far."""
+        self.state: State = "speaking"
+        self.transcript: Transcript | None = None
+        self.typed: str | None = None
+        """The text of an utterance that was typed instead of spoken."""
+        self._frames: list[Samples] = []
+        self._end = start_sample
+        self._changes: set[asyncio.Event] = set()
+
+    @property
+    def end(self) -> int:
+        """Position on `user` after the last frame."""
+        return self._end
+
+    @property
+    def over(self) -> bool:
+        """No more sound will come."""
+        return self.state in ("ended", "dismissed")
+
+    @property
+    def covered(self) -> bool:
+        """The transcript takes all speech so far into account."""
+        return self.transcript is not None and (
+            self.transcript.final or self.transcript.stable or self.transcript.upto_sample >= self.speech_end
+        )
+
+    def append(self, frame: Frame) -> None:
+        """The next frame of the track."""
+        self._frames.append(frame.samples)
+        self._end = frame.end
+        self._notify()
+
+    def become(self, state: State, speech_end: int | None = None) -> None:
+        """Enter a state; `speech_end` when the end of speech is known better."""
+        self.state = state
+        if speech_end is not None:
+            self.speech_end = speech_end
+        self._notify()
+
+    def write(self, transcript: Transcript) -> None:
+        """The STT's text so far (partial), or for good (final)."""
+        self.transcript = transcript
+        self._notify()
+
+    def audio(self, start: int | None = None, stop: int | None = None) -> Samples:
+        """The samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""
+        if len(self._frames) > 1:
+            self._frames = [np.concatenate(self._frames)]
+        whole = self._frames[0] if self._frames else silence(0)
+        first = 0 if start is None else max(0, start - self.start_sample)
+        last = len(whole) if stop is None else max(0, stop - self.start_sample)
+        return whole[first:last]
+
+    async def chunks(self) -> AsyncIterator[Samples]:
+        """The sound from the start, as it comes, until the utterance is over."""
+        read = self.start_sample
+        while True:
+            if read < self._end:
+                fresh = self.audio(read)
+                read = self._end
+                yield fresh
+            elif self.over:
+                return
+            else:
+                await self.changed()
+
+    async def changed(self) -> None:
+        """Wait until sound, state or transcript changes."""
+        event = asyncio.Event()
+        self._changes.add(event)
+        try:
+            await event.wait()
+        finally:
+            self._changes.discard(event)
+
+    def _notify(self) -> None:
+        for event in self._changes:
+            event.set()
+
+    @property
+    def seconds(self) -> float:
+        """Length so far, seconds."""
+        return (self._end - self.start_sample) / INPUT_RATE

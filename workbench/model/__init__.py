@@ -1,0 +1,1 @@
+"""Values: audio, events, conversation, errors. Standard library and numpy only."""

@@ -1,0 +1,110 @@
+"""What was said: the messages that an LLM is shown, and the values around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model asks for: `arguments` is the model's own JSON text, not yet validated."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of the conversation. `cut` marks a reply that the user did not hear to its end."""
+
+    role: Role
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word; `start_ms` and `end_ms` count from the first sample of the chunk it was spoken in."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What an STT made of an utterance.
+
+    `upto_sample`: position on the `user` track up to which the audio was taken into account.
+    `confidence`: 0…1, None where the provider gives none; `stable`: the text so far will not change any more.
+    """
+
+    text: str
+    upto_sample: int
+    final: bool = False
+    stable: bool = False
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a reply cost: tokens, seconds of audio, and a price where it is known (USD)."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    stt_seconds: float = 0.0
+    tts_seconds: float = 0.0
+    price: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        price = None if self.price is None and other.price is None else (self.price or 0) + (other.price or 0)
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.stt_seconds + other.stt_seconds,
+            self.tts_seconds + other.tts_seconds,
+            price,
+        )
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The history that the LLM sees: what was said and *heard*. `version` grows with every change."""
+
+    instructions: str = ""
+    messages: list[Message] = field(default_factory=list)
+    version: int = 0
+
+    def add(self, *messages: Message) -> None:
+        """Append messages."""
+        self.messages.extend(messages)
+        self.version += 1
+
+    def instruct(self, instructions: str) -> None:
+        """Replace the system prompt."""
+        self.instructions = instructions
+        self.version += 1
+
+    def prompt(self, said: str, *, keep: int, extra: Sequence[Message] = ()) -> list[Message]:
+        """The messages to send for what the user just said, with at most the last `keep` of the history."""
+        history = self.messages[-keep:] if keep else []
+        while history and history[0].role != "user":
+            history = history[1:]
+        system = [Message("system", self.instructions)] if self.instructions else []
+        return [*system, *history, Message("user", said), *extra]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]

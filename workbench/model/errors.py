@@ -1,0 +1,86 @@
+"""Everything that can go wrong, as a tree; each error names the thing, the reason and the next step.
+
+    WorkbenchError
+    ├── UsageError        bad input: a flag, a file, a setting                         exit code 2
+    ├── MissingError      a device, model, key or system package is not there          exit code 3
+    ├── StageError        a stage of a turn failed; carries the stage's name           exit code 4
+    │   ├── DeadlineError     it took longer than its deadline
+    │   ├── RefusedError      the provider said no (401, 403, 404): trying again is useless
+    │   ├── BusyError         the provider said later (429, 503); `retry_after` in seconds
+    │   ├── GarbageError      it answered with what cannot be understood
+    │   ├── EndedEarlyError   the answer stopped before its end
+    │   └── OpenBreakerError  not tried: the provider failed too often just now
+    └── InternalError     our own fault                                                exit code 5
+"""
+
+from __future__ import annotations
+
+
+class WorkbenchError(Exception):
+    """An error that a user can act on: `reason` says what is wrong, `hint` what to do next."""
+
+    exit_code = 5
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.reason} – {self.hint}" if self.hint else self.reason
+
+
+class UsageError(WorkbenchError):
+    """Bad input: a flag, a file or a setting that cannot be used as it is."""
+
+    exit_code = 2
+
+
+class MissingError(WorkbenchError):
+    """A device, a model's weights, a key or a system package is not there."""
+
+    exit_code = 3
+
+
+class StageError(WorkbenchError):
+    """A stage of a turn failed. `stage` is filled in by the engine where the provider left it empty."""
+
+    exit_code = 4
+    retryable = True
+
+    def __init__(self, reason: str, hint: str = "", *, stage: str = "", retry_after: float | None = None) -> None:
+        super().__init__(reason, hint)
+        self.stage = stage
+        self.retry_after = retry_after
+
+
+class DeadlineError(StageError):
+    """The stage took longer than its deadline."""
+
+
+class RefusedError(StageError):
+    """The provider refused (wrong key, unknown model, bad request): the same request would be refused again."""
+
+    retryable = False
+
+
+class BusyError(StageError):
+    """The provider asked to come back later; `retry_after` is its word for when, in seconds."""
+
+
+class GarbageError(StageError):
+    """The provider answered with something that cannot be understood."""
+
+
+class EndedEarlyError(StageError):
+    """The provider's answer stopped before its end."""
+
+
+class OpenBreakerError(StageError):
+    """Not tried: the provider failed too often in a row, and its circuit breaker is open."""
+
+    retryable = False
+
+
+class InternalError(WorkbenchError):
+    """Something that should not be possible: our own fault."""

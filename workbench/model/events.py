@@ -1,0 +1,509 @@
+"""The events of a trace: a closed, named union, with a sentence under each.
+
+An event is a value without identity; the trace gives it its index and its time (`Entry`). Names of fields say their unit;
+an audio position is `…_sample`, on the track that the sentence names. `utterance` counts what may become a turn, `turn` is
+known once the turn has been decided, `reply` counts attempts to answer (speculative ones too).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Track = Literal["mic", "user", "agent"]
+Stage = Literal["source", "vad", "turn", "stt", "llm", "tools", "tts", "sink", "host"]
+Part = Literal[
+    "endpointing",
+    "stt",
+    "llm_first_token",
+    "first_chunk",
+    "tools",
+    "tts_first_byte",
+    "leading_silence",
+    "floor",
+    "output_buffer",
+]
+PARTS: tuple[Part, ...] = get_args(Part)
+TurnStatus = Literal["done", "cut", "failed"]
+
+
+# --- the session -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The session began. `date` is the wall clock, ISO 8601 UTC, read this once; `rates` in Hz for each track."""
+
+    session: str
+    date: str
+    profile: str
+    agent: str
+    providers: dict[str, str]
+    rates: dict[str, int]
+    recording: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The session ended; `reason` is one of `source ended`, `stopped`, `signal …`, `failed: …`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningStarted:
+    """Everything is warm, the source is read from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChanged:
+    """A setting was changed while running; `name` is dotted (`turn.silence_ms`), secrets are never shown."""
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """A provider (`what` = its stage) or the agent (`what` = `agent`) was replaced by `name`."""
+
+    what: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmarked:
+    """The user marked this moment."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Muted:
+    """The microphone was muted or unmuted by the user."""
+
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the user should know; `hint` says what to do. `level` is info, warning or error."""
+
+    level: Literal["info", "warning", "error"]
+    owner: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderFailed:
+    """A reader raised and was dropped; the session goes on without it."""
+
+    reader: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsMissed:
+    """Given to a follower that lagged behind what is kept: events `first` to `last` are gone."""
+
+    first: int
+    last: int
+
+
+# --- devices and time --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOpened:
+    """A device or file is in use; `latency_ms` is what it reports of its own buffer, None if it does not."""
+
+    track: Track
+    name: str
+    rate: int
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLost:
+    """A device went away while in use."""
+
+    track: Track
+    name: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMapped:
+    """Sample `sample` of `track` was at (microphone) or leaves (speaker) the device at `at_ms` of the session's clock, and
+    the track runs at `rate` Hz measured by it. `estimated` where the device gave no time of its own."""
+
+    track: Track
+    sample: int
+    at_ms: float
+    rate: float
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Glitch:
+    """Sound was lost (`lost_samples` > 0) or doubled (< 0) at `at_sample` of `track`, found from samples and clock."""
+
+    track: Track
+    at_sample: int
+    lost_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Level of a track over the last 100 ms up to `upto_sample`: RMS and peak in dBFS."""
+
+    track: Track
+    upto_sample: int
+    rms_db: float
+    peak_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class VadBatch:
+    """Speech probabilities of consecutive windows of `window` samples, the first at `start_sample` of `user`."""
+
+    start_sample: int
+    window: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EchoState:
+    """How much of our own sound is removed from the microphone (`erle_db`) and how late it comes back (`delay_ms`)."""
+
+    erle_db: float | None
+    delay_ms: float | None
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DuplexChanged:
+    """`full`: the user may barge in. `half`: not listening while the agent speaks; `reason` says why."""
+
+    mode: Literal["full", "half"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostLag:
+    """The loop woke later than asked, ms over the last second."""
+
+    p50_ms: float
+    max_ms: float
+
+
+# --- providers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderWarmed:
+    """A provider answered its warm-up after `took_ms`, or failed it (`error`)."""
+
+    stage: Stage
+    provider: str
+    took_ms: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRetried:
+    """A request failed and is made again after `wait_ms`; `attempt` counts from 1."""
+
+    stage: Stage
+    provider: str
+    attempt: int
+    wait_ms: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A provider's circuit breaker: `open` (not asked for `wait_ms`), `half_open` (one probe), `closed` (well again)."""
+
+    stage: Stage
+    provider: str
+    state: Literal["open", "half_open", "closed"]
+    wait_ms: float = 0.0
+
+
+# --- the user's side ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The VAD heard speech begin at `at_sample` of `user`; an utterance is open from here."""
+
+    utterance: int
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """The user fell silent; speech ended at `end_sample` of `user` as the tracks show it."""
+
+    utterance: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """The user went on within the same utterance after `pause_ms`."""
+
+    utterance: int
+    at_sample: int
+    pause_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """The STT's text of an utterance so far (`final` false) or for good. `upto_sample` on `user`."""
+
+    utterance: int
+    text: str
+    final: bool
+    upto_sample: int
+    stable: bool = False
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceDismissed:
+    """What was heard did not become a turn: `no words`, `backchannel`, `echo`, `half duplex`, `muted`."""
+
+    utterance: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDecided:
+    """The user has finished: `utterance` is turn `turn`. `end_sample` of `user` is the last of the user's speech,
+    `waited_ms` the silence that endpointing asked for. Typed turns have no samples."""
+
+    turn: int
+    utterance: int
+    typed: bool = False
+    end_sample: int | None = None
+    waited_ms: float = 0.0
+
+
+# --- the agent's side --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """An answer is being made from `said`. A `speculative` one waits for the turn to be decided. `utterance` and `turn`
+    are None where the agent speaks of itself (greeting, `say`)."""
+
+    reply: int
+    utterance: int | None
+    turn: int | None
+    said: str
+    speculative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDiscarded:
+    """An answer was thrown away unheard: what it was made from changed. `usage` is what it cost."""
+
+    reply: int
+    utterance: int | None
+    reason: str
+    seconds: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A measured stretch of work for an answer; the timeline decides what of it lies on the critical path."""
+
+    part: Part
+    start_ms: float
+    end_ms: float
+    reply: int | None = None
+    utterance: int | None = None
+    turn: int | None = None
+    provider: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    """A chunk of the answer's text, as handed to the TTS (`spoken`) and as the model wrote it (`text`)."""
+
+    reply: int
+    turn: int | None
+    text: str
+    spoken: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model asked for a tool."""
+
+    reply: int
+    turn: int | None
+    call: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """A tool's result, or its `error`, came back to the model."""
+
+    reply: int
+    turn: int | None
+    call: str
+    name: str
+    result: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPlaying:
+    """The first frame of the answer was handed to the sink, as sample `at_sample` of `agent`."""
+
+    reply: int
+    turn: int | None
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPaused:
+    """Speech set in during the answer, so the sound faded out from `at_sample` of `agent`; the verdict is pending."""
+
+    reply: int
+    turn: int | None
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class BargeInJudged:
+    """What it was that paused the answer: an `interruption` or `false`; `reason` says which sign decided, `after_ms` how
+    long it took since onset."""
+
+    reply: int
+    utterance: int
+    verdict: Literal["interruption", "false"]
+    reason: str
+    after_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyResumed:
+    """After a false pause the answer goes on, as sample `at_sample` of `agent`."""
+
+    reply: int
+    turn: int | None
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """The answer left the sink at `end_sample` of `agent`. `heard` is the text up to where it was heard, `unheard` the
+    rest; `estimated` where the cut had to be guessed from syllables."""
+
+    reply: int
+    turn: int | None
+    status: TurnStatus
+    heard: str
+    unheard: str
+    end_sample: int | None = None
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the tracks say of a turn: the last sample of the user's speech (`user`) and the first audible one of the
+    answer (`agent`), both also in ms of the session's clock; None where there is none."""
+
+    turn: int
+    user_end_sample: int | None
+    user_end_ms: float | None
+    agent_start_sample: int | None
+    agent_start_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The end of every turn: `done`, `cut` by the user, or `failed` in `stage` for `reason`, with what to do."""
+
+    turn: int
+    status: TurnStatus
+    user_text: str
+    agent_text: str
+    cold: bool = False
+    usage: dict[str, float] = field(default_factory=dict)
+    stage: str | None = None
+    reason: str | None = None
+    hint: str | None = None
+
+
+Event = (
+    SessionStarted
+    | SessionEnded
+    | ListeningStarted
+    | SettingChanged
+    | Swapped
+    | Bookmarked
+    | Muted
+    | Notice
+    | ReaderFailed
+    | EventsMissed
+    | DeviceOpened
+    | DeviceLost
+    | ClockMapped
+    | Glitch
+    | Levels
+    | VadBatch
+    | EchoState
+    | DuplexChanged
+    | HostLag
+    | ProviderWarmed
+    | ProviderRetried
+    | BreakerChanged
+    | SpeechStarted
+    | SpeechPaused
+    | SpeechResumed
+    | Transcribed
+    | UtteranceDismissed
+    | TurnDecided
+    | ReplyStarted
+    | ReplyDiscarded
+    | Span
+    | ReplyText
+    | ToolCalled
+    | ToolReturned
+    | ReplyPlaying
+    | ReplyPaused
+    | BargeInJudged
+    | ReplyResumed
+    | ReplyEnded
+    | Heard
+    | TurnEnded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event with its index in the trace and its time, ms since the session began."""
+
+    i: int
+    t_ms: float
+    event: Event
+
+
+def type_name(event: type[Any]) -> str:
+    """The name of an event's type in the trace: `TurnDecided` → `turn_decided`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
+
+
+EVENT_TYPES: dict[str, type[Any]] = {type_name(kind): kind for kind in get_args(Event)}
+"""Every type of event by its name in the trace."""

@@ -1,0 +1,1 @@
+"""The one append-only record of everything that a session says about itself, and the sound of its tracks."""

@@ -1,0 +1,53 @@
+"""The recent sound of one track, kept in a ring."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from workbench.model.audio import Samples, silence
+from workbench.model.events import Track
+
+
+class Tape:
+    """The last `keep_s` seconds of a track at `rate` Hz. Written by one thread, read by any.
+
+    A stretch that is no longer (or not yet) there reads as silence; `start` and `end` tell what is there.
+    """
+
+    def __init__(self, track: Track, rate: int, keep_s: float = 12.0) -> None:
+        self.track = track
+        self.rate = rate
+        self._ring = silence(int(rate * keep_s))
+        self._lock = threading.Lock()
+        self.end = 0
+        """Position after the last sample written."""
+
+    @property
+    def start(self) -> int:
+        """Position of the oldest sample that is still kept."""
+        return max(0, self.end - len(self._ring))
+
+    def append(self, samples: Samples) -> None:
+        """Write the next samples of the track."""
+        size = len(self._ring)
+        with self._lock:
+            kept = samples[-size:]
+            at = (self.end + len(samples) - len(kept)) % size
+            head = min(len(kept), size - at)
+            self._ring[at : at + head] = kept[:head]
+            self._ring[: len(kept) - head] = kept[head:]
+            self.end += len(samples)
+
+    def read(self, start: int, stop: int) -> Samples:
+        """A copy of the samples from `start` up to `stop`, shape (stop − start,)."""
+        out = silence(max(0, stop - start))
+        size = len(self._ring)
+        with self._lock:
+            first, last = max(start, self.start), min(stop, self.end)
+            if first < last:
+                at = np.arange(first, last) % size if (first % size) + (last - first) > size else None
+                part = self._ring[first % size : first % size + last - first] if at is None else self._ring[at]
+                out[first - start : last - start] = part
+        return out
