@@ -1,0 +1,1 @@
+"""How providers (ours too) come in."""

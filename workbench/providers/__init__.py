@@ -1,0 +1,1 @@
+"""Providers of each stage; registered through the same door as a stranger's."""
