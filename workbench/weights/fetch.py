@@ -185,7 +185,7 @@ def _append(url: str, to: Path, have: int, step: Step, watch: Watch) -> str:
             to.unlink(missing_ok=True)
         return f"it answered {error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:
-        return str(getattr(error, "reason", None) or error or type(error).__name__)
+        return str(getattr(error, "reason", "")) or str(error) or type(error).__name__
     return "the answer ended early"
 
 

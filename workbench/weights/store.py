@@ -98,8 +98,9 @@ class Store:
     def folder(self, model: Model) -> Path:
         """A folder with all of the model's verified files under their names. Raises what `path` raises."""
         paths = {file.name: self.path(model, file) for file in model.files}
-        listing = "\n".join(f"{file.sha256} {file.name}" for file in model.files)
-        folder = self.root / hashlib.sha256(listing.encode()).hexdigest()
+        if all(path == paths[model.files[0].name].with_name(name) for name, path in paths.items()):
+            return paths[model.files[0].name].parent
+        folder = self._links(model)
         folder.mkdir(parents=True, exist_ok=True)
         for name, target in paths.items():
             _link(folder / name, target)
@@ -127,6 +128,10 @@ class Store:
     def _place(self, file: File) -> Path:
         return self.root / file.sha256 / file.name
 
+    def _links(self, model: Model) -> Path:
+        listing = "\n".join(f"{file.sha256} {file.name}" for file in model.files)
+        return self.root / hashlib.sha256(listing.encode()).hexdigest()
+
     # -- what changes it ----------------------------------------------------------------------------------------------
 
     def pull(
@@ -136,6 +141,8 @@ class Store:
 
         `waiting` is called if another pull holds the store. Raises MissingError naming every place that failed.
         """
+        if self.state(model) is State.PRESENT:
+            return ()
         with self._alone(waiting) as scratch:
             carriers = Carriers(scratch)
             wanted = [found.file for found in self.look(model) if found.state is not State.PRESENT]
@@ -147,7 +154,7 @@ class Store:
         with self._alone(lambda: None):
             folders = [self._place(file).parent for file in model.files if file.sha256 not in kept]
             gone = tuple(path for folder in folders for path in sorted(folder.glob("*")))
-            for folder in folders:
+            for folder in [*folders, self._links(model)]:
                 shutil.rmtree(folder, ignore_errors=True)
         return gone
 
@@ -164,6 +171,8 @@ class Store:
                 self._install(candidate, file, f"it came from {source}")
             except (SourceError, WrongHashError) as error:
                 failures.append(error.reason)
+            except OSError as error:  # a full disk, a cache that is read-only
+                failures.append(f"what came from {source} could not be written: {error}")
             else:
                 return str(source)
         raise MissingError(
