@@ -1,0 +1,186 @@
+"""An event loop whose time is virtual: what waits only for time does not wait at all.
+
+    result = run_virtual(main())     # an hour of sleeps is over at once, and every run is the same
+
+When nothing is ready, the clock jumps to the next timer; callbacks run in the order of (virtual time, sequence).
+Executor jobs run on the loop's own thread while the clock stands still. If nothing is ready, no timer is set and nobody
+waits for the world outside, no run could ever go on: that is a `Deadlock`, at once. While somebody does wait for it
+(`workbench.model.clock.outside`), time flows at its real rate and the loop really waits, so that the latency of sockets
+and worker processes is a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import Context
+from itertools import count
+from time import monotonic
+from types import CoroutineType
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+from workbench.model.errors import InternalError
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+POLL_EVERY = 64
+"""Turns of the loop between two looks at the file descriptors while nobody waits for them: a look costs 2 µs, and only
+signals come this way."""
+
+
+class Deadlock(InternalError):
+    """Every task waits for another one, none for time or for the world outside."""
+
+
+def run_virtual(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+    """Run a coroutine on a `VirtualLoop` and cancel what it left behind. Raises what it raises, or Deadlock."""
+    with asyncio.Runner(debug=debug, loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """The loop; its clock starts at 0."""
+
+    _scheduled: list[asyncio.TimerHandle]  # asyncio's own heap of timers
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._numbers = count()
+        self._outside = _Outside(self)
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        outside = self._outside
+        return self._now + (monotonic() - outside.since) if outside.pending else self._now
+
+    def outside(self) -> _Outside:
+        """Around an await on something outside of the loop: time is real meanwhile."""
+        return self._outside
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As any loop's, but timers of the same time run in the order in which they were set."""
+        timer = _Timer(when, callback, args, self, context)
+        timer.number = next(self._numbers)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True
+        return timer
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Run the job on the loop's thread, at the present virtual time, after what is ready now.
+
+        While time is real anyway, the job goes to the executor like on any loop, and time stays real until it is done.
+        """
+        if self._outside.pending:
+            self._outside.__enter__()
+            job = super().run_in_executor(executor, func, *args)
+            job.add_done_callback(self._outside.__exit__)
+            return job
+        future: asyncio.Future[T] = self.create_future()
+        self.call_soon(_run_job, future, func, args)
+        return future
+
+    async def shutdown_default_executor(self, *timeout: float) -> None:
+        """As any loop's: it waits for threads, so time is real."""
+        with self._outside:
+            await super().shutdown_default_executor(*timeout)
+
+    def skip_to_next_timer(self) -> None:
+        """Let the time pass that everybody would only wait for."""
+        self._now = max(self._now, self._scheduled[0].when())
+
+
+class _Outside:
+    """Counts who waits for the world outside."""
+
+    __slots__ = ("_loop", "pending", "since")
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.pending = 0
+        self.since = 0.0
+
+    def __enter__(self) -> None:
+        if not self.pending:
+            self.since = monotonic()
+        self.pending += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self.pending == 1:
+            self._loop._now = self._loop.time()
+        self.pending -= 1
+
+
+class _Selector(selectors.DefaultSelector):
+    """Lets virtual time pass instead of waiting."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._unpolled = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        loop = self._loop
+        if loop.outside().pending:
+            return super().select(timeout)
+        if timeout is None:  # the last hope: a signal
+            return super().select(0) or _give_up(loop)
+        if timeout > 0:
+            loop.skip_to_next_timer()
+        self._unpolled = (self._unpolled + 1) % POLL_EVERY
+        return [] if self._unpolled else super().select(0)
+
+
+class _Timer(asyncio.TimerHandle):
+    """A timer that knows which of two at the same time was set first."""
+
+    __slots__ = ("number",)
+    number: int
+    _when: float
+    _scheduled: bool
+
+    def __lt__(self, other: _Timer) -> bool:  # type: ignore[override]  # this loop sets no other timers
+        return self._when < other._when or (self._when == other._when and self.number < other.number)
+
+
+def _run_job(future: asyncio.Future[T], func: Callable[[*Ts], T], args: tuple[*Ts]) -> None:
+    if future.done():  # cancelled before its turn
+        return
+    try:
+        future.set_result(func(*args))
+    except Exception as error:  # noqa: BLE001  # whatever the job raises belongs to who awaits it
+        future.set_exception(error)
+
+
+def _give_up(loop: VirtualLoop) -> NoReturn:
+    waiting = sorted(f"{task.get_name()} at {_where(task)}" for task in asyncio.all_tasks(loop))
+    who = "; ".join(waiting) or "nobody"
+    raise Deadlock(
+        f"deadlock at {loop.time():.3f} s: nothing is ready, no timer is set; waiting: {who}",
+        "wait for a condition with a timeout; an await on a process or socket belongs inside "
+        "`with workbench.model.clock.outside():`",
+    )
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """The innermost place that a task waits at."""
+    place = "?"
+    awaited: object = task.get_coro()
+    while isinstance(awaited, CoroutineType):
+        if awaited.cr_frame:
+            code = awaited.cr_code
+            place = f"{code.co_filename}:{awaited.cr_frame.f_lineno} ({code.co_qualname})"
+        awaited = awaited.cr_await
+    return place
