@@ -197,12 +197,14 @@ class Store:
         place = self._place(file)
         place.parent.mkdir(parents=True, exist_ok=True)
         candidate.replace(place)
+        _sha256.cache_clear()  # a file system's clock is coarse: the new file may look like the old one
 
     def _refuse(self, path: Path, file: File, hint: str) -> WrongHashError:
         got = f"SHA-256 {sha256(path)}, {path.stat().st_size:,} bytes"
         removed = "and removed"
         try:
             path.unlink()
+            _sha256.cache_clear()
         except OSError as error:
             removed = f"but could not be removed ({error.strerror})"
         return WrongHashError(
