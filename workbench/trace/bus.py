@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Protocol
 
 from workbench.model.events import Entry, Event, EventsMissed, Track
-from workbench.trace.tape import Tape
+from workbench.trace.tape import Sound
 
 KEPT = 10_000
 """Events kept in memory."""
@@ -33,7 +33,7 @@ class Trace:
     def __init__(self, now: Callable[[], float], *, keep: int = KEPT) -> None:
         self.now = now
         self.archive: Archive | None = None
-        self.tapes: dict[Track, Tape] = {}
+        self.tapes: dict[Track, Sound] = {}
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -67,7 +67,7 @@ class Trace:
         return self._closed
 
     def since(self, index: int, limit: int = KEPT) -> list[Entry]:
-        """Up to `limit` entries from `index` on: from memory, else from the archive, else `EventsMissed` in their place."""
+        """Up to `limit` entries from `index` on: from memory, from the archive, or `EventsMissed` in their place."""
         with self._lock:
             oldest = self.start
             if index >= oldest:

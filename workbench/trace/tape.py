@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 import numpy as np
 
 from workbench.model.audio import Samples, silence
 from workbench.model.events import Track
+
+
+class Sound(Protocol):
+    """What readers need of a track, be it a live tape or a file of a recording."""
+
+    @property
+    def rate(self) -> int:
+        """Hz."""
+
+    @property
+    def start(self) -> int:
+        """Position of the oldest sample that is there."""
+
+    @property
+    def end(self) -> int:
+        """Position after the last sample that is there."""
+
+    def read(self, start: int, stop: int) -> Samples:
+        """A copy of the samples from `start` up to `stop`, silence where there is none; shape (stop − start,)."""
 
 
 class Tape:
