@@ -1,0 +1,182 @@
+"""A language model by `/chat/completions`, streamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from openai import AsyncStream
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
+
+from workbench.engine.stages import LlmPart, Text
+from workbench.model.clock import outside
+from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
+from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError
+from workbench.plugin.hookspecs import ProviderOptions
+from workbench.providers.openai.client import ApiStage
+from workbench.providers.openai.errors import Asked, told
+
+Chunks = AsyncStream[ChatCompletionChunk]
+
+
+class OpenAiLlm(ApiStage):
+    """Streams pieces of text as they come, whole tool calls when they are complete, and the usage at the end."""
+
+    def __init__(self, options: ProviderOptions) -> None:
+        super().__init__("llm", options)
+
+    @asynccontextmanager
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[LlmPart]]:
+        """Ask for an answer; leaving the context closes the connection, so that the server stops too."""
+        more: dict[str, Any] = {"tools": [_tool(tool) for tool in tools]} if tools else {}
+        with told(self.asked), outside():
+            chunks: Chunks = await self.client.chat.completions.create(
+                model=self.asked.model,
+                messages=[_message(message) for message in messages],
+                stream=True,
+                stream_options={"include_usage": True},
+                **more,
+            )
+        try:
+            async with aclosing(_parts(chunks, self.asked)) as parts:
+                yield parts
+        finally:
+            with outside():
+                await chunks.close()
+
+
+async def _parts(chunks: Chunks, asked: Asked) -> AsyncGenerator[LlmPart]:
+    answer = _Answer(asked)
+    while True:
+        with told(asked, streaming=True), outside():
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            break
+        for part in answer.read(chunk):
+            yield part
+    answer.check_end(chunks.response.headers.get("content-type", ""))
+    if answer.usage:
+        yield answer.usage
+
+
+class _Answer:
+    """What the chunks so far add up to."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._calls: list[_GrowingCall] = []
+        self._finish: str | None = None
+        self.usage: Usage | None = None
+
+    def read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
+        """The parts that are complete with this chunk; GarbageError if it is not shaped like one.
+
+        The SDK does not validate what it streams, so that anything can be in any field.
+        """
+        try:
+            return self._read(chunk)
+        except (AttributeError, TypeError, ValueError, IndexError) as error:
+            raise GarbageError(
+                f"{self._asked.place} streamed what is no chunk of an answer: {self._asked.clean(str(error))}",
+                "check that base_url of llm is an OpenAI-compatible API",
+                stage="llm",
+            ) from error
+
+    def _read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
+        if chunk.usage:
+            self.usage = Usage(int(chunk.usage.prompt_tokens or 0), int(chunk.usage.completion_tokens or 0))
+        parts: list[LlmPart] = []
+        for choice in chunk.choices[:1]:
+            if choice.delta and choice.delta.content:
+                parts.append(Text("" + choice.delta.content))
+            for delta in (choice.delta and choice.delta.tool_calls) or ():
+                self._grow(delta)
+            if choice.finish_reason and not self._finish:
+                self._finish = choice.finish_reason
+                parts += [call.whole(number) for number, call in enumerate(self._calls)]
+        return parts
+
+    def _grow(self, delta: ChoiceDeltaToolCall) -> None:
+        """Most servers give each piece an index and the first an id; some give whole calls, all with index 0."""
+        call = next((call for call in reversed(self._calls) if call.index == delta.index), None)
+        if call is None or (delta.id and call.id and delta.id != call.id):
+            call = _GrowingCall(delta.index)
+            self._calls.append(call)
+        call.id = call.id or delta.id or ""
+        if delta.function:
+            call.name += delta.function.name or ""
+            call.arguments += delta.function.arguments or ""
+
+    def check_end(self, content_type: str) -> None:
+        """Raise unless the answer came to an end of its own."""
+        if self._finish == "content_filter":
+            raise RefusedError(
+                f"the content filter of {self._asked.place} stopped the answer",
+                "say it in other words",
+                stage="llm",
+            )
+        if self._finish:
+            return
+        if "event-stream" not in content_type:
+            sent = self._asked.clean(content_type) or "something unnamed"
+            raise GarbageError(
+                f"{self._asked.place} sent {sent} instead of streaming an answer",
+                "check that base_url of llm is an OpenAI-compatible API (it usually ends in /v1)",
+                stage="llm",
+            )
+        raise EndedEarlyError(
+            f"{self._asked.place} stopped its answer before the end", "try again", stage="llm"
+        )
+
+
+class _GrowingCall:
+    """A tool call that is still being streamed."""
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.arguments = ""
+
+    def whole(self, number: int) -> ToolCall:
+        """The call; one that came without an id is named by its number, so that its result can be told apart."""
+        if not self.name:
+            raise ValueError("a tool call without a name")
+        return ToolCall(self.id or f"call_{number}", self.name, self.arguments or json.dumps({}))
+
+
+def _message(message: Message) -> ChatCompletionMessageParam:
+    match message.role:
+        case "system":
+            return {"role": "system", "content": message.text}
+        case "user":
+            return {"role": "user", "content": message.text}
+        case "tool":
+            return {"role": "tool", "content": message.text, "tool_call_id": message.call_id or ""}
+        case "assistant" if message.calls:
+            return {
+                "role": "assistant",
+                "content": message.text or None,
+                "tool_calls": [
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": call.arguments},
+                    }
+                    for call in message.calls
+                ],
+            }
+        case "assistant":
+            return {"role": "assistant", "content": message.text}
+
+
+def _tool(tool: ToolSpec) -> ChatCompletionToolParam:
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+    }

@@ -1,0 +1,110 @@
+"""Speech to text by `/audio/transcriptions`: the whole utterance as one wav."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from dataclasses import replace
+
+from openai.types.audio import Transcription
+
+from workbench.engine.utterance import Utterance
+from workbench.model.audio import INPUT_RATE, Samples
+from workbench.model.clock import outside
+from workbench.model.conversation import Transcript
+from workbench.model.errors import GarbageError, StageError
+from workbench.plugin.hookspecs import ProviderOptions
+from workbench.providers.openai.client import ApiStage
+from workbench.providers.openai.errors import told
+
+SHORTEST = INPUT_RATE // 10
+"""Samples below which there is no word, and OpenAI answers 400."""
+
+
+class OpenAiStt(ApiStage):
+    """Sends what was said when the user has finished, and with `eager` also at each pause."""
+
+    partials = False
+
+    def __init__(self, options: ProviderOptions) -> None:
+        super().__init__("stt", options)
+        self.language = options.language
+
+    async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
+        """The final transcript once the utterance is over; with `eager`, one that may become it at each pause."""
+        heard: Transcript | None = None
+        while not utterance.over:
+            if eager and utterance.state == "paused" and not _covers(heard, utterance):
+                heard = await self._while_paused(utterance)
+            else:
+                await utterance.changed()
+        if utterance.state == "dismissed":
+            return Transcript("", utterance.end, final=True)
+        if heard is None or not _covers(heard, utterance):
+            heard = await self._ask(utterance)
+        return replace(heard, final=True)
+
+    async def _while_paused(self, utterance: Utterance) -> Transcript | None:
+        """The transcript of what was said so far, written back too; None when the user went on before it came."""
+        upto = utterance.end
+        outcome: Transcript | StageError | None = None
+
+        async def ask() -> None:
+            nonlocal outcome
+            try:
+                outcome = await self._ask(utterance)
+            except StageError as error:  # a task group would wrap it
+                outcome = error
+            finally:
+                watching.cancel()
+
+        async def watch() -> None:
+            while utterance.state in ("paused", "ended") and utterance.speech_end <= upto:
+                await utterance.changed()
+            asking.cancel()  # more was said: what this one will say is of no use
+
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch())
+            asking = tasks.create_task(ask())
+        if isinstance(outcome, StageError):
+            raise outcome
+        if outcome and not utterance.over:
+            utterance.write(outcome)
+        return outcome
+
+    async def _ask(self, utterance: Utterance) -> Transcript:
+        upto = utterance.end
+        samples = utterance.audio()
+        if len(samples) < SHORTEST:
+            return Transcript("", upto)
+        with told(self.asked), outside():
+            answer: object = await self.client.audio.transcriptions.create(
+                file=("speech.wav", wav(samples), "audio/wav"),
+                model=self.asked.model,
+                language=self.language,
+                response_format="json",
+            )
+        text = answer.text if isinstance(answer, Transcription) else None
+        if not isinstance(text, str):
+            raise GarbageError(
+                f"{self.asked.place} answered without a text",
+                "check that base_url of stt is an OpenAI-compatible API that transcribes",
+                stage="stt",
+            )
+        return Transcript(text.strip(), upto)
+
+
+def _covers(heard: Transcript | None, utterance: Utterance) -> bool:
+    return heard is not None and heard.upto_sample >= utterance.speech_end
+
+
+def wav(samples: Samples, rate: int = INPUT_RATE) -> bytes:
+    """The samples, shape (n,), as a mono PCM16 wav file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(samples.astype("<i2").tobytes())
+    return file.getvalue()
