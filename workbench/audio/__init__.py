@@ -1,0 +1,1 @@
+"""Audio in and out: the sources and sinks that a session can have, and what they share."""
