@@ -69,7 +69,6 @@ $(TEST_STAMP): | $(RUN_STAMP)
 	$(PIP) --require-hashes -r requirements/test.txt
 	@mkdir -p $(@D) && rm -f $(@D)/test-* && touch $@
 
-# Exit code 3: they could not be had. Everything but the models on board works without them.
+# Exit code 3: they could not be had, and it has said so. Everything but the models on board works without them.
 weights: $(RUN_STAMP)
-	@$(BIN)/workbench models pull || { code=$$?; [ $$code = 3 ] || exit $$code; \
-		echo "going on without all of the weights: the profile 'scripted' needs none, and 'make setup' tries again"; }
+	@$(BIN)/workbench models pull --quiet || { code=$$?; [ $$code = 3 ] || exit $$code; }

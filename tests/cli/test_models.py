@@ -87,6 +87,14 @@ def test_pull_goes_on_with_the_next_model(cache: Path) -> None:
     assert "2 of 2 models" in result.exception.reason
 
 
+def test_pull_can_be_silent_but_for_its_error(cache: Path) -> None:
+    result = run("pull", "--quiet")
+    assert isinstance(result.exception, MissingError)
+    assert "4 of 4 models" in result.exception.reason
+    assert "faster-whisper==1.2.1" in result.exception.reason
+    assert result.output == ""
+
+
 def test_remove(cache: Path) -> None:
     path = corrupt(cache)
     assert lines(run("remove", "silero/v6", "--json")) == [{"name": "silero/v6", "removed": [str(path)]}]

