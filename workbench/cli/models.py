@@ -67,7 +67,7 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
         name = model.name if model.default else f"{model.name} (optional)"
         shown = f"[{COLOUR[state]}]{state}[/]"
         table.add_row(escape(name), _megabytes(model.size), shown, model.licence, model.purpose)
-    console = Console()
+    console = Console(highlight=False)
     console.print(table)
     for model in MODELS:
         if model.caveat:
@@ -95,7 +95,8 @@ def pull(
     """
     wanted = _named(names, [model for model in MODELS if model.default or everything])
     store = open_store(models_path)
-    said, bars = Console(stderr=True, quiet=quiet), Console(stderr=True)
+    said = Console(stderr=True, quiet=quiet, highlight=False)
+    bars = Console(stderr=True)
     failures: list[MissingError] = []
     with _bars(bars) as watch:
         for model in wanted:
