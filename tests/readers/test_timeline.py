@@ -1,0 +1,318 @@
+"""Turns on hand-written scores: what counts, what is hidden, what is left over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import pytest
+
+from workbench.model.events import (
+    PARTS,
+    BargeInJudged,
+    Entry,
+    Event,
+    Heard,
+    Part,
+    ReplyDiscarded,
+    ReplyEnded,
+    ReplyPaused,
+    ReplyPlaying,
+    ReplyResumed,
+    ReplyStarted,
+    ReplyText,
+    Span,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    Transcribed,
+    TurnDecided,
+    TurnEnded,
+    UtteranceDismissed,
+)
+from workbench.readers.timeline import (
+    KEPT_TEXTS,
+    Timeline,
+    Turn,
+    TurnError,
+    critical_path,
+    turns,
+    waterfall_text,
+)
+
+Score = list[tuple[float, Event]]
+
+
+def entries(score: Iterable[tuple[float, Event]]) -> list[Entry]:
+    return [Entry(i, t_ms, event) for i, (t_ms, event) in enumerate(score)]
+
+
+def only_turn(score: Score) -> Turn:
+    (turn,) = turns(entries(score))
+    return turn
+
+
+def heard(turn: int, user_ms: float | None, agent_ms: float | None) -> Heard:
+    return Heard(turn, None if user_ms is None else 16, user_ms, None if agent_ms is None else 24, agent_ms)
+
+
+PLAIN: Score = [
+    (500, SpeechStarted(1, 8000)),
+    (1010, SpeechPaused(1, 16000)),
+    (1350, TurnDecided(1, 1, end_sample=16000, waited_ms=350)),
+    (1350, Span("endpointing", 1000, 1350, utterance=1, turn=1)),
+    (1500, Span("stt", 1010, 1500, utterance=1)),
+    (1500, ReplyStarted(1, 1, 1, "hello", False)),
+    (1800, Span("llm_first_token", 1500, 1800, reply=1, utterance=1, turn=1)),
+    (1820, Span("first_chunk", 1800, 1820, reply=1, utterance=1, turn=1)),
+    (1970, Span("tts_first_byte", 1820, 1970, reply=1, utterance=1, turn=1)),
+    (1971, ReplyPlaying(1, 1, 2400)),
+    (1971, Span("output_buffer", 1971, 2000, reply=1, turn=1)),
+    (1971, Span("leading_silence", 2000, 2040, reply=1, turn=1)),
+    (2050, heard(1, 1000, 2045)),
+    (3000, ReplyEnded(1, 1, "done", "Hi.", "", 40000)),
+    (3000, TurnEnded(1, "done", "hello", "Hi.", usage={"output_tokens": 3})),
+]
+
+
+def test_each_part_counts_from_where_the_one_before_it_ended() -> None:
+    turn = only_turn(PLAIN)
+    assert turn.heard_latency_ms == 1045
+    assert turn.parts_ms == {
+        "endpointing": 350,
+        "stt": 150,  # it ran since 1010, hidden under endpointing up to 1350
+        "llm_first_token": 300,
+        "first_chunk": 20,
+        "tools": 0,
+        "tts_first_byte": 150,
+        "leading_silence": 40,
+        "floor": 0,
+        "output_buffer": 29,
+        "unexplained": 6,
+    }
+    assert turn.lanes_ms["endpointing"] == (0.0, 350.0)
+    assert turn.lanes_ms["stt"] == (10.0, 500.0)
+    assert turn.usage["output_tokens"] == 3
+    assert (turn.status, turn.user_text, turn.agent_text) == ("done", "hello", "Hi.")
+
+
+def test_what_ran_hidden_under_endpointing_counts_nothing_and_is_a_lane() -> None:
+    turn = only_turn(
+        [
+            (1100, ReplyStarted(1, 1, None, "hello", True)),
+            (1180, Span("stt", 1010, 1100, utterance=1)),
+            (1250, Span("llm_first_token", 1100, 1250, reply=1, utterance=1)),
+            (1330, Span("tts_first_byte", 1250, 1330, reply=1, utterance=1)),
+            (1350, TurnDecided(1, 1, end_sample=16000, waited_ms=350)),
+            (1351, Span("floor", 1330, 1351, reply=1, turn=1)),
+            (1351, ReplyPlaying(1, 1, 2400)),
+            (1400, heard(1, 1000, 1352)),
+            (2000, TurnEnded(1, "done", "hello", "Hi.")),
+        ]
+    )
+    assert turn.heard_latency_ms == 352
+    counted = {part: ms for part, ms in turn.parts_ms.items() if ms}
+    assert counted == {"endpointing": 350, "floor": 1, "unexplained": 1}
+    assert turn.lanes_ms["llm_first_token"] == (100.0, 250.0)
+
+
+def test_discarded_replies_are_counted_and_their_spans_are_not_the_turns() -> None:
+    turn = only_turn(
+        [
+            (1100, ReplyStarted(1, 1, None, "hel", True)),
+            (1200, Span("llm_first_token", 1100, 1500, reply=1, utterance=1)),
+            (1250, ReplyDiscarded(1, 1, "the user went on", 0.3, 7)),
+            (1260, ReplyDiscarded(9, 8, "of another utterance", 0.3, 7)),
+            (1300, ReplyStarted(2, 1, None, "hello", True)),
+            (1340, Span("llm_first_token", 1300, 1340, reply=2, utterance=1)),
+            (1350, TurnDecided(1, 1, end_sample=16000)),
+            (1352, ReplyPlaying(2, 1, 0)),
+            (1353, heard(1, 1000, 1352)),
+            (1400, TurnEnded(1, "done", "hello", "Hi.")),
+        ]
+    )
+    assert turn.discarded_replies == 1
+    assert turn.parts_ms["llm_first_token"] == 0
+    assert turn.lanes_ms["llm_first_token"] == (300.0, 340.0)
+
+
+def test_tools_and_the_model_count_each_time_they_run() -> None:
+    spans = [
+        Span("llm_first_token", 100, 200, reply=1),
+        Span("tools", 200, 450, reply=1),
+        Span("llm_first_token", 450, 600, reply=1),
+        Span("tools", 900, 2000, reply=1),  # called while the answer is heard already
+    ]
+    parts = critical_path(0, 100, 610, spans)
+    assert (parts["llm_first_token"], parts["tools"], parts["unexplained"]) == (250, 250, 10)
+
+
+def test_a_span_beyond_the_end_is_not_clipped() -> None:
+    parts = critical_path(0, 100, 150, [Span("output_buffer", 100, 160, reply=1)])
+    assert (parts["output_buffer"], parts["unexplained"]) == (60, -10)
+
+
+def test_without_a_decision_or_with_one_before_the_end_of_speech_endpointing_is_nothing() -> None:
+    assert critical_path(100, None, 150, [])["endpointing"] == 0
+    assert critical_path(100, 90, 150, [])["unexplained"] == 50
+
+
+def test_parts_sum_to_the_latency() -> None:
+    spans = [Span(part, 7.77 * k, 11.1 * k + 0.3333, reply=1) for k, part in enumerate(PARTS)]
+    parts = critical_path(1.2345, 33.3333, 77.1234, spans)
+    assert sum(parts.values()) == pytest.approx(77.1234 - 1.2345, abs=0.001)
+
+
+def test_a_typed_turn_has_no_latency_but_lanes() -> None:
+    turn = only_turn(
+        [
+            (100, TurnDecided(1, 1, typed=True)),
+            (110, Span("llm_first_token", 100, 400, reply=1, turn=1)),
+            (120, ReplyPlaying(1, 1, 0)),
+            (130, heard(1, None, 500)),
+            (900, TurnEnded(1, "done", "typed", "Yes.")),
+        ]
+    )
+    assert turn.heard_latency_ms is None
+    assert set(turn.parts_ms) == {*PARTS, "unexplained"}
+    assert not any(turn.parts_ms.values())
+    assert turn.lanes_ms == {"llm_first_token": (0, 300)}
+
+
+def test_a_failed_turn_says_where_why_and_what_to_do() -> None:
+    turn = only_turn(
+        [
+            (100, TurnDecided(1, 1, end_sample=1000)),
+            (110, Span("stt", 100, 200, utterance=1)),
+            (110, Span("llm_first_token", 200, 300, reply=1, turn=1)),
+            (120, TurnEnded(1, "failed", "hello", "", stage="llm", reason="401", hint="set the key")),
+        ]
+    )
+    assert turn.error == TurnError("llm", "401", "set the key")
+    assert turn.heard_latency_ms is None
+    assert set(turn.lanes_ms) == {"stt", "llm_first_token"}
+    assert turn.to_json()["error"] == {"stage": "llm", "reason": "401", "hint": "set the key"}
+
+
+def test_a_cut_turn_keeps_its_latency() -> None:
+    score = [*PLAIN[:-1], (2500.0, TurnEnded(1, "cut", "hello", "H", cold=True))]
+    turn = only_turn(score)
+    assert (turn.status, turn.cold, turn.heard_latency_ms, turn.agent_text) == ("cut", True, 1045, "H")
+
+
+def test_an_end_without_a_beginning_is_a_turn_still() -> None:
+    assert only_turn([(0, TurnEnded(7, "done", "a", "b"))]).turn == 7
+    assert list(turns(entries([(0, heard(3, 1, 2)), (1, ReplyPlaying(1, 3, 0))]))) == []
+
+
+def test_json_has_the_pinned_keys_and_is_json() -> None:
+    found = json.loads(json.dumps(only_turn(PLAIN).to_json(), allow_nan=False))
+    assert list(found) == [
+        "turn",
+        "status",
+        "user_text",
+        "agent_text",
+        "heard_latency_ms",
+        "parts_ms",
+        "lanes_ms",
+        "discarded_replies",
+        "usage",
+        "cold",
+        "error",
+    ]
+    assert found["lanes_ms"]["stt"] == [10, 500]
+    assert found["error"] is None
+
+
+def test_each_turn_is_told_when_it_ends_and_only_the_last_are_kept() -> None:
+    told: list[int] = []
+    timeline = Timeline(lambda turn: told.append(turn.turn), keep=2)
+    for entry in entries([(n, TurnEnded(n, "done", "", "")) for n in (1, 2, 3)]):
+        timeline(entry)
+    assert told == [1, 2, 3]
+    assert [turn.turn for turn in timeline.turns] == [2, 3]
+
+
+def test_live_state_follows_a_conversation() -> None:
+    timeline = Timeline()
+    states = []
+    score: Score = [
+        (0, SpeechStarted(1, 0)),
+        (1, Transcribed(1, "hel", False, 100)),
+        (2, SpeechPaused(1, 100)),
+        (3, SpeechResumed(1, 120, 20)),
+        (4, TurnDecided(1, 1)),
+        (5, ReplyText(1, 1, "Hi ", "Hi")),
+        (6, ReplyPlaying(1, 1, 0)),
+        (7, ReplyText(1, 1, "there", "there")),
+        (8, ReplyPaused(1, 1, 50)),
+        (9, ReplyResumed(1, 1, 50)),
+        (10, BargeInJudged(1, 2, "interruption", "words", 200)),
+        (11, TurnDecided(2, 2)),
+        (12, ReplyEnded(1, 1, "cut", "Hi", "there")),
+        (13, TurnEnded(1, "cut", "hel", "Hi")),
+        (14, TurnEnded(2, "failed", "", "", stage="llm")),
+    ]
+    for entry in entries(score):
+        timeline(entry)
+        live = timeline.live
+        states.append((live.user, live.agent, live.partial, live.said))
+    assert states == [
+        ("speaking", "idle", "", ""),
+        ("speaking", "idle", "hel", ""),
+        ("paused", "idle", "hel", ""),
+        ("speaking", "idle", "hel", ""),
+        ("silent", "thinking", "hel", ""),
+        ("silent", "thinking", "hel", ""),
+        ("silent", "speaking", "hel", "Hi "),
+        ("silent", "speaking", "hel", "Hi there"),
+        ("silent", "paused", "hel", "Hi there"),
+        ("silent", "speaking", "hel", "Hi there"),
+        ("silent", "speaking", "hel", "Hi there"),
+        ("silent", "speaking", "hel", "Hi there"),
+        ("silent", "thinking", "hel", ""),
+        ("silent", "thinking", "hel", ""),
+        ("silent", "idle", "hel", ""),
+    ]
+
+
+def test_live_state_forgets_what_came_to_nothing() -> None:
+    timeline = Timeline()
+    score: Score = [
+        (0, SpeechStarted(1, 0)),
+        (1, Transcribed(1, "mhm", True, 100)),
+        (2, UtteranceDismissed(1, "no words")),
+    ]
+    score += [(3, ReplyText(n, None, "never played", "")) for n in range(KEPT_TEXTS + 5)]
+    score += [
+        (4, ReplyPlaying(0, None, 0)),
+        (5, ReplyEnded(99, None, "done", "", "")),
+        (6, ReplyDiscarded(0, None, "", 0, 0)),
+    ]
+    for entry in entries(score):
+        timeline(entry)
+    assert (timeline.live.user, timeline.live.partial) == ("silent", "")
+    assert (timeline.live.agent, timeline.live.said) == ("speaking", "")
+
+
+def test_waterfall_is_drawn_to_width() -> None:
+    drawn = waterfall_text(only_turn(PLAIN), 66)
+    assert drawn.splitlines() == [
+        "endpointing        350 ms █████████████",
+        "stt                150 ms ░░░░░░░░░░░░░██████",
+        "llm_first_token    300 ms                    ████████████",
+        "first_chunk         20 ms                                █",
+        "tts_first_byte     150 ms                                ██████",
+        "output_buffer       29 ms                                      █",
+        "leading_silence     40 ms                                       ██",
+        "unexplained          6 ms",
+        "heard after       1045 ms",
+    ]
+
+
+@pytest.mark.parametrize("width", [0, 10, 25, 33, 34, 40, 80, 200])
+def test_waterfall_is_never_wider_than_asked(width: int) -> None:
+    part: Part = "llm_first_token"
+    early = Turn(1, "done", "", "", 10.0, lanes_ms={part: (-500.0, -499.9), "endpointing": (0.0, 10.0)})
+    for turn in (only_turn(PLAIN), Turn(1, "failed", "", ""), early):
+        assert all(len(line) <= width for line in waterfall_text(turn, width).splitlines())
