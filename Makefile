@@ -28,7 +28,7 @@ run: setup ## bring up the workbench; without a terminal or sound card it plays 
 test: setup $(TEST_STAMP) ## every test that this machine can run; says how many it can't, and why
 	$(BIN)/python -m pytest
 
-check: lint ## what must pass before a commit: style, types, imports, fast tests
+check: $(TEST_STAMP) lint ## what must pass before a commit: style, types, imports, fast tests
 	$(BIN)/python -m pytest -q -m "not ($(MARKED))"
 
 lint: $(TEST_STAMP)
