@@ -1,0 +1,83 @@
+"""`workbench serve`: what is on board as an API for other programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import click
+
+from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
+
+PROFILES: dict[str, dict[ProviderStage, str]] = {
+    "embedded": {"stt": "whisper/tiny.en", "llm": "llama/smollm2-135m", "tts": "piper/en_US-joe-medium"},
+    "scripted": {"stt": "scripted", "llm": "scripted", "tts": "scripted"},
+}
+KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
+
+
+@click.command()
+@click.option("--openai", is_flag=True, required=True, help="Speak OpenAI's API.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine alone.")
+@click.option(
+    "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 is any free one."
+)
+@click.option("--profile", default="embedded", show_default=True, type=click.Choice([*PROFILES]))
+@click.option("--json", "as_json", is_flag=True, help='Print one line {"base_url": …} when it is ready.')
+def serve(openai: bool, host: str, port: int, profile: str, as_json: bool) -> None:
+    """Serve the models on board (or a script) to other programs on this machine, by OpenAI's API.
+
+    Set WORKBENCH_SERVE_API_KEY to answer only those who send that key.
+
+    \b
+    Example:
+      workbench serve --openai --port 8765
+      OPENAI_BASE_URL=http://127.0.0.1:8765/v1 OPENAI_API_KEY=none python my_program.py
+    """
+    signals: list[int] = []
+    try:
+        asyncio.run(_serve(host, port, profile, as_json, signals))
+    except asyncio.CancelledError:
+        sys.exit(128 + signals[0])
+
+
+async def _serve(host: str, port: int, profile: str, as_json: bool, signals: list[int]) -> None:
+    """Serve until a signal comes; it is put into `signals`, and this task cancelled."""
+    from workbench.plugin.manager import find
+    from workbench.server.openai import serving  # aiohttp: 0.15 s
+
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop(number: int) -> None:
+        signals.append(number)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    made = {}
+    for stage, choice in PROFILES[profile].items():
+        provider, model = find(stage, choice)
+        made[stage] = provider.make(ProviderOptions(model))
+    key = os.environ.get(KEY_VARIABLE)
+    click.echo(f"Loading {', '.join(made[stage].name for stage in made)} …", err=True)
+    async with serving(**made, host=host, port=port, api_key=Secret(key) if key else None) as base_url:
+        _tell(base_url, profile, as_json, locked=bool(key))
+        await asyncio.Event().wait()
+
+
+def _tell(base_url: str, profile: str, as_json: bool, *, locked: bool) -> None:
+    key = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if locked else ""
+    body = json.dumps({"model": "any", "messages": [{"role": "user", "content": "Hello!"}]})
+    click.echo(
+        f"OpenAI-compatible API with the profile {profile} at {base_url}\n\n"
+        f"  curl {base_url}/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'\n\n"
+        "Ctrl-C stops it.",
+        err=True,
+    )
+    if as_json:
+        click.echo(json.dumps({"base_url": base_url}))
+        sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Servers on loopback over what the workbench has: an OpenAI-compatible API."""

@@ -1,0 +1,98 @@
+"""What all routes share: reading a request, OpenAI's shape of an error, and a stream of server-sent events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from workbench.model.errors import BusyError, DeadlineError, StageError, WorkbenchError
+
+Request = TypeVar("Request", bound=BaseModel)
+
+
+class ApiError(Exception):
+    """A request that is answered with an error; `param` names the field that is wrong."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": _kind(status), "param": param, "code": code}}
+        self.headers = {} if retry_after is None else {"Retry-After": f"{retry_after:.0f}"}
+
+    def response(self) -> web.Response:
+        """The error as an answer."""
+        return web.json_response(self.body, status=self.status, headers=self.headers)
+
+
+def _kind(status: int) -> str:
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def of_stage(error: WorkbenchError) -> ApiError:
+    """A stage's failure as an HTTP status: 503 busy, 504 too late, 502 any other way a model failed, else 500."""
+    match error:
+        case BusyError():
+            return ApiError(503, str(error), code="busy", retry_after=error.retry_after)
+        case DeadlineError():
+            return ApiError(504, str(error), code="timeout")
+        case StageError():
+            return ApiError(502, str(error), code="model_failed")
+        case _:
+            return ApiError(500, str(error))
+
+
+async def read_json(request: web.Request, shape: type[Request]) -> Request:
+    """The body of a request as `shape`; ApiError 400 names the first thing that is wrong with it.
+
+    The content type is insisted on: a web page of a stranger can send any other without asking the browser's leave.
+    """
+    if request.content_type != "application/json":
+        raise ApiError(400, "send JSON, with the header Content-Type: application/json")
+    try:
+        return shape.model_validate(await request.json())
+    except ValidationError as error:
+        raise invalid(error) from error
+    except ValueError as error:  # json.JSONDecodeError, UnicodeDecodeError
+        raise ApiError(400, f"the body is not JSON: {error}") from error
+
+
+def invalid(error: ValidationError) -> ApiError:
+    """The most precise of the complaints, in a sentence."""
+    worst = max(error.errors(include_url=False), key=lambda complaint: len(complaint["loc"]))
+    param = ".".join(str(step) for step in worst["loc"] if "[" not in str(step)) or None
+    message = worst["msg"].removeprefix("Value error, ")
+    return ApiError(400, f"{param}: {message}" if param else message, param=param)
+
+
+async def send_events(
+    request: web.Request, events: AsyncGenerator[Mapping[str, Any]], *, done: str | None = None
+) -> web.StreamResponse:
+    """Stream events as they come, then `done`. The status waits for the first event, so that a failure can still have
+    one of its own; a later failure is an event too, and the stream ends after it."""
+    event = await anext(events, None)
+    response = web.StreamResponse(headers={"Cache-Control": "no-cache"})
+    response.content_type = "text/event-stream"
+    response.charset = "utf-8"
+    await response.prepare(request)
+    try:
+        while event is not None:
+            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+            event = await anext(events, None)
+        if done:
+            await response.write(f"data: {done}\n\n".encode())
+    except WorkbenchError as error:
+        await response.write(f"data: {json.dumps(of_stage(error).body)}\n\n".encode())
+    await response.write_eof()
+    return response
