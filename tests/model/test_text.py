@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.model.text import plain
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("hello", "hello"),
+        ("Grüße, 你好, שלום 🎉", "Grüße, 你好, שלום 🎉"),
+        ("one\ntwo\tthree", "one\ntwo three"),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[1;1Hgone?", "gone?"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bP1$r\x1b\\dcs", "dcs"),
+        ("\x1b]52;c;never ended", "52;c;never ended"),
+        ("\x9b31mC1", "C1"),
+        ("\x1b(Bcharset \x1bcreset", "charset reset"),
+        ("a\x00b\x08c\x7fd\x9c", "abcd"),
+        ("file\u202egnp.exe", "filegnp.exe"),
+        ("\u2066isolate\u2069 \u200emark", "isolate mark"),
+        ("zero\u200bwidth\ufeff soft\u00adhyphen", "zerowidth softhyphen"),
+        ("half \ud83d", "half "),
+        ("family 👨\u200d👩", "family 👨\u200d👩"),
+        ("", ""),
+    ],
+)
+def test_plain(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_limit_and_one_line() -> None:
+    assert plain("hello there", 7) == "hello …"
+    assert plain("hello", 5) == "hello"
+    assert plain("hello", 0) == "…"
+    assert plain(" a \n\n b\tc ", one_line=True) == "a b c"
+
+
+@given(st.text(), st.text(alphabet="\x1b[]\\;0mP\x07\x9b\x9c\n\u202eab"))
+def test_nothing_dangerous_is_left(one: str, other: str) -> None:
+    for text in (one, other, one + other):
+        shown = plain(text)
+        assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"]
+        assert not [
+            c
+            for c in shown
+            if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        ]
+        assert plain(shown) == shown
+        shown.encode()
