@@ -22,6 +22,8 @@ class VadKnobs(Knobs):
     """How far below the threshold the probability must fall for speech to pause."""
     preroll_ms: float = Field(300, ge=0, le=2000)
     """Sound before the onset that the STT is given too, ms."""
+    min_speech_ms: float = Field(90, ge=0, le=1000)
+    """Sound above the threshold shorter than this is a click, not an utterance, ms."""
     pause_ms: float = Field(100, ge=20, le=1000)
     """Silence after which speech counts as paused, ms; a reply may be prepared from here."""
 
@@ -44,8 +46,8 @@ class TurnKnobs(Knobs):
 class BargeInKnobs(Knobs):
     """What happens when the user speaks while the agent does."""
 
-    mode: Literal["full", "half", "off"] = "full"
-    """full: pause first, then decide; half: do not listen while the agent speaks; off: listen, but never stop for it."""
+    mode: Literal["full", "half"] = "full"
+    """full: pause first, then decide; half: do not listen while the agent speaks."""
     fade_ms: float = Field(15, ge=10, le=20)
     """Length of the fade when the output pauses and resumes, ms."""
     verdict_ms: float = Field(600, ge=100, le=600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 import numpy as np
@@ -34,7 +34,12 @@ class Utterance:
         """The text of an utterance that was typed instead of spoken."""
         self._frames: list[Samples] = []
         self._end = start_sample
-        self._changes: set[asyncio.Event] = set()
+        self.asked_ms: float | None = None
+        """Since when, on the session's clock, a transcript of all speech so far is waited for."""
+        self.noted: Callable[[Utterance, Transcript], None] = lambda utterance, transcript: None
+        """Called with each transcript that is written."""
+        self._growing: set[asyncio.Event] = set()
+        self._marking: set[asyncio.Event] = set()
 
     @property
     def end(self) -> int:
@@ -57,19 +62,20 @@ class Utterance:
         """The next frame of the track."""
         self._frames.append(frame.samples)
         self._end = frame.end
-        self._notify()
+        _wake(self._growing)
 
     def become(self, state: State, speech_end: int | None = None) -> None:
         """Enter a state; `speech_end` when the end of speech is known better."""
         self.state = state
         if speech_end is not None:
             self.speech_end = speech_end
-        self._notify()
+        self._mark()
 
     def write(self, transcript: Transcript) -> None:
         """The STT's text so far (partial), or for good (final)."""
         self.transcript = transcript
-        self._notify()
+        self.noted(self, transcript)
+        self._mark()
 
     def audio(self, start: int | None = None, stop: int | None = None) -> Samples:
         """The samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""
@@ -95,18 +101,31 @@ class Utterance:
 
     async def changed(self) -> None:
         """Wait until sound, state or transcript changes."""
-        event = asyncio.Event()
-        self._changes.add(event)
-        try:
-            await event.wait()
-        finally:
-            self._changes.discard(event)
+        await _wait(self._growing)
 
-    def _notify(self) -> None:
-        for event in self._changes:
-            event.set()
+    async def marked(self) -> None:
+        """Wait until state or transcript changes."""
+        await _wait(self._marking)
+
+    def _mark(self) -> None:
+        _wake(self._growing)
+        _wake(self._marking)
 
     @property
     def seconds(self) -> float:
         """Length so far, seconds."""
         return (self._end - self.start_sample) / INPUT_RATE
+
+
+async def _wait(waiting: set[asyncio.Event]) -> None:
+    event = asyncio.Event()
+    waiting.add(event)
+    try:
+        await event.wait()
+    finally:
+        waiting.discard(event)
+
+
+def _wake(waiting: set[asyncio.Event]) -> None:
+    for event in waiting:
+        event.set()

@@ -1,19 +1,24 @@
 """Everything that can go wrong, as a tree; each error names the thing, the reason and the next step.
 
-    WorkbenchError
-    ├── UsageError        bad input: a flag, a file, a setting                         exit code 2
-    ├── MissingError      a device, model, key or system package is not there          exit code 3
-    ├── StageError        a stage of a turn failed; carries the stage's name           exit code 4
-    │   ├── DeadlineError     it took longer than its deadline
-    │   ├── RefusedError      the provider said no (401, 403, 404): trying again is useless
-    │   ├── BusyError         the provider said later (429, 503); `retry_after` in seconds
-    │   ├── GarbageError      it answered with what cannot be understood
-    │   ├── EndedEarlyError   the answer stopped before its end
-    │   └── OpenBreakerError  not tried: the provider failed too often just now
-    └── InternalError     our own fault                                                exit code 5
+WorkbenchError
+├── UsageError        bad input: a flag, a file, a setting                         exit code 2
+├── MissingError      a device, model, key or system package is not there          exit code 3
+├── StageError        a stage of a turn failed; carries the stage's name           exit code 4
+│   ├── DeadlineError     it took longer than its deadline
+│   ├── RefusedError      the provider said no (401, 403, 404): trying again is useless
+│   ├── BusyError         the provider said later (429, 503); `retry_after` in seconds
+│   ├── GarbageError      it answered with what cannot be understood
+│   ├── EndedEarlyError   the answer stopped before its end
+│   └── OpenBreakerError  not tried: the provider failed too often just now
+└── InternalError     our own fault                                                exit code 5
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workbench.model.text import plain
 
 
 class WorkbenchError(Exception):
@@ -48,7 +53,9 @@ class StageError(WorkbenchError):
     exit_code = 4
     retryable = True
 
-    def __init__(self, reason: str, hint: str = "", *, stage: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, hint: str = "", *, stage: str = "", retry_after: float | None = None
+    ) -> None:
         super().__init__(reason, hint)
         self.stage = stage
         self.retry_after = retry_after
@@ -84,3 +91,22 @@ class OpenBreakerError(StageError):
 
 class InternalError(WorkbenchError):
     """Something that should not be possible: our own fault."""
+
+
+@contextmanager
+def foreign(who: str, stage: str) -> Iterator[None]:
+    """Around code of others (a provider, a tool, a plugin): whatever it raises becomes a `StageError` that names it.
+
+    Cancellation passes through. This is the one place of the engine that catches every `Exception`.
+    """
+    try:
+        yield
+    except StageError as error:
+        error.stage = error.stage or stage
+        raise
+    except WorkbenchError as error:
+        refused = RefusedError(error.reason, error.hint, stage=stage)
+        raise refused from error
+    except Exception as error:
+        reason = plain(f"{type(error).__name__}: {error}", limit=300)
+        raise StageError(f"{who} raised {reason}", f"look into {who}", stage=stage) from error

@@ -1,0 +1,257 @@
+"""The listening half: frames in, utterances out. It runs inline for each frame and never waits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.engine.knobs import EngineKnobs, TurnKnobs
+from workbench.engine.stages import TurnDetector, Vad
+from workbench.engine.utterance import Utterance
+from workbench.model.audio import (
+    INPUT_RATE,
+    Frame,
+    Samples,
+    block_levels,
+    last_audible,
+    level_db,
+    noise_floor_db,
+)
+from workbench.model.errors import StageError, foreign
+from workbench.model.events import (
+    Levels,
+    Notice,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    UtteranceDismissed,
+    VadBatch,
+)
+from workbench.trace.bus import Trace
+from workbench.trace.tape import Tape
+
+PER_MS = INPUT_RATE // 1000
+LEVEL_SAMPLES = INPUT_RATE // 10
+"""Samples between two `Levels` events: 10 Hz."""
+BATCH = 10
+"""VAD windows in one event."""
+LOOK_BACK = INPUT_RATE * 3 // 4
+"""Sound before the VAD's end of speech in which the audible end is searched, samples."""
+LOOK_AHEAD = INPUT_RATE // 4
+"""Sound after it that may still belong to the speech, samples."""
+NOISE_WINDOW = INPUT_RATE * 3
+"""Sound from which the noise floor is taken, samples."""
+GOES_ON_MS = 1_500
+"""Speech that sets in so soon after the end of a turn shows that the turn was ended too early."""
+
+
+class LevelVad:
+    """The last resort: what is louder than −45 dBFS is speech."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+    def __call__(self, samples: Samples) -> float:
+        return float(level_db(samples) > -45.0)
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+
+class FixedTurn:
+    """The last resort: the silence that the settings say."""
+
+    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+        """`turn.silence_ms`."""
+        return knobs.silence_ms
+
+    def paused(self, ms: float, *, went_on: bool) -> None:
+        """Nothing is learnt."""
+
+
+class Listening:
+    """Cuts the track `user` into utterances, with a VAD and a turn detector."""
+
+    def __init__(self, vad: Vad, turn: TurnDetector, knobs: EngineKnobs, trace: Trace, tape: Tape) -> None:
+        self.vad = vad
+        self.turn = turn
+        self.utterance: Utterance | None = None
+        """The open one."""
+        self.deaf = False
+        """Half duplex and the agent is speaking: nothing is an onset."""
+        self._knobs = knobs
+        self._trace = trace
+        self._tape = tape
+        self._count = 0
+        self._rest: Samples = np.zeros(0, dtype=np.int16)
+        self._seen = 0
+        self._voiced_end = 0
+        self._voiced_windows = 0
+        self._raised_until = -1
+        self._ended_at = -1
+        self._batch: list[float] = []
+        self._loudness: list[Samples] = []
+
+    @property
+    def position(self) -> int:
+        """Samples of `user` heard so far."""
+        return self._tape.end
+
+    @property
+    def quiet_ms(self) -> float:
+        """Time since anybody was last heard on `user`, ms."""
+        return 0.0 if self.utterance else (self.position - self._voiced_end) / PER_MS
+
+    def voiced_ms(self) -> float:
+        """How much of the open utterance was above the threshold, ms."""
+        return self._voiced_windows * self.vad.window / PER_MS
+
+    def raise_threshold(self) -> None:
+        """After a false pause speech must be surer for a while."""
+        self._raised_until = self.position + int(self._knobs.bargein.raise_ms * PER_MS)
+
+    def feed(self, frame: Frame) -> Utterance | None:
+        """The next frame of `user`; the utterance that begins in it, if one does."""
+        if frame.position > self._tape.end:
+            self._tape.append(np.zeros(frame.position - self._tape.end, dtype=np.int16))
+        self._tape.append(frame.samples)
+        self._levels(frame)
+        was = self.utterance
+        if was is not None:
+            was.append(frame)
+        self._windows(frame)
+        if was is not None and was is self.utterance:
+            self._endpoint(was)
+        return self.utterance if was is None else None
+
+    def finish(self, utterance: Utterance) -> None:
+        """End an utterance now: its turn is over."""
+        self._ended_at = utterance.speech_end
+        self._close()
+        utterance.become("ended")
+
+    def dismiss(self, utterance: Utterance, reason: str) -> None:
+        """What was heard becomes no turn."""
+        if utterance is self.utterance:
+            self._close()
+        if utterance.state != "dismissed":
+            self._trace.emit(UtteranceDismissed(utterance.id, reason))
+            utterance.become("dismissed")
+
+    def number(self) -> int:
+        """The number of the next utterance (typed ones too)."""
+        self._count += 1
+        return self._count
+
+    def _close(self) -> None:
+        self.utterance = None
+
+    def _levels(self, frame: Frame) -> None:
+        self._loudness.append(frame.samples)
+        if frame.end // LEVEL_SAMPLES > frame.position // LEVEL_SAMPLES:
+            recent = np.concatenate(self._loudness)
+            self._loudness.clear()
+            peak = int(np.abs(recent.astype(np.int32)).max(initial=0))
+            peak_db = 20 * float(np.log10(max(peak, 1) / 32768))
+            self._trace.emit(Levels("user", frame.end, round(level_db(recent), 1), round(peak_db, 1)))
+
+    def _windows(self, frame: Frame) -> None:
+        if frame.position != self._seen + len(self._rest):
+            self._seen, self._rest = frame.position, self._rest[:0]
+        sound = np.concatenate((self._rest, frame.samples)) if len(self._rest) else frame.samples
+        size = self.vad.window
+        whole = len(sound) // size * size
+        for at in range(0, whole, size):
+            probability = self._probability(sound[at : at + size])
+            self._seen += size
+            self._batch.append(round(probability, 3))
+            self._judge(probability, self._seen)
+        self._rest = sound[whole:]
+        if len(self._batch) >= BATCH:
+            self._trace.emit(VadBatch(self._seen - size * len(self._batch), size, tuple(self._batch)))
+            self._batch.clear()
+
+    def _probability(self, window: Samples) -> float:
+        """What the VAD says; one that fails is replaced by a plain threshold on the level."""
+        try:
+            with foreign("the VAD", "vad"):
+                return self.vad(window)
+        except StageError as error:
+            self._trace.emit(Notice("error", "vad", error.reason, "speech is found by its level from now on"))
+            self.vad = LevelVad(self.vad.window)
+            return self.vad(window)
+
+    def _wait_ms(self, utterance: Utterance) -> float:
+        """What the turn detector says; one that fails is replaced by a fixed silence."""
+        try:
+            with foreign("the turn detector", "turn"):
+                return self.turn.wait_ms(utterance, self._knobs.turn)
+        except StageError as error:
+            self._trace.emit(
+                Notice("error", "turn", error.reason, "turns end after turn.silence_ms from now on")
+            )
+            self.turn = FixedTurn()
+            return self._knobs.turn.silence_ms
+
+    def _judge(self, probability: float, end: int) -> None:
+        knobs = self._knobs.vad
+        threshold = knobs.threshold
+        if end < self._raised_until:
+            threshold = min(0.99, threshold + self._knobs.bargein.raise_threshold)
+        speaking = self.utterance is not None and self.utterance.state == "speaking"
+        if probability < (threshold - knobs.release if speaking else threshold):
+            return
+        if self.utterance is None:
+            if not self.deaf:
+                self._open(end)
+        else:
+            self._voiced_windows += 1
+            if self.utterance.state == "paused":
+                self._resume(self.utterance, end)
+        self._voiced_end = end
+        if self.utterance is not None:
+            self.utterance.speech_end = end
+
+    def _open(self, end: int) -> None:
+        onset = end - self.vad.window
+        start = max(onset - int(self._knobs.vad.preroll_ms * PER_MS), self._tape.start, 0)
+        utterance = Utterance(self.number(), start)
+        utterance.append(Frame(self._tape.read(start, self._tape.end), INPUT_RATE, start))
+        self.utterance, self._voiced_windows = utterance, 1
+        gap_ms = (onset - self._ended_at) / PER_MS
+        if self._ended_at >= 0 and gap_ms < GOES_ON_MS:
+            self.turn.paused(gap_ms, went_on=True)
+        self._trace.emit(SpeechStarted(utterance.id, onset))
+
+    def _resume(self, utterance: Utterance, end: int) -> None:
+        pause_ms = (end - self.vad.window - utterance.speech_end) / PER_MS
+        self.turn.paused(pause_ms, went_on=True)
+        utterance.become("speaking", end)
+        self._trace.emit(SpeechResumed(utterance.id, end - self.vad.window, round(pause_ms, 1)))
+
+    def _endpoint(self, utterance: Utterance) -> None:
+        """Has the user paused, finished, or spoken for too long?"""
+        knobs = self._knobs
+        if utterance.seconds >= knobs.turn.max_utterance_s:
+            self.finish(utterance)
+        elif utterance.state == "speaking":
+            if (utterance.end - self._voiced_end) / PER_MS < knobs.vad.pause_ms / 2:
+                return
+            end = self._audible_end()
+            if (utterance.end - end) / PER_MS < knobs.vad.pause_ms:
+                return
+            if self.voiced_ms() < knobs.vad.min_speech_ms:
+                self.dismiss(utterance, "too short")
+                return
+            utterance.become("paused", end)
+            self._trace.emit(SpeechPaused(utterance.id, end))
+        elif (utterance.end - utterance.speech_end) / PER_MS >= self._wait_ms(utterance):
+            self.finish(utterance)
+
+    def _audible_end(self) -> int:
+        """Where the speech before the VAD's end of it was last heard, or that end itself."""
+        vad_end = self._voiced_end
+        known = self._tape.read(max(self._tape.start, vad_end - NOISE_WINDOW), self._tape.end)
+        start = max(self._tape.start, vad_end - LOOK_BACK)
+        near = self._tape.read(start, min(self._tape.end, vad_end + LOOK_AHEAD))
+        found = last_audible(near, INPUT_RATE, noise_floor_db(block_levels(known, INPUT_RATE)))
+        return vad_end if found is None else start + found
