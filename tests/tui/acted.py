@@ -1,0 +1,182 @@
+"""Conversations written by hand, and a session that only notes what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from workbench.model import events as ev
+from workbench.trace.bus import Trace
+
+PROVIDERS = {
+    "vad": "silero",
+    "stt": "whisper/tiny.en",
+    "llm": "llama/smollm2-135m",
+    "tts": "piper/en_US-joe-medium",
+}
+FIRST = "In which year did people first walk on the moon?"
+
+
+class Clock:
+    """The session's clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.ms = 0.0
+
+    def __call__(self) -> float:
+        return self.ms
+
+
+class FakeSession:
+    """A trace to write into, and verbs that are noted in `told`."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.trace = Trace(self.clock)
+        self.told: list[tuple[Any, ...]] = []
+
+    @contextmanager
+    def open(self) -> Iterator[FakeSession]:
+        """Open and close it, noting both."""
+        self.told.append(("open",))
+        try:
+            yield self
+        finally:
+            self.told.append(("closed",))
+
+    def mute(self, on: bool) -> None:
+        self.told.append(("mute", on))
+        self.trace.emit(ev.Muted(on))
+
+    def type(self, text: str) -> None:
+        self.told.append(("type", text))
+
+    def interrupt(self) -> None:
+        self.told.append(("interrupt",))
+
+    def bookmark(self, label: str = "") -> None:
+        self.told.append(("bookmark", label))
+
+    def set(self, name: str, value: Any) -> None:
+        self.told.append(("set", name, value))
+
+    def at(self, ms: float, *events: ev.Event) -> None:
+        """Let it be `ms`, and these happen."""
+        self.clock.ms = ms
+        for event in events:
+            self.trace.emit(event)
+
+
+def started(session: FakeSession, *, recording: str | None = "/data/sessions/20260301T101500Z-7f3a") -> None:
+    """A session that is warm and listens."""
+    rates = {"mic": 16000, "user": 16000, "agent": 24000}
+    session.at(
+        0,
+        ev.SessionStarted(
+            "7f3a", "2026-03-01T10:15:00Z", "embedded", "my_agent", PROVIDERS, rates, recording
+        ),
+    )
+    session.at(5, ev.DeviceOpened("mic", "Built-in microphone", 48000, 11.0))
+    session.at(6, ev.DeviceOpened("agent", "Built-in speaker", 48000, 23.0))
+    session.at(310, ev.ProviderWarmed("stt", PROVIDERS["stt"], 304.0))
+    session.at(420, ev.ProviderWarmed("llm", PROVIDERS["llm"], 410.0))
+    session.at(530, ev.ProviderWarmed("tts", PROVIDERS["tts"], 520.0))
+    session.at(531, ev.DuplexChanged("full", "echo cancellation is on"), ev.EchoState(31.0, 62.0, True))
+    session.at(532, ev.ListeningStarted(), ev.HostLag(0.6, 2.4))
+
+
+def heard_levels(session: FakeSession, user_db: float, agent_db: float) -> None:
+    """Both sides are so loud."""
+    session.at(
+        session.clock.ms,
+        ev.Levels("user", 0, user_db, user_db + 8),
+        ev.Levels("agent", 0, agent_db, agent_db + 8),
+    )
+
+
+def spoken_turn(
+    session: FakeSession,
+    number: int,
+    asked: str,
+    answered: str,
+    *,
+    total_ms: float = 612.0,
+    unheard: str = "",
+    cold: bool = False,
+) -> None:
+    """One spoken turn, from onset to end; cut off before `unheard`, if there is any."""
+    t0 = session.clock.ms + 900
+    end = t0 + 1800
+    decided = end + 350
+    reply = 10 * number
+    session.at(t0, ev.SpeechStarted(number, 0))
+    session.at(t0 + 700, ev.Transcribed(number, asked[: len(asked) // 2], False, 0))
+    session.at(end + 100, ev.SpeechPaused(number, 0))
+    session.at(end + 190, ev.Transcribed(number, asked, True, 0, True, 0.93))
+    session.at(end + 191, ev.ReplyStarted(reply, number, None, asked, True))
+    session.at(decided, ev.TurnDecided(number, number, False, 0, 350))
+    scale = (total_ms - 350) / 262
+    llm, first, tts, lead = (decided + scale * ms for ms in (92, 122, 215, 237))
+    session.at(llm, ev.Span("stt", t0, end + 190, reply, number, number, PROVIDERS["stt"]))
+    session.at(llm, ev.Span("llm_first_token", end + 191, llm, reply, number, number, PROVIDERS["llm"]))
+    session.at(
+        first,
+        ev.Span("first_chunk", llm, first, reply, number, number),
+        ev.ReplyText(reply, number, answered, answered),
+    )
+    session.at(tts, ev.Span("tts_first_byte", first, tts, reply, number, number, PROVIDERS["tts"]))
+    heard = end + total_ms
+    session.at(
+        tts + 1,
+        ev.ReplyPlaying(reply, number, 0),
+        ev.Span("leading_silence", tts, lead, reply, number, number),
+    )
+    session.at(lead, ev.Span("output_buffer", lead, heard - 2, reply, number, number))
+    session.at(heard, ev.Heard(number, 0, end, 0, heard))
+    status: ev.TurnStatus = "cut" if unheard else "done"
+    session.at(heard + 1500, ev.ReplyEnded(reply, number, status, answered, unheard, 0, bool(unheard)))
+    usage = {"input_tokens": 40.0, "output_tokens": 12.0}
+    session.at(heard + 1501, ev.TurnEnded(number, status, asked, answered, cold, usage))
+
+
+def conversation(session: FakeSession) -> None:
+    """Some turns of every kind."""
+    started(session)
+    spoken_turn(
+        session,
+        1,
+        FIRST,
+        "In 1969: two people walked there on the twentieth of July.",
+        total_ms=1130,
+        cold=True,
+    )
+    spoken_turn(session, 2, "And who was the first?", "Neil Armstrong was.", total_ms=604)
+    spoken_turn(session, 3, "Who else?", "Buzz Aldrin.", total_ms=688)
+    for number, ms in enumerate((590, 612, 731, 655, 570, 842, 601), 4):
+        spoken_turn(session, number, f"Question {number}, please?", f"That is answer {number}.", total_ms=ms)
+    spoken_turn(
+        session, 11, "What carried them?", "The Saturn Five, a rocket of three stages,",
+        total_ms=596, unheard="built at Huntsville and flown thirteen times.",
+    )  # fmt: skip
+    session.at(
+        session.clock.ms + 100,
+        ev.TurnDecided(13, 13, True),
+        ev.ReplyStarted(130, 13, 13, "typed, for once", False),
+    )
+    session.at(
+        session.clock.ms + 900,
+        ev.TurnEnded(
+            13,
+            "failed",
+            "typed, for once",
+            "",
+            stage="llm",
+            reason="no answer within 15 s",
+            hint="is the model loaded? see `workbench doctor`",
+        ),
+    )
+    session.at(
+        session.clock.ms + 200, ev.SpeechStarted(14, 0), ev.Transcribed(14, "and what about", False, 0)
+    )
+    heard_levels(session, -22, -100)

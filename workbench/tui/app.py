@@ -1,0 +1,81 @@
+"""The terminal application: themes, the way out, and one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter, NoColor
+from textual.screen import Screen
+
+from workbench.tui import themes
+from workbench.tui.commands import commands
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class WorkbenchApp(App[None]):
+    """Shows one screen, live or of a recording. Leaving is always clean; `return_code` says how it ended."""
+
+    CSS_PATH = "workbench.tcss"
+    TITLE = "workbench"
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-normal"), (110, "-wide")]  # noqa: RUF012 - as App has it
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-medium"), (34, "-tall")]  # noqa: RUF012
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+q,ctrl+c", "quit", "Quit", id="app.quit", priority=True, key_display="^q",
+            tooltip="End the session and leave. The recording stays.",
+        ),
+        Binding("ctrl+t", "theme", "Theme", id="app.theme", show=False, tooltip="Dark or light."),
+    ]  # fmt: skip
+
+    def __init__(self, screen: Callable[[], Screen[None]], **options: Any) -> None:
+        super().__init__(**options)
+        self._make_screen = screen
+        for theme in themes.themes():
+            self.register_theme(theme)
+        self.theme = themes.preferred()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our meanings, for a theme that does not know them."""
+        return dict(themes.MEANINGS)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """NO_COLOR is taken at its word: no colour at all, not even grey."""
+        return [*super().get_line_filters(), *([NoColor()] if self.no_color else [])]
+
+    def get_default_screen(self) -> Screen[None]:
+        """The one screen."""
+        return self._make_screen()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette."""
+        yield from commands(self, screen)
+
+    def on_mount(self) -> None:
+        """Signals end the session like the user does, with the exit code they stand for."""
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in SIGNALS:
+                loop.add_signal_handler(number, self._leave, 128 + number)
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.theme = themes.LIGHT if self.current_theme.dark else themes.DARK
+
+    async def action_quit(self) -> None:
+        """Leave, cleanly."""
+        self._leave(0)
+
+    def _leave(self, code: int) -> None:
+        leave = getattr(self.screen_stack[0], "leave", None)
+        if leave is None:
+            self.exit(return_code=code)
+        else:
+            leave(code)

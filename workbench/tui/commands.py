@@ -1,0 +1,24 @@
+"""The command palette: everything that a key does, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+
+def commands(app: App[None], screen: Screen[Any]) -> Iterable[SystemCommand]:
+    """Each binding of the screen and of the app that has a tooltip, and the help panel."""
+    for _, binding, enabled, tooltip in screen.active_bindings.values():
+        if tooltip and enabled:
+            yield SystemCommand(binding.description, tooltip, _runner(app, binding.action))
+    yield SystemCommand("Keys", "Show the keys and what they do.", app.action_show_help_panel)
+
+
+def _runner(app: App[None], action: str) -> Any:
+    async def run() -> None:
+        await app.run_action(action, app.screen_stack[0])
+
+    return run

@@ -1,0 +1,163 @@
+"""The conversation as lines: what was said, what was heard of it, and what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from workbench.model import events as ev
+from workbench.model.events import Entry
+from workbench.readers.timeline import Turn
+
+Who = Literal["user", "agent", "note"]
+State = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
+
+KEPT = 400
+"""Lines kept; older ones scroll out of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the conversation. `text` is what was heard, `unheard` what was cut off; `hint` says what to do."""
+
+    key: str
+    who: Who
+    state: State
+    text: str = ""
+    unheard: str = ""
+    hint: str = ""
+    turn: int | None = None
+    estimated: bool = False
+    heard_ms: float | None = None
+    """Heard latency of the turn, from when it has ended."""
+
+
+class ConversationFold:
+    """Feed it every entry in order; `lines` is the conversation so far, oldest first."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Line] = {}
+        self._turn_of: dict[int, int] = {}
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines that are worth showing: a reply without a word yet is not."""
+        return tuple(line for line in self._lines.values() if line.text or line.unheard or line.hint)
+
+    def feed(self, entry: Entry) -> None:
+        """Take one entry in."""
+        event = entry.event
+        if not (self._user(event) or self._reply(event)):
+            self._note(entry.i, event)
+
+    def timed(self, turn: Turn) -> None:
+        """A turn has ended: its answer is given its latency."""
+        for key, line in reversed(self._lines.items()):
+            if line.who == "agent" and line.turn == turn.turn:
+                self._lines[key] = replace(line, heard_ms=turn.heard_latency_ms)
+                return
+
+    def _user(self, event: ev.Event) -> bool:
+        match event:
+            case ev.Transcribed(utterance=utterance, text=text, final=final):
+                line = self._line(f"u{utterance}", "user", "partial")
+                self._put(replace(line, text=text, state="done" if final else line.state))
+            case ev.UtteranceDismissed(utterance=utterance):
+                self._lines.pop(f"u{utterance}", None)
+            case ev.TurnDecided(turn=turn, utterance=utterance):
+                self._turn_of[turn] = utterance
+                self._put(replace(self._line(f"u{utterance}", "user", "partial"), turn=turn))
+            case _:
+                return False
+        return True
+
+    def _reply(self, event: ev.Event) -> bool:
+        match event:
+            case ev.ReplyStarted():
+                self._answer(event)
+            case ev.ReplyDiscarded(reply=reply):
+                self._lines.pop(f"r{reply}", None)
+            case ev.ReplyText(reply=reply, turn=turn, text=text):
+                line = self._line(f"r{reply}", "agent", "prepared")
+                self._put(replace(line, text=_joined(line.text, text), turn=line.turn or turn))
+            case ev.ReplyPlaying(reply=reply, turn=turn):
+                self._put(replace(self._line(f"r{reply}", "agent", "prepared"), state="speaking", turn=turn))
+            case ev.ReplyEnded():
+                self._ended(event)
+            case ev.TurnEnded():
+                self._turn_over(event)
+            case _:
+                return False
+        return True
+
+    def _answer(self, event: ev.ReplyStarted) -> None:
+        user = self._lines.get(f"u{event.utterance}")
+        if user is not None and not user.text:  # typed: no transcript came
+            self._put(replace(user, text=event.said, state="done"))
+        self._put(Line(f"r{event.reply}", "agent", "prepared", turn=event.turn))
+
+    def _ended(self, event: ev.ReplyEnded) -> None:
+        line = self._line(f"r{event.reply}", "agent", "prepared")
+        self._put(
+            replace(
+                line,
+                state=event.status,
+                text=event.heard,
+                unheard=event.unheard,
+                turn=event.turn if event.turn is not None else line.turn,
+                estimated=event.estimated,
+            )
+        )
+
+    def _turn_over(self, event: ev.TurnEnded) -> None:
+        utterance = self._turn_of.pop(event.turn, None)
+        user = self._lines.get(f"u{utterance}")
+        if user is not None:
+            self._put(replace(user, text=event.user_text or user.text, state="done"))
+        if event.status == "failed":
+            what = f"{event.stage or 'turn'} failed: {event.reason or 'no reason given'}"
+            self._put(Line(f"t{event.turn}", "note", "failed", what, hint=event.hint or "", turn=event.turn))
+
+    def _note(self, index: int, event: ev.Event) -> None:
+        note = _note_of(event)
+        if note is None:
+            return
+        state, text, hint = note
+        last = next(reversed(self._lines.values()), None)
+        if last is not None and (last.who, last.text) == ("note", text):
+            return  # the same trouble again: said once
+        self._put(Line(f"n{index}", "note", state, text, hint=hint))
+
+    def _line(self, key: str, who: Who, state: State) -> Line:
+        return self._lines.get(key) or Line(key, who, state)
+
+    def _put(self, line: Line) -> None:
+        self._lines[line.key] = line
+        while len(self._lines) > KEPT:
+            del self._lines[next(iter(self._lines))]
+
+
+def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
+    match event:
+        case ev.Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint):
+            return level, f"{owner}: {reason}", hint
+        case ev.DeviceLost(name=name, reason=reason, hint=hint):
+            return "error", f"{name} is gone: {reason}", hint
+        case ev.DuplexChanged(mode="half", reason=reason):
+            return "warning", f"half duplex: {reason}", "not listening while the agent speaks"
+        case ev.BreakerChanged(state="open", stage=stage, provider=provider, wait_ms=wait):
+            return "warning", f"{stage}: {provider} failed too often", f"asked again in {wait / 1000:.0f} s"
+        case ev.ProviderWarmed(error=str(error), stage=stage, provider=provider):
+            return "error", f"{stage}: {provider} did not warm up: {error}", "see the event log"
+        case ev.Bookmarked(label=label):
+            return "info", f"bookmark {label}".rstrip(), ""
+        case ev.SessionEnded(reason=reason):
+            failed = reason.startswith("failed")
+            return ("error" if failed else "info"), f"session ended: {reason}", ""
+        case _:
+            return None
+
+
+def _joined(before: str, after: str) -> str:
+    glued = not before or before[-1].isspace() or (after[:1].isspace())
+    return before + after if glued else f"{before} {after}"

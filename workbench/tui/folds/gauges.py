@@ -1,0 +1,54 @@
+"""What moves while somebody speaks: levels of both sides and who the VAD says speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from workbench.model.audio import SILENCE_DB
+from workbench.model.events import Entry, Event, Levels, Muted, VadBatch
+
+Voice = Literal["silent", "paused", "speaking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """Levels in dBFS (RMS and peak over 100 ms) and who speaks; `probability` is the VAD's, None before it ran."""
+
+    user_db: float = SILENCE_DB
+    user_peak_db: float = SILENCE_DB
+    agent_db: float = SILENCE_DB
+    agent_peak_db: float = SILENCE_DB
+    user: Voice = "silent"
+    agent: Voice = "silent"
+    probability: float | None = None
+    muted: bool = False
+
+
+class GaugesFold:
+    """Feed it every entry in order; `now` is the latest state, its voices aside."""
+
+    def __init__(self) -> None:
+        self.now = Gauges()
+        self._cleaned = (
+            False  # the track `user` reports levels, so those of the raw `mic` are not the ones to show
+        )
+
+    def feed(self, entry: Entry) -> None:
+        """Take one entry in."""
+        self.now = self._after(entry.event)
+
+    def _after(self, event: Event) -> Gauges:
+        match event:
+            case Levels(track="agent", rms_db=rms, peak_db=peak):
+                return replace(self.now, agent_db=rms, agent_peak_db=peak)
+            case Levels(track=track, rms_db=rms, peak_db=peak):
+                self._cleaned |= track == "user"
+                shown = track == "user" or not self._cleaned
+                return replace(self.now, user_db=rms, user_peak_db=peak) if shown else self.now
+            case VadBatch(probabilities=(*_, last)):
+                return replace(self.now, probability=last)
+            case Muted(muted=muted):
+                return replace(self.now, muted=muted)
+            case _:
+                return self.now

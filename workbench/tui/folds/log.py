@@ -1,0 +1,36 @@
+"""The event log: one plain line for each event that a person may want to read."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from workbench.model import events as ev
+from workbench.model.events import Entry, type_name
+from workbench.model.text import plain
+
+TOO_MANY = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState)
+"""Events that come many times a second and have a place of their own on the screen."""
+
+
+def log_line(entry: Entry) -> str | None:
+    """`12.345 turn_decided turn=1 …`, without what is empty; None for what would only be noise."""
+    event = entry.event
+    if isinstance(event, TOO_MANY):
+        return None
+    values = ((field.name, getattr(event, field.name)) for field in fields(event))
+    told = " ".join(f"{name}={_told(value)}" for name, value in values if value not in (None, "", {}, ()))
+    return plain(f"{entry.t_ms / 1000:.3f}  {type_name(type(event))}  {told}", one_line=True)
+
+
+def _told(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.1f}"
+        case str():
+            return repr(value) if " " in value or len(value) > 60 else value
+        case dict():
+            return "{" + ", ".join(f"{key}: {_told(item)}" for key, item in value.items()) + "}"
+        case _:
+            return str(value)

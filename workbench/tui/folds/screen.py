@@ -1,0 +1,76 @@
+"""All folds of the screen together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from workbench.model.events import Entry
+from workbench.readers.timeline import Timeline, Turn
+from workbench.tui.folds.conversation import ConversationFold, Line
+from workbench.tui.folds.gauges import Gauges, GaugesFold
+from workbench.tui.folds.log import log_line
+from workbench.tui.folds.status import Activity, Status, StatusFold, activity
+from workbench.tui.folds.turns import Falls, History, HistoryFold, falls
+
+
+class ScreenFold:
+    """Feed it entries in order; the parts are read after each batch."""
+
+    def __init__(self) -> None:
+        self._conversation = ConversationFold()
+        self._gauges = GaugesFold()
+        self._status = StatusFold()
+        self._history = HistoryFold()
+        self._timeline = Timeline(self._ended)
+        self.last = Falls()
+        """The waterfall of the last turn that has one."""
+        self.t_ms = 0.0
+        """Time of the newest entry, ms."""
+
+    def feed(self, entries: Iterable[Entry]) -> list[str]:
+        """Take entries in; returns their lines for the event log."""
+        logged: list[str] = []
+        for entry in entries:
+            self.t_ms = entry.t_ms
+            self._conversation.feed(entry)
+            self._gauges.feed(entry)
+            self._status.feed(entry)
+            self._timeline(entry)
+            line = log_line(entry)
+            if line is not None:
+                logged.append(line)
+        return logged
+
+    def _ended(self, turn: Turn) -> None:
+        self._history.add(turn)
+        self._conversation.timed(turn)
+        if turn.lanes_ms:
+            self.last = falls(turn)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The conversation."""
+        return self._conversation.lines
+
+    @property
+    def status(self) -> Status:
+        """What the session runs on."""
+        return self._status.now
+
+    @property
+    def activity(self) -> Activity:
+        """What it is doing."""
+        return activity(self.status, self._timeline.live)
+
+    @property
+    def gauges(self) -> Gauges:
+        """Levels and voices."""
+        live = self._timeline.live
+        agent = live.agent if live.agent in ("speaking", "paused") else "silent"
+        return replace(self._gauges.now, user=live.user, agent=agent)
+
+    @property
+    def history(self) -> History:
+        """Latency over the turns."""
+        return self._history.now

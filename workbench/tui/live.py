@@ -1,0 +1,186 @@
+"""The live screen: reads the trace twenty times a second, and calls verbs on the session. Nothing else."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from workbench.model.errors import WorkbenchError
+from workbench.tui.folds.screen import ScreenFold
+from workbench.tui.host import Handle, Host
+from workbench.tui.messages import SessionClosed, Typed
+from workbench.tui.widgets.conversation import Conversation
+from workbench.tui.widgets.eventlog import EventLog
+from workbench.tui.widgets.header import Header, Heading
+from workbench.tui.widgets.latency import Latency
+from workbench.tui.widgets.meters import Meters
+from workbench.tui.widgets.prompt import Prompt
+from workbench.tui.widgets.stateline import StateLine
+from workbench.tui.widgets.waterfall import Waterfall
+from workbench.tui.widgets.welcome import Welcome, Welcoming
+
+POLL_S = 1 / 20
+"""The trace is read so often: levels come at 10 Hz, and 50 ms is not seen as late."""
+
+
+class LiveScreen(Screen[None]):
+    """A conversation and the instruments beside it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+o", "mute", "Mute", id="session.mute", priority=True,
+            tooltip="Stop listening, or listen again. Typing works meanwhile.",
+        ),
+        Binding(
+            "escape", "interrupt", "Interrupt", id="session.interrupt", priority=True,
+            tooltip="Stop the agent's answer here.",
+        ),
+        Binding(
+            "ctrl+b", "bookmark", "Bookmark", id="session.bookmark", priority=True,
+            tooltip="Mark this moment in the recording.",
+        ),
+        Binding(
+            "ctrl+l", "log", "Log", id="screen.log", priority=True,
+            tooltip="Show or hide the event log.",
+        ),
+        Binding("pageup", "scroll('up')", "Scroll up", id="screen.up", show=False),
+        Binding("pagedown", "scroll('down')", "Scroll down", id="screen.down", show=False),
+    ]  # fmt: skip
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self._host = host
+        self._fold = ScreenFold()
+        self._read = 0
+        self._leaving: int | None = None
+
+    def compose(self) -> ComposeResult:
+        """Header; conversation and log on the left, instruments on the right; prompt, facts and keys below."""
+        yield Header()
+        with Horizontal(id="body"):
+            with Vertical(id="talk"):
+                yield Welcome()
+                yield Conversation()
+                yield EventLog()
+            with Vertical(id="instruments"):
+                yield Meters()
+                yield Waterfall()
+                yield Latency()
+        with Horizontal(id="ask"):
+            yield Static("›", id="caret")
+            yield Prompt()
+        yield StateLine()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Open the session once the screen has been seen."""
+        self.call_after_refresh(self._open)
+
+    def _open(self) -> None:
+        self._host.start(self._session_left)
+        self.set_interval(POLL_S, self._poll)
+
+    def _session_left(self) -> None:
+        """On the session's thread: it was left, or could not be opened."""
+        if self.is_running:
+            self.post_message(SessionClosed())
+
+    def _poll(self) -> None:
+        handle = self._host.handle
+        if handle is None:
+            return
+        entries = handle.trace.since(self._read)
+        if entries:
+            self._read = entries[-1].i + 1
+            self._show(self._fold.feed(entries))
+        self._tick(handle)
+
+    def _show(self, logged: list[str]) -> None:
+        fold = self._fold
+        status, lines = fold.status, fold.lines
+        self.query_one(Conversation).lines = lines
+        self.query_one(Meters).gauges = fold.gauges
+        self.query_one(StateLine).status = status
+        self.query_one(Waterfall).turn = fold.last
+        self.query_one(Waterfall).border_title = fold.last.title or "Last turn"
+        self.query_one(Latency).history = fold.history
+        self.query_one(Welcome).state = Welcoming(status)
+        self.set_class(bool(lines), "-talking")
+        if logged:
+            self.query_one(EventLog).write_lines(logged)
+
+    def _tick(self, handle: Handle) -> None:
+        fold = self._fold
+        t_ms = fold.t_ms if fold.activity == "ended" else handle.trace.now()
+        self.query_one(Header).heading = Heading(fold.activity, fold.status, t_ms // 1000 * 1000)
+
+    @on(SessionClosed)
+    def _over(self) -> None:
+        """Leave, if that was asked for; else say why it is over."""
+        self._poll()
+        if self._leaving is not None:
+            self.app.exit(return_code=self._leaving)
+        elif (error := self._host.error) is not None:
+            reason, hint = explained(error)
+            self.query_one(Welcome).state = Welcoming(self._fold.status, reason, hint)
+            self.query_one(Header).heading = Heading("ended", self._fold.status, self._fold.t_ms)
+            self.add_class("-failed")
+
+    def leave(self, code: int) -> None:
+        """End the session, then the application with that exit code; asked a second time, do not wait."""
+        again = self._leaving is not None
+        self._leaving = code
+        if again or self._host.left:
+            self.app.exit(return_code=code)
+        else:
+            self.notify("Closing the session …", timeout=60)
+            self._host.leave()
+
+    @on(Typed)
+    def _type(self, typed: Typed) -> None:
+        if (handle := self._talking()) is not None:
+            handle.type(typed.text)
+
+    def action_mute(self) -> None:
+        """Stop listening, or listen again."""
+        if (handle := self._talking()) is not None:
+            handle.mute(not self._fold.gauges.muted)
+
+    def action_interrupt(self) -> None:
+        """Stop the answer."""
+        if (handle := self._talking()) is not None:
+            handle.interrupt()
+
+    def action_bookmark(self) -> None:
+        """Mark this moment."""
+        if (handle := self._talking()) is not None:
+            handle.bookmark()
+
+    def action_log(self) -> None:
+        """Show or hide the event log."""
+        self.toggle_class("-log")
+
+    def action_scroll(self, way: str) -> None:
+        """Look back in the conversation."""
+        conversation = self.query_one(Conversation)
+        conversation.scroll_page_up() if way == "up" else conversation.scroll_page_down()
+
+    def _talking(self) -> Handle | None:
+        """The session, or a word to the user that it is not there yet."""
+        if self._host.handle is None or self._host.left:
+            self.notify("There is no session to tell." if self._host.left else "Still warming up.", timeout=2)
+            return None
+        return self._host.handle
+
+
+def explained(error: BaseException) -> tuple[str, str]:
+    """Reason and next step of whatever ended the session."""
+    if isinstance(error, WorkbenchError):
+        return error.reason, error.hint
+    return f"{type(error).__name__}: {error}", "this is our own fault; details follow when you leave"

@@ -1,0 +1,84 @@
+"""Two calm themes. Every colour that means something is a variable here, named after its meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from textual.theme import Theme
+
+DARK, LIGHT = "workbench-dark", "workbench-light"
+
+MEANINGS = {
+    "user": "$primary",
+    "agent": "$success",
+    "quiet": "$text-muted",
+    "pending": "$text-muted",
+    "unheard": "$text-muted",
+    "track": "$foreground 18%",
+    "lane": "$foreground 45%",
+    "activity-starting": "$text-muted",
+    "activity-listening": "$primary",
+    "activity-hearing": "$primary",
+    "activity-thinking": "$warning",
+    "activity-speaking": "$success",
+    "activity-muted": "$warning",
+    "activity-ended": "$text-muted",
+    "part-endpointing": "$text-muted",
+    "part-stt": "$primary",
+    "part-llm-first-token": "$accent",
+    "part-first-chunk": "$accent",
+    "part-tools": "$warning",
+    "part-tts-first-byte": "$success",
+    "part-leading-silence": "$success",
+    "part-floor": "$warning",
+    "part-output-buffer": "$secondary",
+    "part-unexplained": "$error",
+}
+"""What a theme that does not know us paints our meanings with."""
+
+
+def themes() -> list[Theme]:
+    """The dark one and the light one."""
+    dark = {
+        "user": "#7cb7ff", "agent": "#8ccfa8", "quiet": "#8a94a6", "pending": "#8a94a6", "unheard": "#7a8496",
+        "track": "#39414f", "lane": "#5d687a",
+        "activity-starting": "#8a94a6", "activity-listening": "#7cb7ff", "activity-hearing": "#a9d0ff",
+        "activity-thinking": "#e5c07b", "activity-speaking": "#8ccfa8", "activity-muted": "#e5c07b",
+        "activity-ended": "#8a94a6",
+        "part-endpointing": "#7b8699", "part-stt": "#7cb7ff", "part-llm-first-token": "#b9a2f2",
+        "part-first-chunk": "#9683d6", "part-tools": "#e0a0c8", "part-tts-first-byte": "#8ccfa8",
+        "part-leading-silence": "#5fa583", "part-floor": "#d4b26a", "part-output-buffer": "#c58f6d",
+        "part-unexplained": "#ee7f86",
+        "footer-background": "#12151b", "footer-key-foreground": "#7cb7ff", "footer-description-foreground": "#8a94a6",
+    }  # fmt: skip
+    light = {
+        "user": "#1862ae", "agent": "#1f7446", "quiet": "#667080", "pending": "#737d8c", "unheard": "#737d8c",
+        "track": "#cfcdc6", "lane": "#9a9a97",
+        "activity-starting": "#667080", "activity-listening": "#1862ae", "activity-hearing": "#0d4a8a",
+        "activity-thinking": "#94660a", "activity-speaking": "#1f7446", "activity-muted": "#94660a",
+        "activity-ended": "#667080",
+        "part-endpointing": "#8a919c", "part-stt": "#2f7cc9", "part-llm-first-token": "#7353c4",
+        "part-first-chunk": "#9279d6", "part-tools": "#b0508c", "part-tts-first-byte": "#2f8d58",
+        "part-leading-silence": "#5aa67b", "part-floor": "#a97a17", "part-output-buffer": "#a2633a",
+        "part-unexplained": "#c93a44",
+        "footer-background": "#faf9f6", "footer-key-foreground": "#1862ae", "footer-description-foreground": "#667080",
+    }  # fmt: skip
+    return [
+        Theme(
+            DARK, primary="#7cb7ff", secondary="#c58f6d", accent="#b9a2f2", success="#8ccfa8", warning="#e5c07b",
+            error="#ee7f86", foreground="#d6dbe4", background="#12151b", surface="#12151b", panel="#1b2029",
+            boost="#1b2029", dark=True, variables=dark,
+        ),
+        Theme(
+            LIGHT, primary="#1862ae", secondary="#a2633a", accent="#7353c4", success="#1f7446", warning="#94660a",
+            error="#b8323b", foreground="#262b33", background="#faf9f6", surface="#faf9f6", panel="#efede7",
+            boost="#efede7", dark=False, variables=light,
+        ),
+    ]  # fmt: skip
+
+
+def preferred(environ: Mapping[str, str] = os.environ) -> str:
+    """The theme that goes with the terminal's background where it says so (`COLORFGBG`), else the dark one."""
+    background = environ.get("COLORFGBG", "").rpartition(";")[2]
+    return LIGHT if background in ("7", "15") else DARK

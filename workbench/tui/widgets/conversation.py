@@ -1,0 +1,90 @@
+"""What was said, as it grows: partial words grey, unheard words struck through, failures with what to do."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from workbench.model.text import plain
+from workbench.tui.folds.conversation import Line
+
+SHOWN = 120
+"""Rows kept on the screen: each costs three widgets."""
+
+MARKS = {"failed": "✗", "error": "✗", "warning": "!", "info": "·"}
+"""What a note begins with, so that its kind is readable without colour."""
+
+
+class Conversation(VerticalScroll):
+    """The lines of a conversation, followed at its end unless the user has scrolled up."""
+
+    lines: reactive[tuple[Line, ...]] = reactive((), layout=False, repaint=False)
+
+    can_focus = False
+
+    def on_mount(self) -> None:
+        """Stay at the end as lines come."""
+        self.anchor()
+
+    async def watch_lines(self, lines: tuple[Line, ...]) -> None:
+        """Change only the rows that changed."""
+        rows = {row.line.key: row for row in self.query(Row)}
+        shown = lines[-SHOWN:]
+        keys = {line.key for line in shown}
+        gone = [row for key, row in rows.items() if key not in keys]
+        for line in shown:
+            if line.key in rows:
+                rows[line.key].line = line
+        fresh = [Row(line) for line in shown if line.key not in rows]
+        with self.app.batch_update():
+            for row in gone:
+                await row.remove()
+            await self.mount_all(fresh)
+
+
+class Row(Horizontal):
+    """One line: who, and what."""
+
+    line: reactive[Line] = reactive(Line("", "note", "info"), init=False, layout=False, repaint=False)
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(classes=f"{line.who} {line.state}")
+        self.set_reactive(Row.line, line)
+
+    def compose(self) -> ComposeResult:
+        """A label and the words beside it."""
+        yield Static(label(self.line), classes="who", markup=False)
+        yield Static(words(self.line), classes="what")
+
+    def watch_line(self, line: Line) -> None:
+        """Draw the line anew."""
+        self.set_classes(f"{line.who} {line.state}")
+        self.query_one(".what", Static).update(words(line))
+
+
+def label(line: Line) -> str:
+    """Who speaks, or the mark of a note."""
+    return MARKS.get(line.state, "·") if line.who == "note" else {"user": "you", "agent": "agent"}[line.who]
+
+
+def words(line: Line) -> Content:
+    """The text of a line, what was not heard struck through."""
+    pending = line.state in ("partial", "prepared")
+    parts = [Content.styled(plain(line.text), "$pending" if pending else "")]
+    if pending:
+        parts.append(Content.styled(" …", "$pending"))
+    if line.unheard:
+        gap = "" if not line.text or line.unheard[:1].isspace() or line.text[-1:].isspace() else " "
+        parts.append(Content(gap) + Content.styled(plain(line.unheard), "$unheard strike"))
+    if line.state == "cut":
+        parts.append(
+            Content.styled("  ✂ interrupted" + (" (estimated)" if line.estimated else ""), "$quiet italic")
+        )
+    if line.heard_ms is not None:
+        parts.append(Content.styled(f"  {line.heard_ms:.0f} ms", "$quiet"))
+    if line.hint:
+        parts.append(Content.styled(f"\n→ {plain(line.hint)}", "$quiet"))
+    return Content("").join(parts)

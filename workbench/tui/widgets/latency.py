@@ -1,0 +1,77 @@
+"""Heard latency over the turns: one column a turn, with p50 and p95 of those that compare."""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from workbench.tui.folds.turns import History, Point
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+AXIS_CELLS = 6
+
+
+class Latency(Widget):
+    """A line of figures, and under it the columns as high as there is room."""
+
+    BORDER_TITLE = "Heard latency"
+
+    history: reactive[History] = reactive(History())
+
+    def render(self) -> Content:
+        """Figures and columns."""
+        history, (width, height) = self.history, self.content_size
+        if not history.points:
+            return Content.styled("Latency of each turn will be drawn here.", "$quiet")
+        return Content("\n").join([figures(history), *columns(history, width, max(1, height - 1))])
+
+
+def figures(history: History) -> Content:
+    """`p50 612 ms  p95 840 ms  n 12`."""
+
+    def told(ms: float | None) -> str:
+        return "–" if ms is None else f"{ms:.0f} ms"
+
+    return Content.assemble(
+        ("p50 ", "$quiet"), (told(history.p50), "bold"), ("   p95 ", "$quiet"), (told(history.p95), "bold"),
+        ("   n ", "$quiet"), str(history.n),
+    )  # fmt: skip
+
+
+def columns(history: History, width: int, height: int) -> list[Content]:
+    """The last turns as columns, with lines at p50 and p95; those that stand apart are hatched."""
+    shown = history.points[-max(1, (width - AXIS_CELLS) // 2) :]
+    top = max(1.0, *(point.ms for point in shown), history.p95 or 0.0)
+    lines = {
+        _row(ms, height, top): name
+        for name, ms in (("p95", history.p95), ("p50", history.p50))
+        if ms is not None
+    }
+    rows = []
+    for row in range(height, 0, -1):
+        rest = Content.styled(
+            ("╌" if row in lines else " ") * (width - AXIS_CELLS - 2 * len(shown)), "$track"
+        )
+        cells = [_cell(point, row, height, top, row in lines) for point in shown]
+        scale = f"{top:.0f}" if row == height else lines.get(row, "0" if row == 1 else "")
+        rows.append(Content.assemble((f"{scale:>{AXIS_CELLS - 1}} ", "$quiet"), *chain(*cells)) + rest)
+    return rows
+
+
+def _row(ms: float, height: int, top: float) -> int:
+    return max(1, math.ceil(ms / top * height))
+
+
+def _cell(
+    point: Point, row: int, height: int, top: float, lined: bool
+) -> tuple[tuple[str, str], tuple[str, str]]:
+    """A column's cell in a row, and the gap after it."""
+    blank = ("╌" if lined else " ", "$track")
+    level = min(8, max(row == 1, round(8 * (point.ms / top * height - (row - 1)))))
+    if level <= 0:
+        return blank, blank
+    return (("░", "$quiet") if point.kind != "done" else (EIGHTHS[level], "$agent")), blank

@@ -1,0 +1,114 @@
+"""The line of facts: providers, devices, duplex, echo, host lag, recording; what fits of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from workbench.model.text import plain
+from workbench.tui.folds.status import LOST, Provider, Status
+
+SLOW_HOST_MS = 20.0
+"""A loop that wakes later than this is worth a mark: sound is handed over in frames of 10 or 20 ms."""
+
+SEPARATOR = " │ "
+RECORDS = "● rec "
+LEAST_PATH_CELLS = 18
+
+Fact = tuple[str, str]
+"""Text and style."""
+
+
+class StateLine(Widget):
+    """One line of the most needed, or two lines of all where there is room."""
+
+    status: reactive[Status] = reactive(Status())
+
+    def render(self) -> Content:
+        """As many facts as fit; the path of the recording is shortened from its left."""
+        status, (width, height) = self.status, self.content_size
+        if height > 1:
+            return Content("\n").join(
+                [_line(stages(status), width), _line(_with_recording(status, width), width)]
+            )
+        return _line([*(models := pipeline(status)), *_with_recording(status, width - _cells(models))], width)
+
+
+def stages(status: Status) -> list[Fact]:
+    """Every stage's provider and every device, in full."""
+    told = [
+        _stage(f"{stage} {one_line(provider.name)}", provider) for stage, provider in status.providers.items()
+    ]
+    ways = (
+        (f"{'out' if track == 'agent' else 'in'} {one_line(name)}", name)
+        for track, name in status.devices.items()
+    )
+    return told + [(text, "$error" if name == LOST else "$quiet") for text, name in ways]
+
+
+def pipeline(status: Status) -> list[Fact]:
+    """The models in one short fact: `whisper → llama → piper`; then whoever is in trouble."""
+    models = {stage: provider for stage, provider in status.providers.items() if stage not in ("vad", "turn")}
+    names = " → ".join(one_line(provider.name.partition("/")[0]) for provider in models.values())
+    troubled = [_stage(stage, provider) for stage, provider in models.items() if provider.trouble]
+    return ([(names, "$quiet")] if names else []) + troubled
+
+
+def health(status: Status) -> list[Fact]:
+    """Duplex, host, glitches, echo."""
+    facts = [(f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning")]
+    if status.lag_max_ms is not None:
+        slow = status.lag_max_ms > SLOW_HOST_MS
+        facts.append(
+            (f"{'! ' if slow else ''}host {status.lag_max_ms:.0f} ms", "$warning" if slow else "$quiet")
+        )
+    if status.glitches:
+        facts.append((f"! {status.glitches} glitches", "$warning"))
+    if status.echo_db is not None:
+        facts.append((f"echo −{status.echo_db:.0f} dB", "$quiet"))
+    return facts
+
+
+def _with_recording(status: Status, width: int) -> list[Fact]:
+    facts = health(status)
+    if status.recording is None:
+        return [("○ not recorded", "$quiet"), *facts]
+    path = one_line(_short(Path(status.recording)))
+    least = len(RECORDS) + min(LEAST_PATH_CELLS, cell_len(path))
+    while len(facts) > 2 and _cells(facts) + least > width:
+        facts.pop()
+    room = max(LEAST_PATH_CELLS, width - _cells(facts) - len(RECORDS))
+    if cell_len(path) > room:
+        path = "…" + path[1 - room :]
+    return [*facts, (RECORDS + path, "")]
+
+
+def _stage(text: str, provider: Provider) -> Fact:
+    return (f"{text} ! {one_line(provider.trouble)}", "$warning") if provider.trouble else (text, "$quiet")
+
+
+def _short(path: Path) -> str:
+    home = Path("~").expanduser()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def one_line(text: str) -> str:
+    """Text from outside, made safe for this line."""
+    return plain(text, one_line=True)
+
+
+def _cells(facts: list[Fact]) -> int:
+    return sum(cell_len(text) + len(SEPARATOR) for text, _ in facts)
+
+
+def _line(facts: list[Fact], width: int) -> Content:
+    line = Content("")
+    for text, style in facts:
+        separator = SEPARATOR if line else ""
+        if cell_len(text) <= width - line.cell_length - len(separator):
+            line = line + Content.styled(separator, "$track") + Content.styled(text, style)
+    return line

@@ -1,0 +1,71 @@
+"""Where the time of one turn went: its parts as bars over time, from the end of speech to the first sound heard."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from workbench.tui.folds.turns import Bar, Falls
+
+LABEL_CELLS, MS_CELLS = 16, 7
+
+
+class Waterfall(Widget):
+    """One line a part: name, bar, ms."""
+
+    BORDER_TITLE = "Last turn"
+
+    turn: reactive[Falls] = reactive(Falls(), layout=True)
+
+    def render(self) -> Content:
+        """The bars; what was prepared early as thin dim lanes."""
+        if not self.turn.bars:
+            return Content.styled("The first answer will be taken apart here.", "$quiet")
+        return Content("\n").join(lines(self.turn, self.content_size.width))
+
+
+def lines(turn: Falls, width: int) -> list[Content]:
+    """A turn as lines of `width` cells."""
+    room = max(4, width - LABEL_CELLS - MS_CELLS)
+    span = turn.total_ms if turn.total_ms else max(bar.lane[1] for bar in turn.bars)
+    ms_per_cell = max(1.0, span) / room
+    return [*(_line(bar, room, ms_per_cell) for bar in turn.bars), _sum(turn, room)]
+
+
+def _line(bar: Bar, room: int, ms_per_cell: float) -> Content:
+    """Name, bar, ms; in brackets what ran hidden under another part and so costs nothing."""
+    start, end = bar.lane
+    cells = [(" ", "")] * room
+    first, last = _cells(start, end, room, ms_per_cell)
+    cells[first:last] = [("╌", "$lane")] * (last - first)
+    if bar.counted_ms:
+        first, last = _cells(end - abs(bar.counted_ms), end, room, ms_per_cell)
+        solid = "▒" if bar.part == "unexplained" else "█"
+        thin = abs(bar.counted_ms) < ms_per_cell / 2
+        colour = f"$part-{bar.part.replace('_', '-')}"
+        cells[first:last] = [("▏" if thin else solid, colour)] * (last - first)
+    counts = bar.counted_ms != 0 or bar.part == "unexplained"
+    told = f"{bar.counted_ms:.0f} " if counts else f"({end - max(0.0, start):.0f})"
+    style = "" if counts else "$quiet"
+    return Content.assemble((f"{_label(bar):<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style))
+
+
+def _label(bar: Bar) -> str:
+    return bar.part.replace("_", " ").replace("tts", "TTS").replace("stt", "STT").replace("llm", "LLM")
+
+
+def _cells(start: float, end: float, room: int, ms_per_cell: float) -> tuple[int, int]:
+    """The cells of a stretch, at least one, within the drawing; a negative stretch is drawn as its mirror image."""
+    low, high = min(start, end), max(start, end)
+    first = min(room - 1, max(0, round(low / ms_per_cell)))
+    last = min(room, max(first + 1, round(high / ms_per_cell)))
+    return first, last
+
+
+def _sum(turn: Falls, room: int) -> Content:
+    told = "typed or silent" if turn.total_ms is None else f"{turn.total_ms:.0f} ms"
+    return Content.assemble(
+        (f"{'heard after':<{LABEL_CELLS}}", "bold"),
+        (f"{told:>{room + MS_CELLS}}", "bold"),
+    )

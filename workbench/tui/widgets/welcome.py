@@ -1,0 +1,71 @@
+"""What is shown while nothing was said: how far warming up is, what to do, or why it does not start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from workbench.model.text import plain
+from workbench.tui.folds.status import NOT_YET, Provider, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Welcoming:
+    """The session's status, or the `trouble` that keeps it from starting and what to do (`hint`)."""
+
+    status: Status = NOT_YET
+    trouble: str = ""
+    hint: str = ""
+
+
+class Welcome(Widget):
+    """A newcomer's first sight."""
+
+    state: reactive[Welcoming] = reactive(Welcoming(), layout=True)
+
+    def render(self) -> Content:
+        """Trouble, progress, or the invitation."""
+        if self.state.trouble:
+            return trouble(self.state)
+        status = self.state.status
+        return invitation(self.content_size.width) if status.listening else warming(status)
+
+
+def trouble(state: Welcoming) -> Content:
+    """Why there is no session, and the next step."""
+    return Content.assemble(
+        ("✗ The session could not start\n\n", "bold $error"),
+        plain(state.trouble),
+        (f"\n→ {plain(state.hint)}" if state.hint else "", ""),
+        ("\n\nCtrl+Q leaves.", "$quiet"),
+    )
+
+
+def warming(status: Status) -> Content:
+    """Every stage, and whether it is ready."""
+    lines = [Content.styled("Warming up, one moment", "bold")]
+    lines += [_stage(stage, provider) for stage, provider in status.providers.items()]
+    return Content("\n").join(lines)
+
+
+def _stage(stage: str, provider: Provider) -> Content:
+    name = f"{stage:<5} {plain(provider.name, one_line=True)}"
+    if provider.trouble:
+        return Content.assemble(("✗ ", "$error"), name, f"  {plain(provider.trouble, one_line=True)}")
+    if provider.warm_ms is None:
+        return Content.styled(f"◌ {name}", "$quiet")
+    return Content.assemble(("✓ ", "$agent"), name, (f"  {provider.warm_ms:.0f} ms", "$quiet"))
+
+
+def invitation(width: int) -> Content:
+    """What to do, and what will come of it."""
+    said = Content.styled("Speak, or type and press Enter.", "bold")
+    if width < 34:
+        return said
+    more = "The agent answers by voice; beside it you see where the time of each turn went."
+    return Content.assemble(
+        said, (f"\n\n{more}", "$quiet"), ("\n\nTo interrupt: speak, or press Esc.", "$quiet")
+    )
