@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -54,7 +55,7 @@ class FaultyApi:
         self.calls: Counter[str] = Counter()
         """Requests so far by path, `/v1/audio/speech` for one."""
         self.bodies: list[Any] = []
-        """What the chat and speech requests held, and the fields of the transcriptions."""
+        """What the chat and speech requests held, and the fields of the transcriptions, the file as bytes."""
         self.arrived = asyncio.Event()
         """Set when a request comes; clear it to wait for the next."""
         self.left = asyncio.Event()
@@ -81,7 +82,7 @@ class FaultyApi:
             if request.content_type == "application/json":
                 self.bodies.append(await request.json())
             elif request.content_type == "multipart/form-data":
-                self.bodies.append(dict(await request.post()))
+                self.bodies.append(_fields(await request.post()))
             return await self._refused(request) or await self._begun(request)
         except (asyncio.CancelledError, ConnectionError):
             self.left.set()
@@ -125,6 +126,18 @@ class FaultyApi:
             return response
         await response.write_eof()
         return response
+
+
+def _fields(form: Mapping[str, str | bytes | bytearray | web.FileField]) -> dict[str, Any]:
+    """The fields of a form, a file as its bytes."""
+    fields: dict[str, Any] = {}
+    for name, value in form.items():
+        if isinstance(value, web.FileField):
+            with value.file as file:
+                fields[name] = file.read()
+        else:
+            fields[name] = value
+    return fields
 
 
 def _right(path: str) -> tuple[list[bytes], str]:

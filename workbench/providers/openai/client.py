@@ -70,7 +70,7 @@ class ApiStage:
         asked = replace(self.asked, timeout_s=min(CONNECT_S, self.asked.timeout_s))
         with told(asked), outside():
             try:
-                await self.client.models.list(timeout=asked.timeout_s)
+                await self.client.models.with_raw_response.list(timeout=asked.timeout_s)
             except openai.AuthenticationError:
                 raise
             except openai.APIStatusError:

@@ -64,7 +64,7 @@ def told(asked: Asked, *, streaming: bool = False) -> Iterator[None]:
     """Around a call of the SDK: its errors, and the HTTP library's, leave as `StageError`s.
 
     `streaming` says that the answer had begun, so that a lost connection means that it ended early. The original error
-    is dropped on purpose: it holds the request, and that holds the key.
+    is kept out of tracebacks on purpose: it holds the request, and that holds the key.
     """
     try:
         yield
@@ -80,7 +80,7 @@ def told(asked: Asked, *, streaming: bool = False) -> Iterator[None]:
     except ValueError as error:  # json.JSONDecodeError, UnicodeDecodeError
         problem = _garbage(asked, str(error))
     problem.stage = asked.stage
-    raise problem
+    raise problem from None
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -134,7 +134,7 @@ def _unreachable(asked: Asked, error: Exception, streaming: bool) -> StageError:
 def _status(asked: Asked, error: openai.APIError) -> StageError:
     """What an HTTP status, or the error code within a stream, means."""
     status = _number(getattr(error, "status_code", None)) or _number(error.code)
-    reason = f"{asked.place} answered {status or 'with an error'}: {asked.clean(error.message)}"
+    reason = f"{asked.place} answered {status or 'with an error'}: {asked.clean(_message(error))}"
     hint = _hints(asked).get(status) if status else None
     if error.code == "insufficient_quota":
         return RefusedError(
@@ -152,6 +152,12 @@ def _status(asked: Asked, error: openai.APIError) -> StageError:
     return StageError(
         reason, "the server has a problem of its own: try again later, or choose another provider"
     )
+
+
+def _message(error: openai.APIError) -> str:
+    """The server's own words, without the SDK's around them."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return said if isinstance(said, str) else error.message
 
 
 def _hints(asked: Asked) -> dict[int, str]:

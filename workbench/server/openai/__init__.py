@@ -1,8 +1,8 @@
 """An OpenAI-compatible API over any objects of the protocols `Stt`, `Llm` and `Tts`.
 
-`GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/audio/transcriptions` and `POST /v1/audio/speech`, in the shapes
-that OpenAI documents, streamed where theirs are. There is one model of each kind, and it answers whatever `model` a
-request names. A client that goes away cancels what was made for it.
+`/v1/models`, `/v1/chat/completions`, `/v1/audio/transcriptions` and `/v1/audio/speech`, in the shapes that OpenAI
+documents, streamed where theirs are. There is one model of each kind, and it answers whatever `model` a request names.
+A client that goes away cancels what was made for it.
 """
 
 from workbench.server.openai.app import create_app, serving

@@ -86,8 +86,8 @@ class ResponseFormat(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What is asked. Fields that would change the answer's meaning and cannot be obeyed are refused; those that only tune
-    it (temperature, top_p, seed, max_tokens, stop…) are not obeyed, as an `Llm` takes none."""
+    """What is asked. Fields that would change the answer's meaning and cannot be obeyed are refused; those that only
+    tune it (temperature, top_p, seed, max_tokens, stop…) are not obeyed, as an `Llm` takes none."""
 
     model: str = Field(min_length=1)
     messages: list[ChatMessage] = Field(min_length=1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -55,6 +56,7 @@ class TranscriptionRoute:
 
     def __init__(self, stt: Stt) -> None:
         self._stt = stt
+        self._numbers = count()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """A wav file's words, in the format that was asked for."""
@@ -72,8 +74,8 @@ class TranscriptionRoute:
         return web.json_response(_verbose(heard, seconds, asked.language))
 
     async def _pieces(self, samples: Samples) -> AsyncGenerator[Piece]:
-        for number, (start, stop) in enumerate(cut(samples)):
-            utterance = Utterance(number, start)
+        for start, stop in cut(samples):
+            utterance = Utterance(next(self._numbers), start)
             utterance.append(Frame(samples[start:stop], INPUT_RATE, start))
             utterance.become("ended", speech_end=stop)
             transcript = await self._stt.transcribe(utterance, eager=False)
@@ -100,6 +102,15 @@ async def _read(request: web.Request) -> tuple[TranscriptionRequest, Samples]:
         form = await request.post()
     except ValueError as error:
         raise ApiError(400, f"the form cannot be read: {error}") from error
+    try:
+        return await _understood(form)
+    finally:
+        for field in form.values():
+            if isinstance(field, web.FileField):
+                field.file.close()
+
+
+async def _understood(form: Mapping[str, object]) -> tuple[TranscriptionRequest, Samples]:
     upload = form.get("file")
     if not isinstance(upload, web.FileField):
         raise ApiError(400, "file: send a wav file in this field", param="file")
