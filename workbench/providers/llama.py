@@ -1,0 +1,56 @@
+"""`llama/…`: a small language model on board, by llama.cpp in a worker process.
+
+A demonstration that needs no key: its answers are weak, and it cannot call tools; it is not told of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from workbench.engine.stages import LlmPart, Text
+from workbench.model.conversation import Message, ToolSpec, Usage
+from workbench.plugin.hookspecs import ProviderOptions
+from workbench.providers.worker import OnBoard, Results, Spec
+
+MAX_TOKENS = 160
+"""Of an answer: about a minute of speech."""
+SAMPLING = {"temperature": 0.4, "repeat_penalty": 1.1, "seed": 7}
+"""The seed is fixed: the same conversation gets the same answers."""
+
+
+def make_llm(options: ProviderOptions) -> Llama:
+    """The LLM for `llama/<model>`."""
+    return Llama(options.model, options.models_path)
+
+
+class Llama(OnBoard):
+    """A language model that streams text, and only text."""
+
+    def __init__(self, model: str, models_path: str | None = None) -> None:
+        name = f"llama/{model}"
+        options = {"model": name, "models_path": models_path}
+        super().__init__(Spec(name, "workbench.providers.onboard.llama:open_model", options))
+
+    @asynccontextmanager
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[LlmPart]]:
+        """See `Llm`. Messages that do not fit are left out, the oldest first; tools, their calls and results too."""
+        spoken = [message for message in messages if message.role != "tool" and message.text]
+        request = {
+            "messages": [{"role": message.role, "content": message.text} for message in spoken],
+            "max_tokens": MAX_TOKENS,
+            **SAMPLING,
+        }
+        async with self.worker.job("chat", request) as results:
+            yield _parts(results)
+
+
+async def _parts(results: Results) -> AsyncIterator[LlmPart]:
+    async for header, _ in results:
+        if "text" in header:
+            yield Text(header["text"])
+        else:
+            prompt, answer = header["usage"]
+            yield Usage(input_tokens=prompt, output_tokens=answer)

@@ -1,0 +1,77 @@
+"""A Piper voice (piper-tts, GPL-3), inside a worker process: the only place that imports it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.providers.onboard.process import Handler, Job
+from workbench.weights.store import path
+
+THREADS = 2
+
+
+def open_model(*, model: str, models_path: str | None) -> Handler:
+    """Load a voice. Raises MissingError where its weights or piper-tts are not there."""
+    from piper import PiperConfig, PiperVoice  # 160 ms, onnxruntime with it
+
+    shelf = Path(models_path) if models_path else None
+    session = Session(path(model, models_path=shelf))
+    config = PiperConfig.from_dict(settings(model, models_path))
+    voice = PiperVoice(config=config, session=session)
+
+    def handle(job: Job) -> None:
+        session.begin(job)
+        try:
+            for chunk in voice.synthesize(plain(job.header.get("text", "Hello."))):
+                job.send({}, chunk.audio_int16_bytes)
+        except session.Stopped:
+            if not job.cancelled:
+                raise
+
+    return handle
+
+
+def settings(model: str, models_path: str | None) -> dict[str, Any]:
+    """The voice's own settings: its rate, its phonemes. Raises MissingError."""
+    file = f"{model.partition('/')[2]}.onnx.json"
+    found = path(model, file, models_path=Path(models_path) if models_path else None)
+    loaded: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    return loaded
+
+
+def plain(text: str) -> str:
+    """The text without what Piper would take for phonemes: `[[ … ]]`."""
+    return text.replace("[[", "[").replace("]]", "]")
+
+
+class Session:
+    """The model as piper-tts calls it; a run stops in the middle of a sentence when the job is cancelled."""
+
+    def __init__(self, weights: Path) -> None:
+        import onnxruntime as ort
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+        self._options = ort.RunOptions
+        self._run = ort.RunOptions()
+        self.Stopped: type[Exception] = Fail
+
+    def begin(self, job: Job) -> None:
+        """The next runs are for this job."""
+        run = self._run = self._options()
+
+        def stop() -> None:
+            run.terminate = True
+
+        job.when_cancelled(stop)
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> Any:
+        """As an InferenceSession's. Raises `Stopped` when the job is cancelled."""
+        return self._session.run(outputs, inputs, self._run)

@@ -1,0 +1,103 @@
+"""The providers that come with workbench. They enter by the door that everybody else's use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from workbench.plugin.hookspecs import Provider, ProviderOptions, hookimpl
+
+
+def _from(module: str, function: str) -> Callable[[ProviderOptions], Any]:
+    """Import the module when a session chooses the provider: listing them costs nothing."""
+    return lambda options: getattr(import_module(f"workbench.{module}"), function)(options)
+
+
+@hookimpl
+def workbench_providers() -> list[Provider]:
+    """Detectors, the models on board, the API of OpenAI, and the scripted ones."""
+    return [*_detectors(), *_on_board(), *_openai(), *_scripted()]
+
+
+def _detectors() -> list[Provider]:
+    return [
+        Provider(
+            "vad",
+            "silero",
+            "a small neural network; finds speech in noise",
+            _from("providers.silero", "make_vad"),
+            models=("v6",),
+            onboard=True,
+        ),
+        Provider(
+            "vad",
+            "energy",
+            "loudness above the noise; needs no model",
+            _from("providers.energy", "make_vad"),
+            models=("default",),
+            onboard=True,
+        ),
+        Provider(
+            "turn",
+            "silence",
+            "a silence that adapts to this user's pauses",
+            _from("engine.turn", "make_turn"),
+            models=("default",),
+            onboard=True,
+        ),
+    ]
+
+
+def _on_board() -> list[Provider]:
+    return [
+        Provider(
+            "stt",
+            "whisper",
+            "Whisper on board: English, partial transcripts",
+            _from("providers.whisper", "make_stt"),
+            models=("tiny.en",),
+            onboard=True,
+        ),
+        Provider(
+            "llm",
+            "llama",
+            "SmolLM2 on board: a demonstration, weak answers, no tools",
+            _from("providers.llama", "make_llm"),
+            models=("smollm2-135m",),
+            onboard=True,
+        ),
+        Provider(
+            "tts",
+            "piper",
+            "a Piper voice on board: US English (piper-tts is GPL-3)",
+            _from("providers.piper", "make_tts"),
+            models=("en_US-joe-medium",),
+            onboard=True,
+        ),
+    ]
+
+
+def _openai() -> list[Provider]:
+    says = {
+        "stt": "transcriptions of whole utterances, by the API of OpenAI or whoever speaks it",
+        "llm": "chat completions, by the API of OpenAI or whoever speaks it",
+        "tts": "streamed speech, by the API of OpenAI or whoever speaks it",
+    }
+    return [
+        Provider("stt", "openai", says["stt"], _from("providers.openai", "make_stt")),
+        Provider("llm", "openai", says["llm"], _from("providers.openai", "make_llm")),
+        Provider("tts", "openai", says["tts"], _from("providers.openai", "make_tts")),
+    ]
+
+
+def _scripted() -> list[Provider]:
+    def scripted(stage: Any, summary: str) -> Provider:
+        make = _from("testing.scripted", f"make_{stage}")
+        return Provider(stage, "scripted", summary, make, models=("default",), onboard=True)
+
+    return [
+        scripted("stt", "hears what a script says"),
+        scripted("llm", "answers what a script says"),
+        scripted("tts", "speaks a tone for each word"),
+    ]
