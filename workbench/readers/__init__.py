@@ -20,21 +20,44 @@ BREATH = 256
 """Entries after which the loop's other tasks get a turn while a backlog is read: 1–2 ms of work."""
 
 
-async def drive(trace: Trace, readers: Sequence[Reader], index: int = 0) -> None:
-    """Give every entry from `index` on to each reader, until the trace is closed and read to its end.
+class Readers:
+    """Gives every entry of a trace, from `index` on, to each reader, in order and once.
 
     A reader that raises is dropped with a `ReaderFailed` event; one that takes longer than `SLOW_MS` for an entry, by
     the loop's clock, is named in a `Notice` once. The others never notice.
     """
-    loop = asyncio.get_running_loop()
-    driven = [_Driven(trace, reader, loop.time) for reader in readers]
-    count = 0
-    async for entry in trace.follow(index):
-        for one in driven:
+
+    def __init__(self, trace: Trace, readers: Sequence[Reader], index: int = 0) -> None:
+        now = asyncio.get_running_loop().time
+        self._trace = trace
+        self._driven = [_Driven(trace, reader, now) for reader in readers]
+        self._index = index
+
+    def catch_up(self) -> None:
+        """Give what has been emitted until now, for those who need an answer at once."""
+        while block := self._trace.since(self._index):
+            for entry in block:
+                self._give(entry)
+
+    async def run(self) -> None:
+        """Until the trace is closed and read to its end."""
+        count = 0
+        async for entry in self._trace.follow(self._index):
+            if entry.i >= self._index:
+                self._give(entry)
+            count += 1
+            if count % BREATH == 0:
+                await asyncio.sleep(0)
+
+    def _give(self, entry: Entry) -> None:
+        self._index = entry.i + 1
+        for one in self._driven:
             one.give(entry)
-        count += 1
-        if count % BREATH == 0:
-            await asyncio.sleep(0)
+
+
+async def drive(trace: Trace, readers: Sequence[Reader], index: int = 0) -> None:
+    """Give every entry from `index` on to each reader, until the trace is closed and read to its end."""
+    await Readers(trace, readers, index).run()
 
 
 def entries(trace: Trace, index: int = 0) -> Iterator[Entry]:

@@ -135,24 +135,27 @@ def _writer(hint: Any) -> Convert | None:
         return _write_float
     if get_origin(inner) is tuple:
         return lambda values: [_write_float(value) for value in values]
-    return _plain if inner is Any or get_origin(inner) is dict else None
+    return plain if inner is Any or get_origin(inner) is dict else None
 
 
 def _write_float(value: float | None) -> float | None:
-    # x − x is 0 for every finite x, and quicker than math.isfinite
-    return round(value, DECIMALS) if value is not None and value - value == 0 else None
+    try:
+        # x − x is 0 for every finite x, and quicker than math.isfinite
+        return round(value, DECIMALS) if value - value == 0 else None  # type: ignore[operator, arg-type]
+    except TypeError:  # None, or what a stranger's provider took for a number
+        return None
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can hold of a value; a `Secret` is written as its repr, which hides it."""
+def plain(value: Any) -> Any:
+    """What JSON can hold of a value: sequences as lists, keys as text, anything foreign (a `Secret`) as its repr."""
     if isinstance(value, float):
         return round(value, OBJECT_DECIMALS) if math.isfinite(value) else None
     if isinstance(value, str | int | NoneType):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return _foreign(value)
 
 

@@ -68,6 +68,8 @@ class Tape:
             first, last = max(start, self.start), min(stop, self.end)
             if first < last:
                 at = np.arange(first, last) % size if (first % size) + (last - first) > size else None
-                part = self._ring[first % size : first % size + last - first] if at is None else self._ring[at]
+                part = (
+                    self._ring[first % size : first % size + last - first] if at is None else self._ring[at]
+                )
                 out[first - start : last - start] = part
         return out

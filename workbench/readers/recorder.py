@@ -1,0 +1,185 @@
+"""Writes a session to its folder while it runs. The recording suffers before the conversation does.
+
+Every 50 ms one job takes what is new, by index from the trace and by position from the tapes, and writes it on a thread
+of the executor. Nothing is queued in between: what the disk is too slow for waits in the trace and on the tapes, which
+are bounded, and what falls off them is silence in the recording, at its right place. A process that is killed loses
+what came since the last job: whatever was handed to the system by then is in the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from pathlib import Path
+
+from workbench.model.events import Notice, Track
+from workbench.trace.archive import EventFile
+from workbench.trace.bus import Trace
+from workbench.trace.codec import encode
+from workbench.trace.files import open_new
+from workbench.trace.store import SessionFolder
+from workbench.trace.tape import Sound
+from workbench.trace.wav import HEADER_BYTES, wav_header
+
+EVERY_S = 0.05
+"""Time between two jobs. With the time of a job itself it is what a killed process loses."""
+SLOW_S = 1.0
+"""A job that takes longer than this is told."""
+
+
+class Recorder:
+    """Records `trace` and its tapes into `folder` while `run` runs; from then on the folder is the trace's archive.
+
+    The folder must be new: existing files are never written to.
+    """
+
+    def __init__(self, trace: Trace, folder: SessionFolder) -> None:
+        self._trace = trace
+        self._folder = folder
+        self._events: _EventWriter | None = None
+        self._sounds: dict[Track, _SoundWriter] = {}
+        self._lock = threading.Lock()
+        self._next = 0
+        self._failure: OSError | None = None
+
+    async def run(self) -> None:
+        """Record until the trace is closed or the task is cancelled, and in either case write what is there to the end.
+
+        Does not raise when the disk does: that ends the recording with a notice, not the session.
+        """
+        loop = asyncio.get_running_loop()
+        self._trace.archive = EventFile(self._folder.events)
+        try:
+            closed = False
+            while not closed and self._failure is None:
+                closed = self._trace.closed
+                began = loop.time()
+                lost = await asyncio.shield(loop.run_in_executor(None, self._write))
+                self._tell(loop.time() - began, lost)
+                if not closed and self._failure is None:
+                    await asyncio.sleep(EVERY_S)
+        finally:
+            failed = self._failure is not None
+            # shielded, so that a second cancellation does not keep the end from the disk
+            await asyncio.shield(loop.run_in_executor(None, self._finish))
+            if self._failure is not None and not failed:
+                self._trace.emit(_failed(self._failure, self._folder.path))
+
+    def _tell(self, took_s: float, lost: dict[Track, int]) -> None:
+        """Say what went wrong in a job."""
+        if self._failure is not None:
+            self._trace.emit(_failed(self._failure, self._folder.path))
+            return
+        if took_s > SLOW_S:
+            reason = f"the disk lags: writing the recording took {took_s:.1f} s"
+            self._trace.emit(
+                Notice("warning", "recorder", reason, "record to a faster disk, or do not record")
+            )
+        for track, samples in lost.items():
+            lost_s = samples / self._trace.tapes[track].rate
+            reason = f"the disk lags: {lost_s:.1f} s of {track} are silence in the recording"
+            self._trace.emit(
+                Notice("warning", "recorder", reason, "record to a faster disk, or do not record")
+            )
+
+    def _write(self) -> dict[Track, int]:
+        """One job: write what is new. Returns the samples that were lost by track.
+
+        Sound comes first, so that no event in the file speaks of sound that is not there yet.
+        """
+        lost: dict[Track, int] = {}
+        with self._lock:
+            try:
+                for track, tape in list(self._trace.tapes.items()):
+                    if track not in self._sounds:
+                        self._sounds[track] = _SoundWriter(self._folder.sound(track), tape)
+                    if missed := self._sounds[track].write():
+                        lost[track] = missed
+                self._write_events()
+            except OSError as error:
+                self._failure = error
+        return lost
+
+    def _write_events(self) -> None:
+        if self._events is None:
+            self._events = _EventWriter(self._folder.events)
+        while entries := self._trace.since(self._next):
+            self._events.write("".join(f"{encode(entry)}\n" for entry in entries).encode("ascii"))
+            self._next = entries[-1].i + 1
+
+    def _finish(self) -> None:
+        """The last job; waits for the one before it where that was left behind by a cancellation."""
+        if self._failure is None:
+            self._write()
+        with self._lock:
+            for writer in (self._events, *self._sounds.values()):
+                if writer is not None:
+                    writer.close()
+            self._events, self._sounds = None, {}
+
+
+def _failed(error: OSError, path: Path) -> Notice:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    hint = (
+        "make room; the conversation goes on without a recording"
+        if full
+        else "the conversation goes on without one"
+    )
+    return Notice("error", "recorder", f"recording to {path} stopped: {error.strerror}", hint)
+
+
+class _EventWriter:
+    """Appends whole lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open_new(path)
+
+    def write(self, lines: bytes) -> None:
+        """Append, and raise OSError where not all of it could be."""
+        while lines:
+            lines = lines[os.write(self._file, lines) :]
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class _SoundWriter:
+    """Copies a tape to its file. Samples go to their position, so a gap is a hole in the file, which is silence."""
+
+    def __init__(self, path: Path, tape: Sound) -> None:
+        self._file = open_new(path)
+        self._tape = tape
+        self._position = 0
+        self._told = 0
+        """Samples that the header speaks of."""
+        self._put(wav_header(tape.rate, 0), 0)
+
+    def write(self) -> int:
+        """Write what is new; returns how many samples had fallen off the tape before."""
+        start, stop = max(self._position, self._tape.start), self._tape.end
+        lost = start - self._position
+        if stop > start:
+            self._put(self._tape.read(start, stop).astype("<i2").tobytes(), HEADER_BYTES + 2 * start)
+            self._position = stop
+            if stop - self._told >= self._tape.rate:
+                self._tell_length()
+        return lost
+
+    def close(self) -> None:
+        """With a header that is right."""
+        try:
+            self._tell_length()
+        except OSError:
+            pass  # a full disk; readers trust the file's length
+        os.close(self._file)
+
+    def _tell_length(self) -> None:
+        self._put(wav_header(self._tape.rate, self._position), 0)
+        self._told = self._position
+
+    def _put(self, data: bytes, offset: int) -> None:
+        while data:
+            written = os.pwrite(self._file, data, offset)
+            data, offset = data[written:], offset + written
