@@ -566,7 +566,9 @@ def test_the_conversation_as_the_api_wants_it() -> None:
     ],
 )
 def test_tool_calls_are_put_together(deltas: list[dict[str, Any]], calls: list[ToolCall]) -> None:
-    choices = [{"index": 0, "delta": {"tool_calls": [delta]}, "finish_reason": None} for delta in deltas]
+    choices: list[dict[str, Any]] = [
+        {"index": 0, "delta": {"tool_calls": [delta]}, "finish_reason": None} for delta in deltas
+    ]
     choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
 
     async def calling(_: web.Request) -> web.Response:
