@@ -617,7 +617,8 @@ def test_a_cut_reply_stops_the_model_behind_our_server() -> None:
                 assert llm.active == 1
             async with aiohttp.ClientSession() as session:  # the server's loop is ours: let it see the end
                 while llm.active:
-                    await session.get(f"{base_url}/models")
+                    async with session.get(f"{base_url}/models"):
+                        pass
 
     run(main())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +11,9 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from workbench.model.errors import BusyError, DeadlineError, StageError, WorkbenchError
+
+BRANCH = re.compile(r"^str$|^[A-Z]|\[")
+"""What pydantic calls the branches of a union, between the names of the fields: types."""
 
 Request = TypeVar("Request", bound=BaseModel)
 
@@ -71,7 +75,10 @@ async def read_json(request: web.Request, shape: type[Request]) -> Request:
 def invalid(error: ValidationError) -> ApiError:
     """The most precise of the complaints, in a sentence."""
     worst = max(error.errors(include_url=False), key=lambda complaint: len(complaint["loc"]))
-    param = ".".join(str(step) for step in worst["loc"] if "[" not in str(step)) or None
+    param = (
+        ".".join(str(step) for step in worst["loc"] if isinstance(step, int) or not BRANCH.search(step))
+        or None
+    )
     message = worst["msg"].removeprefix("Value error, ")
     return ApiError(400, f"{param}: {message}" if param else message, param=param)
 
