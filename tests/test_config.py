@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from workbench.agent import Agent
+from workbench.config import PROFILES, Settings, change, known_settings, known_tables, load, sentences
+from workbench.engine.knobs import EngineKnobs
+from workbench.model.errors import UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _load(toml: str = "", flags: dict[str, Any] | None = None, **more: Any) -> Settings:
+    """Settings with `toml` as the workbench.toml of this folder, and an environment of its own."""
+    if toml:
+        Path("workbench.toml").write_text(toml)
+    more.setdefault("environ", {"XDG_CONFIG_HOME": "/nowhere"})
+    return load(flags, **more)
+
+
+def _wrong(toml: str = "", **more: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        _load(toml, **more)
+    return str(caught.value)
+
+
+@pytest.mark.usefixtures("folder")
+class TestPlaces:
+    def test_defaults(self) -> None:
+        settings = _load()
+        assert isinstance(settings, EngineKnobs)
+        assert (settings.profile, settings.stt.provider, settings.vad.provider) == (
+            "embedded",
+            "whisper/tiny.en",
+            "silero",
+        )
+        assert (settings.file, settings.origin("vad.threshold")) == (None, "default")
+
+    def test_each_place_goes_before_the_next(self) -> None:
+        given: dict[str, Any] = {
+            "environ": {"WORKBENCH_LLM__PROVIDER": "from/environ", "WORKBENCH_VAD__THRESHOLD": "0.3"},
+            "toml": '[llm]\nprovider = "from/file"\n[vad]\nthreshold = 0.4\n[turn]\nsilence_ms = 500\n',
+            "flags": {"llm.provider": "from/flag", "vad.threshold": None},
+            "agent": Agent(instructions="", llm="from/agent", stt="from/agent"),
+        }
+        settings = _load(**given)
+        assert settings.llm.provider == "from/flag"
+        assert (settings.vad.threshold, settings.origin("vad.threshold")) == (0.3, "WORKBENCH_VAD__THRESHOLD")
+        assert (settings.turn.silence_ms, settings.origin("turn.silence_ms")) == (500, "workbench.toml:6")
+        assert (settings.stt.provider, settings.origin("stt.provider")) == ("from/agent", "agent file")
+        assert settings.origin("tts.provider") == "profile embedded"
+        assert _load(**{**given, "flags": {}}).llm.provider == "from/environ"
+        assert _load(**{**given, "flags": {}, "environ": {}}).llm.provider == "from/file"
+        assert _load("x = 1".replace("x = 1", "\n"), agent=given["agent"]).llm.provider == "from/agent"
+
+    def test_the_file_of_this_folder_else_the_users(self, tmp_path: Path) -> None:
+        home = tmp_path / "config" / "workbench"
+        home.mkdir(parents=True)
+        (home / "workbench.toml").write_text("[vad]\nthreshold = 0.7")
+        environ = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+        assert _load(environ=environ).vad.threshold == 0.7
+        assert _load("[vad]\nthreshold = 0.6", environ=environ).vad.threshold == 0.6
+        other = tmp_path / "other.toml"
+        other.write_text("[vad]\nthreshold = 0.8")
+        assert _load(config_path=other).vad.threshold == 0.8
+        assert "there is no settings file" in _wrong(config_path=tmp_path / "missing.toml")
+
+    def test_kinds_of_values(self) -> None:
+        environ = {
+            "WORKBENCH_AUDIO__INPUT": "3",
+            "WORKBENCH_TURN__ADAPT": "no",
+            "WORKBENCH_SCRIPT": '{"user": ["Hi."]}',
+        }
+        settings = _load('models_path = "weights"\n[audio]\noutput = "USB"\n', environ=environ)
+        assert (settings.audio.input, settings.audio.output, settings.turn.adapt) == (3, "USB", False)
+        assert (settings.models_path, settings.script) == (Path("weights"), {"user": ["Hi."]})
+        assert _load('[script]\nuser = ["Hello."]\nstt_ms = 5').script == {"user": ["Hello."], "stt_ms": 5}
+
+    def test_names_of_others_in_the_environment(self) -> None:
+        _load(environ={"WORKBENCH_TEST_ALL": "1", "WORKBENCHES": "x"})
+
+
+@pytest.mark.usefixtures("folder")
+class TestProfiles:
+    @pytest.mark.parametrize("name", PROFILES)
+    def test_built_in(self, name: str) -> None:
+        settings = _load(flags={"profile": name})
+        assert settings.stt.provider == PROFILES[name]["stt.provider"]
+
+    def test_of_ones_own(self) -> None:
+        toml = """
+            profile = "mine"
+            [turn]
+            silence_ms = 300
+            [profiles.mine]
+            extends = "base"
+            llm.provider = "openai/llama3"
+            [profiles.mine.turn]
+            silence_ms = 700
+            max_silence_ms = 900
+            [profiles.base]
+            extends = "scripted"
+            llm.base_url = "http://127.0.0.1:11434/v1"
+            tts.voice = "x"
+        """
+        settings = _load(toml)
+        assert (settings.llm.provider, settings.llm.base_url) == (
+            "openai/llama3",
+            "http://127.0.0.1:11434/v1",
+        )
+        assert (settings.stt.provider, settings.tts.voice) == ("scripted", "x")
+        assert (settings.turn.silence_ms, settings.turn.max_silence_ms) == (300, 900)
+        assert settings.origin("turn.max_silence_ms") == "workbench.toml:10"
+
+    @pytest.mark.parametrize(
+        ("toml", "says"),
+        [
+            (
+                'profile = "scriptd"',
+                "workbench.toml:1: no profile is called 'scriptd' – did you mean scripted?",
+            ),
+            ('profile = "zzz"', "there are: embedded, scripted, openai"),
+            ("profile = [1]", "no profile is called [1]"),
+            (
+                'profile = "a"\n[profiles.a]\nextends = "b"\n[profiles.b]\nextends = "a"',
+                "extend each other: a → b → a",
+            ),
+            (
+                'profile = "a"\n[profiles.a]\nturn.silnce_ms = 1',
+                "workbench.toml:3: turn.silnce_ms is no setting",
+            ),
+            ("profiles = 3", "profiles are tables"),
+            ("[profiles]\na = 3", "profiles are tables"),
+        ],
+    )
+    def test_wrong_ones(self, toml: str, says: str) -> None:
+        assert says in _wrong(toml)
+
+
+@pytest.mark.usefixtures("folder")
+class TestSecrets:
+    ENVIRON: ClassVar = {"OPENAI_API_KEY": "sk-123", "OPENAI_BASE_URL": "http://me:pw@host/v1"}
+
+    def test_the_key_is_for_stages_that_chose_openai(self) -> None:
+        settings = _load('[llm]\nprovider = "openai/x"', environ=self.ENVIRON)
+        assert settings.llm.api_key is not None
+        assert settings.llm.api_key.get_secret_value() == "sk-123"
+        assert settings.origin("llm.api_key") == "OPENAI_API_KEY"
+        assert settings.stt.api_key is None
+        assert (
+            _load('[llm]\nprovider = "openai/x"\napi_key = "own"', environ=self.ENVIRON).public()["llm"][
+                "api_key"
+            ]
+            == "set"
+        )
+
+    def test_they_are_not_shown(self) -> None:
+        settings = _load(flags={"profile": "openai"}, environ=self.ENVIRON)
+        options = settings.options("llm", "gpt-x", "en")
+        assert options.api_key is not None
+        assert options.api_key.reveal() == "sk-123"
+        for shown in (repr(settings), str(settings.public()), settings.model_dump_json(), repr(options)):
+            assert "sk-123" not in shown
+        assert settings.public()["llm"]["base_url"] == "http://host/v1"
+        assert "sk-1" not in _wrong('[llm]\napi_key = ["sk-123"]')
+
+
+@pytest.mark.usefixtures("folder")
+class TestWhatIsWrong:
+    @pytest.mark.parametrize(
+        ("toml", "says"),
+        [
+            ("[vad]\nthreshold = = 1", "workbench.toml:2: not TOML: Invalid value"),
+            ('a = "x', "workbench.toml:1: not TOML: Unterminated string"),
+            (
+                "[vad]\n\ntreshold = 0.4",
+                "workbench.toml:3: vad.treshold is no setting – did you mean threshold?",
+            ),
+            ("[vda]\nthreshold = 0.4", "workbench.toml:2: [vda] is no table of settings – did you mean vad?"),
+            ("[vda]", "workbench.toml:1: vda is no setting – did you mean vad?"),
+            ("[turn]\nsilence = 300", "did you mean silence_ms?"),
+            ("profil = 'x'", "did you mean profile?"),
+            ("vad = 3", "workbench.toml:1: vad is a table of settings – write [vad]"),
+            (
+                "[vad]\nthreshold = 7",
+                "toml:2: vad.threshold = 7: should be less than or equal to 0.99 – allowed: ≥ 0.01 and ≤ 0.99",
+            ),
+            ("[vad]\nthreshold = nan", "vad.threshold = nan: not a number to work with"),
+            (
+                "[vad]\nthreshold = 'loud'",
+                "workbench.toml:2: vad.threshold = 'loud': should be a valid number",
+            ),
+            (
+                "[bargein]\nmode = 'fulll'",
+                "bargein.mode = 'fulll': should be 'full' or 'half' – did you mean full?",
+            ),
+            ("[audio]\ninput = []", "audio.input = []"),
+            ("[stt]\nprovider = 3", "workbench.toml:2: stt.provider = 3: should be a valid string"),
+            ("script = 3", "script = 3: should be a valid dictionary"),
+            ("[turn.deep]\nx = 1", "[turn.deep] is no table"),
+        ],
+    )
+    def test_in_the_file(self, toml: str, says: str) -> None:
+        assert says in _wrong(toml)
+
+    def test_elsewhere(self) -> None:
+        assert "WORKBENCH_VAD__TRESHOLD: vad.treshold is no setting" in _wrong(
+            environ={"WORKBENCH_VAD__TRESHOLD": "1"}
+        )
+        assert "WORKBENCH_SCRIPT: not JSON" in _wrong(environ={"WORKBENCH_SCRIPT": "{"})
+        assert "flag: turn.silence_ms = 'x'" in _wrong(flags={"turn.silence_ms": "x"})
+
+    def test_files_that_cannot_be_read(self, tmp_path: Path) -> None:
+        strange = tmp_path / "strange.toml"
+        strange.write_bytes(b"a = '\xff'")
+        assert "is not UTF-8" in _wrong(config_path=strange)
+
+
+@pytest.mark.usefixtures("folder")
+def test_change_while_running() -> None:
+    settings = _load()
+    change(settings, "turn.silence_ms", 500)
+    change(settings, "stt.provider", "openai/x")
+    assert (settings.turn.silence_ms, settings.stt.provider) == (500, "openai/x")
+    assert settings.origin("turn.silence_ms") == "changed while running"
+    for name, value, says in [
+        (
+            "turn.silence_ms",
+            -3,
+            "turn.silence_ms = -3: should be greater than or equal to 50 – allowed: ≥ 50 and ≤ 5000",
+        ),
+        ("turn.silnce_ms", 3, "did you mean silence_ms?"),
+        ("vad", 3, "is a table"),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            change(settings, name, value)
+        assert says in str(caught.value)
+    assert settings.turn.silence_ms == 500
+
+
+def test_every_setting_has_a_sentence() -> None:
+    told = sentences()
+    assert [
+        name for name in [*known_settings(), *known_tables()] if not told.get(name, "").endswith((".", "…"))
+    ] == []

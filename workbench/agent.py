@@ -1,0 +1,123 @@
+"""What a user writes: `agent = Agent(instructions=…)` in a file of their own."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from workbench.model.errors import UsageError
+from workbench.model.text import plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A voice agent. Raises UsageError for a value of the wrong type.
+
+    `stt`, `llm` and `tts` choose providers (`name/model`, like in the settings, which go before them).
+    """
+
+    instructions: str
+    """The system prompt."""
+    greeting: str | None = None
+    """What the agent says first; nothing by default."""
+    on_silence: str | None = None
+    """What the agent says when the user has been silent for `[reply] silence_after_s`."""
+    language: str = "en"
+    """The language that is spoken, as STT models name it."""
+    stt: str | None = None
+    llm: str | None = None
+    tts: str | None = None
+    name: str | None = None
+    """For people; by default the name of its file."""
+    speakable: Callable[[str], str] | None = None
+    """Makes written text speakable; `workbench.engine.speakable.speakable` by default."""
+    tools: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("instructions", "language"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"Agent: {name} must be a text, not {getattr(self, name)!r:.60}")
+        for name in ("greeting", "on_silence", "stt", "llm", "tts", "name"):
+            if not isinstance(getattr(self, name), str | None):
+                raise UsageError(f"Agent: {name} must be a text or None, not {getattr(self, name)!r:.60}")
+        if self.speakable is not None and not callable(self.speakable):
+            raise UsageError("Agent: speakable must be a function from text to text")
+        object.__setattr__(self, "tools", tuple(self.tools))
+
+
+def load_agent(path: str | Path) -> Agent:
+    """Run the file in a module of its own and return its `agent`. Raises UsageError that names file, line and reason.
+
+    Like with `python FILE`, the file's folder is where it can import its neighbours from.
+    """
+    file = Path(path)
+    module = ModuleType(f"workbench_agent_{file.stem}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # dataclasses and pickle look themselves up here
+    folder = str(file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    _run(file, _compiled(file), module)
+    return _found(file, vars(module))
+
+
+def _compiled(file: Path) -> Any:
+    try:
+        return compile(file.read_bytes(), str(file), "exec")
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no agent file {file}", f"write one with `workbench init {file}`"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"the agent file {file} cannot be read: {error.strerror}") from None
+    except SyntaxError as error:
+        raise UsageError(f"{file}:{error.lineno or 1}: {error.msg}", "correct the file") from None
+    except ValueError as error:  # a null byte
+        raise UsageError(f"{file} is not a Python file: {error}") from None
+
+
+def _run(file: Path, code: Any, module: ModuleType) -> None:
+    try:
+        exec(code, vars(module))
+    except (Exception, SystemExit) as error:  # the code is the user's: anything may come out of it
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        line = frames[-1].lineno if frames else 1
+        if isinstance(error, UsageError):
+            raise UsageError(f"{file}:{line}: {error.reason}", error.hint) from error
+        reason = plain(f"{type(error).__name__}: {error}", limit=300, one_line=True)
+        raise UsageError(f"{file}:{line}: {reason}", _advice(error)) from error
+
+
+def _advice(error: BaseException) -> str:
+    words = str(error).split("'")
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error) and "Agent" in words[0]:
+        known = [field.name for field in fields(Agent)]
+        near = get_close_matches(words[1], known, n=1)
+        return f"did you mean {near[0]}?" if near else f"an Agent takes {', '.join(known)}"
+    if isinstance(error, ModuleNotFoundError):
+        return "install it where workbench is installed, or put it beside the agent file"
+    return "correct the file"
+
+
+def _found(file: Path, names: dict[str, Any]) -> Agent:
+    agent = names.get("agent")
+    if isinstance(agent, Agent):
+        return agent
+    if agent is not None:
+        raise UsageError(
+            f"{file}: `agent` is no Agent but {type(agent).__name__}", "write agent = Agent(instructions=…)"
+        )
+    others = [name for name, value in names.items() if isinstance(value, Agent)]
+    if others:
+        raise UsageError(f"{file} has no `agent`", f"an Agent is called `{others[0]}` there: call it `agent`")
+    found = [name for name in names if not name.startswith("_")]
+    raise UsageError(
+        f"{file} has no `agent`; it has: {', '.join(found[:10]) or 'nothing'}",
+        "write agent = Agent(instructions=…)",
+    )

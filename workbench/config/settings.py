@@ -1,0 +1,229 @@
+"""Every setting, with a sentence under each. Those of the engine are in `workbench.engine.knobs`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
+from pydantic.fields import FieldInfo
+
+from workbench.engine.knobs import EngineKnobs, Knobs, TurnKnobs, VadKnobs
+from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
+
+DEFAULT_PROFILE = "embedded"
+ModelStage = Literal["stt", "llm", "tts"]
+MODEL_STAGES: tuple[ModelStage, ...] = ("stt", "llm", "tts")
+
+Device = Annotated[
+    int | str | None,
+    BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value),
+]
+
+
+class AudioSettings(Knobs):
+    """Where the user's voice comes from, and where the agent's goes."""
+
+    source: str = "mic"
+    """`mic`, or a wav file that is played to the agent in real time."""
+    sink: str = "speaker"
+    """`speaker`, a wav file to write, or `none`: played to nobody, in real time."""
+    input: Device = None
+    """The microphone: its name, a part of it, or its number; the system's default if absent."""
+    output: Device = None
+    """The speaker: its name, a part of it, or its number; the system's default if absent."""
+    echo_cancellation: bool = True
+    """Take what the agent says out of what the microphone hears."""
+    noise_suppression: bool = False
+    """Lower steady noise. It also lowers speech where that is no louder than the noise."""
+    gain: bool = False
+    """Bring quiet speech to a usual level."""
+
+
+class ProviderSettings(Knobs):
+    """Which provider a stage uses, and how to reach it."""
+
+    provider: str
+    """`name` or `name/model`; `workbench doctor` lists what is installed."""
+    base_url: str | None = None
+    """Where the API is, for providers that speak the OpenAI API; the provider's own address if absent."""
+    api_key: SecretStr | None = None
+    """The key for it. Better in the environment than in a file."""
+    voice: str | None = None
+    """The voice, for TTS providers that have several."""
+    timeout_ms: float = Field(30_000, ge=10)
+    """The longest that one request may take, ms."""
+
+
+class VadSettings(VadKnobs):
+    """Voice activity detection."""
+
+    provider: str = "silero"
+    """`silero` (a small network) or `energy` (loudness alone)."""
+
+
+class TurnSettings(TurnKnobs):
+    """When the user has finished."""
+
+    provider: str = "silence"
+    """`silence`: by how long the user says nothing."""
+
+
+class RecordSettings(Knobs):
+    """What stays of a session."""
+
+    enabled: bool = True
+    """Record sessions with a microphone (`tui`); `run` records with `--record`."""
+    dir: Path | None = None
+    """The folder that recordings are put in; `$XDG_DATA_HOME/workbench/sessions` if absent."""
+    folder: Path | None = None
+    """This very folder (new or empty) for one session; `--record DIR` sets it."""
+
+
+class Settings(EngineKnobs):
+    """All settings. `origin` tells where a value comes from."""
+
+    profile: str = DEFAULT_PROFILE
+    """A set of defaults: embedded, scripted, openai, or one of your own (`[profiles.NAME]`)."""
+    models_path: Path | None = None
+    """A folder of yours that is searched for model weights, by hash."""
+    audio: AudioSettings = Field(default_factory=lambda: AudioSettings())
+    stt: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="whisper/tiny.en"))
+    llm: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="llama/smollm2-135m"))
+    tts: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="piper/en_US-joe-medium"))
+    vad: VadSettings = Field(default_factory=lambda: VadSettings())
+    turn: TurnSettings = Field(default_factory=lambda: TurnSettings())
+    record: RecordSettings = Field(default_factory=lambda: RecordSettings())
+    script: dict[str, Any] | None = None
+    """What the scripted providers say and how long they take."""
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _file: Path | None = PrivateAttr(default=None)
+
+    def origin(self, name: str) -> str:
+        """Where the value of a setting (`vad.threshold`) comes from, in words."""
+        return self._origins.get(name, "default")
+
+    def remember(self, file: Path | None, origins: dict[str, str]) -> None:
+        """Note where values came from."""
+        self._file = file
+        self._origins.update(origins)
+
+    @property
+    def file(self) -> Path | None:
+        """The workbench.toml that was read, None if there is none."""
+        return self._file
+
+    def public(self) -> dict[str, Any]:
+        """All values as JSON, nested like the tables of workbench.toml; a key is shown as `set`, never itself."""
+        shown: dict[str, Any] = self.model_dump(mode="json")
+        for stage in MODEL_STAGES:
+            table = shown[stage]
+            table["api_key"] = "set" if table["api_key"] is not None else None
+            table["base_url"] = _without_login(table["base_url"])
+        return shown
+
+    def options(self, stage: ProviderStage, model: str, language: str) -> ProviderOptions:
+        """What the provider of a stage is made with."""
+        models_path = str(self.models_path) if self.models_path else None
+        options = ProviderOptions(model, language=language, models_path=models_path, script=self.script)
+        if stage in ("vad", "turn"):
+            return options
+        table: ProviderSettings = getattr(self, stage)
+        return ProviderOptions(
+            model,
+            base_url=table.base_url,
+            api_key=Secret(table.api_key.get_secret_value()) if table.api_key else None,
+            voice=table.voice,
+            language=language,
+            timeout_s=table.timeout_ms / 1000,
+            models_path=models_path,
+            script=self.script,
+        )
+
+
+PROFILES: dict[str, dict[str, str]] = {
+    "embedded": {
+        "vad.provider": "silero",
+        "stt.provider": "whisper/tiny.en",
+        "llm.provider": "llama/smollm2-135m",
+        "tts.provider": "piper/en_US-joe-medium",
+    },
+    "scripted": {
+        "vad.provider": "energy",
+        "stt.provider": "scripted",
+        "llm.provider": "scripted",
+        "tts.provider": "scripted",
+    },
+    "openai": {
+        "vad.provider": "silero",
+        "stt.provider": "openai/gpt-4o-mini-transcribe",
+        "llm.provider": "openai/gpt-4o-mini",
+        "tts.provider": "openai/gpt-4o-mini-tts",
+        "tts.voice": "alloy",
+    },
+}
+"""Built in. Further ones are tables `[profiles.NAME]` of workbench.toml, with `extends = "embedded"`."""
+
+
+@cache
+def known_settings() -> dict[str, FieldInfo]:
+    """Every setting by its dotted name, with pydantic's description of the field."""
+    return dict(_leaves(Settings))
+
+
+@cache
+def known_tables() -> list[str]:
+    """The tables of settings by name."""
+    return sorted({name.rpartition(".")[0] for name in known_settings() if "." in name})
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, FieldInfo]]:
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _leaves(info.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, info
+
+
+def _without_login(url: str | None) -> str | None:
+    """A URL without user name and password."""
+    if not url or "@" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def sentences() -> dict[str, str]:
+    """The sentence under each setting and table, by dotted name. Reads the source: 20 ms, for those who print it."""
+    told: dict[str, str] = {}
+    _tell(Settings, "", told)
+    return told
+
+
+def _tell(model: type[BaseModel], prefix: str, told: dict[str, str]) -> None:
+    for kind in reversed(model.__mro__):
+        if issubclass(kind, BaseModel) and kind is not BaseModel:
+            told.update({prefix + name: sentence for name, sentence in _under_fields(kind)})
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            told[prefix + name] = inspect.getdoc(info.annotation) or ""
+            _tell(info.annotation, f"{prefix}{name}.", told)
+
+
+def _under_fields(kind: type) -> Iterable[tuple[str, str]]:
+    """Names and sentences of the fields that a class declares itself."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for one, after in pairwise(body.body):
+        if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
+            continue
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            yield one.target.id, " ".join(str(after.value.value).split())
