@@ -1,4 +1,4 @@
-"""Every threshold of the engine, with what it does. All can change while a session runs; each is read where it is used."""
+"""Every threshold of the engine, with what it does. All can change while a session runs: each is read where used."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ class BargeInKnobs(Knobs):
     false_limit: int = Field(2, ge=1, le=100)
     """False pauses within `false_window_ms` that switch to half duplex."""
     false_window_ms: float = Field(5000, ge=0, le=60000)
+    """How close together those false pauses are, ms."""
     min_erle_db: float = Field(6, ge=0, le=60)
     """Echo return loss enhancement below which echo counts as not under control, dB."""
 
@@ -98,18 +99,23 @@ class LimitKnobs(Knobs):
     stt_ms: float = Field(15_000, ge=10)
     """The final transcript must come within this after the end of the turn, ms."""
     llm_first_token_ms: float = Field(15_000, ge=10)
+    """The first piece of the answer must come within this, ms."""
     llm_gap_ms: float = Field(10_000, ge=10)
     """Between two pieces of the answer, ms."""
     tts_first_byte_ms: float = Field(10_000, ge=10)
+    """The first sound of a chunk must come within this, ms."""
     tts_gap_ms: float = Field(10_000, ge=10)
+    """Between two pieces of sound, ms."""
     retries: int = Field(2, ge=0, le=10)
     """Tries after the first, for failures where trying again can help and nothing was heard yet."""
     backoff_ms: float = Field(250, ge=0)
     """Wait before the first retry, doubled each time, ms; a 429's Retry-After is obeyed instead."""
     max_backoff_ms: float = Field(8_000, ge=0)
+    """The longest wait before a retry, ms."""
     breaker_failures: int = Field(5, ge=1)
     """Consecutive failures after which a provider is not asked for `breaker_ms`."""
     breaker_ms: float = Field(15_000, ge=0)
+    """How long such a provider is not asked, ms; then one request probes it."""
     warm_ms: float = Field(20_000, ge=0)
     """The longest that a session waits for its providers to warm up, ms."""
 
