@@ -1,0 +1,210 @@
+"""`workbench sessions`: the recordings on this machine. The answer is on standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workbench.model.errors import UsageError
+from workbench.model.text import plain
+from workbench.readers import entries
+from workbench.readers.latency import Latency
+from workbench.readers.timeline import Turn, turns, waterfall_text
+from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace
+from workbench.trace.store import sessions as listed
+
+search_option = click.option(
+    "--search", default="", metavar="TEXT", help="Only those where somebody said TEXT."
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many, the newest."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group(invoke_without_command=True)
+@search_option
+@limit_option
+@json_option
+@click.pass_context
+def sessions(context: click.Context, search: str, limit: int, as_json: bool) -> None:
+    """List, search and show recorded sessions. Without a command it lists them.
+
+    \b
+    Example:
+      workbench sessions --search "good morning"
+      workbench sessions show
+    """
+    if context.invoked_subcommand is None:
+        _list(search, limit, as_json)
+
+
+@sessions.command("list")
+@search_option
+@limit_option
+@json_option
+def list_sessions(search: str, limit: int, as_json: bool) -> None:
+    """The recorded sessions, newest first.
+
+    \b
+    Example:
+      workbench sessions list --search refund --json
+    """
+    _list(search, limit, as_json)
+
+
+@sessions.command()
+@click.argument("session", required=False)
+@json_option
+def show(session: str | None, as_json: bool) -> None:
+    """The turns of a session with what was said and where the time went. Without SESSION, of the newest.
+
+    SESSION is an id, a folder, or the beginning of a folder's name in `workbench sessions`.
+
+    \b
+    Example:
+      workbench sessions show 2f6c01aa
+    """
+    latency = Latency()
+    width = min(Console().width, 100)
+    for turn in turns(entries(open_trace(_find(session)))):
+        latency.add(turn)
+        click.echo(_json(turn.to_json()) if as_json else _turn_text(turn, width))
+    click.echo(_json(latency.summary()) if as_json else _summary_text(latency))
+
+
+@sessions.command()
+@click.argument("session", required=False)
+def path(session: str | None) -> None:
+    """The folder of a session. Without SESSION, of the newest.
+
+    \b
+    Example:
+      workbench tui --replay "$(workbench sessions path)"
+    """
+    click.echo(_find(session))
+
+
+def _find(session: str | None) -> Path:
+    """The folder that is meant. Raises UsageError where there is none, or more than one."""
+    hint = "`workbench sessions` lists those there are"
+    if session is not None and Path(session).is_dir():
+        return SessionFolder.open(Path(session)).path
+    known = [info for info in listed() if info.problem is None]
+    if session is None:
+        if not known:
+            raise UsageError(f"no session is recorded in {default_root()}", "`workbench tui` records one")
+        return known[0].path
+    wanted = [info.path for info in known if info.session == session or info.path.name.startswith(session)]
+    if len(wanted) != 1:
+        count = len(wanted) or "no"
+        raise UsageError(f"{count} sessions are called {plain(session, 60, one_line=True)!r}", hint)
+    return wanted[0]
+
+
+def _list(search: str, limit: int, as_json: bool) -> None:
+    found: Iterator[SessionInfo] = islice(listed(search=search), limit)
+    if as_json:
+        for info in found:
+            click.echo(_json(_described(info)))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("session", no_wrap=True)
+    table.add_column("date", no_wrap=True)
+    table.add_column("agent", overflow="fold")
+    table.add_column("profile", overflow="fold")
+    for column in ("turns", "duration", "size"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for info in found:
+        table.add_row(*(Text(cell) for cell in _cells(info)))
+    console = Console(highlight=False)
+    if table.row_count:
+        console.print(table)
+    else:
+        said = f" where somebody said {plain(search, 60, one_line=True)!r}" if search else ""
+        click.echo(f"no sessions in {default_root()}{said}", err=True)
+
+
+def _cells(info: SessionInfo) -> list[str]:
+    if info.problem is not None:
+        return [_shown(info.path.name), "damaged", _shown(info.problem), "", "", "", ""]
+    return [
+        _shown(info.session),
+        _local(info.date),
+        _shown(info.agent),
+        _shown(info.profile),
+        str(info.turns),
+        _duration(info.duration_s),
+        f"{info.size_bytes / 1e6:.1f} MB",
+    ]
+
+
+def _shown(text: str) -> str:
+    return plain(text, 60, one_line=True)
+
+
+def _local(date: str) -> str:
+    """In the user's time zone; as it is where it is no date."""
+    try:
+        moment = datetime.strptime(date, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return _shown(date)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _described(info: SessionInfo) -> dict[str, Any]:
+    return {
+        "session": info.session,
+        "date": info.date,
+        "agent": info.agent,
+        "profile": info.profile,
+        "turns": info.turns,
+        "duration_s": round(info.duration_s, 3),
+        "size_bytes": info.size_bytes,
+        "path": str(info.path),
+        "problem": info.problem,
+    }
+
+
+def _turn_text(turn: Turn, width: int) -> str:
+    marks = [turn.status, *(["cold"] if turn.cold else [])]
+    if turn.discarded_replies:
+        marks.append(f"{turn.discarded_replies} discarded")
+    lines = [f"turn {turn.turn} · {' · '.join(marks)}"]
+    lines += [
+        f"  user   {plain(turn.user_text, one_line=True)}",
+        f"  agent  {plain(turn.agent_text, one_line=True)}",
+    ]
+    if turn.error is not None:
+        error = turn.error
+        lines.append(f"  {error.stage} failed: {plain(f'{error.reason} – {error.hint}', one_line=True)}")
+    lines += [f"  {line}" for line in waterfall_text(turn, width - 2).splitlines()]
+    return "\n".join([*lines, ""])
+
+
+def _summary_text(latency: Latency) -> str:
+    found = latency.summary()["summary"]
+    counts = f"{found['turns']} turns: {found['done']} done, {found['cut']} cut, {found['failed']} failed"
+    if not found["n"]:
+        return counts
+    figures = ", ".join(f"p{percent} {found[f'p{percent}']:.0f}" for percent in (50, 90, 95, 99))
+    return f"{counts}; heard after {figures} ms (n = {found['n']})"
+
+
+def _json(answer: dict[str, Any]) -> str:
+    return json.dumps(answer)
