@@ -85,7 +85,7 @@ class Breaker:
 
 
 class Calls:
-    """Calls to one provider: deadlines, retries with backoff, a circuit breaker; each change of state is in the trace."""
+    """Calls to one provider: deadlines, retries with backoff, a circuit breaker whose changes are in the trace."""
 
     def __init__(self, stage: Stage, provider: str, limits: LimitKnobs, trace: Trace) -> None:
         self.stage = stage
@@ -152,7 +152,7 @@ class Calls:
                 raise
             if item is _END:
                 return
-            yield item  # type: ignore[misc]
+            yield item
 
     async def guard(self, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
         """One try. Whatever it raises becomes a `StageError` that names the stage and the provider."""

@@ -2,8 +2,8 @@
 
 1. Frames come from the source; `Listening` cuts them into utterances, inline, and never waits for a model.
 2. Speech onset during a reply pauses it at once; `Floor.judge` decides at the following frames what it was.
-3. Each utterance (or typed text) has one task, `answer`: its transcript grows while the user speaks; a reply is made from
-   it, before the end of the turn where that is allowed; when the turn is decided, the reply takes the floor.
+3. Each utterance (or typed text) has one task, `answer`: its transcript grows while the user speaks; a reply is made
+   from it, before the end of the turn where that is allowed; when the turn is decided, the reply takes the floor.
 4. Whatever fails there becomes the end of that turn. Listening goes on.
 5. The conversation holds what was heard.
 """
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -133,12 +133,24 @@ class Pipeline:
 
     # --- listening ---------------------------------------------------------------------------------------------------
 
-    async def run(self, *, greeting: str | None = None) -> None:
-        """Talk until the source has ended and everything was answered; cancelled by whoever wants it to stop."""
+    @property
+    def talking(self) -> bool:
+        """Whether `run` runs, so that verbs work."""
+        return self._tasks is not None
+
+    async def run(
+        self, *, greeting: str | None = None, first: Sequence[Callable[[Pipeline], None]] = ()
+    ) -> None:
+        """Talk until the source has ended and everything was answered; cancelled by whoever wants it to stop.
+
+        `first` are verbs that were called before there was anybody to talk to.
+        """
         async with beside(self._play()):
             async with asyncio.TaskGroup() as self._tasks:
                 if greeting:
                     self.say(greeting)
+                for verb in first:
+                    verb(self)
                 async for frame in self._frames():
                     self._hear(frame, self._tasks)
             self._tasks = None
@@ -225,10 +237,10 @@ class Pipeline:
         if self.listening.utterance is not None:
             self._silence_said = False
         quiet_ms = min(self.listening.quiet_ms, self.playout.quiet_ms)
-        if self.manner.on_silence and not self._silence_said and not self.floor.busy:
-            if quiet_ms >= self.knobs.reply.silence_after_s * 1000:
-                self._silence_said = True
-                self.say(self.manner.on_silence)
+        due = quiet_ms >= self.knobs.reply.silence_after_s * 1000
+        if due and self.manner.on_silence and not self._silence_said and not self.floor.busy:
+            self._silence_said = True
+            self.say(self.manner.on_silence)
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
@@ -426,10 +438,8 @@ class Pipeline:
         """Tell what was heard of a reply, and remember it so."""
         played = reply.audio.played
         voiced = self.stages.voices.tts is not None
-        if status == "done" or not voiced:
-            result = Cut(reply.text, "", False)
-        else:
-            result = cut(reply.chunks, played)
+        complete = status == "done" or not voiced
+        result = Cut(reply.text, "", False) if complete else cut(reply.chunks, played)
         if reply.steps:
             self._remember(*reply.steps)
         if result.heard:

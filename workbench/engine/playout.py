@@ -1,7 +1,7 @@
 """What is on the sink, sample by sample.
 
-The sink pulls from its own thread, so everything here is guarded by one lock that is held for microseconds. A reply that
-is buffered plays on even while the loop is busy.
+The sink pulls from its own thread, so everything here is guarded by one lock that is held for microseconds. A reply
+that is buffered plays on even while the loop is busy.
 """
 
 from __future__ import annotations

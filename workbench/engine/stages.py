@@ -1,8 +1,9 @@
 """The seams: what a source, a VAD, a turn detector, an STT, an LLM, a TTS and a sink must be.
 
-Providers are entered with `async with` by the session before the first turn and left at its end; what they open (a socket,
-a worker process) they open there or in a call, and close on the way out. Every call can be cancelled at any await and then
-ends at once. Errors are `StageError`s (`workbench.model.errors`), so that the engine knows whether to try again.
+Providers are entered with `async with` by the session before the first turn and left at its end; what they open (a
+socket, a worker process) they open there or in a call, and close on the way out. Every call can be cancelled at any
+await and then ends at once. Errors are `StageError`s (`workbench.model.errors`), so that the engine knows whether to
+try again.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Source(Protocol):
     def frames(self) -> AsyncIterator[Frame]:
         """Frames of 10 or 20 ms at 16 kHz with ascending positions from 0, until the source ends (a file) or is left.
 
-        Yields a frame when it is due: not before its last sample would have been spoken. A gap in the positions is sound
-        that was lost; it is counted, never stretched.
+        Yields a frame when it is due: not before its last sample would have been spoken. A gap in the positions is
+        sound that was lost; it is counted, never stretched.
         """
 
     def time_of(self, sample: int) -> float:

@@ -1,7 +1,7 @@
 """Frames and the level of sound in them.
 
-All audio inside a session is mono PCM16: `INPUT_RATE` towards the engine, `OUTPUT_RATE` towards the listener. A sample is
-named by its position on its track, counted from the session's first sample.
+All audio inside a session is mono PCM16: `INPUT_RATE` towards the engine, `OUTPUT_RATE` towards the listener. A sample
+is named by its position on its track, counted from the session's first sample.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The events of a trace: a closed, named union, with a sentence under each.
 
-An event is a value without identity; the trace gives it its index and its time (`Entry`). Names of fields say their unit;
-an audio position is `…_sample`, on the track that the sentence names. `utterance` counts what may become a turn, `turn` is
-known once the turn has been decided, `reply` counts attempts to answer (speculative ones too).
+An event is a value without identity; the trace gives it its index and its time (`Entry`). Names of fields say their
+unit; an audio position is `…_sample`, on the track that the sentence names. `utterance` counts what may become a turn,
+`turn` is known once the turn has been decided, `reply` counts attempts to answer (speculative ones too).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 TurnStatus = Literal["done", "cut", "failed"]
 
 
-# --- the session -------------------------------------------------------------------------------------------------------
+# --- the session --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class EventsMissed:
     last: int
 
 
-# --- devices and time --------------------------------------------------------------------------------------------------
+# --- devices and time ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ class DeviceLost:
 
 @dataclass(frozen=True, slots=True)
 class ClockMapped:
-    """Sample `sample` of `track` was at (microphone) or leaves (speaker) the device at `at_ms` of the session's clock, and
-    the track runs at `rate` Hz measured by it. `estimated` where the device gave no time of its own."""
+    """Sample `sample` of `track` was at (microphone) or leaves (speaker) the device at `at_ms` of the session's clock,
+    and the track runs at `rate` Hz measured by it. `estimated` where the device gave no time of its own."""
 
     track: Track
     sample: int
@@ -200,7 +200,7 @@ class HostLag:
     max_ms: float
 
 
-# --- providers ---------------------------------------------------------------------------------------------------------
+# --- providers ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class ProviderRetried:
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A provider's circuit breaker: `open` (not asked for `wait_ms`), `half_open` (one probe), `closed` (well again)."""
+    """A circuit breaker: `open` (not asked for `wait_ms`), `half_open` (one probe), `closed` (well again)."""
 
     stage: Stage
     provider: str
@@ -234,7 +234,7 @@ class BreakerChanged:
     wait_ms: float = 0.0
 
 
-# --- the user's side ---------------------------------------------------------------------------------------------------
+# --- the user's side ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,7 @@ class TurnDecided:
     waited_ms: float = 0.0
 
 
-# --- the agent's side --------------------------------------------------------------------------------------------------
+# --- the agent's side ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,8 +386,8 @@ class ReplyPaused:
 
 @dataclass(frozen=True, slots=True)
 class BargeInJudged:
-    """What it was that paused the answer: an `interruption` or `false`; `reason` says which sign decided, `after_ms` how
-    long it took since onset."""
+    """What it was that paused the answer: an `interruption` or `false`; `reason` says which sign decided, `after_ms`
+    how long it took since onset."""
 
     reply: int
     utterance: int

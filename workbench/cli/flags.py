@@ -1,0 +1,30 @@
+"""From flags to an agent and its settings: the same for every command that talks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from workbench.agent import Agent
+    from workbench.config import Settings
+
+
+def agent_and_settings(
+    agent_file: Path | None, flags: Mapping[str, Any], changes: Sequence[str] = (), config: Path | None = None
+) -> tuple[Agent | None, Settings]:
+    """Load the agent file, then the settings with `flags` and `--set KEY=VALUE` above all else. Raises UsageError."""
+    from workbench.agent import load_agent
+    from workbench.config import load
+
+    agent = load_agent(agent_file) if agent_file else None
+    given = dict(flags)
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise UsageError(f"--set {change}: there is no =", "write it like --set turn.silence_ms=300")
+        given[name.strip()] = value.strip()
+    return agent, load(given, agent=agent, config_path=config)

@@ -1,0 +1,192 @@
+"""`workbench run`: a conversation without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from workbench.agent import Agent
+    from workbench.config import Settings
+    from workbench.readers.timeline import Turn
+    from workbench.session import Session
+
+WIDTH = 78
+"""Columns of what is printed."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  workbench run --source question.wav --sink none
+  workbench run my_agent.py --source calls.wav --sink answers.wav --fast --json
+  workbench run --record demo/            # talk; Ctrl-C ends it"""
+)
+@click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
+@click.option("--source", metavar="mic|FILE.wav", help="Where the user's voice comes from.  [default: mic]")
+@click.option(
+    "--sink",
+    metavar="speaker|FILE.wav|none",
+    help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
+)
+@click.option("--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]")
+@click.option("--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into DIR (new or empty).")
+@click.option("--fast", is_flag=True, help="Skip all waiting: as fast as the models go. Needs a file as source.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a turn, and a last one that sums up.")
+@click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="Any setting, like turn.silence_ms=300.")
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml.")
+def run(
+    agent_file: Path | None,
+    source: str | None,
+    sink: str | None,
+    profile: str | None,
+    record: Path | None,
+    fast: bool,
+    as_json: bool,
+    changes: tuple[str, ...],
+    config: Path | None,
+) -> None:
+    """Talk to an agent without a screen, and print where the time of each turn went.
+
+    Ends by itself when the file has ended and the last reply was spoken. Exit codes: 0 fine, 2 bad input, 3 something
+    is missing, 4 a turn failed, 128 + signal.
+    """
+    from workbench.cli.flags import agent_and_settings
+
+    sink = sink or ("speaker" if source in (None, "mic") else "none")
+    flags = {
+        "profile": profile,
+        "audio.source": source,
+        "audio.sink": sink,
+        "record.enabled": record is not None,
+        "record.folder": record,
+    }
+    agent, settings = agent_and_settings(agent_file, flags, changes, config)
+    raise SystemExit(converse(settings, agent, fast=fast, as_json=as_json))
+
+
+def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_json: bool = False) -> int:
+    """Run a session to its end and print its turns; the exit code."""
+    from workbench.model.errors import UsageError
+    from workbench.testing.clock import run_virtual  # 3 ms
+
+    if fast and (settings.audio.source == "mic" or settings.audio.sink == "speaker"):
+        raise UsageError("--fast cannot hurry a microphone or a speaker", "give --source FILE.wav --sink none")
+    talk = _converse(settings, agent, as_json)
+    return run_virtual(talk) if fast else asyncio.run(talk)
+
+
+async def _converse(settings: Settings, agent: Agent | None, as_json: bool) -> int:
+    from workbench.engine.flow import beside
+    from workbench.readers import Readers
+    from workbench.readers.latency import Latency
+    from workbench.readers.timeline import Timeline
+    from workbench.session import open_session
+
+    latency = Latency()
+
+    def ended(turn: Turn) -> None:
+        latency.add(turn)
+        print_turn(turn, as_json)
+
+    async with open_session(settings, agent=agent) as session:
+        readers = Readers(session.trace, [Timeline(ended), tell])
+        try:
+            async with beside(readers.run()):
+                with _signals(session) as caught:
+                    await session.ended()
+        finally:
+            readers.catch_up()
+    summary = latency.summary()
+    out(json.dumps(summary) if as_json else _summed_up(summary["summary"]))
+    if session.recording:
+        err(f"recorded in {session.recording}")
+    if caught:
+        return 128 + caught[0]
+    return 4 if summary["summary"]["failed"] else 0
+
+
+@contextlib.contextmanager
+def _signals(session: Session) -> Iterator[list[int]]:
+    """Ctrl-C, a closed terminal and a polite kill end the session, not the process."""
+    loop, caught = asyncio.get_running_loop(), list[int]()
+
+    def stop(number: signal.Signals) -> None:
+        caught.append(number)
+        session.stop(f"signal {number.name}")
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield caught
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+# --- printing --------------------------------------------------------------------------------------------------------
+
+
+def out(line: str) -> None:
+    """One line on standard output, at once."""
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def err(line: str) -> None:
+    """One line on standard error."""
+    click.echo(line, err=True)
+
+
+def print_turn(turn: Turn, as_json: bool) -> None:
+    """A turn as a JSON line, or as a conversation with its waterfall."""
+    from workbench.model.text import plain
+    from workbench.readers.timeline import waterfall_text
+
+    if as_json:
+        out(json.dumps(turn.to_json()))
+        return
+    mark = {"done": "", "cut": " (interrupted)", "failed": " (failed)"}[turn.status]
+    out(f"\nturn {turn.turn}{mark}{' (cold)' if turn.cold else ''}")
+    out(f"  you    {plain(turn.user_text)}")
+    out(f"  agent  {plain(turn.agent_text)}")
+    if turn.error:
+        out(f"  {turn.error.stage}: {plain(turn.error.reason)}\n  → {plain(turn.error.hint)}")
+    for line in waterfall_text(turn, WIDTH).splitlines():
+        out(f"  {line}")
+
+
+def _summed_up(figures: dict[str, Any]) -> str:
+    if not figures["n"]:
+        return f"\n{figures['turns']} turns, none with a latency to sum up"
+    percentiles = "  ".join(f"{name} {figures[name]:.0f} ms" for name in ("p50", "p90", "p95", "p99"))
+    return f"\n{figures['turns']} turns; heard latency of {figures['n']}: {percentiles}"
+
+
+def tell(entry: Any) -> None:
+    """What a person wants to know meanwhile, on standard error."""
+    from workbench.model.events import DeviceLost, DuplexChanged, ListeningStarted, Notice, ProviderWarmed
+    from workbench.model.text import plain
+
+    match entry.event:
+        case ProviderWarmed(stage=stage, provider=provider, took_ms=took_ms, error=error):
+            err(plain(f"{stage}: {provider} {f'failed: {error}' if error else f'ready after {took_ms:.0f} ms'}"))
+        case ListeningStarted():
+            err("listening")
+        case Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint):
+            err(plain(f"{level}: {owner}: {reason}{f' – {hint}' if hint else ''}"))
+        case DuplexChanged(mode=mode, reason=reason):
+            err(plain(f"{mode} duplex: {reason}"))
+        case DeviceLost(name=name, reason=reason, hint=hint):
+            err(plain(f"lost {name}: {reason} – {hint}"))
+        case _:
+            pass

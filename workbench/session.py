@@ -1,0 +1,364 @@
+"""The one door for production and tests, and the one handle that front ends hold.
+
+    with open_session(settings, agent=agent) as session:         # runs in a thread of its own
+        session.type("Hello")
+        session.wait()
+
+    async with open_session(settings, agent=agent) as session:   # runs on this loop
+        await session.ended()
+
+Front ends read `session.trace` and call the verbs; verbs may be called from any thread and return at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from workbench.assembly import Assembly
+from workbench.config import Settings, load
+from workbench.config.check import change
+from workbench.engine.flow import beside
+from workbench.engine.pipeline import Manner, Pipeline, Tapes
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
+from workbench.model.conversation import Conversation
+from workbench.model.errors import InternalError, WorkbenchError
+from workbench.model.events import (
+    Bookmarked,
+    HostLag,
+    ListeningStarted,
+    Muted,
+    Notice,
+    SessionEnded,
+    SessionStarted,
+    SettingChanged,
+    Swapped,
+)
+from workbench.model.text import plain
+from workbench.readers import Readers
+from workbench.readers.acoustics import Ear
+from workbench.readers.recorder import Recorder
+from workbench.trace.bus import Trace
+from workbench.trace.store import About, SessionFolder
+from workbench.trace.tape import Tape
+
+if TYPE_CHECKING:
+    from workbench.agent import Agent
+
+KEEP_S = 8.0
+"""Sound of each track kept in memory: what the recorder may lag behind, s."""
+TICK_S = 0.25
+"""How often the loop's delay is measured, s."""
+SWITCH_S = 0.001
+"""How long a busy Python thread may keep the interpreter from the loop, s; Python's own default is 0.005."""
+
+
+def open_session(settings: Settings | None = None, *, agent: Agent | None = None) -> Session:
+    """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load()`.
+
+    Nothing is opened before it is entered. UsageError for a provider, file or setting that cannot be; what is missing
+    (a device, weights, a key) ends the session: `session.error` says so, and `ended` and `wait` raise it.
+    """
+    return Session(settings or load({}, agent=agent), agent)
+
+
+class Session:
+    """One running conversation: a source, a sink, an agent, a trace."""
+
+    def __init__(self, settings: Settings, agent: Agent | None) -> None:
+        self.settings = settings.model_copy(deep=True)
+        """This session's own; change them with `set`."""
+        self.agent = agent
+        self.error: WorkbenchError | None = None
+        """Why it failed, if it did."""
+        self.recording: Path | None = None
+        """The session folder."""
+        self.conversation = Conversation(agent.instructions if agent else "")
+        self._origin = 0.0
+        self._now: Callable[[], float] = lambda: 0.0
+        self.trace = Trace(lambda: self._now())
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pipeline: Pipeline | None = None
+        self._assembly: Assembly | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._waiting: list[Callable[[Pipeline], None]] = []
+        self._over = threading.Event()
+        self._reason = "source ended"
+        self._thread: threading.Thread | None = None
+
+    # --- verbs -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Talk; entering the session has done so already."""
+
+    def stop(self, reason: str = "stopped") -> None:
+        """End the session; what is being said is cut."""
+        self._reason = reason
+        self._call(lambda: self._main.cancel() if self._main else None)
+
+    def mute(self, on: bool = True) -> None:
+        """Hear nothing from the microphone, and record nothing of it."""
+
+        def muted(pipeline: Pipeline) -> None:
+            pipeline.muted = on
+            self.trace.emit(Muted(on))
+
+        self._do(muted)
+
+    def say(self, text: str) -> None:
+        """The agent speaks."""
+        self._do(lambda pipeline: pipeline.say(text))
+
+    def type(self, text: str) -> None:
+        """The user types: a turn like a spoken one."""
+        if text.strip():
+            self._do(lambda pipeline: pipeline.type(text))
+
+    def interrupt(self) -> None:
+        """Cut the reply."""
+        self._do(lambda pipeline: pipeline.interrupt())
+
+    def bookmark(self, label: str = "") -> None:
+        """Mark this moment in the trace."""
+        self.trace.emit(Bookmarked(plain(label, limit=200)))
+
+    def set(self, name: str = "", value: Any = None, **named: Any) -> None:
+        """Change settings while running: `set("turn.silence_ms", 300)` or `set(turn_silence_ms=300)`.
+
+        UsageError for a name or value that cannot be.
+        """
+        wanted = {name: value} if name else {}
+        wanted |= {key.replace("_", ".", 1): item for key, item in named.items()}
+        for key, item in wanted.items():
+            change(self.settings, key, item)
+            self.trace.emit(SettingChanged(key, "set" if key.endswith("api_key") else item))
+
+    def swap(self, **what: Any) -> None:
+        """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on."""
+        for stage, choice in what.items():
+            self._do(lambda pipeline, stage=stage, choice=choice: self._spawn(self._swap(stage, choice)))  # type: ignore[misc]
+
+    # --- entering and leaving ----------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._loop = loop = asyncio.get_running_loop()
+        self._origin = loop.time()
+        self._now = lambda: (loop.time() - self._origin) * 1000
+        folder = self._folder()
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._main = self._tasks.create_task(self._live(folder))
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        assert self._tasks is not None
+        self.stop(self._reason if self._over.is_set() else "stopped")
+        await asyncio.sleep(0)
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._over.set()
+
+    def __enter__(self) -> Self:
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run_thread, args=(opened,), name="session", daemon=True)
+        self._thread.start()
+        try:
+            opened.result()
+        except BaseException:
+            self._thread.join()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    async def ended(self) -> None:
+        """Wait until the session has ended by itself or was stopped; raises what it failed of."""
+        assert self._main is not None
+        await asyncio.wait([self._main])
+        if self.error:
+            raise self.error
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """The same from another thread; False if it goes on after `timeout_s`."""
+        done = self._over.wait(timeout_s)
+        if done and self.error:
+            raise self.error
+        return done
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._over.is_set()
+
+    def _run_thread(self, opened: Future[None]) -> None:
+        async def main() -> None:
+            async with self:
+                opened.set_result(None)
+                assert self._main is not None
+                await asyncio.wait([self._main])
+
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            if not opened.done():
+                opened.set_exception(error)
+            else:
+                self.error = self.error or InternalError(plain(f"{type(error).__name__}: {error}", limit=300))
+            self._over.set()
+
+    # --- living ------------------------------------------------------------------------------------------------------
+
+    async def _live(self, folder: SessionFolder | None) -> None:
+        """The session from its first event to its last."""
+        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
+        tapes = self._tapes()
+        recorder = Recorder(self.trace, folder).run() if folder else _nothing()
+        async with beside(recorder):
+            try:
+                await self._talk(tapes)
+                reason = "source ended"
+            except WorkbenchError as error:
+                self.error = error
+                reason = f"failed: {plain(error.reason, limit=300)}"
+                self.trace.emit(Notice("error", "session", error.reason, error.hint))
+            except asyncio.CancelledError:
+                reason = self._reason
+                raise
+            except BaseException:
+                reason = "failed: our own fault"
+                raise
+            finally:
+                self.trace.emit(SessionEnded(reason))
+                self.trace.close()
+                self._over.set()
+
+    async def _talk(self, tapes: Tapes) -> None:
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            self._assembly = assembly = Assembly(settings, self.agent, self.trace, stack)
+            stages = await assembly.build()
+            ear = Ear(
+                self.trace,
+                lambda sample: self._ms(stages.source.time_of(sample)),
+                lambda sample: self._ms(stages.sink.time_of(sample)),
+            )
+            readers = Readers(self.trace, [ear, assembly.mind_echo])
+            self._pipeline = pipeline = Pipeline(
+                stages,
+                settings,
+                self.trace,
+                tapes,
+                self.conversation,
+                Manner(self.agent.on_silence if self.agent else None),
+                echo_of=assembly.echo_of,
+                settle=readers.catch_up,
+            )
+            async with beside(readers.run()), beside(self._mind_host()):
+                await assembly.warm()
+                self.trace.emit(ListeningStarted())
+                await pipeline.run(greeting=self.agent.greeting if self.agent else None, first=self._waiting)
+
+    def _folder(self) -> SessionFolder | None:
+        about = About(
+            agent=self.agent.name or "agent" if self.agent else "",
+            profile=self.settings.profile,
+            settings=self.settings.public(),
+        )
+        folder = None
+        if self.settings.record.enabled:
+            folder = SessionFolder.create(about, self._record_into(about))
+            self.recording = folder.path
+        self.trace.emit(
+            SessionStarted(
+                about.session,
+                about.date,
+                about.profile,
+                about.agent,
+                {stage: getattr(self.settings, stage).provider for stage in ("vad", "turn", "stt", "llm", "tts")},
+                dict(about.rates),
+                str(folder.path) if folder else None,
+            )
+        )
+        return folder
+
+    def _record_into(self, about: About) -> Path | None:
+        record = self.settings.record
+        return record.folder or (record.dir / about.folder_name if record.dir else None)
+
+    def _tapes(self) -> Tapes:
+        echo = self.settings.audio.source == "mic" and self.settings.audio.echo_cancellation
+        mic = Tape("mic", INPUT_RATE, KEEP_S) if echo else None
+        tapes = Tapes(Tape("user", INPUT_RATE, KEEP_S), Tape("agent", OUTPUT_RATE, KEEP_S), mic)
+        self.trace.tapes["user"], self.trace.tapes["agent"] = tapes.user, tapes.agent
+        if mic is not None:
+            self.trace.tapes["mic"] = mic
+        return tapes
+
+    async def _mind_host(self) -> None:
+        """How late the loop wakes: what a busy process does to the conversation."""
+        loop = asyncio.get_running_loop()
+        late: list[float] = []
+        while True:
+            due = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            late.append((loop.time() - due) * 1000)
+            if len(late) * TICK_S >= 1:
+                late.sort()
+                self.trace.emit(HostLag(round(late[len(late) // 2], 2), round(late[-1], 2)))
+                late.clear()
+
+    # --- small things ------------------------------------------------------------------------------------------------
+
+    async def _swap(self, stage: str, choice: Any) -> None:
+        assert self._assembly is not None
+        assert self._pipeline is not None
+        try:
+            if stage == "agent":
+                self.agent = choice
+                self.conversation.instruct(choice.instructions)
+                self._pipeline.manner = Manner(choice.on_silence)
+            else:
+                await self._assembly.swap(stage, str(choice), self._pipeline.stages)
+        except WorkbenchError as error:
+            self.trace.emit(Notice("error", stage, error.reason, error.hint))
+        else:
+            self.trace.emit(Swapped(stage, choice.name or "agent" if stage == "agent" else str(choice)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._tasks is not None
+        self._tasks.create_task(work)
+
+    def _ms(self, loop_time: float) -> float:
+        return (loop_time - self._origin) * 1000
+
+    def _call(self, do: Callable[[], object]) -> None:
+        """On the loop's thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and not self._over.is_set():
+            loop.call_soon_threadsafe(do)
+
+    def _do(self, verb: Callable[[Pipeline], None]) -> None:
+        """With the pipeline, as soon as it talks."""
+
+        def now() -> None:
+            if self._pipeline is None or not self._pipeline.talking:
+                self._waiting.append(verb)
+            else:
+                verb(self._pipeline)
+
+        self._call(now)
+
+
+async def _nothing() -> None:
+    """No recorder."""
+
