@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from workbench.model import events as ev
+from workbench.model.errors import WorkbenchError
 from workbench.trace.bus import Trace
 
 PROVIDERS = {
@@ -34,6 +37,9 @@ class FakeSession:
     def __init__(self) -> None:
         self.clock = Clock()
         self.trace = Trace(self.clock)
+        self.error: WorkbenchError | None = None
+        self.recording: Path | None = None
+        self._over = threading.Event()
         self.told: list[tuple[Any, ...]] = []
 
     @contextmanager
@@ -45,7 +51,15 @@ class FakeSession:
         finally:
             self.told.append(("closed",))
 
-    def mute(self, on: bool) -> None:
+    def stop(self, reason: str = "stopped") -> None:
+        self.told.append(("stop", reason))
+        self.trace.emit(ev.SessionEnded(reason))
+        self._over.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        return self._over.wait(timeout_s)
+
+    def mute(self, on: bool = True) -> None:
         self.told.append(("mute", on))
         self.trace.emit(ev.Muted(on))
 
@@ -57,9 +71,6 @@ class FakeSession:
 
     def bookmark(self, label: str = "") -> None:
         self.told.append(("bookmark", label))
-
-    def set(self, name: str, value: Any) -> None:
-        self.told.append(("set", name, value))
 
     def at(self, ms: float, *events: ev.Event) -> None:
         """Let it be `ms`, and these happen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -14,8 +14,19 @@ from textual.screen import Screen
 
 from workbench.tui import themes
 from workbench.tui.commands import commands
+from workbench.tui.terminal import ScreenDriver
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ScreenKind = TypeVar("ScreenKind", bound=Screen[None])
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """A screen that has something to close before the application ends."""
+
+    def leave(self, code: int, reason: str) -> None:
+        """Close it, then exit the application with that code."""
 
 
 class WorkbenchApp(App[None]):
@@ -36,7 +47,7 @@ class WorkbenchApp(App[None]):
     ]  # fmt: skip
 
     def __init__(self, screen: Callable[[], Screen[None]], **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(driver_class=ScreenDriver, **options)
         self._make_screen = screen
         for theme in themes.themes():
             self.register_theme(theme)
@@ -63,19 +74,25 @@ class WorkbenchApp(App[None]):
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
-                loop.add_signal_handler(number, self._leave, 128 + number)
+                loop.add_signal_handler(number, self._leave, 128 + number, f"signal {number.name}")
 
     def action_theme(self) -> None:
         """Dark or light."""
         self.theme = themes.LIGHT if self.current_theme.dark else themes.DARK
 
+    def first(self, kind: type[ScreenKind]) -> ScreenKind:
+        """The one screen, whatever lies above it."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, kind)
+        return screen
+
     async def action_quit(self) -> None:
         """Leave, cleanly."""
-        self._leave(0)
+        self._leave(0, "stopped")
 
-    def _leave(self, code: int) -> None:
-        leave = getattr(self.screen_stack[0], "leave", None)
-        if leave is None:
-            self.exit(return_code=code)
+    def _leave(self, code: int, reason: str) -> None:
+        screen = self.screen_stack[0]
+        if isinstance(screen, Leaving):
+            screen.leave(code, reason)
         else:
-            leave(code)
+            self.exit(return_code=code)

@@ -5,26 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Protocol
 
+from workbench.model.errors import WorkbenchError
 from workbench.trace.bus import Trace
 
 
 class Handle(Protocol):
     """What the screen needs of a session: its trace, and verbs that any thread may call and that return at once."""
 
+    error: WorkbenchError | None
+    """Why it failed, if it did."""
+
+    recording: Path | None
+    """The session folder."""
+
     @property
     def trace(self) -> Trace: ...
-    def mute(self, on: bool) -> None: ...
+    def mute(self, on: bool = True) -> None: ...
     def type(self, text: str) -> None: ...
     def interrupt(self) -> None: ...
     def bookmark(self, label: str = "") -> None: ...
-    def set(self, name: str, value: Any) -> None: ...
+    def stop(self, reason: str = "stopped") -> None: ...
+    def wait(self, timeout_s: float | None = None) -> bool: ...
 
 
 Opener = Callable[[], AbstractContextManager[Handle]]
-"""Opens a session; importing, opening and entering may take as long as warming up the models does."""
+"""Opens a session; importing and opening may take as long as they do."""
 
 
 class Host:
@@ -32,36 +41,42 @@ class Host:
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
+        self._reason = "stopped"
         self._leaving = threading.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="session")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="session-host")
         self._held: Future[None] | None = None
         self.handle: Handle | None = None
         """The session, from when it is open."""
 
-    def start(self, ended: Callable[[], None]) -> None:
-        """Open the session now; `ended` is called once, from its thread, when it was left or could not be opened."""
+    def start(self, left: Callable[[], None]) -> None:
+        """Open the session now; `left` is called once, from its thread, when it was left or could not be opened."""
         self._held = self._executor.submit(self._hold)
-        self._held.add_done_callback(lambda _: ended())
+        self._held.add_done_callback(lambda _: left())
 
     def _hold(self) -> None:
         with self._opener() as self.handle:
             self._leaving.wait()
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the session, None while it is open or when all was well."""
-        return self._held.exception() if self._held is not None and self._held.done() else None
+            self.handle.stop(self._reason)
+            with suppress(WorkbenchError):  # `error` has it
+                self.handle.wait()
 
     @property
     def left(self) -> bool:
         """Whether the session is over and whole, or was never opened."""
         return self._held is None or self._held.done()
 
-    def leave(self) -> None:
-        """Let the session end; returns at once, `ended` tells when it has."""
+    @property
+    def error(self) -> BaseException | None:
+        """What the session failed of, or could not be opened for; None while all is well."""
+        broken = self._held.exception() if self._held is not None and self._held.done() else None
+        return broken or (self.handle.error if self.handle is not None else None)
+
+    def leave(self, reason: str = "stopped") -> None:
+        """Let the session end; returns at once, `left` is called when it has."""
+        self._reason = reason
         self._leaving.set()
 
     def wait(self) -> None:
         """Block until the session has been left."""
-        self.leave()
+        self._leaving.set()
         self._executor.shutdown(wait=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from textual import on
@@ -59,6 +60,10 @@ class LiveScreen(Screen[None]):
         self._fold = ScreenFold()
         self._read = 0
         self._leaving: int | None = None
+        self.listening = asyncio.Event()
+        """The screen shows that the session listens, or that it never will."""
+        self.ended = asyncio.Event()
+        """The screen shows the end of the session."""
 
     def compose(self) -> ComposeResult:
         """Header; conversation and log on the left, instruments on the right; prompt, facts and keys below."""
@@ -114,6 +119,10 @@ class LiveScreen(Screen[None]):
         self.set_class(bool(lines), "-talking")
         if logged:
             self.query_one(EventLog).write_lines(logged)
+        if status.ended:
+            self._shown_end()
+        elif status.listening:
+            self.call_after_refresh(self.listening.set)
 
     def _tick(self, handle: Handle) -> None:
         fold = self._fold
@@ -122,17 +131,21 @@ class LiveScreen(Screen[None]):
 
     @on(SessionClosed)
     def _over(self) -> None:
-        """Leave, if that was asked for; else say why it is over."""
+        """Leave, if that was asked for; else say why it could not be opened."""
         self._poll()
         if self._leaving is not None:
             self.app.exit(return_code=self._leaving)
         elif (error := self._host.error) is not None:
-            reason, hint = explained(error)
-            self.query_one(Welcome).state = Welcoming(self._fold.status, reason, hint)
+            self.query_one(Welcome).state = Welcoming(self._fold.status, *explained(error))
             self.query_one(Header).heading = Heading("ended", self._fold.status, self._fold.t_ms)
             self.add_class("-failed")
+            self._shown_end()
 
-    def leave(self, code: int) -> None:
+    def _shown_end(self) -> None:
+        self.call_after_refresh(self.listening.set)
+        self.call_after_refresh(self.ended.set)
+
+    def leave(self, code: int, reason: str) -> None:
         """End the session, then the application with that exit code; asked a second time, do not wait."""
         again = self._leaving is not None
         self._leaving = code
@@ -140,7 +153,7 @@ class LiveScreen(Screen[None]):
             self.app.exit(return_code=code)
         else:
             self.notify("Closing the session …", timeout=60)
-            self._host.leave()
+            self._host.leave(reason)
 
     @on(Typed)
     def _type(self, typed: Typed) -> None:

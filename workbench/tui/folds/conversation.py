@@ -13,7 +13,7 @@ Who = Literal["user", "agent", "note"]
 State = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
 
 KEPT = 400
-"""Lines kept; older ones scroll out of memory."""
+"""Lines kept of a live conversation; older ones scroll out of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,15 @@ class Line:
     estimated: bool = False
     heard_ms: float | None = None
     """Heard latency of the turn, from when it has ended."""
+    chosen: bool = False
+    """The turn that is looked at, in a recording."""
 
 
 class ConversationFold:
     """Feed it every entry in order; `lines` is the conversation so far, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int | None = KEPT) -> None:
+        self._keep = keep
         self._lines: dict[str, Line] = {}
         self._turn_of: dict[int, int] = {}
 
@@ -133,7 +136,7 @@ class ConversationFold:
 
     def _put(self, line: Line) -> None:
         self._lines[line.key] = line
-        while len(self._lines) > KEPT:
+        while self._keep is not None and len(self._lines) > self._keep:
             del self._lines[next(iter(self._lines))]
 
 
@@ -152,8 +155,7 @@ def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
         case ev.SessionEnded(reason=reason):
-            failed = reason.startswith("failed")
-            return ("error" if failed else "info"), f"session ended: {reason}", ""
+            return None if reason.startswith("failed") else ("info", f"session ended: {reason}", "")
         case _:
             return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from workbench.model.events import Entry
 from workbench.readers.timeline import Timeline, Turn
-from workbench.tui.folds.conversation import ConversationFold, Line
+from workbench.tui.folds.conversation import KEPT, ConversationFold, Line
 from workbench.tui.folds.gauges import Gauges, GaugesFold
 from workbench.tui.folds.log import log_line
 from workbench.tui.folds.status import Activity, Status, StatusFold, activity
@@ -15,10 +15,11 @@ from workbench.tui.folds.turns import Falls, History, HistoryFold, falls
 
 
 class ScreenFold:
-    """Feed it entries in order; the parts are read after each batch."""
+    """Feed it entries in order; the parts are read after each batch. `on_turn` gets each turn that has ended."""
 
-    def __init__(self) -> None:
-        self._conversation = ConversationFold()
+    def __init__(self, on_turn: Callable[[Turn], None] | None = None, keep_lines: int | None = KEPT) -> None:
+        self._on_turn = on_turn
+        self._conversation = ConversationFold(keep_lines)
         self._gauges = GaugesFold()
         self._status = StatusFold()
         self._history = HistoryFold()
@@ -47,6 +48,8 @@ class ScreenFold:
         self._conversation.timed(turn)
         if turn.lanes_ms:
             self.last = falls(turn)
+        if self._on_turn is not None:
+            self._on_turn(turn)
 
     @property
     def lines(self) -> tuple[Line, ...]:

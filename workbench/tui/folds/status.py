@@ -9,7 +9,7 @@ from workbench.model import events as ev
 from workbench.model.events import Entry
 from workbench.readers.timeline import Live
 
-Activity = Literal["starting", "listening", "hearing", "thinking", "speaking", "muted", "ended"]
+Activity = Literal["starting", "listening", "hearing", "thinking", "speaking", "muted", "ended", "recording"]
 
 
 LOST = "lost"

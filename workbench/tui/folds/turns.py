@@ -50,6 +50,8 @@ class History:
     p50: float | None = None
     p95: float | None = None
     n: int = 0
+    chosen: int | None = None
+    """The turn that is looked at, in a recording."""
 
 
 class HistoryFold:

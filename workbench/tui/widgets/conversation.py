@@ -31,18 +31,16 @@ class Conversation(VerticalScroll):
 
     async def watch_lines(self, lines: tuple[Line, ...]) -> None:
         """Change only the rows that changed."""
+        shown = {line.key: line for line in lines[-SHOWN:]}
         rows = {row.line.key: row for row in self.query(Row)}
-        shown = lines[-SHOWN:]
-        keys = {line.key for line in shown}
-        gone = [row for key, row in rows.items() if key not in keys]
-        for line in shown:
-            if line.key in rows:
-                rows[line.key].line = line
-        fresh = [Row(line) for line in shown if line.key not in rows]
+        kept = [key for key in shown if key in rows]
+        if kept != list(shown)[: len(kept)]:  # something came in between
+            kept = []
         with self.app.batch_update():
-            for row in gone:
-                await row.remove()
-            await self.mount_all(fresh)
+            await self.remove_children([row for key, row in rows.items() if key not in kept])
+            for key in kept:
+                rows[key].line = shown[key]
+            await self.mount_all(Row(line) for key, line in shown.items() if key not in kept)
 
 
 class Row(Horizontal):
@@ -62,12 +60,14 @@ class Row(Horizontal):
     def watch_line(self, line: Line) -> None:
         """Draw the line anew."""
         self.set_classes(f"{line.who} {line.state}")
+        self.query_one(".who", Static).update(Content(label(line)))
         self.query_one(".what", Static).update(words(line))
 
 
 def label(line: Line) -> str:
-    """Who speaks, or the mark of a note."""
-    return MARKS.get(line.state, "·") if line.who == "note" else {"user": "you", "agent": "agent"}[line.who]
+    """Who speaks, or the mark of a note; an arrow where a recording is at this turn."""
+    who = MARKS.get(line.state, "·") if line.who == "note" else {"user": "you", "agent": "agent"}[line.who]
+    return f"{who} ▸" if line.chosen else who
 
 
 def words(line: Line) -> Content:

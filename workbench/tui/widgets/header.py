@@ -19,6 +19,7 @@ ACTIVITIES: dict[Activity, tuple[str, str, str]] = {
     "speaking": ("▶", "Speaking", "speak, or press Esc, to interrupt"),
     "muted": ("⊘", "Muted", "Ctrl+O listens again; typing works"),
     "ended": ("■", "Ended", "Ctrl+Q leaves"),
+    "recording": ("▤", "Recording", "← → turns, space plays"),
 }
 """A sign, a word and what the user can do; the sign tells without colour."""
 

@@ -14,6 +14,9 @@ from workbench.tui.folds.turns import History, Point
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_CELLS = 6
 
+Cell = tuple[str, str]
+"""A character and its style."""
+
 
 class Latency(Widget):
     """A line of figures, and under it the columns as high as there is room."""
@@ -53,12 +56,11 @@ def columns(history: History, width: int, height: int) -> list[Content]:
     }
     rows = []
     for row in range(height, 0, -1):
-        rest = Content.styled(
-            ("╌" if row in lines else " ") * (width - AXIS_CELLS - 2 * len(shown)), "$track"
-        )
-        cells = [_cell(point, row, height, top, row in lines) for point in shown]
+        blank = ("╌" if row in lines else " ", "$track")
+        cells = chain.from_iterable(_cell(point, row, height, top, blank, history.chosen) for point in shown)
+        rest = (blank[0] * (width - AXIS_CELLS - 2 * len(shown)), "$track")
         scale = f"{top:.0f}" if row == height else lines.get(row, "0" if row == 1 else "")
-        rows.append(Content.assemble((f"{scale:>{AXIS_CELLS - 1}} ", "$quiet"), *chain(*cells)) + rest)
+        rows.append(Content.assemble((f"{scale:>{AXIS_CELLS - 1}} ", "$quiet"), *cells, rest))
     return rows
 
 
@@ -67,11 +69,12 @@ def _row(ms: float, height: int, top: float) -> int:
 
 
 def _cell(
-    point: Point, row: int, height: int, top: float, lined: bool
-) -> tuple[tuple[str, str], tuple[str, str]]:
+    point: Point, row: int, height: int, top: float, blank: Cell, chosen: int | None
+) -> tuple[Cell, Cell]:
     """A column's cell in a row, and the gap after it."""
-    blank = ("╌" if lined else " ", "$track")
     level = min(8, max(row == 1, round(8 * (point.ms / top * height - (row - 1)))))
     if level <= 0:
         return blank, blank
+    if point.turn == chosen:
+        return (EIGHTHS[level], "$user"), ("◂", "$user") if row == 1 else blank
     return (("░", "$quiet") if point.kind != "done" else (EIGHTHS[level], "$agent")), blank

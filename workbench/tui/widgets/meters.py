@@ -37,7 +37,7 @@ class Meters(Widget):
 def meter(label: str, rms_db: float, peak_db: float, state: str, width: int, colour: str) -> Content:
     """One side's line, `width` cells."""
     room = max(4, width - 6 - 8 - 11)
-    filled, peak = (round(room * _share(db)) for db in (rms_db, peak_db))
+    filled, peak = (round(room * share(db)) for db in (rms_db, peak_db))
     ahead = max(0, peak - filled - 1)
     bar = [
         Content.styled("━" * filled, colour),
@@ -55,5 +55,6 @@ def meter(label: str, rms_db: float, peak_db: float, state: str, width: int, col
     )
 
 
-def _share(db: float) -> float:
+def share(db: float) -> float:
+    """How far along a scale from `LOWEST_DB` to full scale that is, 0…1."""
     return min(1.0, max(0.0, 1.0 - db / LOWEST_DB))

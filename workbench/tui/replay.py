@@ -1,0 +1,169 @@
+"""A recording in the same screen: turn by turn, with its waterfall and its sound."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from workbench.model.errors import MissingError
+from workbench.model.text import plain
+from workbench.trace.bus import Trace
+from workbench.tui.folds.conversation import Line
+from workbench.tui.folds.recording import Recording
+from workbench.tui.folds.turns import falls
+from workbench.tui.player import Player
+from workbench.tui.widgets.conversation import Conversation
+from workbench.tui.widgets.eventlog import EventLog
+from workbench.tui.widgets.header import Header, Heading
+from workbench.tui.widgets.latency import Latency
+from workbench.tui.widgets.sound import Sound, columns
+from workbench.tui.widgets.stateline import StateLine
+from workbench.tui.widgets.waterfall import Waterfall
+
+TICK_S = 1 / 10
+"""How often the place of playing moves."""
+AROUND = 40
+"""Lines of the conversation shown before and after a turn."""
+
+
+class ReplayScreen(Screen[None]):
+    """Steps through the turns of a closed trace."""
+
+    index: reactive[int] = reactive(0, init=False)
+    """Which of the recording's turns is looked at."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "step(-1)", "Earlier", id="replay.earlier", tooltip="The turn before."),
+        Binding("right", "step(1)", "Later", id="replay.later", tooltip="The turn after."),
+        Binding("home", "first", "First", id="replay.first", show=False, tooltip="The first turn."),
+        Binding("end", "last", "Last", id="replay.last", show=False, tooltip="The last turn."),
+        Binding("space", "play", "Play", id="replay.play", tooltip="Play this turn, or stop."),
+        Binding("ctrl+l", "log", "Log", id="screen.log", tooltip="Show or hide the turn's events."),
+    ]  # fmt: skip
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+        self._player = Player()
+        self.recording: Recording | None = None
+        self.drawn = asyncio.Event()
+        """The recording has been read, and the screen shows it."""
+
+    def compose(self) -> ComposeResult:
+        """The live screen, with the sound of a turn in the place of the levels."""
+        yield Header()
+        with Horizontal(id="body"):
+            with Vertical(id="talk"):
+                yield Static("Reading the recording …", id="reading", markup=False)
+                yield Conversation()
+                yield EventLog()
+            with Vertical(id="instruments"):
+                yield Sound()
+                yield Waterfall()
+                yield Latency()
+        yield StateLine()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Read it once the screen has been seen."""
+        self.call_after_refresh(self._read_all)
+
+    @work(thread=True)
+    def _read_all(self) -> None:
+        recording = Recording(self._trace)
+        self.app.call_from_thread(self._ready, recording)
+
+    def _ready(self, recording: Recording) -> None:
+        self.recording = recording
+        self.query_one(Header).heading = Heading("recording", recording.status, recording.t_ms)
+        self.query_one(StateLine).status = recording.status
+        self.query_one("#reading", Static).update("There is no turn in this recording.")
+        self.query_one("#reading").display = not recording.lines
+        self.set_class(bool(recording.lines), "-talking")
+        self.index = max(0, len(recording.turns) - 1)
+        self.watch_index(self.index)
+        self.set_interval(TICK_S, self._tick)
+        self.call_after_refresh(self.drawn.set)
+
+    def on_resize(self) -> None:
+        """An envelope has as many columns as there is room."""
+        self.call_after_refresh(self._draw_sound)
+
+    def watch_index(self, index: int) -> None:
+        """Show that turn."""
+        recording = self.recording
+        if recording is None:
+            return
+        self._player.stop()
+        self.query_one(EventLog).clear().write_lines(recording.log(index))
+        if not recording.turns:
+            self.query_one(Conversation).lines = recording.lines
+            return
+        turn = recording.turns[index]
+        drawn, waterfall = falls(turn), self.query_one(Waterfall)
+        waterfall.turn = drawn
+        waterfall.border_title = f"{drawn.title} of {len(recording.turns)}"
+        self.query_one(Latency).history = replace(recording.history, chosen=turn.turn)
+        self.query_one(Conversation).lines = around(recording.lines, turn.turn)
+        self._draw_sound()
+
+    def _draw_sound(self) -> None:
+        sound = self.query_one(Sound)
+        if self.recording is not None and self.recording.turns:
+            turn = self.recording.turns[self.index].turn
+            sound.sounds = self.recording.sounds(turn, columns(sound.content_size.width))
+
+    def _tick(self) -> None:
+        sound = self.query_one(Sound)
+        sound.sounds = replace(sound.sounds, at_s=self._player.at_s)
+
+    def action_step(self, by: int) -> None:
+        """To the turn before or after."""
+        if self.recording is not None:
+            self.index = min(max(0, self.index + by), max(0, len(self.recording.turns) - 1))
+
+    def action_first(self) -> None:
+        """To the first turn."""
+        self.action_step(-self.index)
+
+    def action_last(self) -> None:
+        """To the last turn."""
+        self.action_step(len(self.recording.turns) if self.recording else 0)
+
+    def action_play(self) -> None:
+        """Play this turn, or stop; where that cannot be, say so."""
+        if self.recording is None or not self.recording.turns:
+            return
+        if self._player.at_s is not None:
+            self._player.stop()
+            return
+        try:
+            self._player.play(self.recording.sound(self.recording.turns[self.index].turn))
+        except MissingError as error:
+            self.notify(plain(error.hint), title=plain(error.reason), severity="warning", markup=False)
+
+    def action_log(self) -> None:
+        """Show or hide the turn's events."""
+        self.toggle_class("-log")
+
+    def leave(self, code: int, reason: str) -> None:
+        """Be silent, and go."""
+        self._player.stop()
+        self.app.exit(return_code=code)
+
+
+def around(lines: tuple[Line, ...], turn: int) -> tuple[Line, ...]:
+    """The lines near a turn, its own marked."""
+    own = [at for at, line in enumerate(lines) if line.turn == turn]
+    first, last = (own[0], own[-1]) if own else (len(lines), len(lines))
+    near = lines[max(0, first - AROUND) : last + AROUND]
+    return tuple(replace(line, chosen=line.turn == turn) for line in near)
