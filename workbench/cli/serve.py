@@ -10,12 +10,6 @@ import sys
 
 import click
 
-from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
-
-PROFILES: dict[str, dict[ProviderStage, str]] = {
-    "embedded": {"stt": "whisper/tiny.en", "llm": "llama/smollm2-135m", "tts": "piper/en_US-joe-medium"},
-    "scripted": {"stt": "scripted", "llm": "scripted", "tts": "scripted"},
-}
 KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 
 
@@ -25,9 +19,9 @@ KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 @click.option(
     "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 is any free one."
 )
-@click.option("--profile", default="embedded", show_default=True, type=click.Choice([*PROFILES]))
+@click.option("--profile", metavar="NAME", help="embedded, scripted, or your own.  [default: embedded]")
 @click.option("--json", "as_json", is_flag=True, help='Print one line {"base_url": …} when it is ready.')
-def serve(openai: bool, host: str, port: int, profile: str, as_json: bool) -> None:
+def serve(openai: bool, host: str, port: int, profile: str | None, as_json: bool) -> None:
     """Serve the models on board (or a script) to other programs on this machine, by OpenAI's API.
 
     Set WORKBENCH_SERVE_API_KEY to answer only those who send that key.
@@ -44,8 +38,10 @@ def serve(openai: bool, host: str, port: int, profile: str, as_json: bool) -> No
         sys.exit(128 + signals[0])
 
 
-async def _serve(host: str, port: int, profile: str, as_json: bool, signals: list[int]) -> None:
+async def _serve(host: str, port: int, profile: str | None, as_json: bool, signals: list[int]) -> None:
     """Serve until a signal comes; it is put into `signals`, and this task cancelled."""
+    from workbench.config import load
+    from workbench.plugin.hookspecs import Secret
     from workbench.plugin.manager import find
     from workbench.server.openai import serving  # aiohttp: 0.15 s
 
@@ -58,22 +54,23 @@ async def _serve(host: str, port: int, profile: str, as_json: bool, signals: lis
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    settings = load({"profile": profile})
     made = {}
-    for stage, choice in PROFILES[profile].items():
-        provider, model = find(stage, choice)
-        made[stage] = provider.make(ProviderOptions(model))
+    for stage in ("stt", "llm", "tts"):
+        provider, model = find(stage, getattr(settings, stage).provider)
+        made[stage] = provider.make(settings.options(stage, model, "en"))
     key = os.environ.get(KEY_VARIABLE)
-    click.echo(f"Loading {', '.join(made[stage].name for stage in made)} …", err=True)
+    click.echo(f"Loading {', '.join(provider.name for provider in made.values())} …", err=True)
     async with serving(**made, host=host, port=port, api_key=Secret(key) if key else None) as base_url:
-        _tell(base_url, profile, as_json, locked=bool(key))
+        _tell(base_url, as_json, locked=bool(key))
         await asyncio.Event().wait()
 
 
-def _tell(base_url: str, profile: str, as_json: bool, *, locked: bool) -> None:
+def _tell(base_url: str, as_json: bool, *, locked: bool) -> None:
     key = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if locked else ""
     body = json.dumps({"model": "any", "messages": [{"role": "user", "content": "Hello!"}]})
     click.echo(
-        f"OpenAI-compatible API with the profile {profile} at {base_url}\n\n"
+        f"OpenAI-compatible API at {base_url}\n\n"
         f"  curl {base_url}/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'\n\n"
         "Ctrl-C stops it.",
         err=True,

@@ -44,7 +44,7 @@ class ApiStage:
         if key is None and base_url is None:
             raise MissingError(
                 f"{self.asked.stage} {self.name} needs a key",
-                f"set OPENAI_API_KEY, or base_url of {self.asked.stage} for a server of your own",
+                f"set OPENAI_API_KEY, or {self.asked.stage}.base_url for a server of your own",
             )
         timeout = openai.Timeout(self.asked.timeout_s, connect=min(CONNECT_S, self.asked.timeout_s))
         self.client = openai.AsyncOpenAI(
@@ -83,7 +83,7 @@ def _key(given: Secret | None, stage: str) -> Secret | None:
     if not all("!" <= character <= "~" for character in text):
         raise UsageError(
             f"the key for {stage} holds characters that no key has",
-            f"copy it again: OPENAI_API_KEY, or api_key of {stage}",
+            f"copy it again: OPENAI_API_KEY, or {stage}.api_key",
         )
     return Secret(text) if text else None
 
@@ -99,6 +99,6 @@ def _base_url(given: str | None, stage: str) -> str | None:
     if not sound:
         shown = str(text).rpartition("@")[2]  # what stands before an @ may be a password
         raise UsageError(
-            f"base_url of {stage} is no http address: {shown!r}", "write it like http://localhost:11434/v1"
+            f"{stage}.base_url is no http address: {shown!r}", "write it like http://localhost:11434/v1"
         )
     return text

@@ -23,6 +23,7 @@ from workbench.model.errors import (
     RefusedError,
     StageError,
 )
+from workbench.model.text import plain
 from workbench.plugin.hookspecs import Secret
 
 # The HTTP library under the SDK, httpx or httpx2: its errors come through while a body is read.
@@ -55,8 +56,7 @@ class Asked:
         """A server's text without the key, control characters and excess."""
         if self.key:
             text = text.replace(self.key.reveal(), "…")
-        shown = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        return shown if len(shown) <= LONGEST_TEXT else shown[:LONGEST_TEXT] + "…"
+        return plain(text, LONGEST_TEXT, one_line=True)
 
 
 @contextmanager
@@ -109,14 +109,14 @@ def _date(text: str | None) -> float | None:
 def _late(asked: Asked) -> StageError:
     return DeadlineError(
         f"{asked.place} said nothing for {asked.timeout_s:g} s",
-        f"try again, or raise timeout_s of {asked.stage}",
+        f"try again, or raise {asked.stage}.timeout_ms",
     )
 
 
 def _garbage(asked: Asked, why: str) -> StageError:
     return GarbageError(
         f"{asked.place} answered with something that cannot be understood: {asked.clean(why)}",
-        f"check that base_url of {asked.stage} is an OpenAI-compatible API (it usually ends in /v1)",
+        f"check that {asked.stage}.base_url is an OpenAI-compatible API (it usually ends in /v1)",
     )
 
 
@@ -127,7 +127,7 @@ def _unreachable(asked: Asked, error: Exception, streaming: bool) -> StageError:
         return EndedEarlyError(f"{asked.place} hung up before its answer was complete ({why})", "try again")
     return StageError(
         f"cannot reach {asked.place} ({why})",
-        f"check the network, that the server runs, and base_url of {asked.stage}",
+        f"check the network, that the server runs, and {asked.stage}.base_url",
     )
 
 
@@ -148,7 +148,7 @@ def _status(asked: Asked, error: openai.APIError) -> StageError:
     if status in (408, 504):
         return DeadlineError(reason, "try again")
     if status and 400 <= status < 500 and status not in (409, 425):
-        return RefusedError(reason, hint or f"check the settings of {asked.stage}")
+        return RefusedError(reason, hint or f"check the settings [{asked.stage}]")
     return StageError(
         reason, "the server has a problem of its own: try again later, or choose another provider"
     )
@@ -161,14 +161,14 @@ def _message(error: openai.APIError) -> str:
 
 
 def _hints(asked: Asked) -> dict[int, str]:
-    key = f"api_key of {asked.stage}, or OPENAI_API_KEY in the environment"
-    model = f"model {asked.model!r} of {asked.stage}"
+    key = f"{asked.stage}.api_key, or OPENAI_API_KEY in the environment"
+    model = f"the model in {asked.stage}.provider (openai/{asked.model})"
     return {
-        400: f"check {model} and its other settings",
+        400: f"check {model} and the other settings [{asked.stage}]",
         401: f"check {key}" if asked.key else f"set {key}",
         403: f"the key may not use this: check its rights, {key}",
-        404: f"check {model} and its base_url (it usually ends in /v1)",
-        422: f"check {model} and its other settings",
+        404: f"check {model}, and {asked.stage}.base_url (it usually ends in /v1)",
+        422: f"check {model} and the other settings [{asked.stage}]",
     }
 
 

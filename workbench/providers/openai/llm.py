@@ -83,7 +83,7 @@ class _Answer:
         except (AttributeError, TypeError, ValueError, IndexError) as error:
             raise GarbageError(
                 f"{self._asked.place} streamed what is no chunk of an answer: {self._asked.clean(str(error))}",
-                "check that base_url of llm is an OpenAI-compatible API",
+                "check that llm.base_url is an OpenAI-compatible API",
                 stage="llm",
             ) from error
 
@@ -126,7 +126,7 @@ class _Answer:
             sent = self._asked.clean(content_type) or "something unnamed"
             raise GarbageError(
                 f"{self._asked.place} sent {sent} instead of streaming an answer",
-                "check that base_url of llm is an OpenAI-compatible API (it usually ends in /v1)",
+                "check that llm.base_url is an OpenAI-compatible API (it usually ends in /v1)",
                 stage="llm",
             )
         raise EndedEarlyError(

@@ -89,7 +89,7 @@ class OpenAiStt(ApiStage):
         if not isinstance(text, str):
             raise GarbageError(
                 f"{self.asked.place} answered without a text",
-                "check that base_url of stt is an OpenAI-compatible API that transcribes",
+                "check that stt.base_url is an OpenAI-compatible API that transcribes",
                 stage="stt",
             )
         return Transcript(text.strip(), upto)

@@ -74,6 +74,6 @@ def _check_format(head: bytes, content_type: str, asked: Asked) -> None:
     if found:
         raise GarbageError(
             f"{asked.place} sent {asked.clean(found)} where raw PCM was asked for",
-            "check that base_url of tts is an OpenAI-compatible API that knows response_format=pcm",
+            "check that tts.base_url is an OpenAI-compatible API that knows response_format=pcm",
             stage="tts",
         )
