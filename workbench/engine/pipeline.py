@@ -176,7 +176,7 @@ class Pipeline:
         now = self.trace.now()
         if utterance.state == "speaking":
             utterance.asked_ms = None
-        elif utterance.state == "ended" or self._speculative:
+        elif not utterance.covered and (utterance.state == "ended" or self._speculative):
             utterance.asked_ms = utterance.asked_ms or now
         if utterance.state == "ended":
             end_ms = self._ms(self.stages.source.time_of(utterance.speech_end))
