@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -75,8 +75,7 @@ def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES.values(), ids=EVENT_TYPES)
-def test_every_type_can_be_written_with_what_is_no_number(kind: type[Any]) -> None:
-    assert is_dataclass(kind)
+def test_every_type_can_be_written_with_what_is_no_number(kind: Any) -> None:
     hints = get_type_hints(kind)
     broken = {float: math.inf, tuple[float, ...]: (math.nan, -math.inf), dict[str, float]: {"x": math.nan}}
     made = kind(

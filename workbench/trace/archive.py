@@ -49,10 +49,13 @@ class EventFile:
         return found
 
     def last(self) -> Entry | None:
-        """The last entry there is. Raises OSError where the file is gone."""
-        with self._lock, open_regular(self._path) as file:
-            self._index(file)
-            tail = list(self._from(file, self._places[-1][0] if self._places else 0))
+        """The last entry there is; None without a file too, as a writer leaves it that died at once. Raises OSError."""
+        try:
+            with self._lock, open_regular(self._path) as file:
+                self._index(file)
+                tail = list(self._from(file, self._places[-1][0] if self._places else 0))
+        except FileNotFoundError:
+            return None
         return tail[-1] if tail else None
 
     def _from(self, file: BinaryIO, start: int) -> Iterator[Entry]:

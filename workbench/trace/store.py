@@ -89,6 +89,11 @@ class About:
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=installed_versions)
 
+    @property
+    def folder_name(self) -> str:
+        """The name of its folder among others: when it was, and its id."""
+        return f"{re.sub(r'[^0-9TZ]', '', self.date)}-{self.session}"
+
 
 # --- the folder ------------------------------------------------------------------------------------------------------
 
@@ -113,8 +118,7 @@ class SessionFolder:
 
         Raises UsageError where that cannot be.
         """
-        stamp = re.sub(r"[^0-9TZ]", "", about.date)
-        path = record if record is not None else default_root() / f"{stamp}-{about.session}"
+        path = record if record is not None else default_root() / about.folder_name
         hint = "choose a new or empty folder, or do not record"
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -242,7 +246,7 @@ class SessionInfo:
 
 
 def sessions(root: Path | None = None, *, search: str = "") -> Iterator[SessionInfo]:
-    """The sessions under `root` (default `default_root()`), newest first, damaged ones last.
+    """The sessions under `root` (default `default_root()`), newest first, what is no session last.
 
     With `search` only those where the user or the agent said that, in any case of letters. Each folder is looked into
     when its turn comes, so that the first few are cheap.
@@ -263,27 +267,32 @@ def _listed(path: Path) -> SessionInfo:
     try:
         about = _read_about(path)
     except UsageError as error:
-        return SessionInfo(path, problem=error.reason.partition(": ")[2])
+        return SessionInfo(path, problem=error.reason.rpartition(": ")[2])
     return SessionInfo(path, about.session, about.date, about.agent, about.profile)
 
 
 def _look_into(info: SessionInfo, search: str) -> SessionInfo | None:
     """Count turns and look for words: a pass over the bytes that decodes only the lines with texts."""
-    turns, found, last = 0, not search, None
+    turns, found = 0, not search
     try:
-        with open_regular(info.path / EVENTS) as file:
-            for _, line in lines_from(file, 0):
-                if b'"type":"turn_ended"' in line:
-                    turns += 1
-                    found = found or search in _texts(line)
-                elif not found and b'"type":"reply_ended"' in line:
-                    found = search in _texts(line)
         last = EventFile(info.path / EVENTS).last()
+        for line in _lines(info.path / EVENTS) if last else ():
+            if b'"type":"turn_ended"' in line:
+                turns += 1
+                found = found or search in _texts(line)
+            elif not found and b'"type":"reply_ended"' in line:
+                found = search in _texts(line)
         size = sum(file.stat().st_size for file in info.path.rglob("*") if file.is_file())
     except OSError as error:
         return SessionInfo(info.path, problem=f"{EVENTS}: {error.strerror}")
     duration_s = last.t_ms / 1000 if last else 0.0
     return replace(info, turns=turns, duration_s=duration_s, size_bytes=size) if found else None
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with open_regular(path) as file:
+        for _, line in lines_from(file, 0):
+            yield line
 
 
 def _texts(line: bytes) -> str:
