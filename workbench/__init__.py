@@ -1,0 +1,37 @@
+"""The development workbench for voice agents.
+
+from workbench import Agent, open_session, open_trace, hookimpl
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.agent import Agent
+    from workbench.plugin.hookspecs import hookimpl
+    from workbench.session import open_session
+    from workbench.trace.store import open_trace
+
+__all__ = ["Agent", "hookimpl", "open_session", "open_trace"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Agent": "workbench.agent",
+    "hookimpl": "workbench.plugin.hookspecs",
+    "open_session": "workbench.session",
+    "open_trace": "workbench.trace.store",
+}
+"""Names are imported when they are asked for: the package itself costs nothing, the engine 0.3 s."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,112 @@
+"""The command `workbench`: whatever goes wrong leaves as an exit code and words that say what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from workbench.model.errors import WorkbenchError
+
+USAGE, INTERRUPTED = 2, 130
+
+
+def main() -> NoReturn:
+    """Run the command line and exit (codes: `workbench.model.errors`; 130 for Ctrl-C)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; the exit code."""
+    import click  # 20 ms
+
+    from workbench.cli import main as commands
+    from workbench.model.errors import WorkbenchError
+
+    try:
+        code = commands.main(arguments, prog_name="workbench", standalone_mode=False)
+    except SystemExit as leaving:
+        code = leaving.code
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+    except WorkbenchError as error:
+        code = _say(error)
+    except Exception as error:  # noqa: BLE001  # the last line of defence
+        code = _our_fault(error)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # `workbench … | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code if isinstance(code, int) else 0
+
+
+def _say(error: WorkbenchError) -> int:
+    """Print the reason and what to do, in colour where it can be seen."""
+    import click
+
+    from workbench.model.text import plain
+
+    red = None if os.environ.get("NO_COLOR") else "red"
+    click.echo(f"{click.style('Error:', fg=red)} {plain(error.reason)}", err=True)
+    if error.hint:
+        click.echo(f"  → {plain(error.hint)}", err=True)
+    return error.exit_code
+
+
+def _our_fault(error: Exception) -> int:
+    """One line for a person; the traceback goes to a file, without the values of secrets."""
+    import traceback
+
+    from workbench.model.errors import InternalError, WorkbenchError
+    from workbench.model.text import plain
+
+    leaves = _leaves(error)
+    known = [leaf for leaf in leaves if isinstance(leaf, WorkbenchError)]
+    if len(known) == len(leaves):  # a task group's: each is one that we know
+        return max(_say(leaf) for leaf in known)
+    first = next(leaf for leaf in leaves if not isinstance(leaf, WorkbenchError))
+    reason = plain(_redacted(f"{type(first).__name__}: {first}"), limit=300, one_line=True)
+    file = _state_file("crash.txt", _redacted("".join(traceback.format_exception(error))))
+    hint = f"please report it with {file}" if file else ""
+    return _say(InternalError(f"something went wrong inside workbench: {reason}", hint))
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in _leaves(one)]
+    return [error]
+
+
+def _redacted(text: str) -> str:
+    """The text without the values of variables that look like secrets, and without what looks like a key."""
+    import re
+
+    secret = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+    for name, value in os.environ.items():
+        if secret.search(name) and len(value) >= 6:
+            text = text.replace(value, "…")
+    text = re.sub(r"\b(sk|pk|hf|gh[pousr])[-_][\w-]{8,}", "…", text)
+    return re.sub(r"(Bearer\s+)\S+", r"\1…", text)
+
+
+def _state_file(name: str, text: str) -> Path | None:
+    """Write a file that only its user can read; None if that can't be done."""
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    folder = (base if base.is_absolute() else Path.home() / ".local" / "state") / "workbench"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = folder / name
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return None
+    return file
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""`workbench config`: what is set, where each value comes from, and whether a file can be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import click
+
+from workbench.cli import write_new
+from workbench.cli.offers import offers
+from workbench.config import Settings, find_file, known_settings, known_tables, load, sentences
+from workbench.model.errors import UsageError
+from workbench.model.text import plain
+from workbench.plugin.hookspecs import ProviderStage
+from workbench.plugin.manager import find
+
+STAGES: tuple[ProviderStage, ...] = ("vad", "turn", "stt", "llm", "tts")
+WIDTH = 100
+HEAD = """\
+# Settings of workbench. A flag, or WORKBENCH_TABLE__KEY in the environment, goes before this file.
+# Every setting stands here as a comment with its default: take away the # to set it.
+"""
+TAIL = """\
+# What the scripted providers say (profile `scripted`).
+# [script]
+# user = ["Hello there.", "What can you do?"]
+# agent = ["You said: {said}"]
+
+# A profile of your own: chosen by `profile = "mine"` above, or by --profile mine.
+# [profiles.mine]
+# extends = "embedded"
+# llm.provider = "openai/llama3.2"
+# llm.base_url = "http://127.0.0.1:11434/v1"
+"""
+
+config_option = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="Another file than workbench.toml."
+)
+
+
+@click.group(
+    epilog="""\b
+Example:
+  workbench config show --origin
+  workbench config validate"""
+)
+def config() -> None:
+    """Settings: flag > environment (WORKBENCH_VAD__THRESHOLD) > workbench.toml > agent file > profile > default."""
+
+
+@config.command(
+    epilog="""\b
+Example:
+  workbench config show --profile scripted --origin
+  workbench config show --json | jq .turn"""
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--origin", is_flag=True, help="Where each value comes from.")
+@click.option("--profile", help="As if this profile was chosen.")
+@config_option
+def show(as_json: bool, origin: bool, profile: str | None, config_path: Path | None) -> None:
+    """Show every setting as it is used here. Keys are never shown."""
+    settings = load({"profile": profile}, config_path=config_path)
+    if as_json:
+        values = _with_origins(settings) if origin else settings.public()
+        click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(settings, origin)))
+    for offer in offers(settings):
+        click.echo(plain(f"offer: {offer}"), err=True)
+
+
+@config.command(
+    epilog="""\b
+Example:
+  workbench config validate workbench.toml"""
+)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def validate(file: Path | None) -> None:
+    """Check a settings file and what else is set here. Exit code 2, with file, line and key, if something is wrong."""
+    path = find_file(file)
+    settings = load(config_path=file)
+    for stage in STAGES:
+        choice = getattr(settings, stage).provider
+        try:
+            if choice != "none":
+                find(stage, choice)
+        except UsageError as error:
+            place = settings.origin(f"{stage}.provider")
+            raise UsageError(f"{place}: {stage}.provider: {error.reason}", error.hint) from error
+    click.echo(f"{path} is fine" if path else "there is no workbench.toml; the rest is fine")
+
+
+@config.command(
+    "init",
+    epilog="""\b
+Example:
+  workbench config init
+  workbench config init ~/.config/workbench/workbench.toml""",
+)
+@click.argument(
+    "file", default="workbench.toml", type=click.Path(path_type=Path, dir_okay=False), metavar="[FILE]"
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def init_file(file: Path, force: bool) -> None:
+    """Write a workbench.toml in which every setting stands as a comment, with its default and what it does."""
+    write_new(file, template(), force=force)
+    click.echo(f"wrote {file}: take away a # to set something", err=True)
+
+
+def template() -> str:
+    """A workbench.toml with every setting commented out."""
+    told, defaults = sentences(), Settings().public()
+    lines = [HEAD]
+    for table in ("", *known_tables()):
+        if table:
+            lines += [f"# {told[table]}", f"[{table}]"]
+        names = [name for name in known_settings() if name.rpartition(".")[0] == table and name != "script"]
+        lines += [line for name in names for line in _entry(name, told[name], _value(defaults, name))]
+    return "\n".join([*lines, TAIL])
+
+
+def _entry(name: str, sentence: str, value: Any) -> Iterator[str]:
+    yield from wrap(sentence, WIDTH, initial_indent="# ", subsequent_indent="# ")
+    yield f"# {name.rpartition('.')[2]} = {'' if value is None else _toml(value)}".rstrip()
+    yield ""
+
+
+def _value(values: dict[str, Any], name: str) -> Any:
+    found: Any = values
+    for key in name.split("."):
+        found = found[key]
+    return found
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; JSON's text, numbers, booleans and lists are."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _with_origins(settings: Settings) -> dict[str, Any]:
+    values = settings.public()
+    return {
+        name: {"value": _value(values, name), "origin": settings.origin(name)} for name in known_settings()
+    }
+
+
+def _lines(settings: Settings, origin: bool) -> Iterator[str]:
+    """Like a workbench.toml, aligned."""
+    values = settings.public()
+    names = sorted(known_settings(), key=lambda name: (name.rpartition(".")[0], 0))
+    table = ""
+    for name in names:
+        if name.rpartition(".")[0] != table:
+            table = name.rpartition(".")[0]
+            yield f"\n[{table}]"
+        value = _value(values, name)
+        shown = plain(_toml(value), limit=WIDTH, one_line=True) if value is not None else ""
+        line = f"{name.rpartition('.')[2]:<20} = {shown}".rstrip()
+        yield f"{line:<50} # {plain(settings.origin(name))}" if origin else line
