@@ -256,6 +256,24 @@ def test_nonsense_in_a_stream(event: str) -> None:
     assert type(run(error_of(nonsense, use_llm))) is GarbageError
 
 
+def test_a_whole_answer_without_a_farewell_is_whole() -> None:
+    end = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+
+    async def hang_up(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(f"data: {json.dumps(end)}\n\n".encode())
+        assert request.transport
+        request.transport.close()
+        return response
+
+    async def main() -> list[LlmPart]:
+        async with server(hang_up) as base_url:
+            return await parts_of(options(base_url))
+
+    assert run(main()) == [Text("Hi")]
+
+
 @pytest.mark.parametrize("body", [b"RIFF\x24\x00\x00\x00WAVE", b"ID3\x04", b"<html>", b"", b"\x01"])
 def test_what_is_no_pcm_is_never_played(body: bytes) -> None:
     async def nonsense(_: web.Request) -> web.Response:

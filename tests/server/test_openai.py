@@ -513,7 +513,7 @@ def test_every_error_has_openais_shape() -> None:
                 "/chat/completions", data=b"{", headers={"Content-Type": "application/json"}
             )
             assert status == 400
-            assert "not JSON" in error["message"]
+            assert "Invalid JSON" in error["message"]
             status, error = await client.refused(
                 "/chat/completions", data=b"{}", headers={"Content-Type": "text/plain"}
             )
@@ -523,6 +523,42 @@ def test_every_error_has_openais_shape() -> None:
             assert (await client.refused("/chat/completions", json=[]))[0] == 400
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/chat/completions", "application/json", b"[" * 100_000),
+        ("/chat/completions", "application/json", b'{"model": "m", "messages": NaN}'),
+        (
+            "/chat/completions",
+            "application/json",
+            b'{"model": "\\ud800", "messages": [{"role": "user", "content": "x"}]}',
+        ),
+        ("/chat/completions", "application/json", b"\xff"),
+        ("/audio/transcriptions", "multipart/form-data", b"x"),
+        ("/audio/transcriptions", "multipart/form-data; boundary=a", b"x"),
+        ("/audio/transcriptions", "multipart/form-data; boundary=a", b"--a\r\n\r\nx\r\n--a--\r\n"),
+    ],
+)
+def test_bodies_of_garbage(path: str, kind: str, body: bytes) -> None:
+    async def main() -> tuple[int, dict[str, Any]]:
+        async with served() as client:
+            return await client.refused(path, data=body, headers={"Content-Type": kind})
+
+    assert run(main())[0] == 400
+
+
+def test_an_hour_at_most() -> None:
+    slow = wav(np.zeros(4_000_000, np.int16), 1000)
+
+    async def main() -> tuple[int, dict[str, Any]]:
+        async with served() as client:
+            return await client.refused("/audio/transcriptions", data=form(slow))
+
+    status, error = run(main())
+    assert status == 400
+    assert "1.1 hours long" in error["message"]
 
 
 def test_the_key_is_checked() -> None:
@@ -543,6 +579,10 @@ def test_the_key_is_checked() -> None:
         ({"Origin": "https://stranger.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Host": "stranger.example:8765"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Host": "a:b:c"}, 403),
+        ({"Host": "127.0.0.1.stranger.example"}, 403),
+        ({"Host": "[::1]:8765"}, 200),
         ({"Origin": "http://localhost:3000"}, 200),
         ({"Host": "localhost:8765"}, 200),
     ],

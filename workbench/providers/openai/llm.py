@@ -53,8 +53,13 @@ class OpenAiLlm(ApiStage):
 async def _parts(chunks: Chunks, asked: Asked) -> AsyncGenerator[LlmPart]:
     answer = _Answer(asked)
     while True:
-        with told(asked, streaming=True), outside():
-            chunk = await anext(chunks, None)
+        try:
+            with told(asked, streaming=True), outside():
+                chunk = await anext(chunks, None)
+        except EndedEarlyError:
+            if not answer.finished:
+                raise
+            break  # the answer is whole, only its bill or the farewell is missing
         if chunk is None:
             break
         for part in answer.read(chunk):
@@ -71,7 +76,13 @@ class _Answer:
         self._asked = asked
         self._calls: list[_GrowingCall] = []
         self._finish: str | None = None
+        """Why the model ended, as it says."""
         self.usage: Usage | None = None
+
+    @property
+    def finished(self) -> bool:
+        """The model said that this is all."""
+        return self._finish is not None
 
     def read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
         """The parts that are complete with this chunk; GarbageError if it is not shaped like one.
@@ -120,7 +131,7 @@ class _Answer:
                 "say it in other words",
                 stage="llm",
             )
-        if self._finish:
+        if self.finished:
             return
         if "event-stream" not in content_type:
             sent = self._asked.clean(content_type) or "something unnamed"

@@ -89,6 +89,14 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _host(url: str) -> str | None:
+    """The host in a URL, None if it is not one."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
 class ModelsRoute:
     """`GET /v1/models`: what there is."""
 
@@ -135,7 +143,7 @@ def _guard(api_key: Secret | None) -> Middleware:
         """Programs on this machine only: a web page of a stranger runs here too, and its browser sends its origin, or a
         host name of theirs that leads to loopback."""
         origin = request.headers.get("Origin")
-        if not is_loopback(request.url.host) or (origin and not is_loopback(urlsplit(origin).hostname)):
+        if not is_loopback(_host(f"//{request.host}")) or (origin and not is_loopback(_host(origin))):
             raise ApiError(403, "this server answers programs on its own machine only")
         if api_key and not _knows(request.headers.get("Authorization", ""), api_key):
             raise ApiError(

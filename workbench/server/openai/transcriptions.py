@@ -27,6 +27,8 @@ LONGEST = 28 * INPUT_RATE
 """Samples that are transcribed at once: Whisper's window is 30 s."""
 LOOK_BACK = 8 * INPUT_RATE
 """Samples at the end of a piece among which the quietest place to cut is looked for."""
+LONGEST_FILE_S = 3600
+"""Seconds of sound in a file; at low rates 25 MiB hold much more, and become 16 kHz in memory."""
 PLACE_MS = 100
 """Length of such a place, ms."""
 NO_FIGURES = {"seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0, "compression_ratio": 0.0}
@@ -100,7 +102,11 @@ async def _read(request: web.Request) -> tuple[TranscriptionRequest, Samples]:
         raise ApiError(400, "send a form, with the header Content-Type: multipart/form-data")
     try:
         form = await request.post()
-    except ValueError as error:
+    except (
+        ValueError,
+        RuntimeError,
+        web.RequestPayloadError,
+    ) as error:  # all of them say what is wrong with it
         raise ApiError(400, f"the form cannot be read: {error}") from error
     try:
         return await _understood(form)
@@ -123,12 +129,14 @@ async def _understood(form: Mapping[str, object]) -> tuple[TranscriptionRequest,
         return asked, await asyncio.to_thread(load, cast(BinaryIO, upload.file))
     except UsageError as error:
         reason = error.reason.partition(": ")[2]
-        raise ApiError(400, f"file: {reason} – send a wav file", param="file") from error
+        raise ApiError(400, f"file: {reason} – send a wav file of an hour at most", param="file") from error
 
 
 def load(file: BinaryIO) -> Samples:
-    """The sound of an open wav file of any format, mono at 16 kHz; UsageError if it is none."""
+    """The sound of an open wav file of any format, mono at 16 kHz; UsageError if it is none, or longer than an hour."""
     shape = read_header(file, Path("upload.wav"))
+    if shape.seconds > LONGEST_FILE_S:
+        raise UsageError(f"upload.wav: it is {shape.seconds / 3600:.1f} hours long", "send an hour at most")
     frame = shape.width * shape.channels
     file.seek(shape.offset)
     data = file.read(shape.count * frame)

@@ -65,11 +65,11 @@ async def read_json(request: web.Request, shape: type[Request]) -> Request:
     if request.content_type != "application/json":
         raise ApiError(400, "send JSON, with the header Content-Type: application/json")
     try:
-        return shape.model_validate(await request.json())
+        return shape.model_validate_json(await request.read())
     except ValidationError as error:
         raise invalid(error) from error
-    except ValueError as error:  # json.JSONDecodeError, UnicodeDecodeError
-        raise ApiError(400, f"the body is not JSON: {error}") from error
+    except web.RequestPayloadError as error:
+        raise ApiError(400, f"the body cannot be read: {error}") from error
 
 
 def invalid(error: ValidationError) -> ApiError:
