@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from workbench.engine.speakable import speakable
 
+from workbench.audio.microphone import Microphone
+from workbench.audio.speaker import Speaker
 from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
 from workbench.engine.floor import EchoOf
@@ -43,7 +45,7 @@ class Model(Protocol):
 class Assembly:
     """Builds the stages of one session, entered on its `stack`, and replaces them while it runs."""
 
-    def __init__(self, settings: Settings, agent: Agent | None, trace: Trace, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, agent: Agent, trace: Trace, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._agent = agent
         self._trace = trace
@@ -66,7 +68,7 @@ class Assembly:
             tts,
             Calls("tts", tts.name, limits, self._trace) if tts else None,
             NoTools(),
-            (self._agent.speakable if self._agent else None) or speakable,
+            self._agent.speakable or speakable,
         )
         self._stages = Stages(
             source,
@@ -115,7 +117,7 @@ class Assembly:
         provider, model = find(stage, choice)
         if stage in ("stt", "llm", "tts"):
             self._onboard[stage] = provider.onboard
-        return provider.make(self._settings.options(stage, model, self._agent.language if self._agent else "en"))
+        return provider.make(self._settings.options(stage, model, self._agent.language))
 
     async def _warm(self, stage: Stage, model: Model) -> None:
         began = self._trace.now()
@@ -132,15 +134,17 @@ class Assembly:
     # --- source and sink ---------------------------------------------------------------------------------------------
 
     async def _ends(self) -> tuple[Source, Sink]:
+        """The source and the sink. MissingError without PortAudio or a device."""
         audio, trace = self._settings.audio, self._trace
         sink: Sink
+        source: Source
         if audio.sink == NONE:
             sink = ClockSink(trace)
         elif audio.sink == "speaker":
-            raise AssertionError
+            sink = Speaker(audio.output, trace)
         else:
             sink = WavSink(Path(audio.sink), trace)
-        source = WavSource(Path(audio.source), trace)
+        source = Microphone(audio.input, trace) if audio.source == "mic" else WavSource(Path(audio.source), trace)
         return await self._stack.enter_async_context(source), await self._stack.enter_async_context(sink)
 
     def mind_echo(self, entry: Entry) -> None:

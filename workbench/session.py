@@ -19,8 +19,9 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from workbench.agent import Agent
 from workbench.assembly import Assembly
 from workbench.config import Settings, load
 from workbench.config.check import change
@@ -48,9 +49,8 @@ from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
 
-if TYPE_CHECKING:
-    from workbench.agent import Agent
-
+INSTRUCTIONS = "You are a friendly voice assistant. Answer in one or two short sentences."
+"""Of the agent that answers where no agent file is given."""
 KEEP_S = 8.0
 """Sound of each track kept in memory: what the recorder may lag behind, s."""
 TICK_S = 0.25
@@ -65,13 +65,13 @@ def open_session(settings: Settings | None = None, *, agent: Agent | None = None
     Nothing is opened before it is entered. UsageError for a provider, file or setting that cannot be; what is missing
     (a device, weights, a key) ends the session: `session.error` says so, and `ended` and `wait` raise it.
     """
-    return Session(settings or load({}, agent=agent), agent)
+    return Session(settings or load({}, agent=agent), agent or Agent(instructions=INSTRUCTIONS, name="default"))
 
 
 class Session:
     """One running conversation: a source, a sink, an agent, a trace."""
 
-    def __init__(self, settings: Settings, agent: Agent | None) -> None:
+    def __init__(self, settings: Settings, agent: Agent) -> None:
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
         self.agent = agent
@@ -79,7 +79,7 @@ class Session:
         """Why it failed, if it did."""
         self.recording: Path | None = None
         """The session folder."""
-        self.conversation = Conversation(agent.instructions if agent else "")
+        self.conversation = Conversation(agent.instructions)
         self._origin = 0.0
         self._now: Callable[[], float] = lambda: 0.0
         self.trace = Trace(lambda: self._now())
@@ -259,18 +259,18 @@ class Session:
                 self.trace,
                 tapes,
                 self.conversation,
-                Manner(self.agent.on_silence if self.agent else None),
+                Manner(self.agent.on_silence),
                 echo_of=assembly.echo_of,
                 settle=readers.catch_up,
             )
             async with beside(readers.run()), beside(self._mind_host()):
                 await assembly.warm()
                 self.trace.emit(ListeningStarted())
-                await pipeline.run(greeting=self.agent.greeting if self.agent else None, first=self._waiting)
+                await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
 
     def _folder(self) -> SessionFolder | None:
         about = About(
-            agent=self.agent.name or "agent" if self.agent else "",
+            agent=self.agent.name or "agent",
             profile=self.settings.profile,
             settings=self.settings.public(),
         )

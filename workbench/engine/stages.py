@@ -26,8 +26,9 @@ thread; the n samples count as handed over."""
 class Source(Protocol):
     """Where the user's voice comes from."""
 
-    name: str
-    """The device or file, for people."""
+    @property
+    def name(self) -> str:
+        """The device or file, for people."""
 
     async def __aenter__(self) -> Source: ...
     async def __aexit__(self, *error: object) -> None: ...
@@ -46,7 +47,9 @@ class Source(Protocol):
 class Sink(Protocol):
     """Where the agent's voice goes. It pulls."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The device or file, for people."""
 
     async def __aenter__(self) -> Sink: ...
     async def __aexit__(self, *error: object) -> None: ...

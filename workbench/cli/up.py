@@ -1,0 +1,78 @@
+"""`workbench up`: what `make run` does after setting up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from workbench.config import Settings
+
+SAMPLE = Path(__file__).parent.parent / "samples" / "conversation.wav"
+"""Two questions, the second one into the first answer; spoken by the Piper voice `en_US-joe-medium`."""
+
+
+@click.command(
+    epilog="""\b
+Example:
+  workbench up"""
+)
+def up() -> None:
+    """Start talking by the shortest way that this machine allows.
+
+    With a terminal, a microphone and a speaker: the screen. Otherwise a sample conversation without a screen, and
+    where the time of its turns went. Without the weights of the models on board: the profile `scripted`.
+    """
+    from workbench.cli.run import converse, err
+    from workbench.config import load
+
+    settings = load({})
+    if settings.profile == "embedded" and (missing := _missing_weights(settings)):
+        err(f"The models on board are not here ({missing}): a script answers. `workbench models pull` gets them.")
+        settings = load({"profile": "scripted"})
+    lacking = _lacking()
+    if lacking is None:
+        from workbench.cli.tui import tui
+
+        tui.main(["--profile", settings.profile], standalone_mode=False)
+        return
+    err(f"There is {lacking}: a sample conversation is played instead. `workbench tui` is for talking yourself.")
+    settings = load(
+        {
+            "profile": settings.profile,
+            "audio.source": str(SAMPLE),
+            "audio.sink": "none",
+            "record.enabled": False,
+        }
+    )
+    raise SystemExit(converse(settings, None))
+
+
+def _missing_weights(settings: Settings) -> str:
+    """The models of the profile whose weights are not here, in words."""
+    from workbench.weights.manifest import find
+    from workbench.weights.store import State, open_store
+
+    store = open_store(settings.models_path)
+    wanted = ["silero/v6", settings.stt.provider, settings.llm.provider, settings.tts.provider]
+    return ", ".join(name for name in wanted if store.state(find(name)) is not State.PRESENT)
+
+
+def _lacking() -> str | None:
+    """What is not there to talk on the screen, None if all is."""
+    import sys
+
+    from workbench.audio.devices import list_devices
+    from workbench.model.errors import MissingError
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "no terminal"
+    try:
+        there = {kind: bool(list_devices(kind)) for kind in ("input", "output")}
+    except MissingError:
+        return "no PortAudio"
+    if all(there.values()):
+        return None
+    return "no sound card" if not any(there.values()) else f"no {'speaker' if there['input'] else 'microphone'}"
