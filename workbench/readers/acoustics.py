@@ -54,7 +54,10 @@ def end_of_speech(tape: Sound, vad_end: int) -> int | None:
     before = tape.read(max(tape.start, vad_end - _count(tape, NOISE_MS)), min(vad_end, tape.end))
     after = tape.read(vad_end + _count(tape, SETTLED_MS), min(stop, tape.end))
     noise_db = min(_noise_db(samples, tape.rate) for samples in (before, after))
-    offset = last_audible(tape.read(start, stop), tape.rate, noise_db)
+    window = tape.read(start, stop)
+    offset = last_audible(window, tape.rate, noise_db)
+    if offset is None and not len(after):  # the track ends in mid-speech, with nothing to compare it with
+        offset = last_audible(window, tape.rate)
     return None if offset is None else start + offset
 
 

@@ -1,0 +1,98 @@
+"""An utterance can be read while it is still being spoken."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from workbench.engine.utterance import Utterance
+from workbench.model.audio import INPUT_RATE, Frame, Samples
+from workbench.model.conversation import Transcript
+from workbench.testing.clock import run_virtual
+
+
+def frame(position: int, count: int = 160) -> Frame:
+    return Frame(np.arange(position, position + count).astype(np.int16), INPUT_RATE, position)
+
+
+def test_sound_is_read_by_its_position_on_the_track() -> None:
+    utterance = Utterance(1, 1000)
+    assert len(utterance.audio()) == 0
+    for k in range(3):
+        utterance.append(frame(1000 + k * 160))
+    assert utterance.end == 1480
+    assert utterance.seconds == 480 / INPUT_RATE
+    assert utterance.audio().tolist() == list(range(1000, 1480))
+    assert utterance.audio(1100, 1110).tolist() == list(range(1100, 1110))
+    assert utterance.audio(0, 1002).tolist() == [1000, 1001]
+    assert len(utterance.audio(2000)) == len(utterance.audio(0, 500)) == 0
+
+
+def test_states_and_the_end_of_speech() -> None:
+    utterance = Utterance(1, 0)
+    assert (utterance.state, utterance.over) == ("speaking", False)
+    utterance.become("paused", 320)
+    assert (utterance.speech_end, utterance.over) == (320, False)
+    utterance.become("ended")
+    assert (utterance.speech_end, utterance.over) == (320, True)
+    utterance.become("dismissed")
+    assert utterance.over
+
+
+def test_a_transcript_covers_what_it_took_into_account() -> None:
+    utterance = Utterance(1, 0)
+    utterance.become("paused", 320)
+    assert not utterance.covered
+    for transcript, covered in (
+        (Transcript("a", 319), False),
+        (Transcript("a", 320), True),
+        (Transcript("a", 0, stable=True), True),
+        (Transcript("a", 0, final=True), True),
+    ):
+        utterance.write(transcript)
+        assert utterance.covered == covered
+
+
+def test_everybody_who_waits_reads_all_of_it() -> None:
+    async def read(utterance: Utterance) -> Samples:
+        return np.concatenate([chunk async for chunk in utterance.chunks()])
+
+    async def run() -> None:
+        utterance = Utterance(1, 1000)
+        async with asyncio.TaskGroup() as tasks:
+            early = tasks.create_task(read(utterance))
+            for k in range(5):
+                utterance.append(frame(1000 + k * 160))
+                await asyncio.sleep(0.01)
+            late = tasks.create_task(read(utterance))
+            utterance.append(frame(1800))
+            utterance.become("ended")
+        assert early.result().tolist() == late.result().tolist() == list(range(1000, 1960))
+
+    run_virtual(run())
+
+
+def test_any_change_wakes_who_waits() -> None:
+    async def run() -> None:
+        utterance = Utterance(1, 0)
+        woken = 0
+
+        async def watch() -> None:
+            nonlocal woken
+            while not utterance.over:
+                await utterance.changed()
+                woken += 1
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch())
+            for change in (
+                lambda: utterance.append(frame(0)),
+                lambda: utterance.write(Transcript("a", 1)),
+                lambda: utterance.become("ended"),
+            ):
+                await asyncio.sleep(0.01)
+                change()
+        assert woken == 3
+
+    run_virtual(run())

@@ -1,0 +1,49 @@
+"""What the LLM is shown, and what replies cost."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.model.conversation import Conversation, Message, ToolCall, Usage
+
+
+def test_the_prompt_is_instructions_history_and_what_was_just_said() -> None:
+    conversation = Conversation("Be kind.")
+    conversation.add(Message("user", "hello"), Message("assistant", "hi", cut=True))
+    call = Message("assistant", "", (ToolCall("1", "clock", "{}"),))
+    assert conversation.prompt("what time is it?", keep=10, extra=[call]) == [
+        Message("system", "Be kind."),
+        Message("user", "hello"),
+        Message("assistant", "hi", cut=True),
+        Message("user", "what time is it?"),
+        call,
+    ]
+    assert Conversation().prompt("x", keep=0) == [Message("user", "x")]
+
+
+def test_every_change_is_a_new_version() -> None:
+    conversation = Conversation()
+    conversation.add(Message("user", "a"))
+    conversation.instruct("b")
+    assert (conversation.version, conversation.instructions) == (2, "b")
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(["user", "assistant", "tool"])), st.integers(0, 8))
+def test_history_is_the_end_of_it_and_never_begins_in_the_middle_of_an_answer(
+    roles: list[str], keep: int
+) -> None:
+    conversation = Conversation()
+    conversation.add(*(Message(role, f"{k}") for k, role in enumerate(roles)))  # type: ignore[arg-type]
+    *history, said = conversation.prompt("now", keep=keep)
+    assert said == Message("user", "now")
+    assert len(history) <= keep
+    assert history == conversation.messages[len(roles) - len(history) :]
+    assert not history or history[0].role == "user"
+
+
+def test_costs_add_up_and_an_unknown_price_stays_unknown() -> None:
+    assert Usage(1, 2, 3.0, 4.0) + Usage(10, 20, 30.0, 40.0) == Usage(11, 22, 33.0, 44.0, None)
+    assert (Usage(price=0.5) + Usage()).price == 0.5
+    assert (Usage() + Usage(price=0.25)).price == 0.25

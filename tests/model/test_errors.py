@@ -1,0 +1,47 @@
+"""Errors name the thing and the next step, and know their exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.model import errors
+from workbench.model.errors import (
+    BusyError,
+    InternalError,
+    MissingError,
+    OpenBreakerError,
+    RefusedError,
+    StageError,
+    UsageError,
+    WorkbenchError,
+)
+
+
+def test_an_error_reads_as_reason_and_hint() -> None:
+    assert str(UsageError("no file x", "give one")) == "no file x – give one"
+    assert str(UsageError("no file x")) == "no file x"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(UsageError, 2), (MissingError, 3), (StageError, 4), (BusyError, 4), (InternalError, 5)],
+)
+def test_exit_codes(kind: type[WorkbenchError], code: int) -> None:
+    assert kind("x").exit_code == code
+
+
+def test_whether_trying_again_can_help() -> None:
+    assert BusyError("429", retry_after=2.0).retryable
+    assert BusyError("429", retry_after=2.0, stage="llm").retry_after == 2.0
+    assert not RefusedError("401").retryable
+    assert not OpenBreakerError("open", stage="tts").retryable
+
+
+def test_the_drawn_tree_has_every_error() -> None:
+    tree = errors.__doc__ or ""
+    kinds = [
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, WorkbenchError)
+    ]
+    assert [name for name in kinds if name not in tree] == []
