@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import numpy as np
 
@@ -84,13 +85,14 @@ def test_any_change_wakes_who_waits() -> None:
                 await utterance.changed()
                 woken += 1
 
+        changes: list[Callable[[], None]] = [
+            lambda: utterance.append(frame(0)),
+            lambda: utterance.write(Transcript("a", 1)),
+            lambda: utterance.become("ended"),
+        ]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch())
-            for change in (
-                lambda: utterance.append(frame(0)),
-                lambda: utterance.write(Transcript("a", 1)),
-                lambda: utterance.become("ended"),
-            ):
+            for change in changes:
                 await asyncio.sleep(0.01)
                 change()
         assert woken == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from workbench.model import errors
@@ -14,6 +16,7 @@ from workbench.model.errors import (
     StageError,
     UsageError,
     WorkbenchError,
+    foreign,
 )
 
 
@@ -45,3 +48,28 @@ def test_the_drawn_tree_has_every_error() -> None:
         if isinstance(kind, type) and issubclass(kind, WorkbenchError)
     ]
     assert [name for name in kinds if name not in tree] == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "stage", "reason"),
+    [
+        (BusyError("429", retry_after=1.0), BusyError, "llm", "429"),
+        (BusyError("429", stage="tts"), BusyError, "tts", "429"),
+        (MissingError("no key", "set one"), RefusedError, "llm", "no key"),
+        (KeyError("x\x1b[31m"), StageError, "llm", "my/llm raised KeyError: 'x\\x1b[31m'"),
+    ],
+)
+def test_what_others_raise_names_the_stage(
+    raised: Exception, kind: type[StageError], stage: str, reason: str
+) -> None:
+    with pytest.raises(kind) as found, foreign("my/llm", "llm"):
+        raise raised
+    assert type(found.value) is kind
+    assert (found.value.stage, found.value.reason) == (stage, reason)
+
+
+def test_cancellation_passes_through() -> None:
+    with pytest.raises(asyncio.CancelledError), foreign("my/llm", "llm"):
+        raise asyncio.CancelledError
+    with foreign("my/llm", "llm"):
+        pass
