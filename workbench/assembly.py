@@ -7,9 +7,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from workbench.engine.speakable import speakable
-
 from workbench.audio.microphone import Microphone
+from workbench.audio.nobody import Nobody
 from workbench.audio.speaker import Speaker
 from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
@@ -17,6 +16,7 @@ from workbench.engine.floor import EchoOf
 from workbench.engine.flow import Calls
 from workbench.engine.pipeline import Stages
 from workbench.engine.reply import NoTools, Voices
+from workbench.engine.speakable import speakable
 from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.model.errors import StageError
 from workbench.model.events import Entry, ProviderWarmed, Stage
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from workbench.agent import Agent
 
 NONE = "none"
-"""A stage that is left out: no STT (typed text only), no TTS (text only), a sink that nobody hears."""
+"""What is left out: a source in which nobody speaks (typed text only), no STT, no TTS (text only), a sink that nobody
+hears."""
 
 
 class Model(Protocol):
@@ -73,8 +74,8 @@ class Assembly:
         self._stages = Stages(
             source,
             sink,
-            cast(Vad, self._make("vad", settings.vad.provider)),
-            cast(TurnDetector, self._make("turn", settings.turn.provider)),
+            cast(Vad, await self._make("vad", settings.vad.provider)),
+            cast(TurnDetector, await self._make("turn", settings.turn.provider)),
             stt,
             Calls("stt", stt.name, limits, self._trace) if stt else None,
             voices,
@@ -109,15 +110,17 @@ class Assembly:
     async def _model(self, stage: ProviderStage, choice: str) -> Model | None:
         if choice == NONE and stage != "llm":
             return None
-        model = cast(Model, await self._stack.enter_async_context(self._make(stage, choice)))
+        model = cast(Model, await self._stack.enter_async_context(await self._make(stage, choice)))
         self._models[cast(Stage, stage)] = model
         return model
 
-    def _make(self, stage: ProviderStage, choice: str) -> Any:
+    async def _make(self, stage: ProviderStage, choice: str) -> Any:
+        """Make a provider, on a thread: what it imports may take half a second."""
         provider, model = find(stage, choice)
         if stage in ("stt", "llm", "tts"):
             self._onboard[stage] = provider.onboard
-        return provider.make(self._settings.options(stage, model, self._agent.language))
+        options = self._settings.options(stage, model, self._agent.language)
+        return await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
 
     async def _warm(self, stage: Stage, model: Model) -> None:
         began = self._trace.now()
@@ -144,7 +147,12 @@ class Assembly:
             sink = Speaker(audio.output, trace)
         else:
             sink = WavSink(Path(audio.sink), trace)
-        source = Microphone(audio.input, trace) if audio.source == "mic" else WavSource(Path(audio.source), trace)
+        if audio.source == NONE:
+            source = Nobody(trace)
+        elif audio.source == "mic":
+            source = Microphone(audio.input, trace)
+        else:
+            source = WavSource(Path(audio.source), trace)
         return await self._stack.enter_async_context(source), await self._stack.enter_async_context(sink)
 
     def mind_echo(self, entry: Entry) -> None:

@@ -65,7 +65,9 @@ def open_session(settings: Settings | None = None, *, agent: Agent | None = None
     Nothing is opened before it is entered. UsageError for a provider, file or setting that cannot be; what is missing
     (a device, weights, a key) ends the session: `session.error` says so, and `ended` and `wait` raise it.
     """
-    return Session(settings or load({}, agent=agent), agent or Agent(instructions=INSTRUCTIONS, name="default"))
+    return Session(
+        settings or load({}, agent=agent), agent or Agent(instructions=INSTRUCTIONS, name="default")
+    )
 
 
 class Session:
@@ -209,7 +211,7 @@ class Session:
 
         try:
             asyncio.run(main())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # the thread's last line: whoever waits for it is told
             if not opened.done():
                 opened.set_exception(error)
             else:
@@ -284,7 +286,10 @@ class Session:
                 about.date,
                 about.profile,
                 about.agent,
-                {stage: getattr(self.settings, stage).provider for stage in ("vad", "turn", "stt", "llm", "tts")},
+                {
+                    stage: getattr(self.settings, stage).provider
+                    for stage in ("vad", "turn", "stt", "llm", "tts")
+                },
                 dict(about.rates),
                 str(folder.path) if folder else None,
             )
@@ -361,4 +366,3 @@ class Session:
 
 async def _nothing() -> None:
     """No recorder."""
-

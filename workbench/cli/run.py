@@ -31,18 +31,32 @@ Examples:
   workbench run --record demo/            # talk; Ctrl-C ends it"""
 )
 @click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
-@click.option("--source", metavar="mic|FILE.wav", help="Where the user's voice comes from.  [default: mic]")
+@click.option(
+    "--source",
+    metavar="mic|FILE.wav|none",
+    help="Where the user's voice comes from; none: type only.  [default: mic]",
+)
 @click.option(
     "--sink",
     metavar="speaker|FILE.wav|none",
     help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
 )
-@click.option("--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]")
-@click.option("--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into DIR (new or empty).")
-@click.option("--fast", is_flag=True, help="Skip all waiting: as fast as the models go. Needs a file as source.")
+@click.option(
+    "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
+)
+@click.option(
+    "--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into DIR (new or empty)."
+)
+@click.option(
+    "--fast", is_flag=True, help="Skip all waiting: as fast as the models go. Needs a file as source."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a turn, and a last one that sums up.")
-@click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="Any setting, like turn.silence_ms=300.")
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml.")
+@click.option(
+    "--set", "changes", metavar="KEY=VALUE", multiple=True, help="Any setting, like turn.silence_ms=300."
+)
+@click.option(
+    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml."
+)
 def run(
     agent_file: Path | None,
     source: str | None,
@@ -79,7 +93,9 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
     from workbench.testing.clock import run_virtual  # 3 ms
 
     if fast and (settings.audio.source == "mic" or settings.audio.sink == "speaker"):
-        raise UsageError("--fast cannot hurry a microphone or a speaker", "give --source FILE.wav --sink none")
+        raise UsageError(
+            "--fast cannot hurry a microphone or a speaker", "give --source FILE.wav --sink none"
+        )
     talk = _converse(settings, agent, as_json)
     return run_virtual(talk) if fast else asyncio.run(talk)
 
@@ -179,7 +195,11 @@ def tell(entry: Any) -> None:
 
     match entry.event:
         case ProviderWarmed(stage=stage, provider=provider, took_ms=took_ms, error=error):
-            err(plain(f"{stage}: {provider} {f'failed: {error}' if error else f'ready after {took_ms:.0f} ms'}"))
+            err(
+                plain(
+                    f"{stage}: {provider} {f'failed: {error}' if error else f'ready after {took_ms:.0f} ms'}"
+                )
+            )
         case ListeningStarted():
             err("listening")
         case Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint):

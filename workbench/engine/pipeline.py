@@ -247,7 +247,7 @@ class Pipeline:
     def say(self, text: str) -> None:
         """The agent speaks of itself, when the floor is free."""
         if self._tasks is not None:
-            self._tasks.create_task(self._speak(text))
+            self._tasks.create_task(self._speak(text, self.listening.number()))
 
     def type(self, text: str) -> None:
         """The user types: a turn like any other."""
@@ -281,12 +281,12 @@ class Pipeline:
                         await self._perform(reply)
                     return
 
-    async def _speak(self, text: str) -> None:
+    async def _speak(self, text: str, order: int) -> None:
         """Say a given text: a reply to nothing."""
         reply = self._reply("", None)
         status: TurnStatus = "cut"
         try:
-            with self.floor.unfinished(self.listening.number()):
+            with self.floor.unfinished(order):
                 async with beside(self.maker.say(reply, text)):
                     await self._perform(reply)
                 status = "done"
