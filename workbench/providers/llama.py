@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from workbench.engine.stages import LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.providers.worker import OnBoard, Results, Spec
+from workbench.providers.worker import OnBoard, Results
+from workbench.weights.store import path
 
 MAX_TOKENS = 160
 """Of an answer: about a minute of speech."""
-SAMPLING = {"temperature": 0.4, "repeat_penalty": 1.1, "seed": 7}
+SAMPLING = {"temperature": 0.4, "min_p": 0.2, "top_k": 20, "repeat_penalty": 1.05, "seed": 7}
 """The seed is fixed: the same conversation gets the same answers."""
 
 
@@ -29,8 +31,13 @@ class Llama(OnBoard):
 
     def __init__(self, model: str, models_path: str | None = None) -> None:
         name = f"llama/{model}"
-        options = {"model": name, "models_path": models_path}
-        super().__init__(Spec(name, "workbench.providers.onboard.llama:open_model", options))
+        shelf = Path(models_path) if models_path else None
+        super().__init__(
+            name,
+            "workbench.providers.onboard.llama:open_model",
+            lambda: {"weights": str(path(name, models_path=shelf))},
+            needs=("xllamacpp",),
+        )
 
     @asynccontextmanager
     async def reply(

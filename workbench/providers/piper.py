@@ -6,15 +6,17 @@ process. The voice `en_US-joe-medium` was fine-tuned from one whose corpus may r
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 
 from workbench.engine.stages import Speech
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.providers.onboard.piper import settings
-from workbench.providers.worker import OnBoard, Results, Spec
+from workbench.providers.worker import OnBoard, Results
+from workbench.weights.store import path
 
 
 def make_tts(options: ProviderOptions) -> Piper:
@@ -27,9 +29,15 @@ class Piper(OnBoard):
 
     def __init__(self, voice: str, models_path: str | None = None) -> None:
         name = f"piper/{voice}"
-        options = {"model": name, "models_path": models_path}
-        super().__init__(Spec(name, "workbench.providers.onboard.piper:open_model", options))
-        self.rate: int = settings(name, models_path)["audio"]["sample_rate"]
+        shelf = Path(models_path) if models_path else None
+        settings = path(name, f"{voice}.onnx.json", models_path=shelf)
+        self.rate: int = json.loads(settings.read_text(encoding="utf-8"))["audio"]["sample_rate"]
+        super().__init__(
+            name,
+            "workbench.providers.onboard.piper:open_model",
+            lambda: {"weights": str(path(name, models_path=shelf)), "settings": str(settings)},
+            needs=("piper", "onnxruntime"),
+        )
 
     @asynccontextmanager
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:

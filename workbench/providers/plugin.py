@@ -14,6 +14,12 @@ def _from(module: str, function: str) -> Callable[[ProviderOptions], Any]:
     return lambda options: getattr(import_module(f"workbench.{module}"), function)(options)
 
 
+def _silence(options: ProviderOptions) -> Any:
+    from workbench.engine.turn import SilenceTurn  # numpy and pydantic with it, 200 ms
+
+    return SilenceTurn()
+
+
 @hookimpl
 def workbench_providers() -> list[Provider]:
     """Detectors, the models on board, the API of OpenAI, and the scripted ones."""
@@ -42,7 +48,7 @@ def _detectors() -> list[Provider]:
             "turn",
             "silence",
             "a silence that adapts to this user's pauses",
-            _from("engine.turn", "make_turn"),
+            _silence,
             models=("default",),
             onboard=True,
         ),

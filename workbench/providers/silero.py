@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.model.audio import Samples
 from workbench.model.errors import MissingError
@@ -42,28 +43,36 @@ def _session(weights: Path) -> Any:
 
 
 class Silero:
-    """The probability of speech in each 32 ms."""
+    """The probability of speech in each 32 ms. Its arrays are bound to the model once, which saves a tenth a window."""
 
     window = WINDOW
 
     def __init__(self, session: Any) -> None:
-        self._run = session.run
-        self._input = np.zeros((1, CONTEXT + WINDOW), dtype=np.float32)
+        self._input = _floats(1, CONTEXT + WINDOW)
         self._context, self._fresh = self._input[0, :CONTEXT], self._input[0, CONTEXT:]
         self._last = self._input[0, WINDOW:]
-        self._feed = {"input": self._input}
-        self.reset()
+        self._state, self._next = _floats(2, 1, 1, 128), _floats(2, 1, 1, 128)
+        self._probability = _floats(1)
+        self._run = session.run_with_iobinding
+        self._bound = session.io_binding()
+        for name, array in ("input", self._input), ("h", self._state[0]), ("c", self._state[1]):
+            self._bound.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in ("speech_probs", self._probability), ("hn", self._next[0]), ("cn", self._next[1]):
+            self._bound.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
     def __call__(self, samples: Samples) -> float:
         """The probability (0…1) that the window is speech."""
         self._context[:] = self._last
         np.multiply(samples, SCALE, out=self._fresh)
-        feed = self._feed
-        probability, feed["h"], feed["c"] = self._run(None, feed)
-        return float(probability[0])
+        self._run(self._bound)
+        self._state[:] = self._next
+        return float(self._probability[0])
 
     def reset(self) -> None:
         """Forget what was heard."""
         self._input[:] = 0
-        self._feed["h"] = np.zeros((1, 1, 128), dtype=np.float32)
-        self._feed["c"] = np.zeros((1, 1, 128), dtype=np.float32)
+        self._state[:] = 0
+
+
+def _floats(*shape: int) -> NDArray[np.float32]:
+    return np.zeros(shape, dtype=np.float32)

@@ -1,13 +1,14 @@
 """`whisper/…`: speech to text on board, by CTranslate2 in a worker process.
 
 It hears along: partial transcripts while the user speaks, one at each pause that takes in everything said so far, and
-at the end only what is not known yet. A worker does one piece at a time, always the newest sound; what comes too fast is
-skipped.
+at the end only what is not known yet. A worker does one piece at a time, always the newest sound; what comes too fast
+is skipped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.providers.worker import OnBoard, Spec
+from workbench.providers.worker import OnBoard
+from workbench.weights.store import folder
 
 MS = INPUT_RATE // 1000
 FIRST_PARTIAL = 600 * MS
@@ -102,11 +104,12 @@ class Hearing:
         return self.latest
 
     def _quietest(self, start: int, stop: int) -> int:
-        """The middle of the quietest fifth of a second."""
+        """The middle of the quietest fifth of a second, the last one of equals."""
         wave = self._utterance.audio(start, stop).astype(np.float32)
         step = 20 * MS
         energy = np.square(wave[: len(wave) // step * step]).reshape(-1, step).sum(axis=1)
-        quiet = int(np.argmin(np.convolve(energy, np.ones(10), mode="valid")))
+        around = np.convolve(energy, np.ones(10), mode="valid")
+        quiet = len(around) - 1 - int(np.argmin(around[::-1]))
         return start + (quiet + 5) * step
 
 
@@ -117,8 +120,13 @@ class Whisper(OnBoard):
 
     def __init__(self, model: str, models_path: str | None = None) -> None:
         name = f"whisper/{model}"
-        options = {"model": name, "models_path": models_path}
-        super().__init__(Spec(name, "workbench.providers.onboard.whisper:open_model", options))
+        shelf = Path(models_path) if models_path else None
+        super().__init__(
+            name,
+            "workbench.providers.onboard.whisper:open_model",
+            lambda: {"folder": str(folder(name, models_path=shelf))},
+            needs=("ctranslate2", "tokenizers"),
+        )
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """See `Stt`. A dismissed utterance gives what was known of it, at once."""

@@ -1,22 +1,23 @@
 """A model in a process of its own: native calls can't be cancelled, hold memory, and crash.
 
-    async with lease(Spec("piper/…", "workbench.providers.onboard.piper:open_model", {…})) as worker:
+    async with lease(Spec("piper/…", "workbench.providers.onboard.piper:open_model", {"weights": …})) as worker:
         async with worker.job("speak", {"text": "Hello."}) as results:
             async for header, payload in results: …
 
 One job at a time, first come, first served; sessions on the same loop that ask for the same model share a worker.
 Leaving a job early cancels it: the leaver is free at once, the worker has `OVERRUN_S` to stop, then it is killed. A
-worker that dies, by itself or by us, fails the job it was doing and is started again for the next one. Nothing here is a
-task: the process's pipes call back, so a worker can outlive the session that opened it while another still uses it.
+worker that dies, by itself or by us, fails the job it was doing and is started again for the next one. Nothing here is
+a task: the process's pipes call back, so a worker can outlive the session that opened it while another still uses it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
@@ -25,7 +26,7 @@ from weakref import WeakKeyDictionary
 from workbench.model.clock import outside
 from workbench.model.errors import GarbageError, InternalError, StageError, WorkbenchError
 from workbench.providers.onboard.framing import GarbledError, Header, Message, Unpacker, pack
-from workbench.providers.onboard.process import from_wire
+from workbench.providers.onboard.process import from_wire, missing
 
 OVERRUN_S = 0.5
 """How long a cancelled job may go on before its worker is killed."""
@@ -200,6 +201,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, and everything it said was heard."""
+        self.close()
         self.gone.set()
         self._end(self.failure)
         self.opened.set()
@@ -300,16 +302,29 @@ async def lease(spec: Spec) -> AsyncIterator[Worker]:
 
 
 class OnBoard:
-    """A provider whose model runs in a worker: entered, it holds a lease."""
+    """A provider whose model runs in a worker: entered, it holds a lease.
 
-    def __init__(self, spec: Spec) -> None:
-        self.name = spec.name
-        self._spec = spec
+    `find` gives the options for the worker: verified files. It runs in a thread, because hashing takes 60 ms per 100 MB
+    and up to a second; it raises MissingError. `needs` are the packages that the worker will import.
+    """
+
+    def __init__(
+        self, name: str, target: str, find: Callable[[], Mapping[str, Any]], needs: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self._target = target
+        self._find = find
+        self._needs = needs
         self._lease = AsyncExitStack()
         self._worker: Worker | None = None
 
     async def __aenter__(self) -> Self:
-        self._worker = await self._lease.enter_async_context(lease(self._spec))
+        """Raises MissingError where weights or packages are not there, and refuses files with a wrong hash."""
+        for package in self._needs:
+            if importlib.util.find_spec(package) is None:
+                raise missing(ModuleNotFoundError(f"{package} for {self.name}"))
+        options = await asyncio.to_thread(self._find)
+        self._worker = await self._lease.enter_async_context(lease(Spec(self.name, self._target, options)))
         return self
 
     async def __aexit__(self, *error: object) -> None:

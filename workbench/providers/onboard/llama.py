@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from workbench.model.errors import GarbageError
 from workbench.providers.onboard.process import Handler, Job
-from workbench.weights.store import path
 
 CONTEXT = 2048
 """Tokens of prompt and answer; 23 kB of memory each. A token of prompt that is not cached costs 3 ms."""
@@ -21,13 +19,12 @@ THREADS = 2
 Messages = list[dict[str, str]]
 
 
-def open_model(*, model: str, models_path: str | None) -> Handler:
-    """Load a model. Raises MissingError where its weights, xllamacpp or libgomp are not there."""
-    weights = path(model, models_path=Path(models_path) if models_path else None)
+def open_model(*, weights: str) -> Handler:
+    """Load a GGUF file."""
     import xllamacpp  # 15 ms; raises ImportError without the system's libgomp
 
     params = xllamacpp.CommonParams()
-    params.model.path = str(weights)
+    params.model.path = weights
     params.n_ctx = CONTEXT
     params.n_parallel = 1
     params.ctx_shift = True

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from workbench.providers.onboard.process import Handler, Job
-from workbench.weights.store import path
 
 THREADS = 2
 
 
-def open_model(*, model: str, models_path: str | None) -> Handler:
-    """Load a voice. Raises MissingError where its weights or piper-tts are not there."""
+def open_model(*, weights: str, settings: str) -> Handler:
+    """Load a voice: its .onnx and its .onnx.json."""
     from piper import PiperConfig, PiperVoice  # 160 ms, onnxruntime with it
 
-    shelf = Path(models_path) if models_path else None
-    session = Session(path(model, models_path=shelf))
-    config = PiperConfig.from_dict(settings(model, models_path))
+    session = Session(weights)
+    config = PiperConfig.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))
     voice = PiperVoice(config=config, session=session)
 
     def handle(job: Job) -> None:
@@ -34,14 +32,6 @@ def open_model(*, model: str, models_path: str | None) -> Handler:
     return handle
 
 
-def settings(model: str, models_path: str | None) -> dict[str, Any]:
-    """The voice's own settings: its rate, its phonemes. Raises MissingError."""
-    file = f"{model.partition('/')[2]}.onnx.json"
-    found = path(model, file, models_path=Path(models_path) if models_path else None)
-    loaded: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
-    return loaded
-
-
 def plain(text: str) -> str:
     """The text without what Piper would take for phonemes: `[[ … ]]`."""
     return text.replace("[[", "[").replace("]]", "]")
@@ -50,7 +40,7 @@ def plain(text: str) -> str:
 class Session:
     """The model as piper-tts calls it; a run stops in the middle of a sentence when the job is cancelled."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: str) -> None:
         import onnxruntime as ort
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
@@ -58,7 +48,7 @@ class Session:
         options.intra_op_num_threads = THREADS
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
         self._options = ort.RunOptions
         self._run = ort.RunOptions()
         self.Stopped: type[Exception] = Fail

@@ -17,7 +17,6 @@ import numpy as np
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.providers.onboard.mel import features
 from workbench.providers.onboard.process import Handler, Job
-from workbench.weights.store import folder
 
 PROMPT = ["<|startoftranscript|>", "<|notimestamps|>"]
 SHORT_S = 10.0
@@ -27,8 +26,9 @@ WORDS_PER_S = 12
 """Tokens that nobody speaks more of in a second: what repeats itself is stopped early."""
 THREADS = 1
 """A second one burns a core and gains a tenth of the time."""
-DOUBTFUL = 0.15
-"""Confidence below which the text is made up: noise and silence give < 0.1, whispered words > 0.3."""
+DOUBTFUL = 0.2
+"""Confidence below which the text is made up: silence, noise, coughs, hums and tones give up to 0.15, a clear "mm-hmm"
+0.27, a sentence as loud as the noise 0.41."""
 TAGS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\*[^*]*\*|[♪♫]+")
 
 
@@ -40,16 +40,15 @@ class Heard:
     confidence: float
 
 
-def open_model(*, model: str, models_path: str | None) -> Handler:
-    """Load a model. Raises MissingError where its weights or its packages are not there."""
+def open_model(*, folder: str) -> Handler:
+    """Load the model of a folder: model.bin, config.json, vocabulary.txt, tokenizer.json."""
     import ctranslate2  # 60 ms
     import tokenizers
 
-    files = folder(model, models_path=Path(models_path) if models_path else None)
     whisper = ctranslate2.models.Whisper(
-        str(files), device="cpu", compute_type="int8", intra_threads=THREADS, inter_threads=1
+        folder, device="cpu", compute_type="int8", intra_threads=THREADS, inter_threads=1
     )
-    tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
+    tokenizer = tokenizers.Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
 
     def handle(job: Job) -> None:
         samples = silence(INPUT_RATE) if job.kind == "warm" else np.frombuffer(job.payload, dtype=np.int16)

@@ -1,0 +1,96 @@
+"""What the workers of the tests do: no model, no weights."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from workbench.model.errors import BusyError, MissingError
+from workbench.providers.onboard.process import Handler, Job
+
+
+def open_odd(**options: Any) -> Handler:
+    """A worker for every misbehaviour; the job's kind says which."""
+    if options.get("absent"):
+        raise MissingError("there is no such thing", "get one")
+    print("a native library greets")
+    os.write(1, b"and writes to file descriptor 1\n")
+    return lambda job: KINDS[job.kind](job)
+
+
+def open_ears(*, slow_s: float = 0.0) -> Handler:
+    """Transcribes any sound to how long it is, in ms."""
+
+    def handle(job: Job) -> None:
+        if job.kind == "die":
+            die(job)
+        time.sleep(slow_s)
+        job.send({"text": f"{len(job.payload) // 32} ms", "confidence": 0.9})
+
+    return handle
+
+
+def echo(job: Job) -> None:
+    """Everything back, `times`."""
+    for time_ in range(job.header.get("times", 1)):
+        job.send({**job.header, "time": time_}, job.payload)
+
+
+def count(job: Job) -> None:
+    """Numbers without end, until cancelled."""
+    number = 0
+    while not job.cancelled:
+        job.send({"number": number})
+        number += 1
+        time.sleep(0.005)
+
+
+def hang(job: Job) -> None:
+    """A native call that nothing can stop."""
+    job.send({})
+    time.sleep(600)
+
+
+def interruptible(job: Job) -> None:
+    """A native call that can be told to end."""
+    ended: list[bool] = []
+    job.when_cancelled(lambda: ended.append(True))
+    job.send({})
+    while not ended:
+        time.sleep(0.001)
+
+
+def garbage(job: Job) -> None:
+    """Something that is not a message, on the pipe for messages."""
+    os.write(job._wire._target, b"\x00\xff" * 50)
+    time.sleep(600)
+
+
+def stranger(job: Job) -> None:
+    """A result of a job that nobody gave."""
+    job._wire.send({"job": 999, "result": {}})
+    time.sleep(600)
+
+
+def fail(job: Job) -> None:
+    """An error that is to be expected."""
+    raise BusyError("too much to do", "come back later")
+
+
+def surprise(job: Job) -> None:
+    """An error that is not."""
+    raise ValueError("\x1b[31mnobody thought of this")
+
+
+def die(job: Job) -> None:
+    """A crash."""
+    print("last words", file=sys.stderr, flush=True)
+    os._exit(9)
+
+
+KINDS = {
+    job.__name__: job for job in (echo, count, hang, interruptible, garbage, stranger, fail, surprise, die)
+}
+KINDS["warm"] = echo

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench.model.audio import INPUT_RATE, Samples, silence
+from workbench.plugin.hookspecs import ProviderOptions
+from workbench.providers.silero import Silero, make_vad
+
+DATA = Path(__file__).parent.parent / "data"
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture
+def vad() -> Silero:
+    return make_vad(ProviderOptions("v6"))
+
+
+def question() -> Samples:
+    with wave.open(str(DATA / "question.wav")) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+
+
+def probabilities(vad: Silero, samples: Samples) -> list[float]:
+    return [vad(samples[at : at + vad.window]) for at in range(0, len(samples) - vad.window + 1, vad.window)]
+
+
+def test_speech_is_found_where_it_is(vad: Silero) -> None:
+    found = probabilities(vad, question())  # 0.3 s of silence on both sides
+    assert max(found[:9]) < 0.1
+    assert np.mean(found[14:50]) > 0.8
+    assert found[-1] < 0.1
+
+
+def test_silence_and_noise_are_no_speech(vad: Silero) -> None:
+    noise = (np.random.default_rng(1).standard_normal(INPUT_RATE) * 1000).astype(np.int16)
+    assert max(probabilities(vad, silence(INPUT_RATE))) < 0.1
+    assert np.median(probabilities(vad, noise)) < 0.3
+
+
+def test_two_sessions_share_the_model_and_nothing_else(vad: Silero) -> None:
+    other = make_vad(ProviderOptions("v6"))
+    alone = probabilities(other, question())
+    other.reset()
+    loud = np.full(vad.window, 20_000, dtype=np.int16)
+    between = []
+    for at in range(0, len(question()) - vad.window + 1, vad.window):
+        vad(loud)
+        between.append(other(question()[at : at + vad.window]))
+    assert between == alone
+
+
+def test_reset_forgets(vad: Silero) -> None:
+    first = probabilities(vad, question())
+    vad.reset()
+    assert probabilities(vad, question()) == first
+
+
+def test_a_window_is_cheap(vad: Silero) -> None:
+    samples = question()[8000 : 8000 + vad.window]
+    costs = []
+    for _ in range(200):
+        began = time.perf_counter()
+        vad(samples)
+        costs.append(time.perf_counter() - began)
+    assert min(costs) < 300e-6  # 70 µs; the bound is for a slower machine

@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from workbench.model.errors import BusyError, GarbageError, InternalError, MissingError, StageError
+from workbench.providers.onboard.framing import Message
+from workbench.providers.onboard.process import from_wire, missing, to_wire
+from workbench.providers.worker import OnBoard, Results, Spec, Worker, lease
+from workbench.testing.clock import run_virtual
+
+T = TypeVar("T")
+ODD = Spec("odd/one", "tests.providers.jobs:open_odd")
+
+
+def odd() -> OnBoard:
+    return OnBoard("odd/one", ODD.target, dict)
+
+
+def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: Spec = ODD) -> T:
+    async def main() -> T:
+        async with asyncio.timeout(30), Worker(spec) as worker:
+            return await work(worker)
+
+    return asyncio.run(main())
+
+
+async def ask(worker: Worker, kind: str, **header: Any) -> list[dict[str, Any]]:
+    async with worker.job(kind, header) as results:
+        return [result async for result, _ in results]
+
+
+async def _next(results: Results) -> Message:
+    return await anext(results)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110  # it is the world that changes
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_results_come_in_order_with_their_bytes() -> None:
+    payload = bytes(range(256)) * 8192  # 2 MB
+
+    async def main(worker: Worker) -> None:
+        async with worker.job("echo", {"times": 3, "word": "wörter"}, payload) as results:
+            got = [(header, data) async for header, data in results]
+        assert got == [({"times": 3, "word": "wörter", "time": time_}, payload) for time_ in range(3)]
+
+    run(main)
+
+
+def test_jobs_are_done_one_after_the_other_in_the_order_they_came() -> None:
+    async def main(worker: Worker) -> None:
+        log: list[int] = []
+
+        async def job(number: int) -> None:
+            async with worker.job("echo", {"times": 20}) as results:
+                log.extend([number async for _ in results])
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(5):
+                tasks.create_task(job(number))
+        assert log == sorted(log)
+        assert len(log) == 100
+
+    run(main)
+
+
+def test_nothing_runs_before_it_is_needed_and_warming_starts_it() -> None:
+    async def main(worker: Worker) -> None:
+        before = worker.pid
+        await worker.warm()
+        pid = worker.pid
+        assert before is None
+        assert pid
+        assert await ask(worker, "echo") == [{"time": 0}]
+        assert worker.pid == pid
+
+    run(main)
+
+
+def test_leaving_a_job_cancels_it_and_keeps_the_process() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("count") as results:
+            assert (await anext(results))[0] == {"number": 0}
+            pid = worker.pid
+            left = time.perf_counter()
+        assert time.perf_counter() - left < 0.01
+        assert await ask(worker, "echo") == [{"time": 0}]  # no number of the job before
+        assert worker.pid == pid
+
+    run(main)
+
+
+def test_a_cancelled_waiter_is_free_at_once() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("hang") as results:
+            await anext(results)
+            async with asyncio.TaskGroup() as tasks:
+                waiting = tasks.create_task(ask(worker, "echo"))
+                listening = tasks.create_task(_next(results))
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+                waiting.cancel()
+                listening.cancel()
+                await asyncio.wait({waiting, listening})
+                assert time.perf_counter() - began < 0.1  # far from the 500 ms that the worker has
+
+    run(main)
+
+
+def test_a_native_call_that_can_be_told_to_end_keeps_the_process() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("interruptible") as results:
+            await anext(results)
+            pid = worker.pid
+        assert await ask(worker, "echo") == [{"time": 0}]
+        assert worker.pid == pid
+
+    run(main)
+
+
+def test_a_job_that_overruns_its_cancel_is_killed_and_the_next_has_a_new_process() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("hang") as results:
+            await anext(results)
+            pid = worker.pid
+            left = time.perf_counter()
+        assert time.perf_counter() - left < 0.01
+        assert await ask(worker, "echo") == [{"time": 0}]
+        assert time.perf_counter() - left >= 0.5
+        assert pid
+        assert worker.pid != pid
+        assert not alive(pid)
+
+    run(main)
+
+
+def test_a_killed_worker_fails_its_job_and_is_started_again() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("hang") as results:
+            await anext(results)
+            assert worker.pid
+            os.kill(worker.pid, signal.SIGKILL)
+            with pytest.raises(StageError, match=r"odd/one was killed by signal 9") as caught:
+                await anext(results)
+        assert caught.value.retryable
+        assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
+
+
+def test_a_worker_that_was_killed_between_two_jobs_is_not_missed() -> None:
+    async def main(worker: Worker) -> None:
+        await worker.warm()
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGKILL)
+        await until(lambda: worker.pid is None)
+        assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "stranger"])
+def test_garbage_on_the_pipe_fails_the_job_and_ends_the_process(kind: str) -> None:
+    async def main(worker: Worker) -> None:
+        with pytest.raises(GarbageError, match="odd/one sent garbage"):
+            await ask(worker, kind)
+        assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
+
+
+def test_a_crash_reports_the_last_words() -> None:
+    async def main(worker: Worker) -> None:
+        with pytest.raises(StageError, match="ended with code 9: last words"):
+            await ask(worker, "die")
+        with pytest.raises(StageError, match=r"ValueError: .*nobody thought of this") as caught:
+            await ask(worker, "surprise")
+        assert "\x1b" not in str(caught.value)
+        assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
+
+
+def test_an_expected_error_arrives_as_it_is_and_costs_no_process() -> None:
+    async def main(worker: Worker) -> None:
+        with pytest.raises(BusyError, match="too much to do") as caught:
+            await ask(worker, "fail")
+        assert caught.value.hint == "come back later"
+        pid = worker.pid
+        await ask(worker, "echo")
+        assert worker.pid == pid
+
+    run(main)
+
+
+def test_a_model_that_cannot_be_opened_says_why_each_time() -> None:
+    async def main(worker: Worker) -> None:
+        for _ in range(2):
+            with pytest.raises(MissingError, match="there is no such thing – get one"):
+                await worker.warm()
+
+    run(main, Spec("odd/none", "tests.providers.jobs:open_odd", {"absent": True}))
+
+
+def test_a_module_that_is_not_installed_is_missing() -> None:
+    async def main(worker: Worker) -> None:
+        with pytest.raises(MissingError, match="no_such_package"):
+            await worker.warm()
+
+    run(main, Spec("odd/none", "no_such_package:open"))
+
+
+def test_a_missing_system_library_is_named_by_its_package() -> None:
+    error = missing(ImportError("libgomp.so.1: cannot open shared object file: No such file or directory"))
+    assert "libgomp1" in str(error)
+    assert "apt-get install" in error.hint
+
+
+def test_errors_cross_the_pipe() -> None:
+    error = from_wire(to_wire(BusyError("why", "what")))
+    assert (type(error), error.reason, error.hint) == (BusyError, "why", "what")
+    assert type(from_wire({"type": "SystemExit", "reason": "no"})) is StageError
+
+
+def test_ctrl_c_is_the_sessions_business() -> None:
+    async def main(worker: Worker) -> None:
+        await worker.warm()
+        pid = worker.pid
+        assert pid
+        os.kill(pid, signal.SIGINT)
+        assert await ask(worker, "echo") == [{"time": 0}]
+        assert worker.pid == pid
+        assert os.getsid(pid) != os.getsid(0)
+
+    run(main)
+
+
+PARENT = """
+import asyncio
+from workbench.providers.worker import Spec, Worker
+async def main():
+    async with Worker(Spec("odd/one", "tests.providers.jobs:open_odd")) as worker:
+        async with worker.job("hang") as results:
+            await anext(results)
+            print(worker.pid, flush=True)
+            await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+def test_a_killed_session_leaves_no_orphan() -> None:
+    path = os.pathsep.join(sys.path)
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+    ) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        assert alive(pid)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not running(pid)
+
+
+def running(pid: int) -> bool:
+    """Not gone, and not a zombie that nobody waits for."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def test_sessions_on_one_loop_share_a_worker_until_the_last_one_leaves() -> None:
+    async def main() -> None:
+        async with asyncio.timeout(30):
+            first, second = odd(), odd()
+            await first.__aenter__()
+            await first.warm()
+            await second.__aenter__()
+            pid = first.worker.pid
+            assert pid
+            assert second.worker is first.worker
+            await first.__aexit__(None, None, None)
+            assert alive(pid)
+            assert await ask(second.worker, "echo") == [{"time": 0}]
+            async with lease(Spec("odd/two", ODD.target, {"other": True})) as other:
+                assert other is not second.worker
+            await second.__aexit__(None, None, None)
+            assert not alive(pid)
+            async with first:  # a provider can be entered again
+                await first.warm()
+
+    asyncio.run(main())
+
+
+def test_a_provider_is_used_inside_async_with() -> None:
+    with pytest.raises(InternalError, match="odd/one is used before it was entered"):
+        _ = odd().worker
+
+
+def test_what_is_not_there_is_said_on_the_way_in() -> None:
+    def nothing() -> dict[str, str]:
+        raise MissingError("the weights are not there", "pull them")
+
+    async def main(provider: OnBoard) -> None:
+        async with provider:
+            pass
+
+    for provider, says in (
+        (OnBoard("odd/one", ODD.target, nothing), "the weights are not there"),
+        (OnBoard("odd/one", ODD.target, dict, needs=("no_such_package",)), "no_such_package for odd/one"),
+    ):
+        with pytest.raises(MissingError, match=says):
+            asyncio.run(main(provider))
+
+
+def test_the_loop_goes_on_while_a_worker_works() -> None:
+    async def main(worker: Worker) -> None:
+        turns = 0
+
+        async def tick() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0.001)
+
+        async with asyncio.timeout(10), worker.job("hang") as results:
+            await anext(results)
+            async with asyncio.TaskGroup() as tasks:
+                ticking = tasks.create_task(tick())
+                await until(lambda: turns > 100)
+                ticking.cancel()
+
+    run(main)
+
+
+def test_a_virtual_clock_waits_for_a_worker() -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20), Worker(ODD) as worker:
+            await worker.warm()
+            pid = worker.pid
+            async with worker.job("count") as results:
+                await anext(results)
+            assert await ask(worker, "echo") == [{"time": 0}]
+            assert worker.pid == pid  # its 500 ms were not skipped
+
+    run_virtual(main())
+
+
+def test_cancelling_a_warm_up_leaves_nothing_behind() -> None:
+    async def main(worker: Worker) -> None:
+        for pause_s in (0.0, 0.0005, 0.005, 0.02):
+            warming: Awaitable[None] = asyncio.wait_for(worker.warm(), pause_s)
+            try:
+                await warming
+            except TimeoutError:
+                pass
+        assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
