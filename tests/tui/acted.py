@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.model import events as ev
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import WorkbenchError
 from workbench.trace.bus import Trace
 
@@ -19,6 +20,16 @@ PROVIDERS = {
     "tts": "piper/en_US-joe-medium",
 }
 FIRST = "In which year did people first walk on the moon?"
+
+
+def user(ms: float) -> int:
+    """The position on `user` at that time."""
+    return round(ms * INPUT_RATE / 1000)
+
+
+def agent(ms: float) -> int:
+    """The position on `agent` at that time."""
+    return round(ms * OUTPUT_RATE / 1000)
 
 
 class Clock:
@@ -121,7 +132,7 @@ def spoken_turn(
     end = t0 + 1800
     decided = end + 350
     reply = 10 * number
-    session.at(t0, ev.SpeechStarted(number, 0))
+    session.at(t0, ev.SpeechStarted(number, user(t0)))
     session.at(t0 + 700, ev.Transcribed(number, asked[: len(asked) // 2], False, 0))
     session.at(end + 100, ev.SpeechPaused(number, 0))
     session.at(end + 190, ev.Transcribed(number, asked, True, 0, True, 0.93))
@@ -144,9 +155,12 @@ def spoken_turn(
         ev.Span("leading_silence", tts, lead, reply, number, number),
     )
     session.at(lead, ev.Span("output_buffer", lead, heard - 2, reply, number, number))
-    session.at(heard, ev.Heard(number, 0, end, 0, heard))
+    session.at(heard, ev.Heard(number, user(end), end, agent(heard), heard))
     status: ev.TurnStatus = "cut" if unheard else "done"
-    session.at(heard + 1500, ev.ReplyEnded(reply, number, status, answered, unheard, 0, bool(unheard)))
+    session.at(
+        heard + 1500,
+        ev.ReplyEnded(reply, number, status, answered, unheard, agent(heard + 1500), bool(unheard)),
+    )
     usage = {"input_tokens": 40.0, "output_tokens": 12.0}
     session.at(heard + 1501, ev.TurnEnded(number, status, asked, answered, cold, usage))
 

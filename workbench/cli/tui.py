@@ -23,56 +23,59 @@ def _size(_context: click.Context, _option: click.Parameter, text: str) -> tuple
     return int(found[1]), int(found[2])
 
 
-@click.command()
-@click.argument("agent", required=False, type=click.Path(path_type=Path))
-@click.option("--profile", metavar="NAME", help="embedded, scripted, openai, or one of your own.")
-@click.option("--source", metavar="mic|FILE.wav", help="Where your voice comes from.")
-@click.option("--sink", metavar="speaker|FILE.wav|none", help="Where the agent's voice goes.")
-@click.option(
-    "--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into this folder, new or empty."
+@click.command(
+    epilog="""\b
+Examples:
+  workbench tui my_agent.py
+  workbench tui --replay ~/.local/share/workbench/sessions/20260301T101500Z-7f3a01c2
+  workbench tui --source question.wav --screenshot picture.svg --size 100x30"""
 )
-@click.option("--no-record", is_flag=True, help="Keep nothing.")
+@click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--replay", metavar="DIR", type=click.Path(path_type=Path), help="Look at a recording instead of talking."
+    "--source",
+    metavar="mic|FILE.wav|none",
+    help="Where the user's voice comes from; none: type only.  [default: mic]",
 )
+@click.option(
+    "--sink",
+    metavar="speaker|FILE.wav|none",
+    help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
+)
+@click.option(
+    "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
+)
+@click.option(
+    "--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into DIR (new or empty)."
+)
+@click.option(
+    "--no-record", is_flag=True, help="Keep nothing. Without it the screen says where the recording is."
+)
+@click.option("--replay", metavar="DIR", type=click.Path(path_type=Path), help="Look at a recording instead.")
 @click.option(
     "--screenshot",
     metavar="OUT.svg",
     type=click.Path(path_type=Path),
-    help="Write a picture of the screen, without a terminal, and leave.",
+    help="Draw without a terminal, write the picture, leave: when a file has been talked through, or it listens.",
 )
 @click.option(
-    "--size",
-    metavar="WxH",
-    callback=_size,
-    default="120x40",
-    show_default=True,
-    help="Columns and rows of the picture.",
+    "--size", metavar="WxH", default="120x40", callback=_size, help="Of the picture.  [default: 120x40]"
 )
 @click.option(
     "--set", "changes", metavar="KEY=VALUE", multiple=True, help="Any setting, like turn.silence_ms=300."
 )
-@click.pass_context
-def tui(
-    context: click.Context,
-    /,
-    replay: Path | None,
-    screenshot: Path | None,
-    size: tuple[int, int],
-    **given: Any,
-) -> None:
-    """Talk to your agent, and see where the time goes. Sessions are recorded; the screen says where.
+@click.option(
+    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml."
+)
+def tui(replay: Path | None, screenshot: Path | None, size: tuple[int, int], **given: Any) -> None:
+    """Talk to an agent, and see where the time of each turn goes.
 
-    \b
-    Example:
-      workbench tui
-      workbench tui my_agent.py --profile openai
-      workbench tui --replay ~/.local/share/workbench/sessions/20260301T101500Z-7f3a01c2
+    Sessions are recorded; --replay opens one, turn by turn. Exit codes: 0 fine, 2 bad input, 3 something is missing,
+    128 + signal.
     """
     if screenshot is None:
         _need_terminal()
     code = _replay(replay, screenshot, size, given) if replay else _live(given, screenshot, size)
-    context.exit(code)
+    raise SystemExit(code)
 
 
 def _need_terminal() -> None:
@@ -95,14 +98,14 @@ def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], given:
 
 
 def _live(given: dict[str, Any], screenshot: Path | None, size: tuple[int, int]) -> int:
-    from workbench.agent import load_agent
-    from workbench.config import load
+    from workbench.cli.flags import agent_and_settings
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.host import Host
     from workbench.tui.live import LiveScreen
 
-    agent = load_agent(given["agent"]) if given["agent"] else None
-    settings = load(_flags(given), agent=agent)
+    agent, settings = agent_and_settings(
+        given["agent_file"], _flags(given), given["changes"], given["config"]
+    )
 
     def opener() -> Any:
         from workbench.session import open_session  # the engine and what it needs: after the first paint
@@ -130,21 +133,14 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     """What was given, by the names of the settings."""
     if given["record"] and given["no_record"]:
         raise UsageError("--record and --no-record contradict each other", "give one of them")
-    flags = {
+    source = given["source"]
+    return {
         "profile": given["profile"],
-        "audio.source": given["source"],
-        "audio.sink": given["sink"],
+        "audio.source": source,
+        "audio.sink": given["sink"] or (None if source in (None, "mic") else "none"),
         "record.folder": given["record"],
         "record.enabled": False if given["no_record"] else None,
     }
-    for change in given["changes"]:
-        name, separator, value = change.partition("=")
-        if not separator:
-            raise UsageError(
-                f"--set {change} has no value", "write --set KEY=VALUE, like turn.silence_ms=300"
-            )
-        flags[name.strip()] = value
-    return flags
 
 
 def _show(

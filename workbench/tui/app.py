@@ -54,8 +54,8 @@ class WorkbenchApp(App[None]):
         self.theme = themes.preferred()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our meanings, for a theme that does not know them."""
-        return dict(themes.MEANINGS)
+        """Our meanings, while a theme is set that does not know them."""
+        return dict(themes.themes()[0].variables)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """NO_COLOR is taken at its word: no colour at all, not even grey."""

@@ -186,10 +186,14 @@ class LiveScreen(Screen[None]):
 
     def _talking(self) -> Handle | None:
         """The session, or a word to the user that it is not there yet."""
-        if self._host.handle is None or self._host.left:
-            self.notify("There is no session to tell." if self._host.left else "Still warming up.", timeout=2)
-            return None
-        return self._host.handle
+        handle = self._host.handle
+        if handle is None and self._host.error is None:
+            self.notify("Still opening the session.", timeout=2)
+        elif handle is None or self._host.left or self._fold.activity == "ended":
+            self.notify("The session is over.", timeout=2)
+        else:
+            return handle
+        return None
 
 
 def explained(error: BaseException) -> tuple[str, str]:

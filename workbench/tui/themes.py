@@ -9,34 +9,6 @@ from textual.theme import Theme
 
 DARK, LIGHT = "workbench-dark", "workbench-light"
 
-MEANINGS = {
-    "user": "$primary",
-    "agent": "$success",
-    "quiet": "$text-muted",
-    "pending": "$text-muted",
-    "unheard": "$text-muted",
-    "track": "$foreground 18%",
-    "lane": "$foreground 45%",
-    "activity-starting": "$text-muted",
-    "activity-listening": "$primary",
-    "activity-hearing": "$primary",
-    "activity-thinking": "$warning",
-    "activity-speaking": "$success",
-    "activity-muted": "$warning",
-    "activity-ended": "$text-muted",
-    "part-endpointing": "$text-muted",
-    "part-stt": "$primary",
-    "part-llm-first-token": "$accent",
-    "part-first-chunk": "$accent",
-    "part-tools": "$warning",
-    "part-tts-first-byte": "$success",
-    "part-leading-silence": "$success",
-    "part-floor": "$warning",
-    "part-output-buffer": "$secondary",
-    "part-unexplained": "$error",
-}
-"""What a theme that does not know us paints our meanings with."""
-
 
 def themes() -> list[Theme]:
     """The dark one and the light one."""
@@ -46,6 +18,7 @@ def themes() -> list[Theme]:
         "activity-starting": "#8a94a6", "activity-listening": "#7cb7ff", "activity-hearing": "#a9d0ff",
         "activity-thinking": "#e5c07b", "activity-speaking": "#8ccfa8", "activity-muted": "#e5c07b",
         "activity-ended": "#8a94a6",
+        "activity-recording": "#7cb7ff",
         "part-endpointing": "#7b8699", "part-stt": "#7cb7ff", "part-llm-first-token": "#b9a2f2",
         "part-first-chunk": "#9683d6", "part-tools": "#e0a0c8", "part-tts-first-byte": "#8ccfa8",
         "part-leading-silence": "#5fa583", "part-floor": "#d4b26a", "part-output-buffer": "#c58f6d",
@@ -58,6 +31,7 @@ def themes() -> list[Theme]:
         "activity-starting": "#667080", "activity-listening": "#1862ae", "activity-hearing": "#0d4a8a",
         "activity-thinking": "#94660a", "activity-speaking": "#1f7446", "activity-muted": "#94660a",
         "activity-ended": "#667080",
+        "activity-recording": "#1862ae",
         "part-endpointing": "#8a919c", "part-stt": "#2f7cc9", "part-llm-first-token": "#7353c4",
         "part-first-chunk": "#9279d6", "part-tools": "#b0508c", "part-tts-first-byte": "#2f8d58",
         "part-leading-silence": "#5aa67b", "part-floor": "#a97a17", "part-output-buffer": "#a2633a",

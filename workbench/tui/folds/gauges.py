@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from workbench.model.audio import SILENCE_DB
-from workbench.model.events import Entry, Event, Levels, Muted, VadBatch
+from workbench.model.events import Entry, Event, Levels, Muted, SessionEnded, VadBatch
 
 Voice = Literal["silent", "paused", "speaking"]
 
@@ -50,5 +50,7 @@ class GaugesFold:
                 return replace(self.now, probability=last)
             case Muted(muted=muted):
                 return replace(self.now, muted=muted)
+            case SessionEnded():
+                return Gauges(muted=self.now.muted)
             case _:
                 return self.now

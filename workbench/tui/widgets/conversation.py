@@ -25,12 +25,9 @@ class Conversation(VerticalScroll):
 
     can_focus = False
 
-    def on_mount(self) -> None:
-        """Stay at the end as lines come."""
-        self.anchor()
-
     async def watch_lines(self, lines: tuple[Line, ...]) -> None:
         """Change only the rows that changed."""
+        at_end = self.scroll_offset.y >= self.max_scroll_y
         shown = {line.key: line for line in lines[-SHOWN:]}
         rows = {row.line.key: row for row in self.query(Row)}
         kept = [key for key in shown if key in rows]
@@ -41,6 +38,11 @@ class Conversation(VerticalScroll):
             for key in kept:
                 rows[key].line = shown[key]
             await self.mount_all(Row(line) for key, line in shown.items() if key not in kept)
+        chosen = [row for row in self.query(Row) if row.line.chosen]
+        if chosen:
+            self.call_after_refresh(self.scroll_to_widget, chosen[0], animate=False, center=True)
+        elif at_end:
+            self.scroll_end(animate=False)
 
 
 class Row(Horizontal):

@@ -9,6 +9,8 @@ from textual.widget import Widget
 from workbench.tui.folds.turns import Bar, Falls
 
 LABEL_CELLS, MS_CELLS = 16, 7
+LEAST_MS = 0.5
+"""What is shorter is drawn as nothing."""
 
 
 class Waterfall(Widget):
@@ -30,7 +32,15 @@ def lines(turn: Falls, width: int) -> list[Content]:
     room = max(4, width - LABEL_CELLS - MS_CELLS)
     span = turn.total_ms if turn.total_ms else max(bar.lane[1] for bar in turn.bars)
     ms_per_cell = max(1.0, span) / room
-    return [*(_line(bar, room, ms_per_cell) for bar in turn.bars), _sum(turn, room)]
+    drawn = [_line(bar, room, ms_per_cell) for bar in turn.bars if shown(bar)]
+    return [*drawn, _sum(turn, room)]
+
+
+def shown(bar: Bar) -> bool:
+    """Whether it is worth a line: it took time, or it is the rest that must be told even when it is nothing."""
+    return (
+        bar.part == "unexplained" or bar.lane[1] - bar.lane[0] >= LEAST_MS or abs(bar.counted_ms) >= LEAST_MS
+    )
 
 
 def _line(bar: Bar, room: int, ms_per_cell: float) -> Content:
@@ -38,16 +48,18 @@ def _line(bar: Bar, room: int, ms_per_cell: float) -> Content:
     start, end = bar.lane
     cells = [(" ", "")] * room
     first, last = _cells(start, end, room, ms_per_cell)
-    cells[first:last] = [("╌", "$lane")] * (last - first)
-    if bar.counted_ms:
+    if bar.part != "unexplained":
+        cells[first:last] = [("╌", "$lane")] * (last - first)
+    counts = abs(bar.counted_ms) >= LEAST_MS
+    if counts:
         first, last = _cells(end - abs(bar.counted_ms), end, room, ms_per_cell)
         solid = "▒" if bar.part == "unexplained" else "█"
         thin = abs(bar.counted_ms) < ms_per_cell / 2
         colour = f"$part-{bar.part.replace('_', '-')}"
         cells[first:last] = [("▏" if thin else solid, colour)] * (last - first)
-    counts = bar.counted_ms != 0 or bar.part == "unexplained"
-    told = f"{bar.counted_ms:.0f} " if counts else f"({end - max(0.0, start):.0f})"
-    style = "" if counts else "$quiet"
+    hidden = not counts and bar.part != "unexplained"
+    told = f"({round(end - max(0.0, start))})" if hidden else f"{round(bar.counted_ms)} "
+    style = "$quiet" if hidden else ""
     return Content.assemble((f"{_label(bar):<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style))
 
 
