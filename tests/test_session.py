@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import Agent, open_session, open_trace
+from workbench.config import Settings, load
+from workbench.model.errors import MissingError, UsageError
+from workbench.model.events import (
+    Bookmarked,
+    Muted,
+    Notice,
+    ReplyEnded,
+    SessionEnded,
+    SessionStarted,
+    SettingChanged,
+    Swapped,
+    TurnEnded,
+)
+from workbench.readers import entries
+from workbench.readers.timeline import Turn, turns
+from workbench.session import Session
+from workbench.testing.clock import run_virtual
+from workbench.testing.sound import Score
+from workbench.trace.codec import decode
+
+SCRIPT = {"user": ["Good morning.", "What else?"], "agent": ["It is a fine day.", "Nothing else."]}
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    score = Score().silence(0.5).say("Good morning.").silence(3).say("What else?").silence(3)
+    return score.write_wav(tmp_path / "user.wav")
+
+
+def settings(**values: Any) -> Settings:
+    given = {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
+    return load({**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={})
+
+
+def events_of(session: Session, kind: type[Any]) -> list[Any]:
+    return [entry.event for entry in session.trace.since(0) if isinstance(entry.event, kind)]
+
+
+async def said(session: Session, count: int = 1) -> None:
+    """Wait until so many turns have ended."""
+    async for entry in session.trace.follow():
+        count -= isinstance(entry.event, TurnEnded)
+        if count <= 0:
+            return
+
+
+def test_a_wav_is_answered_turn_by_turn_and_the_session_ends_by_itself(wav: Path) -> None:
+    async def talk() -> list[Turn]:
+        async with open_session(settings(audio__source=str(wav))) as session:
+            await session.ended()
+            assert session.over
+            assert events_of(session, SessionEnded) == [SessionEnded("source ended")]
+            return list(turns(entries(session.trace)))
+
+    found = run_virtual(talk())
+    assert [turn.status for turn in found] == ["done", "done"]
+    for turn in found:
+        assert turn.heard_latency_ms is not None
+        assert sum(turn.parts_ms.values()) == pytest.approx(turn.heard_latency_ms, abs=0.01)
+        assert abs(turn.parts_ms["unexplained"]) <= 5
+
+
+def test_typed_text_takes_the_same_path() -> None:
+    async def talk() -> Turn:
+        async with open_session(settings()) as session:
+            session.type("hello")
+            await said(session)
+            session.stop()
+            await session.ended()
+            assert events_of(session, SessionEnded) == [SessionEnded("stopped")]
+            (turn,) = turns(session.trace.since(0))
+            return turn
+
+    turn = run_virtual(talk())
+    assert (turn.status, turn.user_text, turn.heard_latency_ms) == ("done", "hello", None)
+    assert "hello" in turn.agent_text
+
+
+def test_the_agent_greets_and_speaks_when_told() -> None:
+    agent = Agent(instructions="x", greeting="Welcome.", name="host")
+
+    async def talk() -> list[ReplyEnded]:
+        async with open_session(settings(), agent=agent) as session:
+            session.say("One more thing.")
+            async for entry in session.trace.follow():
+                if len(events_of(session, ReplyEnded)) == 2:
+                    assert entry.event
+                    break
+            assert events_of(session, SessionStarted)[0].agent == "host"
+            return events_of(session, ReplyEnded)
+
+    assert [reply.heard for reply in run_virtual(talk())] == ["Welcome.", "One more thing."]
+
+
+def test_interrupt_cuts_the_reply_at_what_was_heard() -> None:
+    agent = Agent(instructions="x", greeting="One two three four five six seven eight nine ten.")
+
+    async def talk() -> ReplyEnded:
+        async with open_session(settings(), agent=agent) as session:
+            async for entry in session.trace.follow():
+                if entry.t_ms > 1500:
+                    session.interrupt()
+                if isinstance(entry.event, ReplyEnded):
+                    return entry.event
+        raise AssertionError
+
+    ended = run_virtual(talk())
+    assert ended.status == "cut"
+    assert ended.heard.startswith("One two")
+    assert ended.unheard.endswith("ten.")
+
+
+def test_settings_change_while_it_runs_and_wrong_ones_are_refused() -> None:
+    async def talk() -> None:
+        async with open_session(settings()) as session:
+            session.set("turn.silence_ms", 300)
+            session.set(bargein_mode="half")
+            assert session.settings.turn.silence_ms == 300
+            assert session.settings.bargein.mode == "half"
+            with pytest.raises(UsageError, match="silence_msec"):
+                session.set("turn.silence_msec", 300)
+            with pytest.raises(UsageError, match="turn.silence_ms"):
+                session.set("turn.silence_ms", -1)
+            assert [event.name for event in events_of(session, SettingChanged)] == [
+                "turn.silence_ms",
+                "bargein.mode",
+            ]
+
+    run_virtual(talk())
+
+
+def test_a_session_changes_its_own_settings_only() -> None:
+    mine = settings()
+
+    async def talk() -> None:
+        async with open_session(mine) as session:
+            session.set("turn.silence_ms", 777)
+
+    run_virtual(talk())
+    assert mine.turn.silence_ms != 777
+
+
+def test_providers_and_the_agent_are_swapped_while_it_runs() -> None:
+    async def talk() -> tuple[list[Swapped], list[Notice], str]:
+        async with open_session(settings()) as session:
+            session.swap(llm="scripted", agent=Agent(instructions="Be brief.", name="brief"))
+            session.swap(tts="nobody")
+            async for _ in session.trace.follow():
+                if len(events_of(session, Swapped)) == 2 and events_of(session, Notice):
+                    break
+            return events_of(session, Swapped), events_of(session, Notice), session.conversation.instructions
+
+    swapped, notices, instructions = run_virtual(talk())
+    assert {event.what for event in swapped} == {"llm", "agent"}
+    assert "nobody" in notices[0].reason
+    assert "scripted" in notices[0].hint
+    assert instructions == "Be brief."
+
+
+def test_a_muted_microphone_is_neither_heard_nor_recorded(wav: Path, tmp_path: Path) -> None:
+    async def talk() -> None:
+        folder = tmp_path / "rec"
+        muted = settings(audio__source=str(wav), record__enabled=True, record__folder=folder)
+        async with open_session(muted) as session:
+            session.mute(True)
+            await session.ended()
+            assert events_of(session, Muted) == [Muted(True)]
+            assert not events_of(session, TurnEnded)
+
+    run_virtual(talk())
+    trace = open_trace(tmp_path / "rec")
+    assert not trace.tapes["user"].read(0, trace.tapes["user"].end).any()
+
+
+def test_a_recording_opens_as_the_same_trace(wav: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "rec"
+
+    async def talk() -> list[Turn]:
+        given = settings(audio__source=str(wav), record__enabled=True, record__folder=folder)
+        async with open_session(given) as session:
+            session.bookmark("\x1b[31mhere")
+            await session.ended()
+            assert session.recording == folder
+            return list(turns(session.trace.since(0)))
+
+    live = run_virtual(talk())
+    recorded = open_trace(folder)
+    assert list(turns(entries(recorded))) == live
+    assert [entry.event.label for entry in entries(recorded) if isinstance(entry.event, Bookmarked)] == ["here"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    assert {file.name for file in folder.iterdir()} == {"session.json", "events.jsonl", "user.wav", "agent.wav"}
+    about = json.loads((folder / "session.json").read_text())
+    assert about["profile"] == "scripted"
+
+
+def test_twice_the_same_conversation_is_twice_the_same_bytes(wav: Path, tmp_path: Path) -> None:
+    def talked(name: str) -> tuple[list[Any], bytes]:
+        folder = tmp_path / name
+
+        async def talk() -> None:
+            given = settings(audio__source=str(wav), record__enabled=True, record__folder=folder)
+            async with open_session(given) as session:
+                await session.ended()
+
+        run_virtual(talk())
+        decoded = [decode(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+        kept = [entry for entry in decoded if entry and not isinstance(entry.event, SessionStarted)]
+        return kept, (folder / "agent.wav").read_bytes()
+
+    assert talked("one") == talked("two")
+
+
+def test_from_another_thread_it_is_the_same(wav: Path) -> None:
+    with open_session(settings(script=SCRIPT)) as session:
+        session.type("hello")
+        session.type("again")
+
+        async def both() -> None:
+            await said(session, 2)
+
+        asyncio.run(asyncio.wait_for(both(), 20))
+        session.stop()
+        assert session.wait(10)
+    assert len(events_of(session, TurnEnded)) == 2
+
+
+def test_what_is_missing_ends_the_session_and_is_raised(tmp_path: Path) -> None:
+    async def talk() -> None:
+        nothing = settings(stt__provider="openai/whisper-1")
+        async with open_session(nothing) as session:
+            with pytest.raises(MissingError, match="OPENAI_API_KEY|api_key"):
+                await session.ended()
+            (ended,) = events_of(session, SessionEnded)
+            assert ended.reason.startswith("failed: ")
+
+    asyncio.run(talk())
+
+
+def test_unknown_providers_and_files_are_named(tmp_path: Path) -> None:
+    async def fails(given: Settings, what: str) -> None:
+        async with open_session(given) as session:
+            with pytest.raises(UsageError, match=what):
+                await session.ended()
+
+    asyncio.run(fails(settings(llm__provider="lama/x"), "lama"))
+    asyncio.run(fails(settings(audio__source=str(tmp_path / "absent.wav")), "absent.wav"))
+
+
+def test_a_folder_that_is_not_empty_is_not_recorded_into(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+
+    async def talk() -> None:
+        async with open_session(settings(record__enabled=True, record__folder=tmp_path)):
+            raise AssertionError("it must not open")
+
+    with pytest.raises(UsageError, match="not empty"):
+        asyncio.run(talk())
+
+
+def test_a_session_that_is_left_early_tells_its_end(wav: Path) -> None:
+    async def talk() -> Session:
+        async with open_session(settings(audio__source=str(wav))) as session:
+            async for entry in session.trace.follow():
+                if entry.t_ms > 1000:
+                    break
+            return session
+
+    session = run_virtual(talk())
+    assert session.trace.closed
+    assert events_of(session, SessionEnded) == [SessionEnded("stopped")]
