@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,7 @@ from workbench.readers.timeline import (
     turns,
     waterfall_text,
 )
+from workbench.trace.codec import decode, encode
 
 Score = list[tuple[float, Event]]
 
@@ -316,3 +318,20 @@ def test_waterfall_is_never_wider_than_asked(width: int) -> None:
     early = Turn(1, "done", "", "", 10.0, lanes_ms={part: (-500.0, -499.9), "endpointing": (0.0, 10.0)})
     for turn in (only_turn(PLAIN), Turn(1, "failed", "", ""), early):
         assert all(len(line) <= width for line in waterfall_text(turn, width).splitlines())
+
+
+def test_what_took_no_time_at_the_right_edge_is_seen() -> None:
+    edge = Turn(1, "done", "", "", 100.0, lanes_ms={"endpointing": (0.0, 100.0), "floor": (100.0, 100.0)})
+    ends = [
+        line.rindex(sign) for line, sign in zip(waterfall_text(edge, 80).splitlines(), "░░", strict=False)
+    ]
+    assert ends == [79, 79]
+
+
+def test_a_recording_of_this_version_stays_readable_and_says_the_same() -> None:
+    golden = Path(__file__).parents[1] / "golden"
+    lines = (golden / "three_turns.events.jsonl").read_text(encoding="ascii").splitlines()
+    found = [entry for line in lines if (entry := decode(line)) is not None]
+    assert [encode(entry) for entry in found] == lines
+    wanted = (golden / "three_turns.turns.jsonl").read_text(encoding="ascii").splitlines()
+    assert [turn.to_json() for turn in turns(found)] == [json.loads(line) for line in wanted]

@@ -199,7 +199,8 @@ def _turn_text(turn: Turn, width: int) -> str:
 
 def _summary_text(latency: Latency) -> str:
     found = latency.summary()["summary"]
-    counts = f"{found['turns']} turns: {found['done']} done, {found['cut']} cut, {found['failed']} failed"
+    unit = "turn" if found["turns"] == 1 else "turns"
+    counts = f"{found['turns']} {unit}: {found['done']} done, {found['cut']} cut, {found['failed']} failed"
     if not found["n"]:
         return counts
     figures = ", ".join(f"p{percent} {found[f'p{percent}']:.0f}" for percent in (50, 90, 95, 99))

@@ -318,7 +318,7 @@ def _bar(lane: tuple[float, float], counted_ms: float, low: float, high: float, 
     if room < _LEAST_BAR:
         return ""
     scale = room / (high - low)
-    first, last = round((lane[0] - low) * scale), round((lane[1] - low) * scale)
+    first, last = min(round((lane[0] - low) * scale), room - 1), round((lane[1] - low) * scale)
     last = max(last, min(first + 1, room))
     solid = min(last, max(first, round((lane[1] - counted_ms - low) * scale)))
     if counted_ms and solid == last:
