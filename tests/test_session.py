@@ -130,7 +130,7 @@ def test_settings_change_while_it_runs_and_wrong_ones_are_refused() -> None:
             assert session.settings.bargein.mode == "half"
             with pytest.raises(UsageError, match="silence_msec"):
                 session.set("turn.silence_msec", 300)
-            with pytest.raises(UsageError, match="turn.silence_ms"):
+            with pytest.raises(UsageError, match=r"turn\.silence_ms"):
                 session.set("turn.silence_ms", -1)
             assert [event.name for event in events_of(session, SettingChanged)] == [
                 "turn.silence_ms",
@@ -240,7 +240,7 @@ def test_what_is_missing_ends_the_session_and_is_raised(tmp_path: Path) -> None:
     async def talk() -> None:
         nothing = settings(stt__provider="openai/whisper-1")
         async with open_session(nothing) as session:
-            with pytest.raises(MissingError, match="OPENAI_API_KEY|api_key"):
+            with pytest.raises(MissingError, match=r"OPENAI_API_KEY"):
                 await session.ended()
             (ended,) = events_of(session, SessionEnded)
             assert ended.reason.startswith("failed: ")
