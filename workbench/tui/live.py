@@ -178,6 +178,7 @@ class LiveScreen(Screen[None]):
     def action_log(self) -> None:
         """Show or hide the event log."""
         self.toggle_class("-log")
+        self.call_after_refresh(self.query_one(EventLog).scroll_end, animate=False)
 
     def action_scroll(self, way: str) -> None:
         """Look back in the conversation."""

@@ -104,7 +104,9 @@ class ReplayScreen(Screen[None]):
         if recording is None:
             return
         self._player.stop()
-        self.query_one(EventLog).clear().write_lines(recording.log(index))
+        log = self.query_one(EventLog)
+        log.clear().write_lines(recording.log(index), scroll_end=False)
+        log.scroll_home(animate=False)
         if not recording.turns:
             self.query_one(Conversation).lines = recording.lines
             return

@@ -29,7 +29,8 @@ def _told(value: object) -> str:
         case float():
             return f"{value:.1f}"
         case str():
-            return repr(value) if " " in value or len(value) > 60 else value
+            text = plain(value, one_line=True)
+            return repr(text) if " " in text else text
         case dict():
             return "{" + ", ".join(f"{key}: {_told(item)}" for key, item in value.items()) + "}"
         case _:

@@ -33,9 +33,9 @@ class StateLine(Widget):
         status, (width, height) = self.status, self.content_size
         if height > 1:
             return Content("\n").join(
-                [_line(stages(status), width), _line(_with_recording(status, width), width)]
+                [line(stages(status), width), line(with_recording(status, width), width)]
             )
-        return _line([*(models := pipeline(status)), *_with_recording(status, width - _cells(models))], width)
+        return line([*(models := pipeline(status)), *with_recording(status, width - cells(models))], width)
 
 
 def stages(status: Status) -> list[Fact]:
@@ -73,15 +73,16 @@ def health(status: Status) -> list[Fact]:
     return facts
 
 
-def _with_recording(status: Status, width: int) -> list[Fact]:
+def with_recording(status: Status, width: int) -> list[Fact]:
+    """Health, and where the recording is; what is least needed of both gives way."""
     facts = health(status)
     if status.recording is None:
         return [("○ not recorded", "$quiet"), *facts]
     path = one_line(_short(Path(status.recording)))
     least = len(RECORDS) + min(LEAST_PATH_CELLS, cell_len(path))
-    while len(facts) > 2 and _cells(facts) + least > width:
+    while len(facts) > 2 and cells(facts) + least > width:
         facts.pop()
-    room = max(LEAST_PATH_CELLS, width - _cells(facts) - len(RECORDS))
+    room = max(LEAST_PATH_CELLS, width - cells(facts) - len(RECORDS))
     if cell_len(path) > room:
         path = "…" + path[1 - room :]
     return [*facts, (RECORDS + path, "")]
@@ -101,11 +102,13 @@ def one_line(text: str) -> str:
     return plain(text, one_line=True)
 
 
-def _cells(facts: list[Fact]) -> int:
+def cells(facts: list[Fact]) -> int:
+    """The room that facts take, their separators included."""
     return sum(cell_len(text) + len(SEPARATOR) for text, _ in facts)
 
 
-def _line(facts: list[Fact], width: int) -> Content:
+def line(facts: list[Fact], width: int) -> Content:
+    """The facts that fit, in order."""
     line = Content("")
     for text, style in facts:
         separator = SEPARATOR if line else ""

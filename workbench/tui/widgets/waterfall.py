@@ -23,7 +23,12 @@ class Waterfall(Widget):
     def render(self) -> Content:
         """The bars; what was prepared early as thin dim lanes."""
         if not self.turn.bars:
-            return Content.styled("The first answer will be taken apart here.", "$quiet")
+            told = (
+                "Nothing was measured in this turn."
+                if self.turn.title
+                else "The first answer will be taken apart here."
+            )
+            return Content.styled(told, "$quiet")
         return Content("\n").join(lines(self.turn, self.content_size.width))
 
 

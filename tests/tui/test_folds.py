@@ -1,0 +1,217 @@
+"""The folds behind the screen: no Textual here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.tui.acted import FakeSession, agent, conversation, spoken_turn, started, user
+from workbench.model import events as ev
+from workbench.model.audio import OUTPUT_RATE
+from workbench.model.events import Entry
+from workbench.trace.tape import Tape
+from workbench.tui.folds.conversation import KEPT, Line
+from workbench.tui.folds.log import log_line
+from workbench.tui.folds.moments import Moment, MomentsFold
+from workbench.tui.folds.recording import Recording
+from workbench.tui.folds.screen import ScreenFold
+
+
+def folded(*events: ev.Event) -> ScreenFold:
+    """The screen after these."""
+    fold = ScreenFold()
+    fold.feed(Entry(i, float(i), event) for i, event in enumerate(events))
+    return fold
+
+
+def said(*events: ev.Event) -> list[tuple[str, str, str]]:
+    """Who, state and text of each line."""
+    return [(line.who, line.state, line.text) for line in folded(*events).lines]
+
+
+def test_words_grow_while_they_are_spoken() -> None:
+    spoken = [
+        ev.SpeechStarted(1, 0),
+        ev.Transcribed(1, "what", False, 0),
+        ev.Transcribed(1, "what is", False, 0),
+    ]
+    assert said(*spoken) == [("user", "partial", "what is")]
+    assert said(*spoken, ev.Transcribed(1, "What is it?", True, 0)) == [("user", "done", "What is it?")]
+
+
+def test_what_did_not_become_a_turn_goes_away() -> None:
+    assert said(ev.Transcribed(1, "mhm", False, 0), ev.UtteranceDismissed(1, "backchannel")) == []
+
+
+def test_typed_words_come_with_the_reply() -> None:
+    typed = [ev.TurnDecided(1, 1, typed=True), ev.ReplyStarted(1, 1, 1, "hello", False)]
+    assert said(*typed) == [("user", "done", "hello")]
+
+
+def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
+    reply = [
+        ev.ReplyStarted(7, 1, None, "hi", True),
+        ev.ReplyText(7, None, "One.", ""),
+        ev.ReplyText(7, 1, "Two.", ""),
+    ]
+    assert said(*reply) == [("agent", "prepared", "One. Two.")]
+    assert said(*reply, ev.ReplyPlaying(7, 1, 0)) == [("agent", "speaking", "One. Two.")]
+    fold = folded(*reply, ev.ReplyPlaying(7, 1, 0), ev.ReplyEnded(7, 1, "cut", "One.", "Two.", 9, True))
+    assert fold.lines == (Line("r7", "agent", "cut", "One.", "Two.", turn=1, estimated=True),)
+
+
+def test_a_discarded_answer_was_never_there() -> None:
+    reply = [ev.ReplyStarted(7, 1, None, "hi", True), ev.ReplyText(7, None, "One.", "")]
+    assert said(*reply, ev.ReplyDiscarded(7, 1, "the user went on", 0.4, 12)) == []
+
+
+def test_a_failed_turn_says_stage_reason_and_hint() -> None:
+    fold = folded(
+        ev.TurnDecided(1, 1),
+        ev.TurnEnded(1, "failed", "hello", "", stage="tts", reason="401", hint="set a key"),
+    )
+    assert [(line.text, line.hint) for line in fold.lines] == [
+        ("hello", ""),
+        ("tts failed: 401", "set a key"),
+    ]
+
+
+def test_the_same_trouble_is_said_once() -> None:
+    notice = ev.Notice("warning", "sink", "glitch", "close other programs")
+    assert said(notice, notice) == [("note", "warning", "sink: glitch")]
+    assert said(ev.Notice("info", "host", "all well")) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (ev.DeviceLost("mic", "USB mic", "unplugged", "plug it in"), "USB mic is gone: unplugged"),
+        (ev.DuplexChanged("half", "echo is not under control"), "half duplex: echo is not under control"),
+        (ev.BreakerChanged("llm", "openai/x", "open", 15_000), "llm: openai/x failed too often"),
+        (ev.ProviderWarmed("stt", "openai/x", 9, "401"), "stt: openai/x did not warm up: 401"),
+        (ev.Bookmarked("here"), "bookmark here"),
+        (ev.SessionEnded("source ended"), "session ended: source ended"),
+    ],
+)
+def test_what_a_person_must_know_is_in_the_conversation(event: ev.Event, text: str) -> None:
+    assert [line.text for line in folded(event).lines] == [text]
+
+
+def test_lines_are_bounded() -> None:
+    fold = folded(*(ev.Transcribed(n, "word", True, 0) for n in range(KEPT + 50)))
+    assert len(fold.lines) == KEPT
+    assert fold.lines[-1].key == f"u{KEPT + 49}"
+
+
+def test_activity_is_one_word() -> None:
+    story: list[tuple[ev.Event, str]] = [
+        (ev.SessionStarted("1", "", "", "", {}, {}), "starting"),
+        (ev.ListeningStarted(), "listening"),
+        (ev.SpeechStarted(1, 0), "hearing"),
+        (ev.SpeechPaused(1, 0), "hearing"),
+        (ev.TurnDecided(1, 1), "thinking"),
+        (ev.ReplyPlaying(1, 1, 0), "speaking"),
+        (ev.ReplyEnded(1, 1, "done", "", ""), "listening"),
+        (ev.Muted(True), "muted"),
+        (ev.Muted(False), "listening"),
+        (ev.SessionEnded("stopped"), "ended"),
+    ]
+    fold = ScreenFold()
+    for i, (event, activity) in enumerate(story):
+        fold.feed([Entry(i, 0.0, event)])
+        assert fold.activity == activity
+
+
+def test_levels_are_of_what_the_engine_uses() -> None:
+    raw, clean = ev.Levels("mic", 0, -20, -10), ev.Levels("user", 0, -50, -40)
+    assert folded(raw).gauges.user_db == -20
+    assert folded(raw, clean, raw).gauges.user_db == -50
+    assert folded(ev.Levels("agent", 0, -30, -25)).gauges.agent_peak_db == -25
+    assert folded(ev.VadBatch(0, 512, (0.1, 0.9))).gauges.probability == 0.9
+
+
+def test_providers_and_their_troubles() -> None:
+    start = ev.SessionStarted("1", "", "p", "a", {"llm": "x/y"}, {})
+    assert folded(start).status.providers["llm"].warm_ms is None
+    assert (
+        folded(start, ev.BreakerChanged("llm", "x/y", "half_open")).status.providers["llm"].trouble
+        == "breaker half open"
+    )
+    assert folded(start, ev.BreakerChanged("llm", "x/y", "closed")).status.providers["llm"].trouble == ""
+    assert folded(start, ev.Swapped("llm", "z")).status.providers["llm"].name == "z"
+    assert folded(start, ev.Swapped("agent", "b")).status.agent == "b"
+
+
+def test_latency_keeps_apart_what_does_not_compare() -> None:
+    session = FakeSession()
+    conversation(session)
+    fold = ScreenFold()
+    fold.feed(session.trace.since(0))
+    kinds = [point.kind for point in fold.history.points]
+    assert (kinds[0], kinds[-1], fold.history.n) == ("cold", "cut", 9)
+    heard = {line.turn: line.heard_ms for line in fold.lines if line.who == "agent"}
+    assert heard[2] == pytest.approx(604)
+
+
+def test_log_lines_are_plain_and_short() -> None:
+    line = log_line(Entry(3, 1234.5, ev.Notice("error", "llm", "\x1b[31mno\nanswer", "")))
+    assert line == "1.234 notice level=error owner=llm reason='no answer'"
+    assert log_line(Entry(4, 0.0, ev.Levels("mic", 0, 0, 0))) is None
+    assert (
+        log_line(Entry(5, 0.0, ev.TurnDecided(1, 2, True)))
+        == "0.000 turn_decided turn=1 utterance=2 typed=yes waited_ms=0.0"
+    )
+
+
+def test_a_moment_is_from_onset_to_the_last_sample_heard() -> None:
+    fold = MomentsFold({"user": 16_000, "agent": 24_000})
+    events = [
+        ev.ClockMapped("agent", 0, 500.0, 24_000.0),
+        ev.SpeechStarted(1, user(1000)),
+        ev.TurnDecided(1, 1),
+        ev.ReplyEnded(1, 1, "done", "", "", agent(3000)),
+        ev.TurnEnded(1, "done", "", ""),
+    ]
+    for i, event in enumerate(events):
+        fold.feed(Entry(i, 9000.0, event))
+    assert fold.of(1) == Moment(850.0, 3650.0)
+    assert fold.sample("agent", 1500) == agent(1000)
+    assert fold.sample("user", 1500) == user(1500)
+    assert fold.of(2) is None
+
+
+def recorded() -> FakeSession:
+    """Two turns with their sound: the user a low hum, the agent a louder one, from start to end of each."""
+    session = FakeSession()
+    session.trace.tapes.update(user=Tape("user", 16_000, 30), agent=Tape("agent", 24_000, 30))
+    started(session)
+    spoken_turn(session, 1, "Hello?", "Hello.")
+    spoken_turn(session, 2, "And?", "Nothing.", unheard="more.")
+    session.at(session.clock.ms, ev.SessionEnded("stopped"))
+    session.trace.close()
+    for track, level in (("user", 800), ("agent", 3000)):
+        tape = session.trace.tapes[track]
+        tape.append(np.full(int(session.clock.ms * tape.rate / 1000), level, np.int16))
+    return session
+
+
+def test_a_recording_gives_each_turn_its_sound_and_log() -> None:
+    recording = Recording(recorded().trace)
+    assert [turn.turn for turn in recording.turns] == [1, 2]
+    sound, sounds = recording.sound(2), recording.sounds(2, 40)
+    assert len(sound) / OUTPUT_RATE == pytest.approx(sounds.seconds, abs=0.2)
+    assert int(sound[len(sound) // 2]) == pytest.approx(3800, abs=20)
+    assert (len(sounds.user), len(sounds.agent)) == (40, 40)
+    assert sounds.agent[20] > sounds.user[20] > -40
+    assert not any("turn=2" in line for line in recording.log(0))
+    assert recording.log(1)[-1].endswith("session_ended reason=stopped")
+
+
+def test_a_recording_without_sound_is_silent() -> None:
+    session = FakeSession()
+    started(session)
+    spoken_turn(session, 1, "Hello?", "Hello.")
+    session.trace.close()
+    recording = Recording(session.trace)
+    assert len(recording.sound(1)) == 0
+    assert set(recording.sounds(1, 3).user) == {-100.0}

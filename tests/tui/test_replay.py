@@ -1,0 +1,128 @@
+"""A recording on the screen, and pictures of screens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.tui.acted import FakeSession, conversation, started
+from tests.tui.staged import SMALL, USUAL, WIDE, run, staged
+from tests.tui.test_folds import recorded
+from workbench.model.audio import Samples
+from workbench.model.errors import MissingError, UsageError
+from workbench.model.events import SessionEnded
+from workbench.tui.app import WorkbenchApp
+from workbench.tui.player import Player
+from workbench.tui.replay import ReplayScreen
+from workbench.tui.screenshot import shoot
+
+
+@pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_turn_by_turn(size: tuple[int, int]) -> None:
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), size) as stage:
+            await stage.shows("▤ Recording", "And?", "you ▸")
+            if size != SMALL:
+                await stage.shows("Turn 2 · cut of 2", "4.2 s, space plays", "more.")
+            await stage.pilot.press("left")
+            await stage.until(lambda: any("agent ▸" in row and "Hello." in row for row in stage.rows))
+            await stage.pilot.press("left", "end", "right", "home", "end")
+            await stage.until(lambda: any("agent ▸" in row and "Nothing." in row for row in stage.rows))
+
+    run(scene())
+
+
+def test_the_log_is_of_the_turn() -> None:
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
+            await stage.shows("Turn 2")
+            await stage.pilot.press("ctrl+l", "home")
+            await stage.shows("session_started", "session=7f3a")
+            await stage.pilot.press("end")
+            await stage.shows("speech_started utterance=2")
+
+    run(scene())
+
+
+def test_without_a_speaker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_player: Player, _samples: Samples) -> None:
+        raise MissingError("there is no PortAudio", "install libportaudio2")
+
+    monkeypatch.setattr(Player, "play", nothing)
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), USUAL) as stage:
+            await stage.shows("space plays")
+            await stage.pilot.press("space")
+            await stage.shows("there is no PortAudio", "install libportaudio2")
+
+    run(scene())
+
+
+def test_playing_moves_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Player, "play", lambda _player, _samples: None)
+    monkeypatch.setattr(Player, "at_s", property(lambda _player: 1.25))
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), USUAL) as stage:
+            await stage.shows("▶ 1.2 s of 4.2 s")
+
+    run(scene())
+
+
+def test_a_recording_in_which_nothing_happened() -> None:
+    session = FakeSession()
+    session.trace.close()
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(session.trace), USUAL) as stage:
+            await stage.shows("There is no turn in this recording.")
+            await stage.pilot.press("left", "right", "space", "home", "end", "ctrl+l")
+            await stage.pilot.press("ctrl+q")
+            await stage.until(lambda: not stage.app.is_running)
+
+    run(scene())
+
+
+def test_a_recording_that_failed_says_why() -> None:
+    session = FakeSession()
+    started(session)
+    session.at(600, SessionEnded("stopped"))
+    session.trace.close()
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(session.trace), USUAL) as stage:
+            await stage.shows("session ended: stopped")
+
+    run(scene())
+
+
+def picture(out: Path) -> str:
+    session = FakeSession()
+    conversation(session)
+    session.trace.close()
+    app = WorkbenchApp(lambda: ReplayScreen(session.trace))
+    shoot(app, out, (100, 30), lambda: app.first(ReplayScreen).drawn.wait())
+    return out.read_text("utf-8") if out.exists() else ""
+
+
+def test_a_picture_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
+    svg = picture(tmp_path / "out.svg")
+    words = "".join(ElementTree.fromstring(svg).itertext()).replace("\xa0", " ")
+    assert "Recording" in words
+    assert "Nothing was measured in this turn." in words
+    assert "url(http" not in svg
+    assert "@import" not in svg
+
+
+def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        picture(tmp_path / "no such folder" / "out.svg")

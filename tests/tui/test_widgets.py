@@ -1,0 +1,123 @@
+"""What the instruments draw, as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.tui import themes
+from workbench.tui.folds.status import LOST, Provider, Status
+from workbench.tui.folds.turns import Bar, Falls, History, Point
+from workbench.tui.widgets import latency, stateline, waterfall
+from workbench.tui.widgets.meters import meter
+
+TURN = Falls(
+    "Turn 1",
+    400.0,
+    (
+        Bar("endpointing", 200.0, (0.0, 200.0)),
+        Bar("stt", 0.0, (-900.0, 100.0)),
+        Bar("llm_first_token", 100.0, (100.0, 300.0)),
+        Bar("tts_first_byte", 110.0, (300.0, 410.0)),
+        Bar("floor", 0.0, (300.0, 300.2)),
+        Bar("unexplained", -10.0, (390.0, 400.0)),
+    ),
+)
+
+
+def test_a_waterfall_falls() -> None:
+    assert [line.plain for line in waterfall.lines(TURN, 43)] == [
+        "endpointing     ██████████             200 ",
+        "STT             ╌╌╌╌╌                 (100)",
+        "LLM first token      ╌╌╌╌╌█████        100 ",
+        "TTS first byte                 █████   110 ",
+        "unexplained                        ▒   -10 ",
+        "heard after                          400 ms",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [12, 30, 43, 90])
+def test_a_waterfall_is_as_wide_as_its_place(width: int) -> None:
+    lines = waterfall.lines(TURN, width)
+    assert {line.cell_length for line in lines} == {max(27, width)}
+
+
+def test_a_typed_turn_has_lanes_only() -> None:
+    typed = Falls(
+        "Turn 1", None, (Bar("llm_first_token", 0.0, (0.0, 80.0)), Bar("tts_first_byte", 0.0, (80.0, 100.0)))
+    )
+    lines = [line.plain for line in waterfall.lines(typed, 33)]
+    assert lines == [
+        "LLM first token ╌╌╌╌╌╌╌╌     (80)",
+        "TTS first byte          ╌╌   (20)",
+        "heard after       typed or silent",
+    ]
+
+
+def test_columns_over_turns() -> None:
+    points = (Point(1, 800.0, "cold"), Point(2, 400.0), Point(3, 200.0))
+    history = History(points, 300.0, 390.0, 2)
+    assert latency.figures(history).plain == "p50 300 ms   p95 390 ms   n 2"
+    assert [row.plain for row in latency.columns(history, 16, 4)] == [
+        "  800 ░         ",
+        "      ░         ",
+        "  p50 ░╌█╌╌╌╌╌╌╌",
+        "    0 ░ █ █     ",
+    ]
+
+
+def test_the_chosen_turn_is_pointed_at() -> None:
+    history = History((Point(1, 400.0), Point(2, 400.0)), 400.0, 400.0, 2, chosen=1)
+    assert latency.columns(history, 16, 2)[-1].plain == "    0 █◂█       "
+
+
+@pytest.mark.parametrize("width", [30, 38, 50, 100])
+def test_a_meter_is_as_wide_as_its_place(width: int) -> None:
+    for rms, peak in ((-100.0, -100.0), (-60.0, -20.0), (-20.0, -19.0), (0.0, 0.0), (-3.0, 6.0)):
+        assert meter("you", rms, peak, "● speech", width, "$user").cell_length <= width
+
+
+def line_of(status: Status, width: int) -> str:
+    facts = stateline.pipeline(status)
+    return stateline.line(
+        [*facts, *stateline.with_recording(status, width - stateline.cells(facts))], width
+    ).plain
+
+
+def test_the_state_line_fits_and_ends_with_the_recording() -> None:
+    providers = {"vad": Provider("silero"), "stt": Provider("whisper/tiny.en"), "llm": Provider("llama/x")}
+    status = Status(
+        providers=providers, lag_max_ms=2.0, echo_db=31.0, recording="/var/lib/sessions/20260301T101500Z-7f3a"
+    )
+    for width in (30, 60, 78, 118, 200):
+        assert len(line_of(status, width)) <= width
+    assert line_of(status, 118).endswith("● rec /var/lib/sessions/20260301T101500Z-7f3a")
+    assert (
+        line_of(status, 78)
+        == "whisper → llama │ full duplex │ host 2 ms │ ● rec …sions/20260301T101500Z-7f3a"
+    )
+
+
+def test_trouble_is_readable_without_colour() -> None:
+    status = Status(
+        providers={"llm": Provider("x/y", 9.0, "breaker open")},
+        devices={"mic": LOST},
+        duplex="half",
+        glitches=3,
+        lag_max_ms=80.0,
+    )
+    assert (
+        line_of(status, 118)
+        == "x │ llm ! breaker open │ ○ not recorded │ half duplex │ ! host 80 ms │ ! 3 glitches"
+    )
+    assert ("in lost", "$error") in stateline.stages(status)
+
+
+def test_the_theme_goes_with_the_terminal() -> None:
+    assert themes.preferred({"COLORFGBG": "0;15"}) == themes.LIGHT
+    assert themes.preferred({"COLORFGBG": "15;0"}) == themes.DARK
+    assert themes.preferred({}) == themes.DARK
+
+
+def test_both_themes_know_the_same_meanings() -> None:
+    dark, light = themes.themes()
+    assert dark.variables.keys() == light.variables.keys()
