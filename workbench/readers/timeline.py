@@ -17,6 +17,7 @@ from workbench.model.events import (
     PARTS,
     Entry,
     Heard,
+    Part,
     ReplyDiscarded,
     ReplyEnded,
     ReplyPaused,
@@ -34,6 +35,18 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 
+CHAIN: tuple[Part, ...] = (
+    "endpointing",
+    "stt",
+    "llm_first_token",
+    "first_chunk",
+    "tools",
+    "tts_first_byte",
+    "floor",
+    "output_buffer",
+    "leading_silence",
+)
+"""The parts in the order in which they follow each other."""
 KEPT_TURNS = 1000
 """Turns that a timeline keeps: 2 MB."""
 KEPT_SPANS = 1000
@@ -256,7 +269,10 @@ def _turn(ended: TurnEnded, found: _Open, spans: list[Span], discarded: int) -> 
 def _lanes(
     start_ms: float | None, decided_ms: float | None, spans: Iterable[Span]
 ) -> dict[str, tuple[float, float]]:
-    """First start and last end of each part, relative to the end of speech, else to the decision."""
+    """First start and last end of each part, relative to the end of speech, else to the decision, in the order of `CHAIN`.
+
+    What ended before the end of speech was for words that the user then went on from.
+    """
     zero = decided_ms if start_ms is None else start_ms
     if zero is None:
         return {}
@@ -264,12 +280,12 @@ def _lanes(
     if start_ms is not None and decided_ms is not None:
         lanes["endpointing"] = (0.0, round(decided_ms - start_ms, 3))
     for span in sorted(spans, key=lambda span: span.start_ms):
-        if span.part == "endpointing":
+        if span.part == "endpointing" or span.end_ms < zero:
             continue
         start, end = round(span.start_ms - zero, 3), round(span.end_ms - zero, 3)
         before = lanes.get(span.part, (start, end))
         lanes[span.part] = (min(before[0], start), max(before[1], end))
-    return lanes
+    return {part: lanes[part] for part in CHAIN if part in lanes}
 
 
 def _belongs(span: Span, turn: int, found: _Open) -> bool:
@@ -310,7 +326,7 @@ def waterfall_text(turn: Turn, width: int) -> str:
 
 
 def _row(label: str, ms: float, bar: str, width: int) -> str:
-    return f"{label:<{_LABEL}}{ms:>{_FIGURE - 3}.0f} ms {bar}".rstrip()[: max(0, width)]
+    return f"{label:<{_LABEL}}{round(ms):>{_FIGURE - 3}} ms {bar}".rstrip()[: max(0, width)]
 
 
 def _bar(lane: tuple[float, float], counted_ms: float, low: float, high: float, room: int) -> str:
