@@ -128,9 +128,10 @@ TIMES = [
     ),
     ("10:30-11:00 and 5–6 pm", "ten thirty to eleven o'clock and five to six p m"),
     ("25:70", "twenty-five:seventy"),
+    ("17.05.2024", "May seventeenth, twenty twenty-four"),
     (
-        "2024-05-17 or 05/17/2024; 17.05.2024",
-        "May seventeenth, twenty twenty-four or May seventeenth, twenty twenty-four; May seventeenth, twenty twenty-four",
+        "2024-05-17 or 05/17/2024",
+        "May seventeenth, twenty twenty-four or May seventeenth, twenty twenty-four",
     ),
     (
         "May 3rd, 2021; 17 May 2024; Sept. 5; May 1999",

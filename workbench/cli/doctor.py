@@ -228,7 +228,7 @@ def _recordings(settings: Settings) -> Iterator[Finding]:
 
     folder = settings.record.dir or default_root()
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not os.access(there, os.W_OK):
+    if not there.is_dir() or not os.access(there, os.W_OK):
         yield Finding(
             "recordings", "note", f"{folder} cannot be written", "set [record] dir to a folder of yours"
         )

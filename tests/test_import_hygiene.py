@@ -1,0 +1,74 @@
+"""What an import pulls in, asked of a fresh interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = {
+    "ctranslate2",
+    "ipywidgets",
+    "livekit",
+    "matplotlib",
+    "numpy",
+    "onnxruntime",
+    "openai",
+    "piper",
+    "pydantic",
+    "sounddevice",
+    "textual",
+    "xllamacpp",
+}
+MAY = {
+    "workbench": set[str](),
+    "workbench.cli": set[str](),
+    "workbench.__main__": set[str](),
+    "workbench.agent": set[str](),
+    "workbench.session": {"numpy", "pydantic"},
+    "workbench.readers.timeline": {"numpy"},
+    "workbench.config": {"numpy", "pydantic"},
+}
+"""What of it each of these may pull in."""
+
+
+def _imported(module: str) -> set[str]:
+    """The top-level modules that are there after an import."""
+    program = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+@pytest.mark.parametrize("module", MAY)
+def test_no_heavy_module_comes_along(module: str) -> None:
+    assert _imported(module) & HEAVY <= MAY[module]
+
+
+def _best(program: str) -> float:
+    """The shortest of some runs, s: the others waited for somebody else's work."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", program], check=True)
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(7))
+
+
+def test_importing_workbench_costs_no_more_than_python_itself() -> None:
+    assert _best("import workbench") <= 2 * _best("pass")
+
+
+def test_public_names_are_there_when_asked_for() -> None:
+    import workbench
+
+    for name in workbench.__all__:
+        assert getattr(workbench, name) is not None
+        assert name in dir(workbench)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = workbench.no_such_name
