@@ -49,7 +49,7 @@ from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
 
-INSTRUCTIONS = "You are a friendly voice assistant. Answer in one or two short sentences."
+INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
 KEEP_S = 8.0
 """Sound of each track kept in memory: what the recorder may lag behind, s."""

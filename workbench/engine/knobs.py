@@ -56,7 +56,7 @@ class BargeInKnobs(Knobs):
     """Speech of this length interrupts where the STT gives no partial transcripts, ms."""
     min_words: int = Field(1, ge=1, le=10)
     """Words (other than backchannels) that interrupt."""
-    min_confidence: float = Field(0.5, ge=0, le=1)
+    min_confidence: float = Field(0.25, ge=0, le=1)
     """Confidence below which transcribed words do not count."""
     echo_correlation: float = Field(0.6, ge=0, le=1)
     """Correlation of the microphone with what we play, above which it is our echo."""
