@@ -30,7 +30,7 @@ def said(*events: ev.Event) -> list[tuple[str, str, str]]:
 
 
 def test_words_grow_while_they_are_spoken() -> None:
-    spoken = [
+    spoken: list[ev.Event] = [
         ev.SpeechStarted(1, 0),
         ev.Transcribed(1, "what", False, 0),
         ev.Transcribed(1, "what is", False, 0),
@@ -44,12 +44,12 @@ def test_what_did_not_become_a_turn_goes_away() -> None:
 
 
 def test_typed_words_come_with_the_reply() -> None:
-    typed = [ev.TurnDecided(1, 1, typed=True), ev.ReplyStarted(1, 1, 1, "hello", False)]
+    typed: list[ev.Event] = [ev.TurnDecided(1, 1, typed=True), ev.ReplyStarted(1, 1, 1, "hello", False)]
     assert said(*typed) == [("user", "done", "hello")]
 
 
 def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
-    reply = [
+    reply: list[ev.Event] = [
         ev.ReplyStarted(7, 1, None, "hi", True),
         ev.ReplyText(7, None, "One.", ""),
         ev.ReplyText(7, 1, "Two.", ""),
@@ -61,7 +61,7 @@ def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
 
 
 def test_a_discarded_answer_was_never_there() -> None:
-    reply = [ev.ReplyStarted(7, 1, None, "hi", True), ev.ReplyText(7, None, "One.", "")]
+    reply: list[ev.Event] = [ev.ReplyStarted(7, 1, None, "hi", True), ev.ReplyText(7, None, "One.", "")]
     assert said(*reply, ev.ReplyDiscarded(7, 1, "the user went on", 0.4, 12)) == []
 
 
@@ -165,7 +165,7 @@ def test_log_lines_are_plain_and_short() -> None:
 
 def test_a_moment_is_from_onset_to_the_last_sample_heard() -> None:
     fold = MomentsFold({"user": 16_000, "agent": 24_000})
-    events = [
+    events: list[ev.Event] = [
         ev.ClockMapped("agent", 0, 500.0, 24_000.0),
         ev.SpeechStarted(1, user(1000)),
         ev.TurnDecided(1, 1),
@@ -183,15 +183,14 @@ def test_a_moment_is_from_onset_to_the_last_sample_heard() -> None:
 def recorded() -> FakeSession:
     """Two turns with their sound: the user a low hum, the agent a louder one, from start to end of each."""
     session = FakeSession()
-    session.trace.tapes.update(user=Tape("user", 16_000, 30), agent=Tape("agent", 24_000, 30))
     started(session)
     spoken_turn(session, 1, "Hello?", "Hello.")
     spoken_turn(session, 2, "And?", "Nothing.", unheard="more.")
     session.at(session.clock.ms, ev.SessionEnded("stopped"))
     session.trace.close()
-    for track, level in (("user", 800), ("agent", 3000)):
-        tape = session.trace.tapes[track]
+    for tape, level in ((Tape("user", 16_000, 30), 800), (Tape("agent", 24_000, 30), 3000)):
         tape.append(np.full(int(session.clock.ms * tape.rate / 1000), level, np.int16))
+        session.trace.tapes[tape.track] = tape
     return session
 
 

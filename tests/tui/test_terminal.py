@@ -1,0 +1,127 @@
+"""The real program in a real terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.terminal
+ROOT = Path(__file__).parents[2]
+
+
+class Tmux:
+    """A terminal of 80×24 with a shell in it, on a server of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = str(folder / "tmux")
+        self("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-s", "t", "env PS1='$ ' sh")
+
+    def __call__(self, *arguments: str) -> str:
+        command = ["tmux", "-S", self._socket, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+
+    def type(self, *keys: str) -> None:
+        """Press keys, by tmux's names."""
+        self("send-keys", "-t", "t", *keys)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen."""
+        return self("capture-pane", "-p", "-t", "t")
+
+    def shows(self, *texts: str, timeout_s: float = 30) -> None:
+        """Wait until all of these are on the screen."""
+        waited_for(lambda: all(text in self.text for text in texts), lambda: self.text, timeout_s)
+
+
+def waited_for(condition: Callable[[], object], told: Callable[[], str], timeout_s: float = 30) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)  # another process: there is nothing to wait on
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    terminal = Tmux(tmp_path)
+    yield terminal
+    subprocess.run(
+        ["tmux", "-S", str(tmp_path / "tmux"), "kill-server"], capture_output=True, timeout=20, check=False
+    )
+
+
+@pytest.fixture
+def talking(tmux: Tmux, tmp_path: Path) -> Path:
+    """The program runs in the terminal and listens to a minute of silence; the folder that it records into."""
+    with wave.open(str(tmp_path / "silence.wav"), "wb") as silence:
+        silence.setparams((1, 2, 16_000, 0, "NONE", ""))
+        silence.writeframes(bytes(2 * 16_000 * 60))
+    program = [sys.executable, "-m", "workbench", "tui", "--profile", "scripted"]
+    ends = ["--source", str(tmp_path / "silence.wav"), "--record", str(tmp_path / "rec")]
+    tmux.type(f"cd {shlex.quote(str(ROOT))}; {shlex.join([*program, *ends])}; echo code=$?", "Enter")
+    tmux.shows("● Listening", "Speak, or type")
+    return tmp_path / "rec"
+
+
+def events(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def pid_of(folder: Path) -> int:
+    """The process that records into the folder, and not the shell above it."""
+    for process in Path("/proc").iterdir():
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(folder).encode() in arguments and b"tui" in arguments:
+            return int(process.name)
+    raise AssertionError("the program is not there")
+
+
+def test_a_typed_conversation_to_its_end(tmux: Tmux, talking: Path) -> None:
+    tmux.type("Good day", "Enter")
+    tmux.shows("you     Good day", "agent   ", "Turn 1")
+    tmux.type("C-l")
+    tmux.shows("turn_ended turn=1")
+    tmux.type("C-q")
+    tmux.shows(f"recorded in {talking}"[:60], "code=0")
+    tmux.type("echo still $((40+2))", "Enter")
+    tmux.shows("still 42")
+    assert events(talking)[-1]["type"] == "session_ended"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_whole(tmux: Tmux, talking: Path, number: signal.Signals) -> None:
+    os.kill(pid_of(talking), number)
+    tmux.shows(f"code={128 + number}")
+    tmux.type("echo still $((40+2))", "Enter")
+    tmux.shows("still 42")
+    assert events(talking)[-1]["reason"] == f"signal {number.name}"
+
+
+def test_a_closed_terminal_ends_it_whole(tmux: Tmux, talking: Path) -> None:
+    pid = pid_of(talking)
+    tmux("kill-session", "-t", "t")
+    waited_for(lambda: not Path(f"/proc/{pid}").exists(), lambda: "it goes on without a terminal")
+    assert events(talking)[-1]["reason"] == "signal SIGHUP"
+
+
+def test_without_a_terminal_it_says_what_to_do_instead() -> None:
+    program = [sys.executable, "-m", "workbench", "tui"]
+    done = subprocess.run(
+        program, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert done.returncode == 2
+    assert "workbench run" in done.stderr
