@@ -1,0 +1,76 @@
+"""What the measurements share: how figures are told, and how they are taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.config import Settings, load
+from workbench.model.audio import Samples
+from workbench.trace.wav import WavSound
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A figure that must not be above its target."""
+
+    what: str
+    figure: float | None
+    target: float
+    unit: str
+    met: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "met", self.figure is not None and self.figure <= self.target)
+
+
+def tell(
+    name: str, promises: Sequence[Promise], conditions: dict[str, Any], figures: dict[str, Any] | None = None
+) -> None:
+    """Print one JSON object: each promise with its figure, whether all are met, and how it was measured."""
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    print(
+        json.dumps(
+            {
+                "bench": name,
+                "met": all(promise.met for promise in promises),
+                "promises": [asdict(promise) for promise in promises],
+                "figures": figures or {},
+                "conditions": {"machine": machine, **conditions},
+            },
+            indent=2,
+            ensure_ascii=False,
+        ),
+        flush=True,
+    )
+
+
+def percentile(values: Sequence[float], percent: float, digits: int = 2) -> float | None:
+    """By linear interpolation; None of nothing."""
+    return round(float(np.percentile(values, percent)), digits) if len(values) else None
+
+
+def spread(values: Sequence[float], digits: int = 2) -> dict[str, float | None]:
+    """The usual percentiles, with n."""
+    return {"n": len(values)} | {f"p{q}": percentile(values, q, digits) for q in (50, 90, 95, 99, 100)}
+
+
+def settings(**flags: Any) -> Settings:
+    """Settings of nobody's file or environment; `vad__provider="silero"` is `vad.provider`."""
+    return load(
+        {name.replace("__", "."): value for name, value in flags.items()},
+        environ={"XDG_CONFIG_HOME": os.devnull},
+    )
+
+
+def wav(path: Path) -> Samples:
+    """All samples of a mono PCM16 file."""
+    sound = WavSound(path, "user", 0)
+    return sound.read(0, sound.end)
