@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from workbench.audio.clockfit import TrackClock
+from workbench.audio.echo import CleanMicrophone, EchoCanceller
+from workbench.audio.echostate import echo_correlation
 from workbench.audio.microphone import Microphone
 from workbench.audio.nobody import Nobody
-from workbench.audio.speaker import Speaker
+from workbench.audio.speaker import Played, Speaker
 from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
 from workbench.engine.floor import EchoOf
 from workbench.engine.flow import Calls
-from workbench.engine.pipeline import Stages
+from workbench.engine.pipeline import Stages, Tapes
 from workbench.engine.reply import NoTools, Voices
 from workbench.engine.speakable import speakable
 from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.model.errors import StageError
-from workbench.model.events import Entry, ProviderWarmed, Stage
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
+from workbench.model.errors import MissingError, StageError
+from workbench.model.events import DuplexChanged, Notice, ProviderWarmed, Stage
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
 NONE = "none"
 """What is left out: a source in which nobody speaks (typed text only), no STT, no TTS (text only), a sink that nobody
 hears."""
+
+
+LAG = OUTPUT_RATE * 3 // 10
+"""How late an echo may come back, samples of `agent`: 300 ms."""
 
 
 class Model(Protocol):
@@ -54,7 +63,7 @@ class Assembly:
         self._models: dict[Stage, Model] = {}
         self._onboard: dict[str, bool] = {}
         self._stages: Stages | None = None
-        self.echo_of: EchoOf | None = None
+        self._played: Played = nothing_played
 
     async def build(self) -> Stages:
         """All of them, entered. UsageError for a name that is not there, MissingError for what is missing."""
@@ -137,23 +146,64 @@ class Assembly:
     # --- source and sink ---------------------------------------------------------------------------------------------
 
     async def _ends(self) -> tuple[Source, Sink]:
-        """The source and the sink. MissingError without PortAudio or a device."""
+        """The source and the sink. MissingError without PortAudio or a device, UsageError for a file."""
         audio, trace = self._settings.audio, self._trace
         sink: Sink
         source: Source
-        if audio.sink == NONE:
-            sink = ClockSink(trace)
-        elif audio.sink == "speaker":
-            sink = Speaker(audio.output, trace)
+        microphone = Microphone(audio.input, trace) if audio.source == "mic" else None
+        if audio.sink == "speaker":
+            sink = speaker = Speaker(
+                audio.output, trace, lambda samples, position: self._played(samples, position)
+            )
         else:
-            sink = WavSink(Path(audio.sink), trace)
-        if audio.source == NONE:
-            source = Nobody(trace)
-        elif audio.source == "mic":
-            source = Microphone(audio.input, trace)
+            sink, speaker = ClockSink(trace) if audio.sink == NONE else WavSink(Path(audio.sink), trace), None
+        if microphone is not None:
+            source = await self._cleaned(microphone, speaker)
         else:
-            source = WavSource(Path(audio.source), trace)
+            source = Nobody(trace) if audio.source == NONE else WavSource(Path(audio.source), trace)
         return await self._stack.enter_async_context(source), await self._stack.enter_async_context(sink)
 
-    def mind_echo(self, entry: Entry) -> None:
-        """A reader: echo that is not under control."""
+    async def _cleaned(self, microphone: Microphone, speaker: Speaker | None) -> Source:
+        """The microphone without echo, noise or wrong level, as far as the settings want and this machine can."""
+        audio = self._settings.audio
+        echo = audio.echo_cancellation and speaker is not None
+        if not (echo or audio.noise_suppression or audio.gain):
+            return microphone
+        clock = speaker.clock if speaker is not None else TrackClock(OUTPUT_RATE)
+        make = partial(
+            EchoCanceller,
+            self._trace,
+            microphone.clock,
+            clock,
+            echo=echo,
+            noise=audio.noise_suppression,
+            gain=audio.gain,
+        )
+        try:
+            canceller = await asyncio.get_running_loop().run_in_executor(None, make)
+        except MissingError as error:
+            self._trace.emit(Notice("error", "echo", error.reason, error.hint))
+            self._settings.bargein.mode = "half"
+            self._trace.emit(DuplexChanged("half", "echo cancellation can't start"))
+            return microphone
+        self._played = canceller.played
+        return CleanMicrophone(microphone, canceller)
+
+
+def nothing_played(samples: Samples, position: int) -> None:
+    """No echo is cancelled."""
+
+
+def echo_of(tapes: Tapes, stages: Stages) -> EchoOf:
+    """How much a stretch of `user` looks like what we played at that time, by what the session heard and played."""
+
+    def correlation(start: int, stop: int) -> float:
+        heard = tapes.mic if tapes.mic is not None else tapes.user
+        end = tapes.agent.end
+        ahead_s = stages.sink.time_of(end) - stages.source.time_of(stop)
+        last = end - round(ahead_s * OUTPUT_RATE)
+        length = (stop - start) * OUTPUT_RATE // INPUT_RATE
+        played = tapes.agent.read(last - length - LAG, last)
+        return echo_correlation(heard.read(start, stop), played) if played.any() else 0.0
+
+    return correlation

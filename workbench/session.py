@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from workbench.agent import Agent
-from workbench.assembly import Assembly
+from workbench.assembly import Assembly, echo_of
 from workbench.config import Settings, load
 from workbench.config.check import change
 from workbench.engine.flow import beside
@@ -32,6 +32,8 @@ from workbench.model.conversation import Conversation
 from workbench.model.errors import InternalError, WorkbenchError
 from workbench.model.events import (
     Bookmarked,
+    EchoState,
+    Entry,
     HostLag,
     ListeningStarted,
     Muted,
@@ -53,6 +55,8 @@ INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
 KEEP_S = 8.0
 """Sound of each track kept in memory: what the recorder may lag behind, s."""
+ECHOING = 4
+"""Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
 TICK_S = 0.25
 """How often the loop's delay is measured, s."""
 SWITCH_S = 0.001
@@ -93,6 +97,7 @@ class Session:
         self._waiting: list[Callable[[Pipeline], None]] = []
         self._over = threading.Event()
         self._reason = "source ended"
+        self._echoing = 0
         self._thread: threading.Thread | None = None
 
     # --- verbs -------------------------------------------------------------------------------------------------------
@@ -254,7 +259,7 @@ class Session:
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
-            readers = Readers(self.trace, [ear, assembly.mind_echo])
+            readers = Readers(self.trace, [ear, self._mind_echo])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -262,7 +267,7 @@ class Session:
                 tapes,
                 self.conversation,
                 Manner(self.agent.on_silence),
-                echo_of=assembly.echo_of,
+                echo_of=echo_of(tapes, stages),
                 settle=readers.catch_up,
             )
             async with beside(readers.run()), beside(self._mind_host()):
@@ -308,6 +313,15 @@ class Session:
         if mic is not None:
             self.trace.tapes["mic"] = mic
         return tapes
+
+    def _mind_echo(self, entry: Entry) -> None:
+        """A reader: echo that stays out of control means half duplex."""
+        if not isinstance(entry.event, EchoState) or self._pipeline is None:
+            return
+        erle_db, least_db = entry.event.erle_db, self.settings.bargein.min_erle_db
+        self._echoing = self._echoing + 1 if erle_db is not None and erle_db < least_db else 0
+        if self._echoing >= ECHOING:
+            self._pipeline.floor.half_duplex(f"echo is not under control: {erle_db:.0f} dB are removed")
 
     async def _mind_host(self) -> None:
         """How late the loop wakes: what a busy process does to the conversation."""

@@ -81,8 +81,6 @@ class RecordSettings(Knobs):
 
     enabled: bool = True
     """Record sessions with a microphone (`tui`); `run` records with `--record`."""
-    folder: Path | None = None
-    """The folder of this one session, new or empty; one in `dir` if absent."""
     dir: Path | None = None
     """The folder that recordings are put in; `$XDG_DATA_HOME/workbench/sessions` if absent."""
     folder: Path | None = None

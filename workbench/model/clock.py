@@ -13,4 +13,4 @@ def outside() -> AbstractContextManager[Any]:
     A loop with a clock of its own (`workbench.testing.clock`) does not skip time meanwhile; others do nothing.
     """
     enter = getattr(asyncio.get_running_loop(), "outside", None)
-    return nullcontext() if enter is None else enter()  # type: ignore[no-any-return]
+    return nullcontext() if enter is None else enter()

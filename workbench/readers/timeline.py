@@ -269,7 +269,7 @@ def _turn(ended: TurnEnded, found: _Open, spans: list[Span], discarded: int) -> 
 def _lanes(
     start_ms: float | None, decided_ms: float | None, spans: Iterable[Span]
 ) -> dict[str, tuple[float, float]]:
-    """First start and last end of each part, relative to the end of speech, else to the decision, in the order of `CHAIN`.
+    """First start and last end of each part, relative to the end of speech, else to the decision, as in `CHAIN`.
 
     What ended before the end of speech was for words that the user then went on from.
     """
