@@ -127,7 +127,6 @@ def test_levels_are_of_what_the_engine_uses() -> None:
     assert folded(raw).gauges.user_db == -20
     assert folded(raw, clean, raw).gauges.user_db == -50
     assert folded(ev.Levels("agent", 0, -30, -25)).gauges.agent_peak_db == -25
-    assert folded(ev.VadBatch(0, 512, (0.1, 0.9))).gauges.probability == 0.9
 
 
 def test_providers_and_their_troubles() -> None:

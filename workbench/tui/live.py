@@ -113,7 +113,6 @@ class LiveScreen(Screen[None]):
         self.query_one(Meters).gauges = fold.gauges
         self.query_one(StateLine).status = status
         self.query_one(Waterfall).turn = fold.last
-        self.query_one(Waterfall).border_title = fold.last.title or "Last turn"
         self.query_one(Latency).history = fold.history
         self.query_one(Welcome).state = Welcoming(status)
         self.set_class(bool(lines), "-talking")

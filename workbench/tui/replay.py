@@ -111,9 +111,8 @@ class ReplayScreen(Screen[None]):
             self.query_one(Conversation).lines = recording.lines
             return
         turn = recording.turns[index]
-        drawn, waterfall = falls(turn), self.query_one(Waterfall)
-        waterfall.turn = drawn
-        waterfall.border_title = f"{drawn.title} of {len(recording.turns)}"
+        drawn = falls(turn)
+        self.query_one(Waterfall).turn = replace(drawn, title=f"{drawn.title} of {len(recording.turns)}")
         self.query_one(Latency).history = replace(recording.history, chosen=turn.turn)
         self.query_one(Conversation).lines = around(recording.lines, turn.turn)
         self._draw_sound()

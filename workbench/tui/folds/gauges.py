@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from workbench.model.audio import SILENCE_DB
-from workbench.model.events import Entry, Event, Levels, Muted, SessionEnded, VadBatch
+from workbench.model.events import Entry, Event, Levels, Muted, SessionEnded
 
 Voice = Literal["silent", "paused", "speaking"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Levels in dBFS (RMS and peak over 100 ms) and who speaks; `probability` is the VAD's, None before it ran."""
+    """Levels in whole dBFS (RMS and peak over 100 ms), so that silence is not drawn anew for its noise; and who speaks."""
 
     user_db: float = SILENCE_DB
     user_peak_db: float = SILENCE_DB
@@ -21,7 +21,6 @@ class Gauges:
     agent_peak_db: float = SILENCE_DB
     user: Voice = "silent"
     agent: Voice = "silent"
-    probability: float | None = None
     muted: bool = False
 
 
@@ -41,13 +40,11 @@ class GaugesFold:
     def _after(self, event: Event) -> Gauges:
         match event:
             case Levels(track="agent", rms_db=rms, peak_db=peak):
-                return replace(self.now, agent_db=rms, agent_peak_db=peak)
+                return replace(self.now, agent_db=round(rms), agent_peak_db=round(peak))
             case Levels(track=track, rms_db=rms, peak_db=peak):
                 self._cleaned |= track == "user"
                 shown = track == "user" or not self._cleaned
-                return replace(self.now, user_db=rms, user_peak_db=peak) if shown else self.now
-            case VadBatch(probabilities=(*_, last)):
-                return replace(self.now, probability=last)
+                return replace(self.now, user_db=round(rms), user_peak_db=round(peak)) if shown else self.now
             case Muted(muted=muted):
                 return replace(self.now, muted=muted)
             case SessionEnded():

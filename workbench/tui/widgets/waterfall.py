@@ -20,6 +20,10 @@ class Waterfall(Widget):
 
     turn: reactive[Falls] = reactive(Falls(), layout=True)
 
+    def watch_turn(self, turn: Falls) -> None:
+        """Which turn it is stands in the title."""
+        self.border_title = turn.title or self.BORDER_TITLE
+
     def render(self) -> Content:
         """The bars; what was prepared early as thin dim lanes."""
         if not self.turn.bars:
