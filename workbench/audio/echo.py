@@ -13,7 +13,6 @@ from workbench.audio.clockfit import TrackClock
 from workbench.audio.echostate import EchoMeter, cross_spectrum
 from workbench.audio.microphone import Microphone
 from workbench.audio.resample import Resampler, Wave, to_samples, to_wave
-from workbench.audio.speaker import Speaker
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import MissingError
 from workbench.trace.bus import Trace
@@ -131,27 +130,11 @@ class PlayedTrack:
 
 
 class CleanMicrophone:
-    """A microphone whose frames go through an echo canceller that knows what this speaker plays: a source.
+    """A microphone whose frames go through an echo canceller: a source."""
 
-    Without `speaker` there is no echo to cancel, noise and gain remain. MissingError if the canceller can't start.
-    """
-
-    def __init__(
-        self,
-        microphone: Microphone,
-        speaker: Speaker | None,
-        trace: Trace,
-        *,
-        noise: bool = True,
-        gain: bool = True,
-    ) -> None:
-        heard = speaker.clock if speaker else TrackClock(OUTPUT_RATE)
+    def __init__(self, microphone: Microphone, canceller: EchoCanceller) -> None:
         self._microphone = microphone
-        self._canceller = EchoCanceller(
-            trace, microphone.clock, heard, echo=speaker is not None, noise=noise, gain=gain
-        )
-        if speaker is not None:
-            speaker.played = self._canceller.played
+        self._canceller = canceller
 
     @property
     def name(self) -> str:

@@ -37,16 +37,15 @@ class Speaker:
     A lost device is opened again if it comes back within 5 s; otherwise `play` raises MissingError.
     """
 
-    def __init__(self, wanted: str | int | None, trace: Trace) -> None:
+    def __init__(self, wanted: str | int | None, trace: Trace, played: Played | None = None) -> None:
         self.clock = TrackClock(OUTPUT_RATE)
         """When which sample leaves the speaker, on the loop's clock."""
-        self.played: Played | None = None
-        """Who wants to know what is played."""
         self._trace = trace
         self._line = Line("output", wanted, trace)
         self._log: MappingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pull: Pull = silence
+        self._played = played
         self._position = 0
         self._over = asyncio.Event()
         self._failure: WorkbenchError | None = None
@@ -120,8 +119,8 @@ class Speaker:
 
     def _next(self) -> Samples:
         samples = self._pull(BLOCK)
-        if self.played is not None:
-            self.played(samples, self._position)
+        if self._played is not None:
+            self._played(samples, self._position)
         self._position += len(samples)
         return samples
 
