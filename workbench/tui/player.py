@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
+import numpy as np
+
+from workbench.audio.devices import find_device, portaudio, usable_format
 from workbench.model.audio import OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError
 
 
 class Player:
-    """One stretch at a time."""
+    """One stretch at a time, on the default speaker."""
 
     def __init__(self) -> None:
         self._began: float | None = None
@@ -18,21 +20,23 @@ class Player:
 
     def play(self, samples: Samples) -> None:
         """Play mono PCM16 at `OUTPUT_RATE` from its start, now. Raises MissingError where nothing can play it."""
+        import soxr  # 10 ms, and only needed to listen
+
         self.stop()
-        device = _sounddevice()
+        sound, device = portaudio(), find_device("output")
+        rate, channels = usable_format(device)
+        wave = soxr.resample(samples, OUTPUT_RATE, rate)
         try:
-            device.play(samples, OUTPUT_RATE)
-        except device.PortAudioError as error:
-            raise MissingError(
-                f"no speaker plays this: {error}", "`workbench doctor` looks at devices"
-            ) from None
+            sound.play(np.repeat(wave[:, np.newaxis], channels, axis=1), rate, device=device.index)
+        except sound.PortAudioError as error:
+            raise MissingError(f"{device.name} does not play: {error}", "see `workbench doctor`") from error
         self._began, self._seconds = time.monotonic(), len(samples) / OUTPUT_RATE
 
     def stop(self) -> None:
         """Be silent."""
         if self._began is not None:
             self._began = None
-            _sounddevice().stop()
+            portaudio().stop()
 
     @property
     def at_s(self) -> float | None:
@@ -40,11 +44,3 @@ class Player:
         if self._began is None or time.monotonic() - self._began >= self._seconds:
             return None
         return time.monotonic() - self._began
-
-
-def _sounddevice() -> Any:
-    try:
-        import sounddevice  # 60 ms and PortAudio, and only needed to listen
-    except OSError:
-        raise MissingError("there is no PortAudio", "install libportaudio2") from None
-    return sounddevice

@@ -13,7 +13,7 @@ Voice = Literal["silent", "paused", "speaking"]
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Levels in whole dBFS (RMS and peak over 100 ms), so that silence is not drawn anew for its noise; and who speaks."""
+    """Levels in whole dBFS (RMS and peak over 100 ms: noise alone is not drawn anew), and who speaks."""
 
     user_db: float = SILENCE_DB
     user_peak_db: float = SILENCE_DB
