@@ -44,13 +44,22 @@ def test_what_did_not_become_a_turn_goes_away() -> None:
 
 
 def test_typed_words_come_with_the_reply() -> None:
-    typed: list[ev.Event] = [ev.TurnDecided(1, 1, typed=True), ev.ReplyStarted(1, 1, 1, "hello", False)]
-    assert said(*typed) == [("user", "done", "hello")]
+    decided, reply = ev.TurnDecided(1, 1, typed=True), ev.ReplyStarted(1, 1, 1, "hello", False)
+    answer = ev.ReplyText(1, 1, "Hi.", "Hi.")
+    talk = [("user", "done", "hello"), ("agent", "prepared", "Hi.")]
+    assert said(decided, reply, answer) == talk
+    assert said(reply, decided, answer) == talk
+
+
+def test_what_the_agent_says_of_itself_has_no_question() -> None:
+    assert said(ev.ReplyStarted(1, None, None, "", False), ev.ReplyText(1, None, "Hello!", "")) == [
+        ("agent", "prepared", "Hello!")
+    ]
 
 
 def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
     reply: list[ev.Event] = [
-        ev.ReplyStarted(7, 1, None, "hi", True),
+        ev.ReplyStarted(7, None, None, "", True),
         ev.ReplyText(7, None, "One.", ""),
         ev.ReplyText(7, 1, "Two.", ""),
     ]
@@ -61,7 +70,7 @@ def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
 
 
 def test_a_discarded_answer_was_never_there() -> None:
-    reply: list[ev.Event] = [ev.ReplyStarted(7, 1, None, "hi", True), ev.ReplyText(7, None, "One.", "")]
+    reply: list[ev.Event] = [ev.ReplyStarted(7, None, None, "", True), ev.ReplyText(7, None, "One.", "")]
     assert said(*reply, ev.ReplyDiscarded(7, 1, "the user went on", 0.4, 12)) == []
 
 

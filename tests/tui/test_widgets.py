@@ -107,7 +107,7 @@ def test_trouble_is_readable_without_colour() -> None:
     )
     assert (
         line_of(status, 118)
-        == "x │ llm ! breaker open │ ○ not recorded │ half duplex │ ! host 80 ms │ ! 3 glitches"
+        == "x │ llm ! breaker open │ ○ not recorded │ half duplex │ ! host 80 ms │ ! glitches 3"
     )
     assert ("in lost", "$error") in stateline.stages(status)
 

@@ -94,9 +94,10 @@ class ConversationFold:
         return True
 
     def _answer(self, event: ev.ReplyStarted) -> None:
-        user = self._lines.get(f"u{event.utterance}")
-        if user is not None and not user.text:  # typed: no transcript came
-            self._put(replace(user, text=event.said, state="done"))
+        if event.utterance is not None:
+            user = self._line(f"u{event.utterance}", "user", "partial")
+            typed = not user.text  # no transcript came before
+            self._put(replace(user, text=event.said, state="done") if typed else user)
         self._put(Line(f"r{event.reply}", "agent", "prepared", turn=event.turn))
 
     def _ended(self, event: ev.ReplyEnded) -> None:

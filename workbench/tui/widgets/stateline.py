@@ -67,7 +67,7 @@ def health(status: Status) -> list[Fact]:
             (f"{'! ' if slow else ''}host {status.lag_max_ms:.0f} ms", "$warning" if slow else "$quiet")
         )
     if status.glitches:
-        facts.append((f"! {status.glitches} glitches", "$warning"))
+        facts.append((f"! glitches {status.glitches}", "$warning"))
     if status.echo_db is not None:
         facts.append((f"echo −{status.echo_db:.0f} dB", "$quiet"))
     return facts
