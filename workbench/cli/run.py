@@ -202,7 +202,7 @@ def tell(entry: Any) -> None:
             )
         case ListeningStarted():
             err("listening")
-        case Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint):
+        case Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint) if owner != "session":
             err(plain(f"{level}: {owner}: {reason}{f' – {hint}' if hint else ''}"))
         case DuplexChanged(mode=mode, reason=reason):
             err(plain(f"{mode} duplex: {reason}"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.engine.knobs import EngineKnobs, TurnKnobs
+from workbench.engine.knobs import EngineKnobs
+from workbench.engine.spare import SteadyTurn, SteadyVad
 from workbench.engine.stages import TurnDetector, Vad
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import (
@@ -15,11 +16,10 @@ from workbench.model.audio import (
     last_audible,
     level_db,
     noise_floor_db,
+    silence,
 )
-from workbench.model.errors import StageError, foreign
 from workbench.model.events import (
     Levels,
-    Notice,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -40,40 +40,18 @@ LOOK_AHEAD = INPUT_RATE // 4
 """Sound after it that may still belong to the speech, samples."""
 NOISE_WINDOW = INPUT_RATE * 3
 """Sound from which the noise floor is taken, samples."""
+JUST_NOW = 8
+"""Blocks of 5 ms whose level stands for what is there now."""
 GOES_ON_MS = 1_500
 """Speech that sets in so soon after the end of a turn shows that the turn was ended too early."""
-
-
-class LevelVad:
-    """The last resort: what is louder than −45 dBFS is speech."""
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-
-    def __call__(self, samples: Samples) -> float:
-        return float(level_db(samples) > -45.0)
-
-    def reset(self) -> None:
-        """Nothing is remembered."""
-
-
-class FixedTurn:
-    """The last resort: the silence that the settings say."""
-
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
-        """`turn.silence_ms`."""
-        return knobs.silence_ms
-
-    def paused(self, ms: float, *, went_on: bool) -> None:
-        """Nothing is learnt."""
 
 
 class Listening:
     """Cuts the track `user` into utterances, with a VAD and a turn detector."""
 
     def __init__(self, vad: Vad, turn: TurnDetector, knobs: EngineKnobs, trace: Trace, tape: Tape) -> None:
-        self.vad = vad
-        self.turn = turn
+        self.vad = SteadyVad(vad, trace)
+        self.turn = SteadyTurn(turn, trace)
         self.utterance: Utterance | None = None
         """The open one."""
         self.deaf = False
@@ -82,7 +60,7 @@ class Listening:
         self._trace = trace
         self._tape = tape
         self._count = 0
-        self._rest: Samples = np.zeros(0, dtype=np.int16)
+        self._rest: Samples = silence(0)
         self._seen = 0
         self._voiced_end = 0
         self._voiced_windows = 0
@@ -111,11 +89,13 @@ class Listening:
 
     def feed(self, frame: Frame) -> Utterance | None:
         """The next frame of `user`; the utterance that begins in it, if one does."""
-        if frame.position > self._tape.end:
-            self._tape.append(np.zeros(frame.position - self._tape.end, dtype=np.int16))
+        was = self.utterance
+        if (gap := frame.position - self._tape.end) > 0:
+            self._lost(gap)
+        elif gap < 0:  # said twice: what is new of it
+            frame = Frame(frame.samples[-gap:], frame.rate, self._tape.end)
         self._tape.append(frame.samples)
         self._levels(frame)
-        was = self.utterance
         if was is not None:
             was.append(frame)
         self._windows(frame)
@@ -154,14 +134,21 @@ class Listening:
             peak_db = 20 * float(np.log10(max(peak, 1) / 32768))
             self._trace.emit(Levels("user", frame.end, round(level_db(recent), 1), round(peak_db, 1)))
 
+    def _lost(self, count: int) -> None:
+        """Sound that never came: silence in its place, so that positions stay true; the VAD starts anew after it."""
+        missing = Frame(silence(count), INPUT_RATE, self._tape.end)
+        self._tape.append(missing.samples)
+        if self.utterance is not None:
+            self.utterance.append(missing)
+        self._seen, self._rest = missing.end, silence(0)
+        self.vad.reset()
+
     def _windows(self, frame: Frame) -> None:
-        if frame.position != self._seen + len(self._rest):
-            self._seen, self._rest = frame.position, self._rest[:0]
         sound = np.concatenate((self._rest, frame.samples)) if len(self._rest) else frame.samples
         size = self.vad.window
         whole = len(sound) // size * size
         for at in range(0, whole, size):
-            probability = self._probability(sound[at : at + size])
+            probability = self.vad(sound[at : at + size])
             self._seen += size
             self._batch.append(round(probability, 3))
             self._judge(probability, self._seen)
@@ -169,28 +156,6 @@ class Listening:
         if len(self._batch) >= BATCH:
             self._trace.emit(VadBatch(self._seen - size * len(self._batch), size, tuple(self._batch)))
             self._batch.clear()
-
-    def _probability(self, window: Samples) -> float:
-        """What the VAD says; one that fails is replaced by a plain threshold on the level."""
-        try:
-            with foreign("the VAD", "vad"):
-                return self.vad(window)
-        except StageError as error:
-            self._trace.emit(Notice("error", "vad", error.reason, "speech is found by its level from now on"))
-            self.vad = LevelVad(self.vad.window)
-            return self.vad(window)
-
-    def _wait_ms(self, utterance: Utterance) -> float:
-        """What the turn detector says; one that fails is replaced by a fixed silence."""
-        try:
-            with foreign("the turn detector", "turn"):
-                return self.turn.wait_ms(utterance, self._knobs.turn)
-        except StageError as error:
-            self._trace.emit(
-                Notice("error", "turn", error.reason, "turns end after turn.silence_ms from now on")
-            )
-            self.turn = FixedTurn()
-            return self._knobs.turn.silence_ms
 
     def _judge(self, probability: float, end: int) -> None:
         knobs = self._knobs.vad
@@ -244,14 +209,18 @@ class Listening:
                 return
             utterance.become("paused", end)
             self._trace.emit(SpeechPaused(utterance.id, end))
-        elif (utterance.end - utterance.speech_end) / PER_MS >= self._wait_ms(utterance):
+        elif (utterance.end - utterance.speech_end) / PER_MS >= self.turn.wait_ms(utterance, knobs.turn):
             self.finish(utterance)
 
     def _audible_end(self) -> int:
         """Where the speech before the VAD's end of it was last heard, or that end itself."""
         vad_end = self._voiced_end
-        known = self._tape.read(max(self._tape.start, vad_end - NOISE_WINDOW), self._tape.end)
+        known = block_levels(
+            self._tape.read(max(self._tape.start, vad_end - NOISE_WINDOW), self._tape.end), INPUT_RATE
+        )
+        # somebody who spoke all the time left no noise before; then what is there now is the better guess
+        noise_db = min(noise_floor_db(known), noise_floor_db(known[-JUST_NOW:]))
         start = max(self._tape.start, vad_end - LOOK_BACK)
         near = self._tape.read(start, min(self._tape.end, vad_end + LOOK_AHEAD))
-        found = last_audible(near, INPUT_RATE, noise_floor_db(block_levels(known, INPUT_RATE)))
+        found = last_audible(near, INPUT_RATE, noise_db)
         return vad_end if found is None else start + found
