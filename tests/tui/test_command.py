@@ -23,7 +23,7 @@ def test_a_picture_of_a_conversation_and_of_its_recording(
 ) -> None:
     talk, look, folder = tmp_path / "talk.svg", tmp_path / "look.svg", tmp_path / "rec"
     agent = tmp_path / "my_agent.py"
-    agent.write_text("from workbench import Agent\nagent = Agent(instructions='Be brief.')\n")
+    agent.write_text("from workbench import Agent\nagent = Agent(instructions='Be brief.', name='my_agent')\n")
     source = ["--profile", "scripted", "--source", str(DATA / "question.wav"), "--record", str(folder)]
     size = ["--size", "90x30", "--set", "turn.silence_ms=300"]
     assert run(["tui", str(agent), *source, *size, "--screenshot", str(talk)]) == 0
@@ -71,7 +71,7 @@ def test_bad_input_is_told_before_the_screen(
 def test_the_screen_reaches_neither_engine_nor_providers() -> None:
     program = """
 import sys, workbench.tui.app, workbench.tui.live, workbench.tui.replay, workbench.tui.screenshot
-for name in ("workbench.engine", "workbench.providers", "workbench.session", "sounddevice", "soxr", "pydantic", "openai"):
+for name in ("workbench.engine", "workbench.providers", "sounddevice", "soxr", "pydantic", "openai"):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
