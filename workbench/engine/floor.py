@@ -128,7 +128,7 @@ class Floor:
         """Speech sets in: pause first, decide then."""
         if not self.busy:
             return
-        onset = self._listening.position
+        onset = self._listening.position - self._listening.vad.window
         self._challenge = Challenge(utterance, onset, self.holder)
         position = self.playout.hold()
         reply = self.holder

@@ -164,6 +164,7 @@ class Pipeline:
         opened = self.listening.feed(frame)
         if opened is not None:
             opened.noted = self._note
+            self.floor.partials = self.stages.stt is not None and self.stages.stt.partials
             self.floor.hear(opened)
             tasks.create_task(self._answer(opened))
         elif was is not None and was.state != state:
