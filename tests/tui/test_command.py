@@ -23,7 +23,9 @@ def test_a_picture_of_a_conversation_and_of_its_recording(
 ) -> None:
     talk, look, folder = tmp_path / "talk.svg", tmp_path / "look.svg", tmp_path / "rec"
     agent = tmp_path / "my_agent.py"
-    agent.write_text("from workbench import Agent\nagent = Agent(instructions='Be brief.', name='my_agent')\n")
+    agent.write_text(
+        "from workbench import Agent\nagent = Agent(instructions='Be brief.', name='my_agent')\n"
+    )
     source = ["--profile", "scripted", "--source", str(DATA / "question.wav"), "--record", str(folder)]
     size = ["--size", "90x30", "--set", "turn.silence_ms=300"]
     assert run(["tui", str(agent), *source, *size, "--screenshot", str(talk)]) == 0

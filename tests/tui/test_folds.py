@@ -146,6 +146,9 @@ def test_providers_and_their_troubles() -> None:
         == "breaker half open"
     )
     assert folded(start, ev.BreakerChanged("llm", "x/y", "closed")).status.providers["llm"].trouble == ""
+    cold, work = ev.ProviderWarmed("llm", "x/y", 9, "401"), ev.Span("llm_first_token", 0, 9, provider="x/y")
+    assert folded(start, cold).status.providers["llm"].trouble == "401"
+    assert folded(start, cold, work).status.providers["llm"].trouble == ""
     assert folded(start, ev.Swapped("llm", "z")).status.providers["llm"].name == "z"
     assert folded(start, ev.Swapped("agent", "b")).status.agent == "b"
 

@@ -37,6 +37,10 @@ def test_warming_up_shows_what_is_ready() -> None:
             session.at(0, ev.SessionStarted("1", "", "embedded", "", providers, {}))
             session.at(300, ev.ProviderWarmed("stt", "whisper/tiny.en", 300))
             await stage.shows("◌ Warming up", "✓ stt   whisper/tiny.en  300 ms", "◌ llm   llama/smollm2-135m")
+            session.at(400, ev.ProviderWarmed("llm", "llama/smollm2-135m", 90, "it ended"))
+            await stage.shows("✗ llm", "✓ stt", "up: it ended")
+            session.at(500, ev.ListeningStarted())
+            await stage.shows("Speak, or type and press Enter.", "up: it ended")
 
     run(scene())
 
@@ -150,8 +154,24 @@ def test_a_session_that_fails_says_why() -> None:
         async with live(session, USUAL) as stage:
             session.at(0, ev.SessionStarted("1", "", "embedded", "", {}, {}))
             session.at(9, ev.Notice("error", "session", "there is no microphone", "plug one in"))
+            session.error = MissingError("there is no microphone", "plug one in")
             session.at(9, ev.SessionEnded("failed: there is no microphone"))
-            await stage.shows("■ Ended", "✗", "session: there is no microphone", "→ plug one in")
+            await stage.shows(
+                "■ Ended", "✗ The session could not start", "there is no microphone", "→ plug one in"
+            )
+
+
+def test_a_session_that_fails_in_the_middle_keeps_what_was_said() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, USUAL) as stage:
+            started(session)
+            spoken_turn(session, 1, FIRST, "In 1969.")
+            session.error = MissingError("the disk is full", "make room")
+            session.at(9000, ev.Notice("error", "session", "the disk is full", "make room"))
+            session.at(9000, ev.SessionEnded("failed: the disk is full"))
+            await stage.shows("■ Ended", "In 1969.", "✗       session: the disk is full", "→ make room")
+            assert "could not start" not in stage.text
 
     run(scene())
 

@@ -11,8 +11,10 @@ from textual.screen import Screen
 
 def commands(app: App[None], screen: Screen[Any]) -> Iterable[SystemCommand]:
     """Each binding of the screen and of the app that has a tooltip, and the help panel."""
+    named: set[str] = set()
     for _, binding, enabled, tooltip in screen.active_bindings.values():
-        if tooltip and enabled:
+        if tooltip and enabled and binding.action not in named:
+            named.add(binding.action)
             yield SystemCommand(binding.description, tooltip, _runner(app, binding.action))
     yield SystemCommand("Keys", "Show the keys and what they do.", app.action_show_help_panel)
 

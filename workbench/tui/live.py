@@ -81,7 +81,9 @@ class LiveScreen(Screen[None]):
             yield Static("›", id="caret")
             yield Prompt()
         yield StateLine()
-        yield Footer(compact=True, show_command_palette=False)
+        yield Footer(
+            compact=True,
+        )
 
     def on_mount(self) -> None:
         """Open the session once the screen has been seen."""
@@ -115,7 +117,8 @@ class LiveScreen(Screen[None]):
         self.query_one(Waterfall).turn = fold.last
         self.query_one(Latency).history = fold.history
         self.query_one(Welcome).state = Welcoming(status)
-        self.set_class(bool(lines), "-talking")
+        self.set_class(bool(lines), "-noted")
+        self.set_class(any(line.who != "note" for line in lines), "-talking")
         if logged:
             self.query_one(EventLog).write_lines(logged)
         if status.ended:
@@ -134,13 +137,16 @@ class LiveScreen(Screen[None]):
         self._poll()
         if self._leaving is not None:
             self.app.exit(return_code=self._leaving)
-        elif (error := self._host.error) is not None:
-            self.query_one(Welcome).state = Welcoming(self._fold.status, *explained(error))
+        elif self._host.error is not None:
             self.query_one(Header).heading = Heading("ended", self._fold.status, self._fold.t_ms)
-            self.add_class("-failed")
             self._shown_end()
 
     def _shown_end(self) -> None:
+        """It is over; if it failed, why."""
+        error = self._host.error
+        if error is not None:
+            self.query_one(Welcome).state = Welcoming(self._fold.status, *explained(error))
+            self.add_class("-failed")
         self.call_after_refresh(self.listening.set)
         self.call_after_refresh(self.ended.set)
 

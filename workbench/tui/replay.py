@@ -71,7 +71,9 @@ class ReplayScreen(Screen[None]):
                 yield Waterfall()
                 yield Latency()
         yield StateLine()
-        yield Footer(compact=True, show_command_palette=False)
+        yield Footer(
+            compact=True,
+        )
 
     def on_mount(self) -> None:
         """Read it once the screen has been seen."""
@@ -88,7 +90,7 @@ class ReplayScreen(Screen[None]):
         self.query_one(StateLine).status = recording.status
         self.query_one("#reading", Static).update("There is no turn in this recording.")
         self.query_one("#reading").display = not recording.lines
-        self.set_class(bool(recording.lines), "-talking")
+        self.set_class(bool(recording.lines), "-noted")
         self.index = max(0, len(recording.turns) - 1)
         self.watch_index(self.index)
         self.set_interval(TICK_S, self._tick)

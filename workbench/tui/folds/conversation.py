@@ -152,7 +152,7 @@ def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
         case ev.BreakerChanged(state="open", stage=stage, provider=provider, wait_ms=wait):
             return "warning", f"{stage}: {provider} failed too often", f"asked again in {wait / 1000:.0f} s"
         case ev.ProviderWarmed(error=str(error), stage=stage, provider=provider):
-            return "error", f"{stage}: {provider} did not warm up: {error}", "see the event log"
+            return "error", f"{stage}: {provider} did not warm up: {error}", "each turn tries it again"
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
         case ev.SessionEnded(reason=reason):

@@ -79,6 +79,8 @@ class StatusFold:
             case ev.BreakerChanged(stage=stage, provider=name, state=state):
                 trouble = "" if state == "closed" else f"breaker {state.replace('_', ' ')}"
                 return self._provider(stage, replace(self._known(stage, name), trouble=trouble))
+            case ev.Span(provider=name) if name:
+                return self._worked(name)
             case ev.DeviceOpened(track=track, name=name):
                 return replace(self.now, devices={**self.now.devices, track: name})
             case ev.DeviceLost(track=track):
@@ -107,6 +109,13 @@ class StatusFold:
 
     def _provider(self, stage: str, provider: Provider) -> Status:
         return replace(self.now, providers={**self.now.providers, stage: provider})
+
+    def _worked(self, name: str) -> Status | None:
+        """A provider did its work: what was the trouble is over."""
+        for stage, provider in self.now.providers.items():
+            if provider.name == name and provider.trouble:
+                return self._provider(stage, replace(provider, trouble=""))
+        return None
 
     def _known(self, stage: str, name: str) -> Provider:
         return self.now.providers.get(stage) or Provider(name)
