@@ -95,6 +95,18 @@ class VirtualCard:
         with Path("/dev/zero").open("rb") as zero:
             self._run(["pacat", "--playback", "--device=card", "--channels=2", *BLOCK], stdin=zero)
         self._run(["pacat", "--record", "--device=card.monitor", "--channels=2", *BLOCK])
+        self._awake(until)
+
+    def _awake(self, until: float) -> None:
+        """Wait until sound flows: a recording of the monitor grows at its rate."""
+        probe = self.folder / "awake.raw"
+        recorder = self._run(["parec", "--device=card.monitor", "--channels=2", *BLOCK, str(probe)])
+        second = RATE * 4
+        while not probe.exists() or probe.stat().st_size < second // 4:
+            if recorder.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the virtual card is silent: " + (self.folder / "log").read_text()[-500:])
+            time.sleep(0.02)
+        _end(recorder)
 
     def stop(self) -> None:
         """Pull the whole card out."""
@@ -123,6 +135,11 @@ class VirtualCard:
             yield
         finally:
             _end(recorder)
+
+    def signal(self, number: int) -> None:
+        """Send the server a signal: one that is stopped is a card that hangs."""
+        assert self._server is not None
+        self._server.send_signal(number)
 
     def pull_out(self, module: str) -> None:
         """Unload every module of that name while it is in use (`module-remap-source`: the microphone)."""

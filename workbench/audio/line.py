@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +37,26 @@ LEAVE_S = 0.1
 """How long leaving waits for the thread, s; it needs 10–20 ms unless the device hangs."""
 
 
+hanging: list[threading.Thread] = []
+"""Those that were left in a device that did not answer."""
+
+
+@functools.cache
+def end_in_spite_of_devices() -> None:
+    """When the process ends and a device still hangs, end all the same: PortAudio would wait for it for ever.
+
+    Called after PortAudio was loaded, so that it comes before PortAudio's own end and after that of everything later.
+    """
+
+    def leave() -> None:
+        if any(thread.is_alive() for thread in hanging):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(MissingError.exit_code)
+
+    atexit.register(leave)
+
+
 class Line:
     """One side of one device. Only its thread touches the stream while it runs: PortAudio allows no more."""
 
@@ -60,6 +84,7 @@ class Line:
     def open(self) -> None:
         """Open the device: takes up to a second. MissingError and UsageError as of `find_device`."""
         device = find_device(self.kind, self._wanted)
+        end_in_spite_of_devices()
         self.rate, self.channels = usable_format(device)
         self.name = device.name
         self._stream = self._made(device)
@@ -107,6 +132,7 @@ class Line:
             self._trace.emit(
                 Notice("warning", self.kind, f"{self.name} does not answer, it could not be closed")
             )
+            hanging.append(self._thread)
 
     def _run(self, serve: Callable[[Any], None], failed: Callable[[WorkbenchError], None]) -> None:
         sound = portaudio()

@@ -27,9 +27,9 @@ DOZE_S = 0.1
 """How far the track may lag behind the clock while it dozes, s."""
 
 
-def say_mapping(trace: Trace, track: Track, rate: int) -> None:
-    """Log that sample 0 of `track` is now."""
-    trace.emit(ClockMapped(track, 0, round(trace.now(), 3), float(rate)))
+def say_mapping(trace: Trace, track: Track, rate: int, sample: int = 0) -> None:
+    """Log that this sample of `track` is now."""
+    trace.emit(ClockMapped(track, sample, round(trace.now(), 3), float(rate)))
 
 
 class WavSource:
@@ -93,7 +93,7 @@ class WavSource:
 
 
 class ClockSink:
-    """A sink that plays to nobody, at real time.
+    """A sink that plays to nobody, at real time, from position `start` of the track on.
 
     While something plays it pulls 20 ms when their first sample is due. Through silence it dozes, and pulls the silence
     that has passed every 100 ms; `wake` pulls what has passed up to now, to the sample, and the block after it is
@@ -103,11 +103,11 @@ class ClockSink:
 
     name = "none"
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, start: int = 0) -> None:
         self._trace = trace
         self._pull: Pull = silence
         self._start = 0.0
-        self._position = 0
+        self._position = start
         self._quiet = 0
         self._dozing = False
         self._woken = asyncio.Event()
@@ -120,10 +120,10 @@ class ClockSink:
         pass
 
     async def play(self, pull: Pull) -> None:
-        """Pull until cancelled; track position 0 is now."""
+        """Pull until cancelled; the first position is now."""
         loop = asyncio.get_running_loop()
-        self._pull, self._start = pull, loop.time()
-        say_mapping(self._trace, "agent", OUTPUT_RATE)
+        self._pull, self._start = pull, loop.time() - self._position / OUTPUT_RATE
+        say_mapping(self._trace, "agent", OUTPUT_RATE, self._position)
         while True:
             if self._quiet >= DOZE_AFTER:
                 await self._doze()

@@ -1,0 +1,213 @@
+"""Microphone and speaker on a virtual card: what they do, what time they tell, and what becomes of faults."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.sound.card import RATE, VirtualCard
+from tests.sound.conftest import Standin
+from workbench.audio.wavfile import WavWriter
+from workbench.model.audio import Samples, silence
+
+pytestmark = pytest.mark.sound
+
+TONES = 6
+
+
+def tones(path: Path) -> Path:
+    """Tones of 50 ms at odd distances."""
+    tone: Samples = (12_000 * np.cos(2 * np.pi * 2000 * np.arange(RATE // 20) / RATE)).astype(np.int16)
+    writer = WavWriter(path, RATE)
+    for pause in np.random.default_rng(1).uniform(0.7, 0.9, TONES):
+        writer.write(silence(int(pause * RATE)))
+        writer.write(tone)
+    writer.write(silence(RATE // 2))
+    writer.close()
+    return path
+
+
+def onsets(channel: Samples) -> list[int]:
+    """Where a tone begins: the first loud sample in 200 ms."""
+    loud = np.flatnonzero(np.abs(channel.astype(np.int32)) > 2_000)
+    return [int(at) for at, before in zip(loud, [-RATE, *loud[:-1]], strict=True) if at - before > RATE // 5]
+
+
+def captured_ms(capture: Path) -> list[float]:
+    """From each tone on the left to the one on the right that answers it."""
+    with wave.open(str(capture), "rb") as file:
+        sides = np.frombuffer(file.readframes(1 << 30), np.int16).reshape(-1, 2)
+    pairs = zip(onsets(sides[:, 0]), onsets(sides[:, 1]), strict=True)
+    return [1000 * (answer - question) / RATE for question, answer in pairs]
+
+
+def test_what_they_say_is_what_is_heard(card: VirtualCard, tmp_path: Path) -> None:
+    with Standin(card.environment()) as standin:
+        standin.until("ready")
+        standin.until("clock_mapped", 4)
+        with card.capture(tmp_path / "capture.wav"):
+            card.say(tones(tmp_path / "tones.wav")).wait(30)
+        assert standin.end() == 0
+    said = [answered["latency_ms"] for answered in standin.all("answered")]
+    true = captured_ms(tmp_path / "capture.wav")
+    assert len(said) == len(true) == TONES
+    assert np.abs(np.array(said) - np.array(true)).max() < 5
+    assert standin.all("gap") == []
+    mapped = [event for event in standin.all("clock_mapped") if event["track"] == "user"]
+    assert all(before["at_ms"] < after["at_ms"] for before, after in itertools.pairwise(mapped))
+    assert not any(event["estimated"] for event in mapped)
+    assert {event["track"]: event["rate"] for event in standin.all("device_opened")} == {
+        "mic": RATE,
+        "agent": RATE,
+    }
+    assert standin.all("left")[0]["after_s"] < 0.2
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 22_050])
+def test_any_rate(card: VirtualCard, tmp_path: Path, rate: int) -> None:
+    before = f"import workbench.audio.devices as d; d.USUAL_RATES = ({rate},)"
+    with Standin(card.environment(), before=before) as standin:
+        standin.until("ready")
+        standin.until("clock_mapped", 4)
+        with card.capture(tmp_path / "capture.wav"):
+            card.say(tones(tmp_path / "tones.wav")).wait(30)
+        assert standin.end() == 0
+    assert {event["rate"] for event in standin.all("device_opened")} == {rate}
+    said = [answered["latency_ms"] for answered in standin.all("answered")]
+    true = captured_ms(tmp_path / "capture.wav")
+    assert len(said) == len(true) == TONES
+    assert np.abs(np.array(said) - np.array(true)).max() < 15
+
+
+def test_by_name_and_two_sessions_on_one_device(card: VirtualCard, tmp_path: Path) -> None:
+    with (
+        Standin(card.environment(), "workbench_mic", "workbench_speaker") as one,
+        Standin(card.environment()) as two,
+    ):
+        one.until("ready")
+        two.until("ready")
+        one.until("clock_mapped", 4)
+        two.until("clock_mapped", 4)
+        card.say(tones(tmp_path / "tones.wav")).wait(30)
+        assert one.end() == two.end() == 0
+    assert len(one.all("answered")) == len(two.all("answered")) == TONES
+    assert {event["name"] for event in one.all("device_opened")} == {"workbench_mic", "workbench_speaker"}
+
+
+def test_a_card_that_is_pulled_out(card: VirtualCard) -> None:
+    with Standin(card.environment()) as standin:
+        standin.until("clock_mapped", 4)
+        card.stop()
+        lost = standin.until("device_lost")
+        assert lost["reason"]
+        assert lost["hint"]
+        error = standin.until("error")
+        assert error["kind"] == "MissingError"
+        assert "is gone" in error["reason"]
+        assert "--s" in error["hint"]
+        standin.end()
+
+
+def test_a_card_that_comes_back(card: VirtualCard, tmp_path: Path) -> None:
+    with Standin(card.environment()) as standin:
+        standin.until("clock_mapped", 4)
+        card.stop()
+        standin.until("device_lost", 2)
+        card.start()
+        standin.until("device_opened", 2)
+        standin.until("clock_mapped", 6)
+        card.say(tones(tmp_path / "tones.wav")).wait(30)
+        assert standin.end() == 0
+    assert len(standin.all("answered")) == TONES
+    [gap] = standin.all("gap")
+    [lost] = [
+        event for event in standin.all("glitch") if event["track"] == "user" and event["lost_samples"] > 1600
+    ]
+    assert lost["at_sample"] == gap["at"]
+    assert lost["lost_samples"] == gap["upto"] - gap["at"]
+
+
+def test_a_card_that_hangs_is_left_all_the_same(card: VirtualCard) -> None:
+    with Standin(card.environment()) as standin:
+        standin.until("clock_mapped", 4)
+        card.signal(signal.SIGSTOP)
+        try:
+            lost = standin.until("device_lost", 2)
+            assert "not answered" in lost["reason"]
+            assert standin.end() == 3
+        finally:
+            card.signal(signal.SIGCONT)
+    assert standin.all("left")[0]["after_s"] < 0.5
+
+
+def test_a_card_that_answers_again(card: VirtualCard) -> None:
+    with Standin(card.environment()) as standin:
+        standin.until("clock_mapped", 4)
+        card.signal(signal.SIGSTOP)
+        try:
+            standin.until("device_lost", 2)
+        finally:
+            card.signal(signal.SIGCONT)
+        notice = standin.until("notice")
+        assert "answers again" in notice["reason"]
+        assert standin.end() == 0
+
+
+@pytest.mark.skipif(
+    Path("/dev/snd").exists(), reason="this machine has sound devices, and they can't be hidden"
+)
+def test_no_device() -> None:
+    nothing = {
+        name: value for name, value in os.environ.items() if name not in ("PULSE_SERVER", "ALSA_CONFIG_PATH")
+    }
+    with Standin(nothing) as standin:
+        error = standin.until("error")
+        assert (error["kind"], error["reason"]) == ("MissingError", "there is no microphone")
+        assert "--source FILE.wav" in error["hint"]
+        assert standin.end() == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "says"),
+    [
+        ("gramophone", "MissingError", "workbench_mic"),
+        ("77", "MissingError", "workbench_mic"),
+        ("workbench", "UsageError", "workbench_speaker"),
+    ],
+)
+def test_the_wrong_name(card: VirtualCard, wanted: str, kind: str, says: str) -> None:
+    with Standin(card.environment(), wanted) as standin:
+        error = standin.until("error")
+        assert error["kind"] == kind
+        assert wanted in error["reason"]
+        assert says in error["hint"]
+        assert standin.end() == 3
+
+
+def test_no_usable_rate(card: VirtualCard) -> None:
+    before = "import workbench.audio.devices as d; d.USUAL_RATES = (1,); d.portaudio().query_devices; "
+    before += "find = d.find_device; import dataclasses, workbench.audio.line as l; "
+    before += "l.find_device = lambda *w: dataclasses.replace(find(*w), rate=2)"
+    with Standin(card.environment(), before=before) as standin:
+        error = standin.until("error")
+        assert error["kind"] == "MissingError"
+        assert "can't be opened at any rate" in error["reason"]
+        assert standin.end() == 3
+
+
+def test_no_portaudio(card: VirtualCard) -> None:
+    before = (
+        "import ctypes.util; ctypes.util.find_library = lambda name: None"  # as where it is not installed
+    )
+    with Standin(card.environment(), before=before) as standin:
+        error = standin.until("error")
+        assert error["kind"] == "MissingError"
+        assert "PortAudio" in error["reason"]
+        assert "libportaudio2" in error["hint"]
+        assert standin.end() == 3
