@@ -81,9 +81,7 @@ class LiveScreen(Screen[None]):
             yield Static("›", id="caret")
             yield Prompt()
         yield StateLine()
-        yield Footer(
-            compact=True,
-        )
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Open the session once the screen has been seen."""
@@ -204,6 +202,8 @@ class LiveScreen(Screen[None]):
 
 def explained(error: BaseException) -> tuple[str, str]:
     """Reason and next step of whatever ended the session."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     if isinstance(error, WorkbenchError):
         return error.reason, error.hint
     return f"{type(error).__name__}: {error}", "this is our own fault; details follow when you leave"

@@ -71,9 +71,7 @@ class ReplayScreen(Screen[None]):
                 yield Waterfall()
                 yield Latency()
         yield StateLine()
-        yield Footer(
-            compact=True,
-        )
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Read it once the screen has been seen."""

@@ -11,6 +11,9 @@ from textual.widget import Widget
 from workbench.model.text import plain
 from workbench.tui.folds.status import NOT_YET, Provider, Status
 
+WARMED = ("stt", "llm", "tts")
+"""The stages whose models are warmed up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Welcoming:
@@ -47,7 +50,8 @@ def trouble(state: Welcoming) -> Content:
 def warming(status: Status) -> Content:
     """Every stage, and whether it is ready."""
     lines = [Content.styled("Warming up, one moment", "bold")]
-    lines += [_stage(stage, provider) for stage, provider in status.providers.items()]
+    stages = ((stage, provider) for stage, provider in status.providers.items() if stage in WARMED)
+    lines += [_stage(stage, provider) for stage, provider in stages]
     return Content("\n").join(lines)
 
 
