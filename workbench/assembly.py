@@ -89,7 +89,7 @@ class Assembly:
             Calls("stt", stt.name, limits, self._trace) if stt else None,
             voices,
             all(self._onboard.values()),
-            spare_sink=ClockSink(self._trace),
+            spare_sink=partial(ClockSink, self._trace),
         )
         return self._stages
 

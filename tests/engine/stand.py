@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from workbench.audio.wav import ClockSink
@@ -17,7 +18,7 @@ from workbench.engine.turn import SilenceTurn
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation
 from workbench.model.events import Event
-from workbench.engine.listen import LevelVad
+from workbench.providers.energy import Energy
 from workbench.testing.clock import run_virtual
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import ArraySource, Score
@@ -35,7 +36,7 @@ class Stand:
     stt: Stt | None = None
     llm: Llm = field(default_factory=lambda: ScriptedLlm(["Fine, thank you."]))
     tts: Tts | None = field(default_factory=ScriptedTts)
-    vad: Vad = field(default_factory=lambda: LevelVad(320))
+    vad: Vad = field(default_factory=Energy)
     turn: TurnDetector = field(default_factory=SilenceTurn)
     tools: ToolRunner = field(default_factory=NoTools)
     sink: Callable[[Trace], Sink] = ClockSink
@@ -81,7 +82,7 @@ async def _run(stand: Stand) -> Outcome:
     began = loop.time()
     trace = Trace(lambda: (loop.time() - began) * 1000, keep=1_000_000)
     user, agent = Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE, stand.keep_s)
-    trace.tapes.update(user=user, agent=agent)
+    trace.tapes["user"], trace.tapes["agent"] = user, agent
     stt = stand.stt if stand.stt is not None else ScriptedStt(stand.score)
     limits = stand.knobs.limits
     voices = Voices(
@@ -102,7 +103,7 @@ async def _run(stand: Stand) -> Outcome:
         Calls("stt", stt.name, limits, trace),
         voices,
         stand.speculate,
-        spare_sink=ClockSink(trace),
+        spare_sink=partial(ClockSink, trace),
     )
     async with stages.source, sink, stt, stand.llm:
         pipeline = Pipeline(

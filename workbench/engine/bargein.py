@@ -46,6 +46,8 @@ class Signs:
     """What is known of the speech that paused a reply."""
 
     since_onset_ms: float
+    next_ms: float
+    """Until the verdict is asked for again."""
     voiced_ms: float
     """Of it above the VAD's threshold."""
     silent: bool
@@ -75,9 +77,9 @@ def words(text: str) -> list[str]:
 
 def content_words(transcript: Transcript | None, knobs: BargeInKnobs) -> int:
     """Words with enough confidence, backchannels not counted."""
-    if transcript is None or (
-        transcript.confidence is not None and transcript.confidence < knobs.min_confidence
-    ):
+    if transcript is None:
+        return 0
+    if transcript.confidence is not None and not transcript.confidence >= knobs.min_confidence:  # NaN too
         return 0
     return sum(word not in BACKCHANNELS for word in words(transcript.text))
 
@@ -95,6 +97,11 @@ def judge(signs: Signs, knobs: BargeInKnobs) -> Verdict | None:
         return Verdict("false", "backchannel" if spoken else "no words")
     if signs.silent and not signs.partials and signs.voiced_ms < knobs.min_speech_ms:
         return Verdict("false", f"too short ({signs.voiced_ms:.0f} ms)")
-    if signs.since_onset_ms >= knobs.verdict_ms:
-        return Verdict("false", f"no words within {knobs.verdict_ms:.0f} ms")
+    if signs.since_onset_ms + signs.next_ms > knobs.verdict_ms:
+        return overdue(knobs)
     return None
+
+
+def overdue(knobs: BargeInKnobs) -> Verdict:
+    """The verdict when there is no sign in time: the reply goes on."""
+    return Verdict("false", f"no words within {knobs.verdict_ms:.0f} ms")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 SENTENCE = re.compile(r"[.!?…]+[\"')\]]*\s+|\n+")
 """The end of a sentence; a full stop counts only before white space, so 3.5 stays whole."""
-CLAUSE = re.compile(r"[,;:–—]\s+|[.!?…]+[\"')\]]*\s+|\n+")
+CLAUSE = re.compile(r"[,;:–—]\s+|" + SENTENCE.pattern)
 ABBREVIATION = re.compile(
-    r"(?:^|\s|\()(?:[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|Nr|No|vs|etc|e\.g|i\.e|a\.m|p\.m|approx)\.\s*$"
+    r"(?:^|[\s(\"'])(?:(?:[A-Z]\.)*[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|Nr|No|vs|etc|e\.g|i\.e|a\.m|p\.m|approx)\.\s*$"
 )
 LONGEST_FIRST = 80
 """Characters after which the first chunk ends at a word even without punctuation."""
@@ -29,9 +30,8 @@ class Chunker:
         chunks = []
         while (at := self._boundary()) is not None:
             chunk, self._text = self._text[:at], self._text[at:]
-            if chunk.strip():
-                chunks.append(chunk)
-                self._spoken = True
+            chunks.append(chunk)
+            self._spoken = True
         return chunks
 
     def flush(self) -> list[str]:
@@ -40,15 +40,26 @@ class Chunker:
         return [rest] if rest.strip() else []
 
     def _boundary(self) -> int | None:
+        """Where the next chunk ends, None while that is not known."""
         least = 2 if self._spoken else self._first_chars
         most = self._chunk_chars if self._spoken else LONGEST_FIRST
-        for match in (SENTENCE if self._spoken else CLAUSE).finditer(self._text):
-            if match.end() >= least and not ABBREVIATION.search(self._text[: match.end()]):
-                return match.end()
+        for end in self._ends(SENTENCE if self._spoken else CLAUSE, len(self._text)):
+            if end >= least:
+                return end
         if len(self._text) <= most:
             return None
-        clauses = [match.end() for match in CLAUSE.finditer(self._text[:most]) if match.end() > least]
-        if self._spoken and clauses:
-            return clauses[-1]
-        space = self._text.rfind(" ", 0, most)
+        clauses = list(self._ends(CLAUSE, most)) if self._spoken else []
+        return clauses[-1] if clauses else self._word_end(most)
+
+    def _ends(self, mark: re.Pattern[str], stop: int) -> Iterator[int]:
+        """Ends of stretches that say something."""
+        for match in mark.finditer(self._text, 0, stop):
+            before = self._text[: match.end()]
+            if before.strip() and not ABBREVIATION.search(before):
+                yield match.end()
+
+    def _word_end(self, most: int) -> int:
+        """The last space before `most`, else a break within a word that is that long."""
+        blank = len(self._text) - len(self._text.lstrip())
+        space = self._text.rfind(" ", blank, most)
         return space + 1 if space > 0 else most

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
-from workbench.engine.bargein import Signs, Verdict, content_words, judge
+from workbench.engine.bargein import Signs, Verdict, content_words, judge, overdue
 from workbench.engine.flow import Scope
 from workbench.engine.knobs import BargeInKnobs
 from workbench.engine.listen import PER_MS, Listening
@@ -34,14 +34,39 @@ class Challenge:
     """An utterance that paused the reply and is not judged yet."""
 
     utterance: Utterance
-    onset: int
-    reply: Reply | None
+    since: int
+    """Position on `user` from which on it is judged."""
+    timer: asyncio.TimerHandle
+    """The verdict is due even if no frame comes any more."""
     echo: float = 0.0
     echo_at: int = 0
 
 
+@dataclass(slots=True)
+class FalseAlarm:
+    """An utterance that was judged to be no interruption."""
+
+    reason: str
+    counted_at: int
+    """Position on `user` at which it counted as a false pause, if there was something to pause."""
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """An answer in the making; `utterance` is None where the agent speaks of itself."""
+
+    scope: Scope
+    utterance: Utterance | None
+
+    @property
+    def asked(self) -> bool:
+        """All that it answers has been said: a newer one may take its place."""
+        return self.utterance is None or self.utterance.over
+
+
 class Floor:
-    """Who may be heard. `wake` tells the sink that there is something to play."""
+    """Who may be heard. `wake` tells the sink that there is something to play; `partials`, whether the STT writes
+    transcripts while the user speaks."""
 
     def __init__(
         self,
@@ -51,6 +76,7 @@ class Floor:
         trace: Trace,
         *,
         wake: Callable[[], None],
+        partials: Callable[[], bool],
         echo_of: EchoOf | None,
     ) -> None:
         self.playout = playout
@@ -58,15 +84,18 @@ class Floor:
         self._knobs = knobs
         self._trace = trace
         self._wake = wake
+        self._partials = partials
         self._echo_of = echo_of
+        self._loop = asyncio.get_running_loop()
         self.holder: Reply | None = None
-        self._unfinished: dict[int, Scope] = {}
+        self.released_ms = 0.0
+        """When a pause was last over, on the session's clock."""
+        self._unfinished: dict[int, Unfinished] = {}
         self._challenge: Challenge | None = None
-        self._judged_false: dict[int, str] = {}
+        self._false: dict[int, FalseAlarm] = {}
         self._false_at: deque[int] = deque(maxlen=100)
         self._changed = asyncio.Event()
-        self.partials = False
-        """Whether the STT writes transcripts while the user speaks."""
+        self._asked_at = 0
 
     @property
     def busy(self) -> bool:
@@ -74,13 +103,12 @@ class Floor:
         return bool(self._unfinished)
 
     @contextmanager
-    def unfinished(self, order: int) -> Iterator[Scope]:
-        """An answer in the making, from its utterance's number on: it can be cut at any await."""
+    def unfinished(self, order: int, utterance: Utterance | None = None) -> Iterator[Scope]:
+        """An answer in the making, from its number on; what runs in the scope can be cut at any await."""
         scope = Scope()
-        self._unfinished[order] = scope
+        self._unfinished[order] = Unfinished(scope, utterance)
         try:
-            with scope.entered():
-                yield scope
+            yield scope
         finally:
             del self._unfinished[order]
             self._changed.set()
@@ -91,7 +119,11 @@ class Floor:
         sample."""
         await self._until(lambda: self.holder is None)
         self.holder = reply
+        speaking = self._listening.utterance
+        if speaking is not None and self._challenge is None and speaking.id not in self._false:
+            self._challenged_by(speaking, self._listening.position)
         self._wake()
+        reply.audio.wake = self._wake
         self.playout.begin(reply.audio, playing)
         try:
             yield
@@ -100,16 +132,32 @@ class Floor:
             self.holder = None
             self._changed.set()
 
-    async def cleared_for(self, order: int) -> None:
-        """Cut every answer that is older than utterance `order`, and wait until they are gone."""
-        self.cut_before(order)
-        await self._until(lambda: all(other >= order for other in self._unfinished))
+    async def cleared_for(self, utterance: Utterance) -> None:
+        """Its turn has come: cut every answer to what was said before it, and wait until they are gone."""
+        self._its_words_count(utterance)
+        self._cut(lambda other: other < utterance.id)
+        await self._until(
+            lambda: all(
+                other >= utterance.id or not answer.asked for other, answer in self._unfinished.items()
+            )
+        )
 
-    def cut_before(self, order: int) -> None:
-        """Cut every unfinished answer to what was said before utterance `order`."""
-        for other, scope in list(self._unfinished.items()):
-            if other < order:
-                scope.cut()
+    def interrupt(self) -> None:
+        """Cut whatever is being answered; what is being said goes on."""
+        self._drop_challenge()
+        self._cut(lambda other: True)
+        if self.holder is not None:
+            self.playout.end(self.holder.audio)
+        self._release()
+
+    def close(self) -> None:
+        """Nothing will happen any more."""
+        self._drop_challenge()
+
+    def _cut(self, which: Callable[[int], bool]) -> None:
+        for order, answer in list(self._unfinished.items()):
+            if answer.asked and which(order):
+                answer.scope.cut()
 
     async def _until(self, free: Callable[[], bool]) -> None:
         while not free():
@@ -126,54 +174,33 @@ class Floor:
 
     def hear(self, utterance: Utterance) -> None:
         """Speech sets in: pause first, decide then."""
-        if not self.busy:
-            return
-        onset = self._listening.position - self._listening.vad.window
-        self._challenge = Challenge(utterance, onset, self.holder)
-        position = self.playout.hold()
-        reply = self.holder
-        if reply is not None and reply.audio.began_at is not None:
-            self._trace.emit(ReplyPaused(reply.id, reply.turn, position))
+        if self.busy:
+            self._challenged_by(utterance, utterance.onset)
 
     def judge(self) -> None:
         """At every frame: the verdict on who paused the reply, as soon as there is one."""
+        now = self._listening.position
+        next_ms, self._asked_at = (now - self._asked_at) / PER_MS, now
         challenge = self._challenge
         if challenge is None:
             self._late_words()
-            return
-        verdict = judge(self._signs(challenge), self._knobs)
-        if verdict is None:
-            return
-        self._challenge = None
-        after_ms = (self._listening.position - challenge.onset) / PER_MS
-        reply = challenge.reply
-        self._trace.emit(
-            BargeInJudged(
-                reply.id if reply else 0,
-                challenge.utterance.id,
-                verdict.kind,
-                verdict.reason,
-                round(after_ms, 1),
-            )
-        )
-        if verdict.kind == "interruption":
-            self._interrupt(challenge.utterance)
-        else:
-            self._resume(challenge, verdict)
+        elif (verdict := judge(self._signs(challenge, next_ms), self._knobs)) is not None:
+            self._conclude(challenge, verdict)
 
     def open_to(self, utterance: Utterance) -> bool:
         """Whether this utterance may become a turn: one that was spoken into a reply only with words that are neither a
         backchannel nor our own echo."""
         challenged = self._challenge is not None and self._challenge.utterance is utterance
-        if not challenged and utterance.id not in self._judged_false:
+        alarm = self._false.get(utterance.id)
+        if not challenged and alarm is None:
             return True
-        if self._judged_false.get(utterance.id, "").startswith("echo"):
+        if alarm is not None and alarm.reason.startswith("echo"):
             return False
         return content_words(utterance.transcript, self._knobs) >= self._knobs.min_words
 
     def forget(self, utterance: Utterance) -> None:
         """The utterance is done with."""
-        self._judged_false.pop(utterance.id, None)
+        self._false.pop(utterance.id, None)
 
     def half_duplex(self, reason: str) -> None:
         """Do not listen while the agent speaks, from now on."""
@@ -181,51 +208,97 @@ class Floor:
             self._knobs.mode = "half"
             self._trace.emit(DuplexChanged("half", reason))
 
-    def _signs(self, challenge: Challenge) -> Signs:
+    def _challenged_by(self, utterance: Utterance, since: int) -> None:
+        if self._challenge is not None:
+            self._conclude(self._challenge, overdue(self._knobs))
+        left_ms = self._knobs.verdict_ms - (self._listening.position - since) / PER_MS
+        timer = self._loop.call_later(max(0.0, left_ms / 1000), self._overdue)
+        self._challenge = Challenge(utterance, since, timer)
+        position = self.playout.hold()
+        reply = self.holder
+        if reply is not None and reply.audio.began_at is not None:
+            self._trace.emit(ReplyPaused(reply.id, reply.turn, position))
+
+    def _overdue(self) -> None:
+        """The frames do not come as they should, but the reply must go on."""
+        if self._challenge is not None:
+            self._conclude(self._challenge, overdue(self._knobs))
+
+    def _conclude(self, challenge: Challenge, verdict: Verdict) -> None:
+        self._drop_challenge()
+        self._tell(challenge.utterance, verdict, self._listening.position - challenge.since)
+        if verdict.kind == "interruption":
+            self._interrupt(challenge.utterance)
+        else:
+            self._resume(challenge.utterance, verdict)
+
+    def _drop_challenge(self) -> None:
+        if self._challenge is not None:
+            self._challenge.timer.cancel()
+            self._challenge = None
+
+    def _tell(self, utterance: Utterance, verdict: Verdict, after: int) -> None:
+        reply = self.holder.id if self.holder else 0
+        self._trace.emit(
+            BargeInJudged(reply, utterance.id, verdict.kind, verdict.reason, round(after / PER_MS, 1))
+        )
+
+    def _signs(self, challenge: Challenge, next_ms: float) -> Signs:
         utterance, now = challenge.utterance, self._listening.position
-        since_ms = (now - challenge.onset) / PER_MS
+        since_ms = (now - challenge.since) / PER_MS
         if self._echo_of and since_ms >= ECHO_FROM_MS and (now - challenge.echo_at) / PER_MS >= ECHO_EVERY_MS:
-            challenge.echo, challenge.echo_at = self._echo_of(challenge.onset, now), now
+            challenge.echo, challenge.echo_at = self._echo_of(challenge.since, now), now
         open_ = utterance is self._listening.utterance
         return Signs(
             since_onset_ms=since_ms,
+            next_ms=next_ms,
             voiced_ms=self._listening.voiced_ms() if open_ else 0.0,
             silent=utterance.state != "speaking",
             transcript=utterance.transcript,
             covered=utterance.covered or utterance.state == "dismissed",
-            partials=self.partials,
+            partials=self._partials(),
             echo=challenge.echo,
         )
 
     def _late_words(self) -> None:
         """After a false alarm the words may still come."""
         utterance = self._listening.utterance
-        if utterance is None or utterance.id not in self._judged_false or not self.open_to(utterance):
-            return
-        if any(other < utterance.id for other in self._unfinished):
-            reply = self.holder.id if self.holder else 0
-            after_ms = (self._listening.position - utterance.start_sample) / PER_MS
-            self._trace.emit(
-                BargeInJudged(reply, utterance.id, "interruption", "words, late", round(after_ms, 1))
-            )
-            self.forget(utterance)
-            self._interrupt(utterance)
+        if utterance is not None and utterance.id in self._false and self.open_to(utterance):
+            self._its_words_count(utterance)
+
+    def _its_words_count(self, utterance: Utterance) -> None:
+        """Whatever was thought of an utterance that was spoken into a reply: it has words."""
+        if self._challenge is not None and self._challenge.utterance is utterance:
+            self._conclude(self._challenge, Verdict("interruption", "words"))
+        elif (alarm := self._false.pop(utterance.id, None)) is not None:
+            with suppress(ValueError):
+                self._false_at.remove(alarm.counted_at)
+            if any(answer.asked and order < utterance.id for order, answer in self._unfinished.items()):
+                late = Verdict("interruption", "words, late")
+                self._tell(utterance, late, self._listening.position - utterance.onset)
+                self._interrupt(utterance)
 
     def _interrupt(self, utterance: Utterance) -> None:
-        self.cut_before(utterance.id)
-        if self.holder is not None:
+        self._cut(lambda other: other != utterance.id)
+        if self.holder is not None and self.holder.utterance != utterance.id:
             self.playout.end(self.holder.audio)
-        self.playout.release()
+        self._release()
 
-    def _resume(self, challenge: Challenge, verdict: Verdict) -> None:
-        self._judged_false[challenge.utterance.id] = verdict.reason
+    def _release(self) -> int:
+        self.released_ms = self._trace.now()
+        return self.playout.release()
+
+    def _resume(self, utterance: Utterance, verdict: Verdict) -> None:
+        reply, now = self.holder, self._listening.position
+        if utterance.state != "dismissed":
+            self._false[utterance.id] = FalseAlarm(verdict.reason, now)
         self._wake()
-        position = self.playout.release()
-        reply = self.holder
-        if reply is not None and reply.audio.began_at is not None:
+        position = self._release()
+        if reply is None:
+            return
+        if reply.audio.began_at is not None:
             self._trace.emit(ReplyResumed(reply.id, reply.turn, position))
         self._listening.raise_threshold()
-        now = self._listening.position
         self._false_at.append(now)
         recent = [at for at in self._false_at if (now - at) / PER_MS < self._knobs.false_window_ms]
         if len(recent) >= self._knobs.false_limit:

@@ -8,21 +8,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+from workbench.engine.breaker import Breaker, State
 from workbench.engine.knobs import LimitKnobs
 from workbench.model.errors import (
     BusyError,
     DeadlineError,
     EndedEarlyError,
+    GarbageError,
     OpenBreakerError,
     StageError,
     foreign,
 )
-from workbench.model.events import BreakerChanged, ProviderRetried, Stage
+from workbench.model.events import BreakerChanged, Notice, ProviderRetried, Stage
+from workbench.model.text import plain
 from workbench.trace.bus import Trace
 
 T = TypeVar("T")
+LEAVE_MS = 1000.0
+"""A provider that is left has this long to close what it opened, ms."""
 
 
 @asynccontextmanager
@@ -34,14 +39,22 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[
             yield task
             task.cancel()
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        if _being_cancelled():  # Python < 3.13 forgets a cancellation that comes while the group fails
+            raise asyncio.CancelledError from None
+        raise single(group) from None
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def single(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group: the one that made the others be cancelled."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Scope:
@@ -70,18 +83,41 @@ class Scope:
         except asyncio.CancelledError:
             if not self.was_cut or task.uncancel() > 0:
                 raise
+        except BaseException:
+            if self.was_cut:
+                task.uncancel()
+            raise
+        else:
+            if self.was_cut:  # somebody inside swallowed the cancellation
+                task.uncancel()
         finally:
             self._task = None
 
 
-class Breaker:
-    """Stops asking a provider that failed too often in a row; lets one probe through after a while."""
-
-    def __init__(self) -> None:
-        self.state: str = "closed"
-        self.failures = 0
-        self.until = 0.0
-        """Loop time before which the provider is not asked."""
+async def within(who: str, stage: Stage, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
+    """The result of `make()`. Whatever it raises becomes a `StageError` that names `who` and the stage; what is late is
+    a `DeadlineError`. Only a cancellation from outside leaves as one, and none is lost on the way."""
+    failed: StageError
+    try:
+        async with asyncio.timeout(deadline_ms / 1000):
+            with foreign(who, stage):
+                result = await make()
+        if not _being_cancelled():
+            return result
+        raise asyncio.CancelledError
+    except TimeoutError:
+        failed = DeadlineError(
+            f"{who} did not answer within {deadline_ms:.0f} ms",
+            "raise the deadline in [limits], or choose a faster model",
+            stage=stage,
+        )
+    except StageError as error:
+        failed = error
+    except asyncio.CancelledError:
+        failed = StageError(f"{who} cancelled itself", f"look into {who}", stage=stage)
+    if _being_cancelled():
+        raise asyncio.CancelledError
+    raise failed
 
 
 class Calls:
@@ -92,15 +128,75 @@ class Calls:
         self.provider = provider
         self._limits = limits
         self._trace = trace
-        self._breaker = Breaker()
+        self._breaker = Breaker(limits)
 
     async def call(self, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
         """The result of `make()`, each try within `deadline_ms`, tried again where that can help."""
+        result = await self._tries(make, deadline_ms)
+        self._say(self._breaker.worked)
+        return result
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        opened: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
+        first_ms: float,
+        gap_ms: float,
+        fits: Callable[[T], bool] = lambda item: True,
+    ) -> AsyncIterator[AsyncIterator[T]]:
+        """The items of a stream: tried again until the first item is there, never after. One that does not fit is
+        garbage."""
+        stack = AsyncExitStack()
+        items: _Items[T] | None = None
+        error: BaseException | None = None
+
+        async def begin() -> tuple[T, AsyncIterator[T]]:
+            async with AsyncExitStack() as fresh:
+                source = await fresh.enter_async_context(opened())
+                first = await _next(source)
+                if first is _END:
+                    raise EndedEarlyError(
+                        f"{self.provider} answered with nothing", "try again, or choose another model"
+                    )
+                self.check(first, fits)
+                stack.push_async_exit(fresh.pop_all())
+                return first, source
+
+        try:
+            first, source = await self._tries(begin, first_ms)
+            items = _Items(self, first, source, gap_ms, fits)
+            yield items
+        except BaseException as left:
+            error = left
+            raise
+        finally:
+            if items is not None and not items.failed:
+                self._say(self._breaker.worked)
+            await self._leave(stack, error)
+
+    async def guard(self, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
+        """One try. Whatever it raises becomes a `StageError` that names the stage and the provider."""
+        return await within(self.provider, self.stage, make, deadline_ms)
+
+    def check(self, item: T, fits: Callable[[T], bool]) -> None:
+        """GarbageError for an item that does not fit."""
+        if not fits(item):
+            raise GarbageError(
+                f"{self.provider} answered with what cannot be used: {plain(repr(item), limit=80)}",
+                f"look into {self.provider}",
+                stage=self.stage,
+            )
+
+    def failed_midway(self, error: StageError) -> None:
+        """A stream failed after its first item."""
+        self._failed(error, self._limits.retries + 1)
+
+    async def _tries(self, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
         attempt = 0
         while True:
             self._admit()
             try:
-                result = await self.guard(make, deadline_ms)
+                return await self.guard(make, deadline_ms)
             except StageError as error:
                 attempt += 1
                 wait_s = self._failed(error, attempt)
@@ -109,109 +205,80 @@ class Calls:
                 self._trace.emit(
                     ProviderRetried(self.stage, self.provider, attempt, round(wait_s * 1000, 1), error.reason)
                 )
-                await asyncio.sleep(wait_s)
             except asyncio.CancelledError:
-                self._released()
+                self._say(self._breaker.given_up)
                 raise
-            else:
-                self._worked()
-                return result
+            await asyncio.sleep(wait_s)
 
-    @asynccontextmanager
-    async def stream(
-        self,
-        opened: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
-        first_ms: float,
-        gap_ms: float,
-    ) -> AsyncIterator[AsyncIterator[T]]:
-        """The items of a stream: tried again until the first item is there, never after."""
-        async with AsyncExitStack() as stack:
-
-            async def begin() -> tuple[T, AsyncIterator[T]]:
-                async with AsyncExitStack() as fresh:
-                    items = await fresh.enter_async_context(opened())
-                    try:
-                        first = await anext(items)
-                    except StopAsyncIteration:
-                        raise EndedEarlyError(
-                            f"{self.provider} answered with nothing", "try again, or choose another model"
-                        ) from None
-                    stack.push_async_exit(fresh.pop_all())
-                    return first, items
-
-            first, items = await self.call(begin, first_ms)
-            yield self._rest(first, items, gap_ms)
-
-    async def _rest(self, first: T, items: AsyncIterator[T], gap_ms: float) -> AsyncIterator[T]:
-        yield first
-        while True:
-            try:
-                item = await self.guard(lambda: _next(items), gap_ms)
-            except StageError as error:
-                self._failed(error, self._limits.retries + 1)
-                raise
-            if item is _END:
-                return
-            yield item
-
-    async def guard(self, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
-        """One try. Whatever it raises becomes a `StageError` that names the stage and the provider."""
-        deadline = asyncio.timeout(deadline_ms / 1000)
+    async def _leave(self, stack: AsyncExitStack, error: BaseException | None) -> None:
+        """Close a stream; one that cannot be closed is worth a notice, not the turn."""
+        kind, trace = (type(error), error.__traceback__) if error else (None, None)
         try:
-            async with deadline:
-                with foreign(self.provider, self.stage):
-                    return await make()
-        except TimeoutError:
-            raise DeadlineError(
-                f"{self.provider} did not answer within {deadline_ms:.0f} ms",
-                "raise the deadline in [limits], or choose a faster model",
-                stage=self.stage,
-            ) from None
+            await self.guard(lambda: stack.__aexit__(kind, error, trace), LEAVE_MS)
+        except StageError as failed:
+            self._trace.emit(Notice("warning", self.stage, failed.reason, failed.hint))
 
     def _admit(self) -> None:
-        breaker, now = self._breaker, asyncio.get_running_loop().time()
-        if now < breaker.until - 1e-6 or breaker.state == "half_open":
-            raise OpenBreakerError(
-                f"{self.provider} is not asked for another {max(0.0, breaker.until - now):.1f} s: {breaker.failures} "
-                "failures in a row",
-                "it is tried again by itself; or choose another provider",
-                stage=self.stage,
-            )
-        if breaker.state == "open":
-            self._enter("half_open")
+        refusal = self._breaker.refusal(_now())
+        if refusal is not None:
+            hint = "it is tried again by itself; or choose another provider"
+            raise OpenBreakerError(f"{self.provider} {refusal}", hint, stage=self.stage)
+        self._say(self._breaker.asked)
 
     def _failed(self, error: StageError, attempt: int) -> float | None:
         """Count a failure; seconds to wait before the next try, None when there should be none."""
-        limits, breaker = self._limits, self._breaker
-        breaker.failures += 1
-        now = asyncio.get_running_loop().time()
+        limits, now = self._limits, _now()
+        wait_s = min(limits.backoff_ms * 2 ** (attempt - 1), limits.max_backoff_ms) / 1000
         if isinstance(error, BusyError) and error.retry_after is not None:
-            wait_s = error.retry_after
-            breaker.until = max(breaker.until, now + wait_s)
-        else:
-            wait_s = min(limits.backoff_ms * 2 ** (attempt - 1), limits.max_backoff_ms) / 1000
-        if breaker.state == "half_open" or breaker.failures >= limits.breaker_failures:
-            breaker.until = max(breaker.until, now + limits.breaker_ms / 1000)
-            self._enter("open", breaker.until - now)
-            return None
-        if not error.retryable or attempt > limits.retries or wait_s > limits.max_backoff_ms / 1000:
-            return None
-        return wait_s
+            wait_s = max(0.0, error.retry_after)
+            self._breaker.later(now, wait_s)
+        state = self._say(lambda: self._breaker.failed(now))
+        hopeless = not error.retryable or attempt > limits.retries or wait_s > limits.max_backoff_ms / 1000
+        return None if state == "open" or hopeless else wait_s
 
-    def _worked(self) -> None:
-        self._breaker.failures = 0
-        if self._breaker.state != "closed":
-            self._enter("closed")
+    def _say(self, step: Callable[[], State]) -> State:
+        """Take a step of the breaker, and tell the trace if its state is another one."""
+        before, state = self._breaker.state, step()
+        if state != before:
+            wait_ms = self._breaker.open_for_s(_now()) * 1000 if state == "open" else 0.0
+            self._trace.emit(BreakerChanged(self.stage, self.provider, state, round(wait_ms, 1)))
+        return state
 
-    def _released(self) -> None:
-        """A cancelled probe proves nothing: the next call may probe."""
-        if self._breaker.state == "half_open":
-            self._breaker.state = "open"
 
-    def _enter(self, state: Any, wait_s: float = 0.0) -> None:
-        if state != self._breaker.state:
-            self._breaker.state = state
-            self._trace.emit(BreakerChanged(self.stage, self.provider, state, round(wait_s * 1000, 1)))
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class _Items(Generic[T]):
+    """The items of a stream, the first of which is there. No generator: one that is left half-way would be closed by a
+    task of nobody."""
+
+    def __init__(
+        self, calls: Calls, first: T, source: AsyncIterator[T], gap_ms: float, fits: Callable[[T], bool]
+    ) -> None:
+        self.failed = False
+        self._calls = calls
+        self._first: list[T] = [first]
+        self._source = source
+        self._gap_ms = gap_ms
+        self._fits = fits
+
+    def __aiter__(self) -> _Items[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._first:
+            return self._first.pop()
+        try:
+            item = await self._calls.guard(lambda: _next(self._source), self._gap_ms)
+            if item is not _END:
+                self._calls.check(item, self._fits)
+                return item
+        except StageError as error:
+            self.failed = True
+            self._calls.failed_midway(error)
+            raise
+        raise StopAsyncIteration
 
 
 _END: Any = object()

@@ -106,6 +106,8 @@ class LimitKnobs(Knobs):
     """The first sound of a chunk must come within this, ms."""
     tts_gap_ms: float = Field(10_000, ge=10)
     """Between two pieces of sound, ms."""
+    tool_ms: float = Field(30_000, ge=10)
+    """A tool must return within this, ms."""
     retries: int = Field(2, ge=0, le=10)
     """Tries after the first, for failures where trying again can help and nothing was heard yet."""
     backoff_ms: float = Field(250, ge=0)

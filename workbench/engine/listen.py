@@ -65,7 +65,8 @@ class Listening:
         self._voiced_end = 0
         self._voiced_windows = 0
         self._raised_until = -1
-        self._ended_at = -1
+        self._ended_at = 0
+        """Where the speech of the last utterance that became a turn ended: the next one begins after it."""
         self._batch: list[float] = []
         self._loudness: list[Samples] = []
 
@@ -140,6 +141,8 @@ class Listening:
         self._tape.append(missing.samples)
         if self.utterance is not None:
             self.utterance.append(missing)
+        if self._batch:
+            self._tell_batch()
         self._seen, self._rest = missing.end, silence(0)
         self.vad.reset()
 
@@ -154,8 +157,12 @@ class Listening:
             self._judge(probability, self._seen)
         self._rest = sound[whole:]
         if len(self._batch) >= BATCH:
-            self._trace.emit(VadBatch(self._seen - size * len(self._batch), size, tuple(self._batch)))
-            self._batch.clear()
+            self._tell_batch()
+
+    def _tell_batch(self) -> None:
+        size = self.vad.window
+        self._trace.emit(VadBatch(self._seen - size * len(self._batch), size, tuple(self._batch)))
+        self._batch.clear()
 
     def _judge(self, probability: float, end: int) -> None:
         knobs = self._knobs.vad
@@ -178,12 +185,13 @@ class Listening:
 
     def _open(self, end: int) -> None:
         onset = end - self.vad.window
-        start = max(onset - int(self._knobs.vad.preroll_ms * PER_MS), self._tape.start, 0)
+        start = max(onset - int(self._knobs.vad.preroll_ms * PER_MS), self._tape.start, self._ended_at)
         utterance = Utterance(self.number(), start)
+        utterance.onset = onset
         utterance.append(Frame(self._tape.read(start, self._tape.end), INPUT_RATE, start))
         self.utterance, self._voiced_windows = utterance, 1
         gap_ms = (onset - self._ended_at) / PER_MS
-        if self._ended_at >= 0 and gap_ms < GOES_ON_MS:
+        if self._ended_at and self._knobs.vad.pause_ms <= gap_ms < GOES_ON_MS:
             self.turn.paused(gap_ms, went_on=True)
         self._trace.emit(SpeechStarted(utterance.id, onset))
 

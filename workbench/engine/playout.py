@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
+from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
+from workbench.engine.buffer import ReplyAudio
 from workbench.model.audio import OUTPUT_RATE, SILENCE_DB, Samples, level_db, silence
 from workbench.model.events import Levels
 from workbench.trace.bus import Trace
@@ -22,85 +24,12 @@ LEVEL_SAMPLES = OUTPUT_RATE // 10
 """Samples between two `Levels` events: 10 Hz."""
 
 
-class ReplyAudio:
-    """The sound of one reply (24 kHz) on its way from the TTS to the sink, at most about `buffer_s` ahead."""
-
-    def __init__(self, buffer_s: float) -> None:
-        self._limit = int(buffer_s * OUTPUT_RATE)
-        self._parts: deque[Samples] = deque()
-        self._buffered = 0
-        self._lock = threading.Lock()
-        self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
-        self.played = 0
-        """Samples handed to the sink."""
-        self.finished = False
-        """No more sound will be made."""
-        self.began_at: int | None = None
-        """Position on `agent` of the first sample."""
-        self.ready_at: float | None = None
-        """Loop time at which the first samples were there, s."""
-        self.missing = 0
-        """Samples of silence that were played because the next sound was not made yet."""
-
-    @property
-    def empty(self) -> bool:
-        """Nothing is buffered."""
-        return self._buffered == 0
-
-    async def put(self, samples: Samples) -> None:
-        """Append sound; waits while enough is buffered."""
-        if not len(samples):
-            return
-        while self._buffered >= self._limit:
-            self._changed.clear()
-            await self._changed.wait()
-        with self._lock:
-            self._parts.append(samples)
-            self._buffered += len(samples)
-        if self.ready_at is None:
-            self.ready_at = self._loop.time()
-        self._changed.set()
-
-    def finish(self) -> None:
-        """All has been made."""
-        self.finished = True
-        self._changed.set()
-
-    async def ready(self) -> None:
-        """Wait until there is something to play, or nothing will ever be."""
-        while not self._buffered and not self.finished and not self.played:
-            self._changed.clear()
-            await self._changed.wait()
-
-    async def drained(self) -> None:
-        """Wait until everything was handed to the sink."""
-        while not (self.finished and self.empty):
-            self._changed.clear()
-            await self._changed.wait()
-
-    def take(self, count: int) -> Samples:
-        """Up to `count` samples; called by the sink."""
-        with self._lock:
-            taken: list[Samples] = []
-            left = count
-            while left and self._parts:
-                part = self._parts[0]
-                if len(part) <= left:
-                    taken.append(self._parts.popleft())
-                else:
-                    taken.append(part[:left])
-                    self._parts[0] = part[left:]
-                left -= len(taken[-1])
-            was, self._buffered = self._buffered, self._buffered - (count - left)
-            self.played += count - left
-        if was and (was >= self._limit > self._buffered or not self._buffered):
-            self._loop.call_soon_threadsafe(self._changed.set)
-        return taken[0] if len(taken) == 1 else np.concatenate(taken) if taken else silence(0)
-
-
 class Playout:
-    """The track `agent`: the sound of the current reply with its fades, silence otherwise."""
+    """The track `agent`: the sound of the current reply with its fades, silence otherwise.
+
+    Each sample of a reply is played once, in order, times the gain of its moment: 1, or on a ramp of `fade_ms` between
+    1 and 0, both excluded. So a reply that is held goes on from the very sample after the last one that sounded.
+    """
 
     def __init__(self, trace: Trace, tape: Tape, fade_ms: Callable[[], float]) -> None:
         self._trace = trace
@@ -108,9 +37,11 @@ class Playout:
         self._fade_ms = fade_ms
         self._lock = threading.Lock()
         self._audio: ReplyAudio | None = None
-        self._tail: Samples = silence(0)
         self._held = False
-        self._fade_in = 0
+        self._gain = 1.0
+        """Of the last sample of the current reply; 0 while it is silent because it is held."""
+        self._tail: Samples = silence(0)
+        """The end of a reply that was taken off, fading out."""
         self._quiet_since = 0
         self._level_parts: list[Samples] = []
         self._started: Callable[[], None] = lambda: None
@@ -140,30 +71,32 @@ class Playout:
     def begin(self, audio: ReplyAudio, started: Callable[[], None]) -> None:
         """Play this from the next pull on; `started` is called on the loop when its first sample was pulled."""
         with self._lock:
-            self._audio, self._started, self._fade_in = audio, started, 0
+            self._audio, self._started = audio, started
+            self._gain = 0.0 if self._held else 1.0
 
     def end(self, audio: ReplyAudio) -> None:
         """Take the reply off the sink, if it is still on it: faded out, if it was sounding."""
         with self._lock:
             if self._audio is audio:
-                if not self._held:
-                    self._tail = self._faded()
+                if audio.played:
+                    self._tail = np.concatenate((self._tail, self._faded(audio, self._ramp())))
+                    audio.ended_at = self.position + len(self._tail)
                 self._audio = None
 
     def hold(self) -> int:
         """Fade out and wait; the position on `agent` from which the sound fades."""
         with self._lock:
-            if not self._held:
-                self._tail = self._faded()
-                self._held = True
+            self._held = True
+            if self._audio is None or not self._audio.played:
+                self._gain = 0.0
             return self.position
 
     def release(self) -> int:
         """Go on from the very sample after the faded ones; the position on `agent`."""
         with self._lock:
-            if self._held:
-                self._held = False
-                self._fade_in = self._fade_samples() if self._audio and self._audio.played else 0
+            self._held = False
+            if self._audio is None or not self._audio.played:
+                self._gain = 1.0
             return self.position
 
     def pull(self, count: int) -> Samples:
@@ -173,7 +106,7 @@ class Playout:
             at = min(len(self._tail), count)
             if at:
                 out[:at], self._tail = self._tail[:at], self._tail[at:]
-            if self._audio is not None and not self._held and at < count:
+            if self._audio is not None and at < count:
                 at += self._fill(self._audio, out, at)
             if at:
                 self._quiet_since = -1
@@ -184,30 +117,41 @@ class Playout:
         return out
 
     def _fill(self, audio: ReplyAudio, out: Samples, at: int) -> int:
-        part = audio.take(len(out) - at)
-        if audio.began_at is None and len(part):
-            audio.began_at = self.position + at
-            self._loop.call_soon_threadsafe(self._started)
-        if audio.played and not audio.finished:
-            audio.missing += len(out) - at - len(part)
-        if self._fade_in and len(part):
-            total = self._fade_samples()
-            ramp = np.minimum(1.0, (total - self._fade_in + np.arange(1, len(part) + 1)) / total)
-            part = (part * ramp).astype(np.int16)
-            self._fade_in = max(0, self._fade_in - len(part))
-        out[at : at + len(part)] = part
+        """Play the reply from `at` on; how many samples there were."""
+        room = len(out) - at
+        part = self._faded(audio, min(room, self._ramp())) if self._held else self._risen(audio.take(room))
+        if len(part):
+            audio.ended_at = self.position + at + len(part)
+            out[at : at + len(part)] = part
+            if audio.began_at is None:
+                audio.began_at = self.position + at
+                self._loop.call_soon_threadsafe(self._started)
         return len(part)
 
-    def _faded(self) -> Samples:
-        """The next samples of the reply, falling to nothing."""
-        if self._audio is None or not self._audio.played:
-            return self._tail
-        part = self._audio.take(self._fade_samples())
-        ramp = 1.0 - np.arange(1, len(part) + 1) / max(1, len(part))
-        return (part * ramp).astype(np.int16)
+    @property
+    def _step(self) -> float:
+        """What the gain changes by from sample to sample in a fade."""
+        return 1.0 / (int(self._fade_ms() * OUTPUT_RATE / 1000) + 1)
 
-    def _fade_samples(self) -> int:
-        return int(self._fade_ms() * OUTPUT_RATE / 1000)
+    def _ramp(self) -> int:
+        """Samples from the present gain down to 0."""
+        return max(0, ceil(self._gain / self._step - 1e-6) - 1)
+
+    def _faded(self, audio: ReplyAudio, count: int) -> Samples:
+        """The next samples of the reply, up to `count` on the ramp that leads to 0."""
+        part = audio.take(count) if count else silence(0)
+        gains = self._gain - self._step * np.arange(1, len(part) + 1)
+        there = len(part) < count or count == self._ramp()
+        self._gain = 0.0 if there else float(gains[-1])
+        return _times(part, gains)
+
+    def _risen(self, part: Samples) -> Samples:
+        """Samples of the reply on the ramp that leads to 1, or there."""
+        if self._gain >= 1.0 or not len(part):
+            return part
+        gains = np.minimum(1.0, self._gain + self._step * np.arange(1, len(part) + 1))
+        self._gain = float(gains[-1])
+        return _times(part, gains)
 
     def _levels(self, out: Samples) -> None:
         self._level_parts.append(out)
@@ -218,3 +162,7 @@ class Playout:
             peak = int(np.abs(recent.astype(np.int32)).max(initial=0))
             peak_db = 20 * float(np.log10(peak / 32768)) if peak else SILENCE_DB
             self._trace.emit(Levels("agent", end, round(level_db(recent), 1), round(peak_db, 1)))
+
+
+def _times(part: Samples, gains: NDArray[np.floating]) -> Samples:
+    return np.asarray(part * gains, dtype=np.int16)

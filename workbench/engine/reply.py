@@ -10,16 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 import soxr
 
+from workbench.engine.buffer import ReplyAudio
 from workbench.engine.chunk import Chunker
-from workbench.engine.flow import Calls
+from workbench.engine.flow import Calls, within
 from workbench.engine.heard import Chunk
 from workbench.engine.knobs import EngineKnobs
-from workbench.engine.playout import ReplyAudio
-from workbench.engine.stages import Llm, Text, Tts
+from workbench.engine.stages import Llm, LlmPart, Speech, Text, Tts
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
-from workbench.model.errors import StageError
+from workbench.model.errors import GarbageError, StageError
 from workbench.model.events import Part, ReplyText, Span, ToolCalled, ToolReturned
+from workbench.model.text import plain
 from workbench.trace.bus import Trace
 
 Chunks = asyncio.Queue[str | None]
@@ -64,12 +65,16 @@ class Reply:
     steps: list[Message] = field(default_factory=list)
     """Tool calls and their results."""
     usage: Usage = field(default_factory=Usage)
+    pieces: int = 0
+    """Of text, from the model."""
     failure: StageError | None = None
     confirmed: asyncio.Event = field(default_factory=asyncio.Event)
     """The turn is decided: tools may run."""
     first_token_ms: float = 0.0
+    ready_ms: float = 0.0
+    """When there was something to play, on the session's clock."""
     granted_ms: float = 0.0
-    """When it got the floor, on the session's clock."""
+    """When it got the floor."""
     leading: int | None = None
     """Samples before the first audible one; None while none was made."""
     head: Samples = field(default_factory=lambda: silence(0))
@@ -78,6 +83,17 @@ class Reply:
     def text(self) -> str:
         """All of its text so far."""
         return "".join(chunk.text for chunk in self.chunks).strip()
+
+    @property
+    def cost(self) -> Usage:
+        """Its usage; as long as the model has not told it, a token for each piece of text."""
+        told = self.usage.input_tokens or self.usage.output_tokens
+        return self.usage if told else self.usage + Usage(output_tokens=self.pieces)
+
+    @property
+    def voiceless(self) -> bool:
+        """It can only be read: the TTS failed."""
+        return self.failure is not None and self.failure.stage == "tts"
 
 
 @dataclass(slots=True)
@@ -126,7 +142,7 @@ class Maker:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             assert isinstance(error, StageError)
-            reply.failure = error
+            reply.failure = reply.failure or error
         finally:
             reply.audio.finish()
 
@@ -134,12 +150,11 @@ class Maker:
 
     async def _think(self, reply: Reply, messages: list[Message], chunks: Chunks) -> None:
         voices, most = self.voices, self._knobs.reply.max_tool_steps
-        chunker, said = self._chunker(), ""
+        chunker = self._chunker()
         for step in range(most + 1):
             tools = voices.tools.specs if step < most else ()
             text, calls = await self._stream(reply, messages + reply.steps, tools, chunker, chunks)
-            said += text
-            if not calls:
+            if not calls or step == most:
                 break
             await self._call(reply, text, calls)
         for chunk in chunker.flush():
@@ -159,7 +174,7 @@ class Maker:
         calls: list[ToolCall] = []
         asked = self._trace.now()
         stream = self.voices.llm_calls.stream(
-            lambda: llm.reply(messages, tools), limits.llm_first_token_ms, limits.llm_gap_ms
+            lambda: llm.reply(messages, tools), limits.llm_first_token_ms, limits.llm_gap_ms, _is_part
         )
         async with stream as parts:
             first = True
@@ -169,6 +184,7 @@ class Maker:
                     first, reply.first_token_ms = False, self._trace.now()
                 if isinstance(part, Text):
                     text += part.text
+                    reply.pieces += 1
                     for chunk in chunker.feed(part.text):
                         await self._hand(reply, chunk, chunks)
                 elif isinstance(part, ToolCall):
@@ -178,21 +194,34 @@ class Maker:
         return text, calls
 
     async def _call(self, reply: Reply, text: str, calls: list[ToolCall]) -> None:
-        """Run the tools that the model asked for, all at once, and note their results for the next step."""
+        """Run the tools that the model asked for, all at once, and note their results for the next step: those that
+        there are also when the reply is cut meanwhile, as what a tool did is done."""
         await reply.confirmed.wait()
         began = self._trace.now()
-        for call in calls:
-            self._trace.emit(ToolCalled(reply.id, reply.turn, call.id, call.name, call.arguments))
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self.voices.tools.call(call)) for call in calls]
-        results = [task.result() for task in running]
-        for call, result in zip(calls, results, strict=True):
-            self._trace.emit(ToolReturned(reply.id, reply.turn, call.id, call.name, result))
-        reply.steps.append(Message("assistant", text, calls=tuple(calls)))
-        reply.steps.extend(
-            Message("tool", result, call_id=call.id) for call, result in zip(calls, results, strict=True)
-        )
-        self._span(reply, "tools", began)
+        results: dict[int, str] = {}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number, call in enumerate(calls):
+                    tasks.create_task(self._run(reply, call, number, results))
+        finally:
+            done = [(calls[number], results[number]) for number in sorted(results)]
+            if done:
+                reply.steps.append(Message("assistant", text, calls=tuple(call for call, _ in done)))
+                reply.steps.extend(Message("tool", result, call_id=call.id) for call, result in done)
+            self._span(reply, "tools", began)
+
+    async def _run(self, reply: Reply, call: ToolCall, number: int, results: dict[int, str]) -> None:
+        who, tools = f"the tool {plain(call.name, limit=60)}", self.voices.tools
+        self._trace.emit(ToolCalled(reply.id, reply.turn, call.id, call.name, call.arguments))
+        try:
+            result = await within(who, "tools", lambda: tools.call(call), self._knobs.limits.tool_ms)
+            if not isinstance(result, str):
+                raise GarbageError(f"{who} gave no text", "return a string", stage="tools")
+        except StageError as error:
+            self._trace.emit(ToolReturned(reply.id, reply.turn, call.id, call.name, "", error.reason))
+            raise
+        results[number] = result
+        self._trace.emit(ToolReturned(reply.id, reply.turn, call.id, call.name, result))
 
     async def _hand(self, reply: Reply, text: str, chunks: Chunks) -> None:
         if not reply.chunks and chunks.empty():
@@ -202,14 +231,18 @@ class Maker:
     # --- speaking ----------------------------------------------------------------------------------------------------
 
     async def _speak(self, reply: Reply, chunks: Chunks) -> None:
+        """Voice the chunks as they come; when that fails, the rest can still be read."""
         made = 0
         while (text := await chunks.get()) is not None:
             spoken = self.voices.speakable(text)
             chunk = Chunk(text, start=made, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
-            if self.voices.tts is not None and spoken.strip():
-                await self._voice(reply, chunk, spoken)
+            if self.voices.tts is not None and reply.failure is None and any(map(str.isalnum, spoken)):
+                try:
+                    await self._voice(reply, chunk, spoken)
+                except StageError as error:
+                    reply.failure = error
             made = chunk.end = chunk.start + chunk.made
 
     async def _voice(self, reply: Reply, chunk: Chunk, spoken: str) -> None:
@@ -219,7 +252,9 @@ class Maker:
         asked = self._trace.now()
         first = reply.audio.ready_at is None
         resample = Resampler(tts.rate)
-        stream = calls.stream(lambda: tts.speak(spoken), limits.tts_first_byte_ms, limits.tts_gap_ms)
+        stream = calls.stream(
+            lambda: tts.speak(spoken), limits.tts_first_byte_ms, limits.tts_gap_ms, _is_speech
+        )
         async with stream as pieces:
             async for piece in pieces:
                 if first:
@@ -258,6 +293,19 @@ class Maker:
                 provider=provider,
             )
         )
+
+
+def _is_part(part: LlmPart) -> bool:
+    return isinstance(part, ToolCall | Usage) or (isinstance(part, Text) and isinstance(part.text, str))
+
+
+def _is_speech(piece: Speech) -> bool:
+    return (
+        isinstance(piece, Speech)
+        and isinstance(piece.samples, np.ndarray)
+        and piece.samples.dtype == np.int16
+        and piece.samples.ndim == 1
+    )
 
 
 class Resampler:

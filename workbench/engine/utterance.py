@@ -10,6 +10,8 @@ import numpy as np
 
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
+from workbench.model.errors import GarbageError
+from workbench.model.text import plain
 
 State = Literal["speaking", "paused", "ended", "dismissed"]
 
@@ -26,6 +28,8 @@ class Utterance:
         """The turn that it became, None before that is decided."""
         self.start_sample = start_sample
         """First sample on `user`, a little before the onset so that the first sound is not lost."""
+        self.onset = start_sample
+        """Where the VAD heard speech begin."""
         self.speech_end = start_sample
         """Position on `user` after the last speech so far."""
         self.state: State = "speaking"
@@ -72,7 +76,9 @@ class Utterance:
         self._mark()
 
     def write(self, transcript: Transcript) -> None:
-        """The STT's text so far (partial), or for good (final)."""
+        """The STT's text so far (partial), or for good (final). GarbageError for what is no transcript."""
+        if not (isinstance(transcript, Transcript) and isinstance(transcript.text, str)):
+            raise GarbageError(f"a transcript is expected, not {plain(repr(transcript), limit=80)}")
         self.transcript = transcript
         self.noted(self, transcript)
         self._mark()

@@ -94,19 +94,25 @@ class InternalError(WorkbenchError):
 
 
 @contextmanager
-def foreign(who: str, stage: str) -> Iterator[None]:
-    """Around code of others (a provider, a tool, a plugin): whatever it raises becomes a `StageError` that names it.
+def foreign(who: str, stage: str, *, keep: bool = False) -> Iterator[None]:
+    """Around code of others (a provider, a tool, a plugin): whatever it raises becomes a `StageError` that names it;
+    with `keep` any `WorkbenchError` stays what it is.
 
     Cancellation passes through. This is the one place of the engine that catches every `Exception`.
     """
     try:
         yield
-    except StageError as error:
-        error.stage = error.stage or stage
-        raise
-    except WorkbenchError as error:
-        refused = RefusedError(error.reason, error.hint, stage=stage)
-        raise refused from error
     except Exception as error:
-        reason = plain(f"{type(error).__name__}: {error}", limit=300)
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):  # of a task group: its first failure is the reason
+            cause = cause.exceptions[0]
+        if isinstance(cause, StageError):
+            cause.stage = cause.stage or stage
+        if isinstance(cause, StageError) or (keep and isinstance(cause, WorkbenchError)):
+            if cause is error:
+                raise
+            raise cause from None
+        if isinstance(cause, WorkbenchError):
+            raise RefusedError(cause.reason, cause.hint, stage=stage) from error
+        reason = plain(f"{type(cause).__name__}: {cause}", limit=300)
         raise StageError(f"{who} raised {reason}", f"look into {who}", stage=stage) from error

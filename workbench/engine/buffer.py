@@ -1,0 +1,109 @@
+"""The sound of one reply on its way from the TTS to the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from workbench.model.audio import OUTPUT_RATE, Samples, silence
+
+
+class ReplyAudio:
+    """Sound at 24 kHz, at most about `buffer_s` ahead of what is played.
+
+    Filled on the loop, taken by the sink's thread; neither waits for the other: one lock is held for microseconds.
+    """
+
+    def __init__(self, buffer_s: float) -> None:
+        self._limit = int(buffer_s * OUTPUT_RATE)
+        self._parts: deque[Samples] = deque()
+        self._buffered = 0
+        self._starved = 0
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is sound again; set by who has it played."""
+        self.played = 0
+        """Samples handed to the sink."""
+        self.finished = False
+        """No more sound will be made."""
+        self.began_at: int | None = None
+        """Position on `agent` of the first sample."""
+        self.ended_at: int | None = None
+        """Position on `agent` after the last one so far."""
+        self.ready_at: float | None = None
+        """Loop time at which the first samples were there, s."""
+        self.missing = 0
+        """Samples of silence within the reply that were played because the next sound was not made yet."""
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is buffered."""
+        return self._buffered == 0
+
+    async def put(self, samples: Samples) -> None:
+        """Append sound; waits while enough is buffered."""
+        if not len(samples):
+            return
+        while self._buffered >= self._limit:
+            await self._change()
+        if self.empty:
+            self.wake()
+        with self._lock:
+            self._parts.append(samples)
+            self._buffered += len(samples)
+        if self.ready_at is None:
+            self.ready_at = self._loop.time()
+        self._changed.set()
+
+    def finish(self) -> None:
+        """All has been made."""
+        self.finished = True
+        self._changed.set()
+
+    async def ready(self) -> None:
+        """Wait until there is something to play, or nothing will ever be."""
+        while not self._buffered and not self.finished and not self.played:
+            await self._change()
+
+    async def drained(self) -> None:
+        """Wait until everything was handed to the sink."""
+        while not (self.finished and self.empty):
+            await self._change()
+
+    def take(self, count: int) -> Samples:
+        """Up to `count` samples; called by the sink."""
+        with self._lock:
+            taken: list[Samples] = []
+            left = count
+            while left and self._parts:
+                part = self._parts[0]
+                if len(part) <= left:
+                    taken.append(self._parts.popleft())
+                else:
+                    taken.append(part[:left])
+                    self._parts[0] = part[left:]
+                left -= len(taken[-1])
+            was, self._buffered = self._buffered, self._buffered - (count - left)
+            self.played += count - left
+            self._count_silence(bool(taken), left)
+        if was and (was >= self._limit > self._buffered or not self._buffered):
+            self._loop.call_soon_threadsafe(self._changed.set)
+        return taken[0] if len(taken) == 1 else np.concatenate(taken) if taken else silence(0)
+
+    def _count_silence(self, sounded: bool, left: int) -> None:
+        """Silence counts once sound follows: what comes after the last sound is the reply's end."""
+        if sounded:
+            self.missing += self._starved
+            self._starved = 0
+        if self.played:
+            self._starved += left
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()

@@ -1,0 +1,58 @@
+"""What a pipeline is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.engine.flow import Calls
+from workbench.engine.reply import Voices
+from workbench.engine.stages import Sink, Source, Stt, TurnDetector, Vad
+from workbench.trace.bus import Trace
+from workbench.trace.tape import Tape
+
+
+@dataclass(slots=True)
+class Stages:
+    """What the pipeline runs on. `stt` and `voices` may be replaced while it runs."""
+
+    source: Source
+    sink: Sink
+    vad: Vad
+    turn: TurnDetector
+    stt: Stt | None
+    stt_calls: Calls | None
+    voices: Voices
+    speculate: bool
+    """Whether the models run on board, so that `reply.speculate = "auto"` means on."""
+    spare_sink: Callable[[int], Sink]
+    """Makes a sink that plays to nobody from a position on `agent` on, for when `sink` fails."""
+    cold: bool = False
+    """A provider did not warm up: the next turn is marked."""
+
+    def speculates(self, wish: Literal["auto", "on", "off"]) -> bool:
+        """Whether replies are prepared before the turn is decided."""
+        return wish == "on" or (wish == "auto" and self.speculate)
+
+
+@dataclass(frozen=True, slots=True)
+class Tapes:
+    """The tracks that are written; `mic` where it differs from `user`."""
+
+    user: Tape
+    agent: Tape
+    mic: Tape | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What the agent does of itself: words for a long silence."""
+
+    on_silence: str | None = None
+
+
+def session_ms(trace: Trace, loop_time: float) -> float:
+    """A time of the loop's clock (s) on the session's, ms."""
+    return trace.now() + (loop_time - asyncio.get_running_loop().time()) * 1000
