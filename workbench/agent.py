@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -64,7 +64,8 @@ def load_agent(path: str | Path) -> Agent:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     _run(file, _compiled(file), module)
-    return _found(file, vars(module))
+    agent = _found(file, vars(module))
+    return agent if agent.name else replace(agent, name=file.stem)
 
 
 def _compiled(file: Path) -> Any:
