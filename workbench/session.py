@@ -25,7 +25,7 @@ from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of
 from workbench.config import Settings, load
 from workbench.config.check import change
-from workbench.engine.flow import beside
+from workbench.engine.flow import beside, single
 from workbench.engine.pipeline import Manner, Pipeline, Tapes
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
@@ -53,6 +53,7 @@ from workbench.trace.tape import Tape
 
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
+NATURAL_END = "source ended"
 KEEP_S = 8.0
 """Sound of each track kept in memory: what the recorder may lag behind, s."""
 ECHOING = 4
@@ -96,7 +97,7 @@ class Session:
         self._main: asyncio.Task[None] | None = None
         self._waiting: list[Callable[[Pipeline], None]] = []
         self._over = threading.Event()
-        self._reason = "source ended"
+        self._reason = NATURAL_END
         self._echoing = 0
         self._thread: threading.Thread | None = None
 
@@ -165,10 +166,14 @@ class Session:
 
     async def __aexit__(self, *error: Any) -> None:
         assert self._tasks is not None
-        self.stop(self._reason if self._over.is_set() else "stopped")
-        await asyncio.sleep(0)
+        assert self._main is not None
+        if not self._over.is_set():
+            self._reason = "stopped" if self._reason == NATURAL_END else self._reason
+            self._main.cancel()
         try:
-            await self._tasks.__aexit__(None, None, None)
+            await self._tasks.__aexit__(*error)
+        except BaseExceptionGroup as group:
+            raise single(group) from None
         finally:
             self._over.set()
 
@@ -233,7 +238,7 @@ class Session:
         async with beside(recorder):
             try:
                 await self._talk(tapes)
-                reason = "source ended"
+                reason = NATURAL_END
             except WorkbenchError as error:
                 self.error = error
                 reason = f"failed: {plain(error.reason, limit=300)}"

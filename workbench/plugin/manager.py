@@ -31,10 +31,14 @@ def find(stage: ProviderStage, choice: str) -> tuple[Provider, str]:
     name, _, model = choice.partition("/")
     installed = providers(stage)
     if name not in installed:
-        raise UsageError(f"no {stage} provider is called {name!r}", f"installed: {', '.join(sorted(installed))}")
+        raise UsageError(
+            f"no {stage} provider is called {name!r}", f"installed: {', '.join(sorted(installed))}"
+        )
     provider = installed[name]
     if not model and not provider.models:
         raise UsageError(f"{stage} provider {name!r} needs a model", f"write {name}/MODEL")
     if model and provider.onboard and provider.models and model not in provider.models:
-        raise UsageError(f"{stage} provider {name!r} has no model {model!r}", f"it has: {', '.join(provider.models)}")
+        raise UsageError(
+            f"{stage} provider {name!r} has no model {model!r}", f"it has: {', '.join(provider.models)}"
+        )
     return provider, model or provider.models[0]
