@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from workbench.audio.wav import ClockSink
-from workbench.engine.flow import Calls
+from workbench.engine.floor import EchoOf
+from workbench.engine.flow import Calls, beside
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
 from workbench.engine.reply import NoTools, ToolRunner, Voices
-from workbench.engine.stages import Llm, Sink, Stt, Tts, TurnDetector, Vad
+from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.turn import SilenceTurn
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
-from workbench.model.conversation import Conversation
-from workbench.model.events import Event
+from workbench.model.conversation import Conversation, Message
+from workbench.model.events import (
+    BargeInJudged,
+    Event,
+    ReplyDiscarded,
+    ReplyEnded,
+    ReplyStarted,
+    SpeechStarted,
+    ToolCalled,
+    TurnDecided,
+    TurnEnded,
+    UtteranceDismissed,
+)
 from workbench.providers.energy import Energy
 from workbench.testing.clock import run_virtual
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
@@ -26,11 +38,12 @@ from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
 
 E = TypeVar("E", bound=Event)
+Verb = Callable[[Pipeline], None]
 
 
 @dataclass
 class Stand:
-    """What to run; `during` runs beside it, with the pipeline."""
+    """What to run. `verbs` are called at their times (s); `during` runs beside it, with the pipeline."""
 
     score: Score
     stt: Stt | None = None
@@ -39,14 +52,23 @@ class Stand:
     vad: Vad = field(default_factory=Energy)
     turn: TurnDetector = field(default_factory=SilenceTurn)
     tools: ToolRunner = field(default_factory=NoTools)
+    source: Callable[[Score], Source] = ArraySource
     sink: Callable[[Trace], Sink] = ClockSink
     knobs: EngineKnobs = field(default_factory=EngineKnobs)
     conversation: Conversation = field(default_factory=Conversation)
+    echo_of: EchoOf | None = None
     speculate: bool = True
+    deaf: bool = False
+    """There is no STT."""
     greeting: str | None = None
     on_silence: str | None = None
+    first: Sequence[Verb] = ()
+    verbs: Sequence[tuple[float, Verb]] = ()
     during: Callable[[Pipeline], Awaitable[None]] | None = None
+    cancel_at: float | None = None
+    """When the session is stopped, s."""
     keep_s: float = 600.0
+    keep_events: int = 1_000_000
 
 
 @dataclass
@@ -57,6 +79,9 @@ class Outcome:
     times: list[float]
     agent: Samples
     conversation: Conversation
+    error: BaseException | None
+    left: list[str]
+    """Tasks that were still there when the pipeline had ended."""
 
     def all(self, kind: type[E]) -> list[E]:
         """The events of a type, in order."""
@@ -71,19 +96,66 @@ class Outcome:
         """When it was, ms."""
         return self.times[next(i for i, other in enumerate(self.events) if other is event)]
 
+    @property
+    def turns(self) -> list[tuple[str, str, str]]:
+        """Status, what the user said and what was heard of the answer, of each turn."""
+        return [(turn.status, turn.user_text, turn.agent_text) for turn in self.all(TurnEnded)]
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """Role and text of each message of the conversation."""
+        return [(message.role, message.text) for message in self.conversation.messages]
+
 
 def run(stand: Stand) -> Outcome:
-    """Run the conversation to its end."""
-    return run_virtual(_run(stand))
+    """Run the conversation to its end, and check what must hold for any."""
+    outcome = run_virtual(_run(stand))
+    if outcome.error is not None and stand.cancel_at is None:
+        raise outcome.error
+    check(outcome)
+    return outcome
 
 
 async def _run(stand: Stand) -> Outcome:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    trace = Trace(lambda: (loop.time() - began) * 1000, keep=1_000_000)
+    trace = Trace(lambda: (loop.time() - began) * 1000, keep=stand.keep_events)
     user, agent = Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE, stand.keep_s)
     trace.tapes["user"], trace.tapes["agent"] = user, agent
-    stt = stand.stt if stand.stt is not None else ScriptedStt(stand.score)
+    stages = stages_for(stand, trace)
+    error: BaseException | None = None
+    async with stages.source, stages.sink:
+        pipeline = Pipeline(
+            stages,
+            stand.knobs,
+            trace,
+            Tapes(user, agent),
+            stand.conversation,
+            Manner(stand.on_silence),
+            echo_of=stand.echo_of,
+        )
+        try:
+            async with asyncio.timeout(stand.cancel_at), beside(_during(stand, pipeline)):
+                await pipeline.run(greeting=stand.greeting, first=stand.first)
+        except BaseException as raised:
+            error = raised
+    for _ in range(3):  # what closes generators that nobody reads any more gets its turn
+        await asyncio.sleep(0)
+    me = asyncio.current_task()
+    entries = trace.since(trace.start, stand.keep_events)
+    return Outcome(
+        [entry.event for entry in entries],
+        [entry.t_ms for entry in entries],
+        agent.read(agent.start, agent.end),
+        stand.conversation,
+        error,
+        [str(task.get_coro()) for task in asyncio.all_tasks() if task is not me],
+    )
+
+
+def stages_for(stand: Stand, trace: Trace) -> Stages:
+    """Its stages."""
+    stt = None if stand.deaf else stand.stt if stand.stt is not None else ScriptedStt(stand.score)
     limits = stand.knobs.limits
     voices = Voices(
         stand.llm,
@@ -93,35 +165,62 @@ async def _run(stand: Stand) -> Outcome:
         stand.tools,
         speakable=lambda text: text,
     )
-    sink = stand.sink(trace)
-    stages = Stages(
-        ArraySource(stand.score),
-        sink,
+    return Stages(
+        stand.source(stand.score),
+        stand.sink(trace),
         stand.vad,
         stand.turn,
         stt,
-        Calls("stt", stt.name, limits, trace),
+        Calls("stt", stt.name, limits, trace) if stt else None,
         voices,
         stand.speculate,
         spare_sink=partial(ClockSink, trace),
-    )
-    async with stages.source, sink, stt, stand.llm:
-        pipeline = Pipeline(
-            stages, stand.knobs, trace, Tapes(user, agent), stand.conversation, Manner(stand.on_silence)
-        )
-        async with asyncio.TaskGroup() as tasks:
-            beside = tasks.create_task(_during(stand, pipeline))
-            await pipeline.run(greeting=stand.greeting)
-            beside.cancel()
-    entries = trace.since(0, 1_000_000)
-    return Outcome(
-        [entry.event for entry in entries],
-        [entry.t_ms for entry in entries],
-        agent.read(0, agent.end),
-        stand.conversation,
     )
 
 
 async def _during(stand: Stand, pipeline: Pipeline) -> None:
     if stand.during is not None:
         await stand.during(pipeline)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for at, verb in sorted(stand.verbs, key=lambda item: item[0]):
+        await asyncio.sleep(began + at - loop.time())
+        verb(pipeline)
+    await loop.create_future()
+
+
+# --- what must hold for any conversation -----------------------------------------------------------------------------
+
+
+def check(outcome: Outcome) -> None:
+    """No task is left; every turn, reply and utterance ends once; tools wait for the turn; verdicts come in time."""
+    assert not outcome.left, outcome.left
+    whole = outcome.error is None
+    decided = [event.turn for event in outcome.all(TurnDecided)]
+    assert decided == list(range(1, len(decided) + 1))
+    assert sorted(event.turn for event in outcome.all(TurnEnded)) == decided
+    started = [event.reply for event in outcome.all(ReplyStarted)]
+    ends = [event.reply for event in outcome.events if isinstance(event, ReplyDiscarded | ReplyEnded)]
+    assert sorted(ends) == started
+    opened = [event.utterance for event in outcome.all(SpeechStarted)]
+    spoken = [event.utterance for event in outcome.all(TurnDecided) if not event.typed]
+    closed = spoken + [event.utterance for event in outcome.all(UtteranceDismissed)]
+    assert sorted(closed) == opened if whole else set(closed) <= set(opened)
+    assert all(event.after_ms <= 600 for event in outcome.all(BargeInJudged) if "late" not in event.reason)
+    turns = {event.turn: outcome.at(event) for event in outcome.all(TurnDecided)}
+    for called in outcome.all(ToolCalled):
+        assert called.turn is not None
+        assert outcome.at(called) >= turns[called.turn]
+    check_messages(outcome.conversation.messages)
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Every result of a tool follows the message that asked for it, and answers all of its calls."""
+    asked: list[str] = []
+    for message in messages:
+        if message.role == "tool":
+            assert message.call_id == asked.pop(0)
+        else:
+            assert not asked
+            asked = [call.id for call in message.calls]
+    assert not asked

@@ -138,8 +138,9 @@ class ScriptedStt(_Scripted):
     """Knows what each utterance says: from a `Score` by time, from a list in turn (round and round), or by a function.
 
     A text of a list is used up by an utterance that holds 200 ms of audible sound; a quieter one is empty. `delay_ms`
-    passes between a word, or the end of speech, and its text. With `partials`, words are written while the user speaks,
-    and the last one is stable when speech pauses: such an STT is final with the last word.
+    passes between a word, or the end of speech, and its text. With `partials`, words are written while the user speaks.
+    The text is stable when speech pauses, and where a score knows it, with the last word of what is said: such an STT
+    is final with the last word.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class ScriptedStt(_Scripted):
                 if utterance.state == "paused" and (eager or self.partials):
                     await self._settle(utterance)
                 elif self.partials:
-                    self._write(utterance, self._so_far(utterance), stable=False)
+                    self._write(utterance, *self._so_far(utterance))
                 if not utterance.over:
                     await utterance.changed()
             latest = utterance.transcript
@@ -184,11 +185,13 @@ class ScriptedStt(_Scripted):
         if self._first_ms > 0:
             await asyncio.sleep(self._first_ms / 1000)
         if utterance.speech_end == upto and utterance.state == "paused":
-            self._write(utterance, self._text(utterance), stable=True)
+            self._write(utterance, self._text(utterance), True)
 
-    def _write(self, utterance: Utterance, text: str, *, stable: bool) -> None:
+    def _write(self, utterance: Utterance, text: str, stable: bool) -> None:
         latest = utterance.transcript
         if not text or (not stable and latest and latest.text.startswith(text)):
+            return
+        if utterance.state == "speaking" and latest and (latest.text, latest.stable) == (text, stable):
             return
         utterance.write(Transcript(text, utterance.end, stable=stable, confidence=self._confidence))
 
@@ -201,13 +204,13 @@ class ScriptedStt(_Scripted):
         confidence = self._confidence if text else 0.0
         return Transcript(text, utterance.end, final=True, stable=True, confidence=confidence)
 
-    def _so_far(self, utterance: Utterance) -> str:
-        """The words whose end lies `delay_ms` back."""
+    def _so_far(self, utterance: Utterance) -> tuple[str, bool]:
+        """The words whose end lies `delay_ms` back, and whether the last one is known to be the last."""
         known = utterance.end - round(self._first_ms * INPUT_RATE / 1000)
         if self._words:
-            return self._words.said(utterance.start_sample, known)
+            return self._words.said(utterance.start_sample, known), self._words.complete(known)
         count = int((known - utterance.start_sample) / (WORD_MS * INPUT_RATE / 1000))
-        return " ".join(self._text(utterance).split()[:count]) if count > 0 else ""
+        return " ".join(self._text(utterance).split()[:count]) if count > 0 else "", False
 
     def _text(self, utterance: Utterance) -> str:
         if utterance.typed is not None:
@@ -241,6 +244,7 @@ class _Words:
             (word for note in score.spoken for word in note.words()), key=lambda word: word.start
         )
         self._starts = [word.start for word in self._words]
+        self._notes = sorted((note.start, note.end) for note in score.spoken)
 
     def said(self, start: int, upto: int) -> str:
         """The words of which the greater part was said after `start`, and that ended before `upto`."""
@@ -249,6 +253,11 @@ class _Words:
         return " ".join(
             word.text for word in words if 2 * start <= word.start + word.end and word.end <= upto
         )
+
+    def complete(self, upto: int) -> bool:
+        """Whether nothing was left half said at `upto`."""
+        begun = bisect_left(self._notes, (upto,))
+        return begun > 0 and self._notes[begun - 1][1] <= upto
 
 
 def _audible(utterance: Utterance) -> bool:
