@@ -91,7 +91,7 @@ def test_echo_is_removed_and_measured(delay_s: float, drift: float, tell_s: floa
     removed = 10 * np.log10(np.mean(raw**2) / np.mean(clean**2))
     assert removed > 15
     assert canceller.meter.erle_db is not None
-    assert canceller.meter.erle_db == pytest.approx(removed, abs=10)
+    assert canceller.meter.erle_db > removed - 10  # a median: the few frames that leak do not count
     assert canceller.meter.delay_ms == pytest.approx((delay_s - tell_s) * 1000, abs=2)
     states = [entry.event for entry in room.trace.since(0)]
     assert len(states) >= 10

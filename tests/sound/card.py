@@ -36,6 +36,8 @@ load-module module-remap-sink sink_name=speaker master=card channels=1 channel_m
 master_channel_map=front-right remix=no
 load-module module-remap-source source_name=mic master=card.monitor channels=1 channel_map=mono \
 master_channel_map=front-left remix=no
+load-module module-remap-source source_name=spoken master=card.monitor channels=1 channel_map=mono \
+master_channel_map=front-right remix=no
 set-default-sink speaker
 set-default-source mic
 """
@@ -135,6 +137,16 @@ class VirtualCard:
             yield
         finally:
             _end(recorder)
+
+    def echo(self, db: float) -> None:
+        """From now on the speaker can be heard in the microphone, `db` quieter; the way takes some 50 ms."""
+        loop = ["module-loopback", "source=spoken", "sink=feed", "latency_msec=20", "adjust_time=0"]
+        made = self._pactl("load-module", *loop)
+        inputs = self._pactl("list", "short", "sink-inputs").stdout.decode().splitlines()
+        number = inputs[-1].split()[0] if inputs else ""
+        volume = f"{round(65536 * 10 ** (db / 60))}"
+        if made.returncode or self._pactl("set-sink-input-volume", number, volume).returncode:
+            raise RuntimeError("no echo could be made: " + made.stderr.decode())
 
     def signal(self, number: int) -> None:
         """Send the server a signal: one that is stopped is a card that hangs."""

@@ -24,8 +24,8 @@ WINDOW = 40
 """Buckets that the fit looks back: 10 s."""
 SLOPE_FROM = 20
 """Buckets before the rate is fitted; until then the device is believed to run at its nominal rate."""
-MAX_DRIFT = 500e-6
-"""No device is further off its nominal rate."""
+MAX_DRIFT = 0.005
+"""No device is further off its nominal rate: a crystal is off by 0.0001, a virtual card by 0.002."""
 STEP_S = 0.008
 """A step of the edge from which sound counts as lost or put in, s: sound servers wander by up to 4 ms."""
 STEP_BUCKETS = 3

@@ -21,8 +21,10 @@ FRAME = INPUT_RATE // 100
 """What the audio processing module takes at a time: 10 ms."""
 LEAD_S = 0.02
 """The reverse stream is ahead of the microphone by this, s: so much may the times of the devices be wrong."""
-SLIP = 4
-"""Samples that the reverse stream may stretch a frame by to follow the microphone's clock; 2.5 %."""
+FOLLOW = 0.02
+"""The part of its error by which the reverse stream moves in a frame: the clocks' own jitter must not shake it."""
+SLIP = 1.0
+"""Samples by which a frame of it is stretched at most."""
 KEEP = INPUT_RATE * 4
 """Samples of what was played that are kept."""
 PER_PLAYED = INPUT_RATE / OUTPUT_RATE
@@ -95,7 +97,7 @@ class EchoCanceller:
         start = self._far_next
         if start is None or abs(due - start) > FRAME:
             start = due
-        length = FRAME + min(SLIP, max(-SLIP, due - start))
+        length = FRAME + min(SLIP, max(-SLIP, FOLLOW * (due - start)))
         self._far_next = start + length
         return self._far.read(start, length)
 
