@@ -11,7 +11,7 @@ CLAUSE = re.compile(r"[,;:–—]\s+|" + SENTENCE.pattern)
 ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'])(?:(?:[A-Z]\.)*[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|Nr|No|vs|etc|e\.g|i\.e|a\.m|p\.m|approx)\.\s*$"
 )
-LONGEST_FIRST = 80
+LONGEST_FIRST = 60
 """Characters after which the first chunk ends at a word even without punctuation."""
 
 

@@ -27,8 +27,8 @@ from workbench.model import errors
 from workbench.model.errors import MissingError, StageError, WorkbenchError
 from workbench.providers.onboard.framing import GarbledError, Header, Unpacker, pack
 
-NICE = 5
-"""A model has time, the loop that moves the audio has not."""
+NICE = 1
+"""The loop that moves the audio goes first."""
 SPINS = "1000"
 """How often a thread of OpenMP looks before it sleeps. By default it looks for milliseconds, and two threads that wait
 for each other on two cores, one of them busy with something else, then make 2 tokens/s instead of 31."""
