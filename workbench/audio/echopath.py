@@ -11,6 +11,7 @@ from workbench.audio.echostate import cross_spectrum
 from workbench.audio.microphone import Microphone
 from workbench.audio.speaker import Speaker
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, SILENCE_DB, Samples, level_db, silence
+from workbench.model.errors import WorkbenchError
 from workbench.trace.bus import Trace
 
 CHIRP_S = 0.2
@@ -23,6 +24,8 @@ FIRST_S = 0.8
 """The first chirp comes when the devices run evenly, s."""
 EARLIEST_S, LATEST_S = -0.1, 0.4
 """A chirp comes back between these after its time, s; before it only where a device tells a wrong time."""
+ALIKE_MS = 5.0
+"""More than half of the chirps must come back as late as each other, ms; one may have met a glitch."""
 SURE = 6.0
 """Times the spread of the correlation that a peak must stand out by."""
 
@@ -48,16 +51,22 @@ async def measure_echo_path(
     loop = asyncio.get_running_loop()
     start = loop.time()
     trace = Trace(lambda: (loop.time() - start) * 1000)
+    failure: Exception | None = None
     mic = silence(round((FIRST_S + CHIRPS * EVERY_S + 2 * LATEST_S) * INPUT_RATE))
     async with Microphone(microphone, trace) as source, Speaker(speaker, trace) as sink:
         mouth = Mouth()
-        async with asyncio.TaskGroup() as tasks:
-            playing = tasks.create_task(sink.play(mouth.pull))
-            async for frame in source.frames():
-                if frame.end > len(mic):
-                    break
-                mic[frame.position : frame.end] = frame.samples
-            playing.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                playing = tasks.create_task(sink.play(mouth.pull))
+                async for frame in source.frames():
+                    if frame.end > len(mic):
+                        break
+                    mic[frame.position : frame.end] = frame.samples
+                playing.cancel()
+        except* WorkbenchError as lost:
+            failure = lost.exceptions[0]
+        if failure is not None:
+            raise failure
         due = [round(source.clock.sample_at(sink.time_of(at))) for at in mouth.starts]
     return echo_path(mic, due)
 
@@ -102,6 +111,8 @@ def echo_path(mic: Samples, due: list[int]) -> EchoPath:
             delays.append((lag + first) * 1000 / INPUT_RATE)
             levels.append(level_db(window[lag : lag + len(sound)]))
     noise_db = level_db(mic[INPUT_RATE // 4 : max(0, due[0] + first)])
+    middle = float(np.median(delays)) if delays else 0.0
+    delays = [delay for delay in delays if abs(delay - middle) < ALIKE_MS]
     if len(delays) <= len(due) // 2:
         return EchoPath(None, 0.0, SILENCE_DB, noise_db)
     delay = float(np.median(delays))

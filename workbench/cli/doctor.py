@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import importlib.util
 import json
@@ -150,6 +151,25 @@ def _echo(settings: Settings) -> Iterator[Finding]:
         yield Finding("echo", "note", f"echo cancellation cannot start: {error}", advice)
     else:
         yield Finding("echo", "ok", "echo cancellation can start")
+        yield from _echo_path(settings)
+
+
+def _echo_path(settings: Settings) -> Iterator[Finding]:
+    """Play four chirps and listen for them: how late our own voice comes back, and how loud."""
+    audio = settings.audio
+    if audio.source != "mic" or audio.sink != "speaker":
+        return
+    from workbench.audio.echopath import measure_echo_path
+
+    def look() -> str:
+        path = asyncio.run(measure_echo_path(audio.input, audio.output))
+        if path.delay_ms is None:
+            return "the microphone does not hear the speaker"
+        return (
+            f"the speaker comes back after {path.delay_ms} ± {path.error_ms} ms at {path.level_db:.0f} dBFS"
+        )
+
+    yield _tried("echo path", look, "note")
 
 
 # --- providers -------------------------------------------------------------------------------------------------------
