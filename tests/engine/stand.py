@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import dropwhile
 from typing import TypeVar
 
 from workbench.audio.wav import ClockSink
@@ -18,6 +19,7 @@ from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, V
 from workbench.engine.turn import SilenceTurn
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation, Message
+from workbench.model.errors import WorkbenchError
 from workbench.model.events import (
     BargeInJudged,
     Event,
@@ -137,7 +139,7 @@ async def _run(stand: Stand) -> Outcome:
         try:
             async with asyncio.timeout(stand.cancel_at), beside(_during(stand, pipeline)):
                 await pipeline.run(greeting=stand.greeting, first=stand.first)
-        except BaseException as raised:
+        except (WorkbenchError, TimeoutError, asyncio.CancelledError) as raised:
             error = raised
     for _ in range(3):  # what closes generators that nobody reads any more gets its turn
         await asyncio.sleep(0)
@@ -215,9 +217,10 @@ def check(outcome: Outcome) -> None:
 
 
 def check_messages(messages: Sequence[Message]) -> None:
-    """Every result of a tool follows the message that asked for it, and answers all of its calls."""
+    """Every result of a tool follows the message that asked for it, and answers all of its calls; but the history may
+    have been cut between them."""
     asked: list[str] = []
-    for message in messages:
+    for message in dropwhile(lambda message: message.role == "tool", messages):
         if message.role == "tool":
             assert message.call_id == asked.pop(0)
         else:

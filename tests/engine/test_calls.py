@@ -1,0 +1,478 @@
+"""Calls to a provider: deadlines, retries, Retry-After, the circuit breaker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.engine.breaker import Breaker
+from workbench.engine.flow import Calls
+from workbench.engine.knobs import LimitKnobs
+from workbench.model.errors import (
+    BusyError,
+    DeadlineError,
+    EndedEarlyError,
+    GarbageError,
+    OpenBreakerError,
+    RefusedError,
+    StageError,
+)
+from workbench.model.events import BreakerChanged, Event, Notice, ProviderRetried
+from workbench.testing.clock import run_virtual
+from workbench.trace.bus import Trace
+
+
+def calls_of(**limits: float) -> tuple[Calls, Trace]:
+    """Calls to the LLM `parrot`, and the trace that they tell."""
+    loop = asyncio.get_running_loop()
+    trace = Trace(lambda: loop.time() * 1000)
+    return Calls("llm", "parrot", LimitKnobs.model_validate(limits), trace), trace
+
+
+def events(trace: Trace) -> list[tuple[float, Event]]:
+    return [(entry.t_ms, entry.event) for entry in trace.since(0)]
+
+
+def states(trace: Trace) -> list[tuple[float, str]]:
+    return [(at, event.state) for at, event in events(trace) if isinstance(event, BreakerChanged)]
+
+
+class Provider:
+    """Answers with each of `answers` in turn, the last one for ever; notes when it was asked."""
+
+    def __init__(self, *answers: str | Exception | float) -> None:
+        self.answers = list(answers)
+        self.asked: list[float] = []
+
+    async def __call__(self) -> str:
+        self.asked.append(asyncio.get_running_loop().time())
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, str):
+            return answer
+        await asyncio.sleep(answer)
+        return "slow"
+
+
+async def fails(
+    calls: Calls, provider: Callable[[], Awaitable[str]], deadline_ms: float = 1000
+) -> StageError:
+    with pytest.raises(StageError) as raised:
+        await calls.call(provider, deadline_ms)
+    return raised.value
+
+
+# --- deadlines and retries -------------------------------------------------------------------------------------------
+
+
+def test_a_failure_is_tried_again_after_a_wait_that_doubles() -> None:
+    async def main() -> None:
+        calls, trace = calls_of(retries=3, backoff_ms=100)
+        provider = Provider(StageError("1"), StageError("2"), StageError("3"), "at last")
+        assert await calls.call(provider, 1000) == "at last"
+        assert provider.asked == pytest.approx([0, 0.1, 0.3, 0.7])
+        assert [event for _, event in events(trace)] == [
+            ProviderRetried("llm", "parrot", 1, 100.0, "1"),
+            ProviderRetried("llm", "parrot", 2, 200.0, "2"),
+            ProviderRetried("llm", "parrot", 3, 400.0, "3"),
+        ]
+
+    run_virtual(main())
+
+
+def test_the_wait_is_bounded_and_so_are_the_tries() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(retries=3, backoff_ms=1000, max_backoff_ms=1500, breaker_failures=99)
+        provider = Provider(StageError("no"))
+        assert (await fails(calls, provider)).reason == "no"
+        assert provider.asked == pytest.approx([0, 1, 2.5, 4])
+
+    run_virtual(main())
+
+
+def test_what_was_refused_is_not_tried_again() -> None:
+    async def main() -> None:
+        calls, trace = calls_of()
+        provider = Provider(RefusedError("wrong key"))
+        assert isinstance(await fails(calls, provider), RefusedError)
+        assert len(provider.asked) == 1
+        assert events(trace) == []
+
+    run_virtual(main())
+
+
+def test_every_try_has_the_deadline() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(retries=1, backoff_ms=0)
+        provider = Provider(10.0)
+        assert isinstance(await fails(calls, provider, 400), DeadlineError)
+        assert provider.asked == pytest.approx([0, 0.4])
+        assert asyncio.get_running_loop().time() == pytest.approx(0.8)
+
+    run_virtual(main())
+
+
+# --- Retry-After -----------------------------------------------------------------------------------------------------
+
+
+def test_retry_after_is_obeyed_instead_of_the_backoff() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(backoff_ms=100)
+        provider = Provider(BusyError("429", retry_after=2.5), "now")
+        assert await calls.call(provider, 1000) == "now"
+        assert provider.asked == pytest.approx([0, 2.5])
+
+    run_virtual(main())
+
+
+def test_nobody_asks_before_retry_after() -> None:
+    async def main() -> None:
+        calls, trace = calls_of(retries=0)
+        provider = Provider(BusyError("429", retry_after=3), "now")
+        await fails(calls, provider)
+        await asyncio.sleep(2)
+        error = await fails(calls, provider)
+        assert isinstance(error, OpenBreakerError)
+        assert error.reason == "parrot asked us to come back in 1.0 s"
+        await asyncio.sleep(1)
+        assert await calls.call(provider, 1000) == "now"
+        assert provider.asked == pytest.approx([0, 3])
+        assert states(trace) == []
+
+    run_virtual(main())
+
+
+def test_a_retry_after_longer_than_the_longest_wait_ends_the_call_at_once_and_is_still_obeyed() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(max_backoff_ms=8000)
+        provider = Provider(BusyError("429", retry_after=60), "now")
+        assert isinstance(await fails(calls, provider), BusyError)
+        assert asyncio.get_running_loop().time() == 0
+        await asyncio.sleep(59.9)
+        assert isinstance(await fails(calls, provider), OpenBreakerError)
+        await asyncio.sleep(0.1)
+        assert await calls.call(provider, 1000) == "now"
+
+    run_virtual(main())
+
+
+def test_retry_after_outlives_a_success_of_another_request() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(retries=0)
+        slow = asyncio.create_task(calls.call(Provider(1.0), 5000))
+        await asyncio.sleep(0)
+        await fails(calls, Provider(BusyError("429", retry_after=5)))
+        assert await slow == "slow"
+        assert isinstance(await fails(calls, Provider("now")), OpenBreakerError)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("strange", [-5.0, float("nan"), 0.0])
+def test_a_strange_retry_after_is_no_wait(strange: float) -> None:
+    async def main() -> None:
+        calls, _ = calls_of()
+        provider = Provider(BusyError("429", retry_after=strange), "now")
+        assert await calls.call(provider, 1000) == "now"
+        assert provider.asked == [0, 0]
+
+    run_virtual(main())
+
+
+# --- the breaker -----------------------------------------------------------------------------------------------------
+
+
+def test_five_failures_in_a_row_open_the_breaker_a_probe_closes_it() -> None:
+    async def main() -> None:
+        calls, trace = calls_of(retries=1, backoff_ms=0, breaker_ms=15_000)
+        broken = Provider(StageError("down"))
+        for _ in range(3):  # 2 + 2 + 1 tries
+            await fails(calls, broken)
+        assert len(broken.asked) == 5
+        error = await fails(calls, broken)
+        assert isinstance(error, OpenBreakerError)
+        assert not error.retryable
+        assert error.stage == "llm"
+        assert "5 failures in a row" in error.reason
+        assert len(broken.asked) == 5, "an open breaker does not ask"
+        await asyncio.sleep(15)
+        assert await calls.call(Provider("well again"), 1000) == "well again"
+        assert states(trace) == [(0, "open"), (15_000, "half_open"), (15_000, "closed")]
+        assert [event.wait_ms for _, event in events(trace) if isinstance(event, BreakerChanged)] == [
+            15_000,
+            0,
+            0,
+        ]
+
+    run_virtual(main())
+
+
+def test_a_success_in_between_starts_the_count_anew() -> None:
+    async def main() -> None:
+        calls, trace = calls_of(retries=0)
+        for _ in range(3):
+            for _ in range(4):
+                await fails(calls, Provider(StageError("down")))
+            await calls.call(Provider("up"), 1000)
+        assert states(trace) == []
+
+    run_virtual(main())
+
+
+async def opened(**limits: float) -> tuple[Calls, Trace]:
+    calls, trace = calls_of(retries=0, breaker_failures=2, breaker_ms=1000, **limits)
+    for _ in range(2):
+        await fails(calls, Provider(StageError("down")))
+    await asyncio.sleep(1)
+    return calls, trace
+
+
+def test_a_probe_that_fails_opens_it_again() -> None:
+    async def main() -> None:
+        calls, trace = await opened()
+        await fails(calls, Provider(StageError("still down")))
+        assert isinstance(await fails(calls, Provider("x")), OpenBreakerError)
+        assert [state for _, state in states(trace)] == ["open", "half_open", "open"]
+
+    run_virtual(main())
+
+
+def test_while_one_probes_nobody_else_asks() -> None:
+    async def main() -> None:
+        calls, trace = await opened()
+        probe = asyncio.create_task(calls.call(Provider(0.5), 1000))
+        await asyncio.sleep(0.1)
+        other = Provider("other")
+        error = await fails(calls, other)
+        assert isinstance(error, OpenBreakerError)
+        assert "probed by another request" in error.reason
+        assert other.asked == []
+        assert await probe == "slow"
+        assert await calls.call(other, 1000) == "other"
+        assert [state for _, state in states(trace)] == ["open", "half_open", "closed"]
+
+    run_virtual(main())
+
+
+def test_a_cancelled_probe_proves_nothing_and_the_next_one_may_try() -> None:
+    async def main() -> None:
+        calls, trace = await opened()
+        probe = asyncio.create_task(calls.call(Provider(0.5), 1000))
+        await asyncio.sleep(0.1)
+        probe.cancel()
+        await asyncio.wait([probe])
+        assert await calls.call(Provider("up"), 1000) == "up"
+        assert [state for _, state in states(trace)] == ["open", "half_open", "open", "half_open", "closed"]
+
+    run_virtual(main())
+
+
+def test_what_was_asked_before_it_opened_may_still_answer() -> None:
+    async def main() -> None:
+        calls, trace = calls_of(retries=0, breaker_failures=2)
+        early = asyncio.create_task(calls.call(Provider(0.5), 1000))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            await fails(calls, Provider(StageError("down")))
+        assert await early == "slow"
+        assert await calls.call(Provider("up"), 1000) == "up"
+        assert [state for _, state in states(trace)] == ["open", "closed"]
+
+    run_virtual(main())
+
+
+@given(st.lists(st.sampled_from(["fails", "works", "busy", "cancelled", "waits"]), max_size=40))
+def test_a_provider_is_never_asked_while_it_must_not_be(steps: list[str]) -> None:
+    limits = LimitKnobs(breaker_failures=3, breaker_ms=1000)
+    breaker, now = Breaker(limits), 0.0
+    barred, in_a_row = 0.0, 0
+    for step in steps:
+        now += 0.3
+        if step == "waits":
+            now += 0.9
+        refused = breaker.refusal(now)
+        assert (refused is not None) == (now < barred - 1e-6)
+        if refused is not None or step == "waits":
+            continue
+        breaker.asked()
+        if step == "works":
+            assert breaker.worked() == "closed"
+            in_a_row = 0
+        elif step == "cancelled":
+            assert breaker.given_up() != "half_open"
+        else:
+            in_a_row += 1
+            probing = breaker.state == "half_open"
+            if step == "busy":
+                breaker.later(now, 2.0)
+                barred = now + 2.0
+            state = breaker.failed(now)
+            assert (state == "open") == (in_a_row >= 3 or probing)
+            if state == "open":
+                barred = max(barred, now + 1.0)
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+Step = int | Exception | float
+
+
+class Streams:
+    """Streams by script, one a call: items, failures, waits (s); counts what is open."""
+
+    def __init__(self, *scripts: Sequence[Step], leaving: Exception | float | None = None) -> None:
+        self.scripts = list(scripts)
+        self.leaving = leaving
+        self.asked = 0
+        self.open = 0
+
+    def __call__(self) -> AbstractAsyncContextManager[AsyncIterator[int]]:
+        return self._opened(self.scripts[min(self.asked, len(self.scripts) - 1)])
+
+    @asynccontextmanager
+    async def _opened(self, script: Sequence[Step]) -> AsyncIterator[AsyncIterator[int]]:
+        self.asked += 1
+        self.open += 1
+        try:
+            yield self._items(script)
+        finally:
+            self.open -= 1
+            if isinstance(self.leaving, Exception):
+                raise self.leaving
+            if self.leaving:
+                await asyncio.sleep(self.leaving)
+
+    async def _items(self, script: Sequence[Step]) -> AsyncIterator[int]:
+        for step in script:
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+            else:
+                yield step
+
+
+async def read(calls: Calls, streams: Streams, first_ms: float = 1000, gap_ms: float = 500) -> list[int]:
+    got: list[int] = []
+    try:
+        async with calls.stream(streams, first_ms, gap_ms, lambda item: item >= 0) as items:
+            async for item in items:
+                got.append(item)  # noqa: PERF401  # what came before a failure counts
+    except StageError:
+        got.append(-1)
+    assert streams.open == 0
+    return got
+
+
+def test_a_stream_is_tried_again_only_before_its_first_item() -> None:
+    async def main() -> None:
+        calls, trace = calls_of()
+        down = StageError("down")
+        assert await read(calls, Streams([down], [down], [1, 2])) == [1, 2]
+        late = Streams([1, down], [1, 2])
+        assert await read(calls, late) == [1, -1]
+        assert late.asked == 1
+        assert sum(isinstance(event, ProviderRetried) for _, event in events(trace)) == 2
+
+    run_virtual(main())
+
+
+def test_a_stream_without_items_has_ended_early() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(retries=0)
+        with pytest.raises(EndedEarlyError, match="answered with nothing"):
+            async with calls.stream(Streams([]), 1000, 1000):
+                pass
+
+    run_virtual(main())
+
+
+def test_the_first_item_has_one_deadline_the_next_ones_another() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(retries=0)
+        assert await read(calls, Streams([0.9, 1, 0.4, 2, 0.4, 3])) == [1, 2, 3]
+        assert await read(calls, Streams([1.1, 1])) == [-1]
+        began = asyncio.get_running_loop().time()
+        assert await read(calls, Streams([1, 0.6, 2])) == [1, -1]
+        assert asyncio.get_running_loop().time() - began == pytest.approx(0.5)
+
+    run_virtual(main())
+
+
+def test_items_that_do_not_fit_are_garbage() -> None:
+    async def main() -> None:
+        calls, _ = calls_of(retries=1, backoff_ms=0)
+        assert await read(calls, Streams([-7], [1])) == [1]
+        async with calls.stream(Streams([1, -7]), 1000, 1000, lambda item: item >= 0) as items:
+            assert await anext(items) == 1
+            with pytest.raises(GarbageError, match="parrot answered with what cannot be used: -7"):
+                await anext(items)
+
+    run_virtual(main())
+
+
+def test_streams_that_fail_midway_open_the_breaker_too() -> None:
+    async def main() -> None:
+        calls, trace = calls_of()
+        for _ in range(5):
+            assert await read(calls, Streams([1, StageError("cut off")])) == [1, -1]
+        assert [state for _, state in states(trace)] == ["open"]
+
+    run_virtual(main())
+
+
+def test_a_stream_that_is_left_half_way_has_worked_and_is_closed() -> None:
+    async def main() -> None:
+        calls, trace = await opened()
+        streams = Streams([1, 2, 3])
+        async with calls.stream(streams, 1000, 1000) as items:
+            assert await anext(items) == 1
+        assert streams.open == 0
+        assert [state for _, state in states(trace)] == ["open", "half_open", "closed"]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("leaving", [RuntimeError("cannot close"), 60.0])
+def test_a_stream_that_cannot_be_closed_costs_a_notice_and_not_the_turn(leaving: Exception | float) -> None:
+    async def main() -> None:
+        calls, trace = calls_of()
+        assert await read(calls, Streams([1, 2], leaving=leaving)) == [1, 2]
+        (notice,) = (event for _, event in events(trace) if isinstance(event, Notice))
+        assert notice.owner == "llm"
+        assert asyncio.get_running_loop().time() <= 1
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("leaving", [RuntimeError("cannot close"), 60.0, None])
+@pytest.mark.parametrize("at", [0.05, 0.3, 0.5])
+def test_a_cancellation_gets_out_of_a_stream_in_any_state(
+    at: float, leaving: Exception | float | None
+) -> None:
+    """Before the first item, between two, and while the body is busy with one."""
+
+    async def main() -> None:
+        calls, _ = calls_of()
+        streams = Streams([0.1, 1, 0.3, 2], leaving=leaving)
+
+        async def body() -> None:
+            async with calls.stream(streams, 1000, 1000) as items:
+                async for _ in items:
+                    await asyncio.sleep(0.15)
+
+        task = asyncio.create_task(body())
+        await asyncio.sleep(at)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert streams.open == 0
+        assert asyncio.get_running_loop().time() <= at + 1
+
+    run_virtual(main())

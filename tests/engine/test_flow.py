@@ -1,0 +1,270 @@
+"""Work beside work, and stretches that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.engine.flow import Scope, beside, within
+from workbench.model.errors import DeadlineError, StageError
+from workbench.testing.clock import run_virtual
+
+
+async def forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+# --- beside ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_runs_beside_ends_with_the_body() -> None:
+    async def main() -> bool:
+        async with beside(forever()) as task:
+            await asyncio.sleep(1)
+        return task.cancelled()
+
+    assert run_virtual(main())
+
+
+def test_what_fails_beside_ends_the_body_and_is_raised_as_it_is() -> None:
+    async def fails() -> None:
+        await asyncio.sleep(1)
+        raise StageError("broken")
+
+    async def main() -> float:
+        with pytest.raises(StageError, match="broken"):
+            async with beside(fails()):
+                await forever()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 1
+
+
+def test_what_the_body_raises_ends_the_work_and_is_raised_as_it_is() -> None:
+    async def main() -> None:
+        with pytest.raises(KeyError):
+            async with beside(forever()):
+                raise KeyError
+        assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(main())
+
+
+def test_a_cancellation_that_comes_while_it_is_wound_up_is_not_lost() -> None:
+    async def tidies() -> None:
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep(1)
+
+    async def body() -> None:
+        async with beside(tidies()):
+            await asyncio.sleep(1)
+            raise StageError("broken")
+
+    async def main() -> bool:
+        task = asyncio.create_task(body())
+        await asyncio.sleep(1.7)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_virtual(main())
+
+
+# --- scopes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cut_ends_the_scope_and_nothing_else() -> None:
+    async def main() -> tuple[bool, float]:
+        loop, scope = asyncio.get_running_loop(), Scope()
+        loop.call_later(1, scope.cut)
+        with scope.entered():
+            await forever()
+        await asyncio.sleep(1)
+        return scope.was_cut, loop.time()
+
+    assert run_virtual(main()) == (True, 2)
+
+
+def test_a_scope_that_is_over_cannot_be_cut() -> None:
+    async def main() -> bool:
+        scope = Scope()
+        scope.cut()
+        with scope.entered():
+            await asyncio.sleep(1)
+        scope.cut()
+        await asyncio.sleep(1)
+        return scope.was_cut
+
+    assert not run_virtual(main())
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_a_cut_that_something_else_takes_the_place_of_leaves_no_trace(swallowed: bool) -> None:
+    async def main() -> int:
+        task, scope = asyncio.current_task(), Scope()
+        assert task is not None
+        asyncio.get_running_loop().call_later(1, scope.cut)
+        try:
+            with scope.entered():
+                try:
+                    await forever()
+                except asyncio.CancelledError:
+                    if not swallowed:
+                        raise StageError("while being cut") from None
+        except StageError:
+            pass
+        await asyncio.sleep(1)
+        return task.cancelling()
+
+    assert run_virtual(main()) == 0
+
+
+Cuts = st.lists(st.tuples(st.floats(0, 4), st.sampled_from(["outer", "inner", "task"])), max_size=5)
+
+
+@given(Cuts, st.floats(0.1, 3), st.floats(0, 1))
+def test_each_cancellation_ends_its_own_stretch(
+    cuts: list[tuple[float, str]], work_s: float, tidy_s: float
+) -> None:
+    """Two scopes in a task: a cut of the inner one ends it alone, the outer one's both, the task's own all."""
+    ended: list[str] = []
+
+    async def body(outer: Scope, inner: Scope) -> int:
+        with outer.entered():
+            with inner.entered():
+                try:
+                    await asyncio.sleep(work_s)
+                finally:
+                    await asyncio.sleep(tidy_s)
+            ended.append("inner")
+            await asyncio.sleep(work_s)
+        ended.append("outer")
+        await asyncio.sleep(work_s)
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    async def main() -> tuple[asyncio.Task[int], Scope]:
+        loop = asyncio.get_running_loop()
+        outer, inner = Scope(), Scope()
+        task = asyncio.create_task(body(outer, inner))
+        acts: dict[str, Callable[[], object]] = {"outer": outer.cut, "inner": inner.cut, "task": task.cancel}
+        for at, what in cuts:
+            loop.call_later(at, acts[what])
+        await asyncio.wait([task])
+        return task, outer
+
+    task, outer = run_virtual(main())
+    if task.cancelled():
+        assert "task" in [what for _, what in cuts]
+        return
+    assert task.result() == 0
+    assert ended[-1] == "outer"
+    if not outer.was_cut:
+        assert ended == ["inner", "outer"]
+
+
+# --- within ----------------------------------------------------------------------------------------------------------
+
+
+def failure(work: Coroutine[Any, Any, Any], deadline_ms: float = 1000) -> StageError:
+    """What `within` makes of work that does not succeed."""
+
+    async def main() -> StageError:
+        with pytest.raises(StageError) as raised:
+            await within("the parrot", "llm", lambda: work, deadline_ms)
+        return raised.value
+
+    return run_virtual(main())
+
+
+def test_what_is_late_is_a_deadline_error() -> None:
+    error = failure(forever(), 500)
+    assert isinstance(error, DeadlineError)
+    assert (error.stage, error.reason) == ("llm", "the parrot did not answer within 500 ms")
+
+
+async def raises(error: BaseException) -> None:
+    await asyncio.sleep(0)
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (StageError("no seed"), "no seed"),
+        (ValueError("no\x1b[2J seed"), "the parrot raised ValueError: no seed"),
+        (TimeoutError(), "the parrot raised TimeoutError: "),
+        (asyncio.CancelledError(), "the parrot cancelled itself"),
+        (ExceptionGroup("two", [ExceptionGroup("one", [StageError("first")]), KeyError()]), "first"),
+        (ExceptionGroup("two", [KeyError("a")]), "the parrot raised KeyError: 'a'"),
+    ],
+)
+def test_whatever_is_raised_names_who_and_the_stage(raised: BaseException, reason: str) -> None:
+    error = failure(raises(raised))
+    assert (error.stage, error.reason) == ("llm", reason)
+
+
+def test_a_stage_that_is_named_stays() -> None:
+    assert failure(raises(StageError("broken", stage="tools"))).stage == "tools"
+
+
+@pytest.mark.parametrize("instead", [RuntimeError("while leaving"), None])
+def test_a_cancellation_is_not_lost_on_a_provider_that_does_something_else(
+    instead: Exception | None,
+) -> None:
+    async def stubborn() -> str:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            if instead:
+                raise instead from None
+        return "too late"
+
+    async def main() -> bool:
+        task = asyncio.create_task(within("the parrot", "llm", stubborn, 10_000))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_virtual(main())
+
+
+def test_a_generator_that_is_left_half_way_leaves_no_task() -> None:
+    from tests.engine.test_calls import calls_of  # the same stand
+
+    async def main() -> int:
+        calls, _ = calls_of()
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[AsyncIterator[int]]:
+            yield Numbers()
+
+        async with calls.stream(opened, 1000, 1000) as items:
+            async for _ in items:
+                break
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    assert run_virtual(main()) == 1
+
+
+class Numbers:
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __aiter__(self) -> Numbers:
+        return self
+
+    async def __anext__(self) -> int:
+        self.last += 1
+        return self.last
