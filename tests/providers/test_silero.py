@@ -9,7 +9,8 @@ import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.providers.silero import Silero, make_vad
+from workbench.providers.silero import Room, Silero, make_vad
+from workbench.testing.sound import noise
 
 DATA = Path(__file__).parent.parent / "data"
 pytestmark = pytest.mark.models
@@ -40,6 +41,35 @@ def test_silence_and_noise_are_no_speech(vad: Silero) -> None:
     noise = (np.random.default_rng(1).standard_normal(INPUT_RATE) * 1000).astype(np.int16)
     assert max(probabilities(vad, silence(INPUT_RATE))) < 0.1
     assert np.median(probabilities(vad, noise)) < 0.3
+
+
+@pytest.mark.parametrize(("noise_db", "speech_db"), [(-90, -26), (-66, -40), (-50, -26)])
+def test_speech_after_a_long_silence_is_found_soon(vad: Silero, noise_db: float, speech_db: float) -> None:
+    said = question()[4800:-4800].astype(np.float32)
+    said *= 32768 * 10 ** (speech_db / 20) / np.sqrt(np.mean(np.square(said)))
+    sound = noise(14, seed=1, db=noise_db).astype(np.float32)
+    at = 320 * vad.window
+    sound[at : at + len(said)] += said
+    found = np.array(probabilities(vad, np.clip(sound, -32768, 32767).astype(np.int16)))
+    assert max(found[:320]) < 0.3
+    assert np.argmax(found[320:] >= 0.5) <= 4  # 160 ms; it begins with a soft consonant
+    assert found[-30:].max() < 0.3
+
+
+def test_a_quiet_room_costs_nothing() -> None:
+    room, windows = Room(), noise(20, seed=1, db=-66).astype(np.float32).reshape(-1, 512)[:600] / 32768
+    quiet = [room.quiet(float(np.dot(window, window))) for window in windows]
+    assert all(quiet[7 * 31 :])
+    loud = 512 * 10 ** (-40 / 10)
+    assert not room.quiet(loud)
+    assert [room.quiet(512 * 10 ** (-66 / 10)) for _ in range(10)] == [False] * 8 + [True] * 2
+
+
+def test_a_room_that_gets_noisy_is_listened_to() -> None:
+    room = Room()
+    for _ in range(1000):
+        room.quiet(512 * 10 ** (-70 / 10))
+    assert not room.quiet(512 * 10 ** (-62 / 10))
 
 
 def test_two_sessions_share_the_model_and_nothing_else(vad: Silero) -> None:

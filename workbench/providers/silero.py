@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,16 @@ WINDOW = 512
 CONTEXT = 64
 """Samples of the window before, which the model is shown again."""
 SCALE = np.float32(1 / 32768)
+AUDIBLE_POWER = WINDOW * 10 ** (-50 / 10)
+"""Of a window (full scale is 1 a sample) from which it is always looked at: −50 dBFS."""
+ABOVE_NOISE = 10 ** (6 / 10)
+"""Times the power of the quietest windows up to which a window is noise: 6 dB."""
+SECOND = 31
+"""Windows whose quietest one is remembered, …"""
+SECONDS = 6
+"""… and so many quietest ones."""
+HANG = 8
+"""Windows that are still looked at after the last one that was louder: speech ends there, 256 ms."""
 
 
 def make_vad(options: ProviderOptions) -> Silero:
@@ -43,7 +55,10 @@ def _session(weights: Path) -> Any:
 
 
 class Silero:
-    """The probability of speech in each 32 ms. Its arrays are bound to the model once, which saves a tenth a window."""
+    """The probability of speech in each 32 ms; 0 where nothing but the room can be heard.
+
+    Its arrays are bound to the model once, which saves a tenth a window.
+    """
 
     window = WINDOW
 
@@ -55,6 +70,7 @@ class Silero:
         self._probability = _floats(1)
         self._run = session.run_with_iobinding
         self._bound = session.io_binding()
+        self._room = Room()
         for name, array in ("input", self._input), ("h", self._state[0]), ("c", self._state[1]):
             self._bound.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for name, array in ("speech_probs", self._probability), ("hn", self._next[0]), ("cn", self._next[1]):
@@ -64,6 +80,8 @@ class Silero:
         """The probability (0…1) that the window is speech."""
         self._context[:] = self._last
         np.multiply(samples, SCALE, out=self._fresh)
+        if self._room.quiet(float(np.dot(self._fresh, self._fresh))):
+            return 0.0
         self._run(self._bound)
         self._state[:] = self._next
         return float(self._probability[0])
@@ -72,6 +90,33 @@ class Silero:
         """Forget what was heard."""
         self._input[:] = 0
         self._state[:] = 0
+        self._room = Room()
+
+
+class Room:
+    """Tells when nothing but the room can be heard, so that the model need not be asked.
+
+    That saves most of the work of a conversation. It also keeps the model awake: its memory fades in a long silence, so
+    that it takes the first 100 ms of speech for noise, and hums for speech.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._loud = -HANG
+        """Number of the last window that was loud."""
+        self._quietest = math.inf
+        self._floors = deque([0.0], maxlen=SECONDS)
+
+    def quiet(self, power: float) -> bool:
+        """Whether a window of this power (its sum of squares) and those just before it are no louder than the noise."""
+        self._count += 1
+        self._quietest = min(self._quietest, power)
+        if self._count % SECOND == 0:
+            self._floors.append(self._quietest)
+            self._quietest = math.inf
+        if power > min(AUDIBLE_POWER, min(self._quietest, *self._floors) * ABOVE_NOISE):
+            self._loud = self._count
+        return self._count - self._loud > HANG
 
 
 def _floats(*shape: int) -> NDArray[np.float32]:
