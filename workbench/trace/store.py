@@ -20,6 +20,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
@@ -50,8 +51,9 @@ def _rates() -> dict[str, int]:
     return {"mic": INPUT_RATE, "user": INPUT_RATE, "agent": OUTPUT_RATE}
 
 
+@cache
 def installed_versions() -> dict[str, str]:
-    """Version of Python, of workbench and of each package it uses that is installed."""
+    """Version of Python, of workbench and of each package it uses that is installed. Costs 20 ms, once."""
     found = {"python": python_version()}
     try:
         found["workbench"] = metadata.version("voice-workbench")
