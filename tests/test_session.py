@@ -197,10 +197,17 @@ def test_a_recording_opens_as_the_same_trace(wav: Path, tmp_path: Path) -> None:
     live = run_virtual(talk())
     recorded = open_trace(folder)
     assert list(turns(entries(recorded))) == live
-    assert [entry.event.label for entry in entries(recorded) if isinstance(entry.event, Bookmarked)] == ["here"]
+    assert [entry.event.label for entry in entries(recorded) if isinstance(entry.event, Bookmarked)] == [
+        "here"
+    ]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
-    assert {file.name for file in folder.iterdir()} == {"session.json", "events.jsonl", "user.wav", "agent.wav"}
+    assert {file.name for file in folder.iterdir()} == {
+        "session.json",
+        "events.jsonl",
+        "user.wav",
+        "agent.wav",
+    }
     about = json.loads((folder / "session.json").read_text())
     assert about["profile"] == "scripted"
 
@@ -267,6 +274,32 @@ def test_a_folder_that_is_not_empty_is_not_recorded_into(tmp_path: Path) -> None
 
     with pytest.raises(UsageError, match="not empty"):
         asyncio.run(talk())
+
+
+def test_bad_input_leaves_the_folder_for_the_next_try(tmp_path: Path) -> None:
+    folder = tmp_path / "recording"
+    absent = settings(audio__source=str(tmp_path / "absent.wav"), record__enabled=True, record__folder=folder)
+
+    async def talk() -> None:
+        async with open_session(absent) as session:
+            with pytest.raises(UsageError, match=r"absent\.wav"):
+                await session.ended()
+        assert session.recording is None
+
+    asyncio.run(talk())
+    assert not folder.exists()
+
+
+def test_a_sink_never_overwrites_the_source(wav: Path) -> None:
+    before = wav.read_bytes()
+
+    async def talk() -> None:
+        async with open_session(settings(audio__source=str(wav), audio__sink=str(wav))) as session:
+            with pytest.raises(UsageError, match="overwrite"):
+                await session.ended()
+
+    asyncio.run(talk())
+    assert wav.read_bytes() == before
 
 
 def test_a_session_that_is_left_early_tells_its_end(wav: Path) -> None:

@@ -23,7 +23,7 @@ from workbench.engine.reply import NoTools, Voices
 from workbench.engine.speakable import speakable
 from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
-from workbench.model.errors import MissingError, StageError
+from workbench.model.errors import MissingError, StageError, UsageError
 from workbench.model.events import DuplexChanged, Notice, ProviderWarmed, Stage
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
@@ -148,6 +148,10 @@ class Assembly:
     async def _ends(self) -> tuple[Source, Sink]:
         """The source and the sink. MissingError without PortAudio or a device, UsageError for a file."""
         audio, trace = self._settings.audio, self._trace
+        if _same_file(audio.source, audio.sink):
+            raise UsageError(
+                f"{audio.sink}: the sink would overwrite the source", "give the sink another file"
+            )
         sink: Sink
         source: Source
         microphone = Microphone(audio.input, trace) if audio.source == "mic" else None
@@ -188,6 +192,13 @@ class Assembly:
             return microphone
         self._played = canceller.played
         return CleanMicrophone(microphone, canceller)
+
+
+def _same_file(source: str, sink: str) -> bool:
+    try:
+        return source not in ("mic", NONE) and Path(source).samefile(sink)
+    except OSError:  # one of them is not there
+        return False
 
 
 def nothing_played(samples: Samples, position: int) -> None:

@@ -13,6 +13,7 @@ Front ends read `session.trace` and call the verbs; verbs may be called from any
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -29,7 +30,7 @@ from workbench.engine.flow import beside, single
 from workbench.engine.pipeline import Manner, Pipeline, Tapes
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
-from workbench.model.errors import InternalError, WorkbenchError
+from workbench.model.errors import InternalError, UsageError, WorkbenchError
 from workbench.model.events import (
     Bookmarked,
     EchoState,
@@ -235,6 +236,13 @@ class Session:
         sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         tapes = self._tapes()
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
+        try:
+            await self._recorded(recorder, tapes)
+        finally:
+            if folder and self._pipeline is None and isinstance(self.error, UsageError):
+                self._discard(folder.path)
+
+    async def _recorded(self, recorder: Coroutine[Any, Any, None], tapes: Tapes) -> None:
         async with beside(recorder):
             try:
                 await self._talk(tapes)
@@ -253,6 +261,14 @@ class Session:
                 self.trace.emit(SessionEnded(reason))
                 self.trace.close()
                 self._over.set()
+
+    def _discard(self, folder: Path) -> None:
+        """Bad input was all there was: the next try may record into the same folder."""
+        self.recording = None
+        with contextlib.suppress(OSError):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
 
     async def _talk(self, tapes: Tapes) -> None:
         settings = self.settings

@@ -101,6 +101,7 @@ def test_an_agent_file_is_run_and_its_reply_written_to_a_file(wav: str, tmp_path
         (["--set", "nonsense", *SCRIPTED], 2, "="),
         (["absent.py", *SCRIPTED], 2, "absent.py"),
         (["--fast", "--profile", "scripted"], 2, "--fast"),
+        (["--fast", "--source", "none", *SCRIPTED], 2, "--fast"),
         (["--set", "stt.provider=nobody", "--source", "none", *SCRIPTED], 2, "whisper"),
         (["--set", "stt.provider=openai/x", "--source", "none", *SCRIPTED], 3, "OPENAI_API_KEY"),
         (["--nonsense"], 2, "--nonsense"),
@@ -111,6 +112,21 @@ def test_bad_input_is_named_with_its_exit_code(arguments: list[str], code: int, 
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_an_agent_file_prints_is_no_result(wav: str, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "from workbench import Agent\n"
+        "def speakable(text: str) -> str:\n"
+        "    print('at work')\n"
+        "    return text\n"
+        "print('loaded')\n"
+        "agent = Agent(instructions='x', speakable=speakable)\n"
+    )
+    done = workbench("run", str(tmp_path / "loud.py"), "--source", wav, *SCRIPTED, "--fast", "--json")
+    assert [*map(len, lines(done.stdout))] == [11, 1]
+    assert "loaded" in done.stderr
+    assert "at work" in done.stderr
 
 
 def test_a_turn_that_fails_is_exit_code_4(wav: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,8 @@ def agent_and_settings(
     from workbench.agent import load_agent
     from workbench.config import load
 
-    agent = load_agent(agent_file) if agent_file else None
+    with contextlib.redirect_stdout(sys.stderr):  # what the file prints is no result of the command
+        agent = load_agent(agent_file) if agent_file else None
     given = dict(flags)
     for change in changes:
         name, equals, value = change.partition("=")

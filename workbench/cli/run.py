@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -92,15 +92,14 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
     from workbench.model.errors import UsageError
     from workbench.testing.clock import run_virtual  # 3 ms
 
-    if fast and (settings.audio.source == "mic" or settings.audio.sink == "speaker"):
-        raise UsageError(
-            "--fast cannot hurry a microphone or a speaker", "give --source FILE.wav --sink none"
-        )
-    talk = _converse(settings, agent, as_json)
-    return run_virtual(talk) if fast else asyncio.run(talk)
+    if fast and (settings.audio.source in ("mic", "none") or settings.audio.sink == "speaker"):
+        raise UsageError("--fast goes through a file, to no speaker", "give --source FILE.wav --sink none")
+    talk = _converse(settings, agent, as_json, sys.stdout)
+    with contextlib.redirect_stdout(sys.stderr):  # what the agent's own code prints is no turn
+        return run_virtual(talk) if fast else asyncio.run(talk)
 
 
-async def _converse(settings: Settings, agent: Agent | None, as_json: bool) -> int:
+async def _converse(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
     from workbench.engine.flow import beside
     from workbench.readers import Readers
     from workbench.readers.latency import Latency
@@ -111,7 +110,7 @@ async def _converse(settings: Settings, agent: Agent | None, as_json: bool) -> i
 
     def ended(turn: Turn) -> None:
         latency.add(turn)
-        print_turn(turn, as_json)
+        print_turn(turn, as_json, to)
 
     async with open_session(settings, agent=agent) as session:
         readers = Readers(session.trace, [Timeline(ended), tell])
@@ -122,7 +121,7 @@ async def _converse(settings: Settings, agent: Agent | None, as_json: bool) -> i
         finally:
             readers.catch_up()
     summary = latency.summary()
-    out(json.dumps(summary) if as_json else _summed_up(summary["summary"]))
+    out(json.dumps(summary) if as_json else _summed_up(summary["summary"]), to)
     if session.recording:
         err(f"recorded in {session.recording}")
     if caught:
@@ -152,10 +151,10 @@ def _signals(session: Session) -> Iterator[list[int]]:
 # --- printing --------------------------------------------------------------------------------------------------------
 
 
-def out(line: str) -> None:
+def out(line: str, to: TextIO) -> None:
     """One line on standard output, at once."""
-    click.echo(line)
-    sys.stdout.flush()
+    click.echo(line, file=to)
+    to.flush()
 
 
 def err(line: str) -> None:
@@ -163,29 +162,32 @@ def err(line: str) -> None:
     click.echo(line, err=True)
 
 
-def print_turn(turn: Turn, as_json: bool) -> None:
+def print_turn(turn: Turn, as_json: bool, to: TextIO) -> None:
     """A turn as a JSON line, or as a conversation with its waterfall."""
     from workbench.model.text import plain
     from workbench.readers.timeline import waterfall_text
 
     if as_json:
-        out(json.dumps(turn.to_json()))
+        out(json.dumps(turn.to_json()), to)
         return
     mark = {"done": "", "cut": " (interrupted)", "failed": " (failed)"}[turn.status]
-    out(f"\nturn {turn.turn}{mark}{' (cold)' if turn.cold else ''}")
-    out(f"  you    {plain(turn.user_text)}")
-    out(f"  agent  {plain(turn.agent_text)}")
+    lines = [f"\nturn {turn.turn}{mark}{' (cold)' if turn.cold else ''}"]
+    lines.append(f"  you    {plain(turn.user_text, one_line=True)}")
+    lines.append(f"  agent  {plain(turn.agent_text, one_line=True)}")
     if turn.error:
-        out(f"  {turn.error.stage}: {plain(turn.error.reason)}\n  → {plain(turn.error.hint)}")
-    for line in waterfall_text(turn, WIDTH).splitlines():
-        out(f"  {line}")
+        lines.append(f"  {turn.error.stage}: {plain(turn.error.reason)}\n  → {plain(turn.error.hint)}")
+    out("\n".join([*lines, *(f"  {line}" for line in waterfall_text(turn, WIDTH).splitlines())]), to)
 
 
 def _summed_up(figures: dict[str, Any]) -> str:
     if not figures["n"]:
-        return f"\n{figures['turns']} turns, none with a latency to sum up"
+        return f"\n{_turns(figures)}, none with a latency to sum up"
     percentiles = "  ".join(f"{name} {figures[name]:.0f} ms" for name in ("p50", "p90", "p95", "p99"))
-    return f"\n{figures['turns']} turns; heard latency of {figures['n']}: {percentiles}"
+    return f"\n{_turns(figures)}; heard latency of {figures['n']}: {percentiles}"
+
+
+def _turns(figures: dict[str, Any]) -> str:
+    return "1 turn" if figures["turns"] == 1 else f"{figures['turns']} turns"
 
 
 def tell(entry: Any) -> None:
@@ -202,7 +204,9 @@ def tell(entry: Any) -> None:
             )
         case ListeningStarted():
             err("listening")
-        case Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint) if owner != "session":
+        case Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint) if (
+            owner != "session"
+        ):
             err(plain(f"{level}: {owner}: {reason}{f' – {hint}' if hint else ''}"))
         case DuplexChanged(mode=mode, reason=reason):
             err(plain(f"{mode} duplex: {reason}"))
