@@ -17,6 +17,8 @@ LATENCY_S = 0.02
 """The device's buffer that is asked for, s: three blocks of 10 ms on ALSA, enough beside a busy Python thread."""
 USUAL_RATES = (48_000, 44_100, 16_000, 24_000, 96_000, 32_000, 22_050, 8_000)
 """Hz, in the order in which they are tried after the device's own."""
+CRASHING = ("JACK Audio Connection Kit",)
+"""Where PortAudio 19.6 crashes at blocking reads and writes; JACK is reached by ALSA's plugin (the device `jack`)."""
 WHAT: dict[Kind, str] = {"input": "microphone", "output": "speaker"}
 INSTEAD: dict[Kind, str] = {
     "input": "use `--source FILE.wav`",
@@ -87,7 +89,7 @@ def list_devices(kind: Kind) -> list[Device]:
             apis[entry["hostapi"]],
         )
         for entry in sound.query_devices()
-        if entry[f"max_{kind}_channels"] > 0
+        if entry[f"max_{kind}_channels"] > 0 and apis[entry["hostapi"]] not in CRASHING
     ]
 
 

@@ -37,6 +37,8 @@ LEAVE_S = 0.1
 """How long leaving waits for the thread, s; it needs 10–20 ms unless the device hangs."""
 
 
+opening = threading.Lock()
+"""PortAudio opens and starts one stream at a time."""
 hanging: list[threading.Thread] = []
 """Those that were left in a device that did not answer."""
 
@@ -139,7 +141,8 @@ class Line:
         try:
             while not self.stopping.is_set():
                 try:
-                    self._stream.start()
+                    with opening:
+                        self._stream.start()
                     serve(self._stream)
                 except sound.PortAudioError as error:
                     reason = plain(str(error), limit=200, one_line=True)
@@ -174,7 +177,8 @@ class Line:
             "blocksize": self.block,
         }
         try:
-            return make(device=device.index, latency=LATENCY_S, **shape)
+            with opening:
+                return make(device=device.index, latency=LATENCY_S, **shape)
         except sound.PortAudioError as error:
             reason = plain(str(error), limit=200, one_line=True)
             raise MissingError(
