@@ -14,6 +14,9 @@ QUANTILE = 0.9
 """Share of this user's pauses within a turn that the wait is meant to outlast."""
 PRIOR_PAUSES = 8
 """How many observed pauses the prior weighs as much as."""
+NOTICED_MS = 40.0
+"""What it takes to hear that a pause is over: a window of the VAD and a frame. To outlast a pause is to wait so much
+longer."""
 REMEMBERED = 40
 """Pauses of the user that count; older ones are forgotten."""
 
@@ -42,4 +45,4 @@ class SilenceTurn:
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Learn from a pause after which the user went on; the end of a turn tells nothing of pauses."""
         if went_on:
-            self._pauses.append(ms)
+            self._pauses.append(ms + NOTICED_MS)
