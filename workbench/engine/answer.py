@@ -111,8 +111,9 @@ class Answers:
         while end.reply is None and (said := await self._candidate(utterance, attempts)) is not None:
             attempts += 1
             reply = self._reply(said, utterance)
+            prompt = self.conversation.prompt(said, keep=self.knobs.reply.history)
             try:
-                async with beside(self._think(reply)):
+                async with beside(self.maker.answer(reply, prompt)):
                     if await self._settled(utterance, reply):
                         end.reply = reply
                         await self._perform(reply)
@@ -127,7 +128,10 @@ class Answers:
             if utterance.state == "dismissed":
                 return None
             if utterance.state == "ended" and transcript is not None and transcript.final:
-                return transcript.text if self._is_turn(utterance) else None
+                if not self._is_turn(utterance):
+                    return None
+                await self.floor.cleared_for(utterance)  # what was heard of the reply before belongs to the history
+                return transcript.text
             if (
                 self.stages.speculates(self.knobs.reply.speculate)
                 and attempts < self.knobs.reply.attempts
@@ -206,10 +210,6 @@ class Answers:
         speculative = utterance is not None and utterance.state != "ended"
         self.trace.emit(ReplyStarted(reply.id, reply.utterance, reply.turn, said, speculative))
         return reply
-
-    async def _think(self, reply: Reply) -> None:
-        messages = self.conversation.prompt(reply.said, keep=self.knobs.reply.history)
-        await self.maker.answer(reply, messages)
 
     async def _perform(self, reply: Reply) -> None:
         """Have the floor until all was handed to the sink."""

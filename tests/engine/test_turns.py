@@ -1,0 +1,378 @@
+"""Turns from speech to reply: streaming in, clause by clause out, typed and read, remembered as heard."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.stand import Stand, run
+from workbench.engine.knobs import EngineKnobs
+from workbench.engine.pipeline import Pipeline
+from workbench.engine.utterance import Utterance
+from workbench.model.audio import INPUT_RATE
+from workbench.model.conversation import Conversation, Message, Transcript, Usage
+from workbench.model.events import (
+    DeviceOpened,
+    Notice,
+    ReplyEnded,
+    ReplyPlaying,
+    ReplyStarted,
+    ReplyText,
+    Span,
+    SpeechPaused,
+    SpeechStarted,
+    Transcribed,
+    TurnDecided,
+    TurnEnded,
+    UtteranceDismissed,
+)
+from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.testing.sound import Score
+
+QUESTION = "how are you today"
+LONG = "Let me tell you a long story. " + "It goes on and on and on. " * 10
+
+
+def question(before: float = 0.5, after: float = 2.0) -> Score:
+    return Score().silence(before).say(QUESTION).silence(after)
+
+
+# --- one turn --------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_answered() -> None:
+    outcome = run(Stand(question()))
+    assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
+    assert outcome.said == [("user", QUESTION), ("assistant", "Fine, thank you.")]
+    order = [type(event) for event in outcome.events]
+    steps = [SpeechStarted, SpeechPaused, ReplyStarted, TurnDecided, ReplyPlaying, ReplyEnded, TurnEnded]
+    assert [order.index(step) for step in steps] == sorted(order.index(step) for step in steps)
+    ended = outcome.one(TurnEnded)
+    assert ended.usage["stt_seconds"] > 1
+    assert ended.usage["tts_seconds"] == pytest.approx(0.96)
+    assert ended.usage["input_tokens"] == 4
+    assert ended.usage["output_tokens"] == 3
+
+
+def test_what_is_played_is_what_the_tts_made() -> None:
+    tts = ScriptedTts()
+    outcome = run(Stand(question(), tts=tts))
+    sound, first = tts.sound("Fine, thank you."), outcome.one(ReplyPlaying).at_sample
+    assert (outcome.agent[first : first + len(sound)] == sound).all()
+    assert not outcome.agent[:first].any()
+    assert not outcome.agent[first + len(sound) :].any()
+    assert outcome.one(ReplyEnded).end_sample == first + len(sound)
+
+
+def test_turn_after_turn_the_model_sees_what_was_said() -> None:
+    score = Score().silence(0.3).say("one question").silence(3).say("another question").silence(3)
+    llm = ScriptedLlm(["First answer.", "Second answer."])
+    outcome = run(Stand(score, llm=llm, conversation=Conversation("Be brief.")))
+    assert [turn[2] for turn in outcome.turns] == ["First answer.", "Second answer."]
+    assert [(message.role, message.text) for message in llm.prompts[-1]] == [
+        ("system", "Be brief."),
+        ("user", "one question"),
+        ("assistant", "First answer."),
+        ("user", "another question"),
+    ]
+
+
+def test_what_is_typed_is_shown_to_the_model_once() -> None:
+    llm = ScriptedLlm(["Yes."])
+    texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0)]
+    run(Stand(Score().silence(4), llm=llm, verbs=texts))
+    assert [[message.text for message in prompt] for prompt in llm.prompts] == [
+        ["more"],
+        ["more", "Yes.", "more"],
+    ]
+
+
+def test_the_history_is_as_long_as_the_setting_says() -> None:
+    knobs = EngineKnobs()
+    knobs.reply.history = 2
+    llm = ScriptedLlm(["Yes."])
+    texts = [(0.5 + at, lambda pipeline: pipeline.type("more")) for at in range(12)]
+    outcome = run(Stand(Score().silence(14), llm=llm, knobs=knobs, tts=None, verbs=texts))
+    assert len(outcome.turns) == 12
+    assert [message.role for message in llm.prompts[-1]] == ["user", "assistant", "user"]
+    assert len(outcome.conversation.messages) <= 6
+
+
+def test_without_history_nothing_is_kept() -> None:
+    knobs = EngineKnobs()
+    knobs.reply.history = 0
+    texts = [(0.5 + at, lambda pipeline: pipeline.type("more")) for at in range(5)]
+    outcome = run(Stand(Score().silence(7), knobs=knobs, tts=None, verbs=texts))
+    assert len(outcome.turns) == 5
+    assert len(outcome.conversation.messages) <= 2
+
+
+# --- streaming in ----------------------------------------------------------------------------------------------------
+
+
+class Reading(ScriptedStt):
+    """Notes how far it had read when speech ended."""
+
+    def __init__(self, score: Score) -> None:
+        super().__init__(score)
+        self.read_at_pause = 0.0
+
+    async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
+        async for _ in utterance.chunks():
+            if utterance.state == "speaking":
+                self.read_at_pause = (utterance.end - utterance.start_sample) / INPUT_RATE
+        return await super().transcribe(utterance, eager=eager)
+
+
+def test_the_stt_reads_while_the_user_speaks() -> None:
+    score = question()
+    stt = Reading(score)
+    run(Stand(score, stt=stt))
+    assert stt.read_at_pause > 1
+
+
+def test_partial_words_are_told_as_they_come() -> None:
+    score = question()
+    outcome = run(Stand(score, stt=ScriptedStt(score, partials=True)))
+    texts = [event.text for event in outcome.all(Transcribed)]
+    assert texts == ["how", "how are", "how are you", QUESTION, QUESTION]
+    assert [event.final for event in outcome.all(Transcribed)] == [False] * 4 + [True]
+    assert outcome.at(outcome.all(Transcribed)[0]) < outcome.at(outcome.one(SpeechPaused)) - 500
+
+
+# --- clause by clause out --------------------------------------------------------------------------------------------
+
+
+def test_the_first_clause_is_spoken_while_the_rest_is_made() -> None:
+    text = "Good morning, how are you? I am well, thank you. And what about you?"
+    llm, tts = ScriptedLlm([text], token_ms=200), ScriptedTts(first_byte_ms=50)
+    outcome = run(Stand(question(after=6), llm=llm, tts=tts, speculate=False))
+    chunks = outcome.all(ReplyText)
+    assert [chunk.text for chunk in chunks] == [
+        "Good morning, ",
+        "how are you? ",
+        "I am well, thank you. ",
+        "And what about you?",
+    ]
+    assert outcome.at(outcome.one(ReplyPlaying)) == outcome.at(chunks[0]) + 50
+    assert outcome.at(outcome.one(ReplyPlaying)) < outcome.at(chunks[1])
+    assert outcome.turns[0][2] == text
+
+
+def test_only_so_much_is_made_ahead() -> None:
+    knobs = EngineKnobs()
+    knobs.reply.buffer_s = 1.0
+    ahead: list[float] = []
+
+    class Watched(ScriptedTts):
+        def speak(self, text: str):  # type: ignore[no-untyped-def]
+            ahead.append(len(text) * 0.06)
+            return super().speak(text)
+
+    outcome = run(Stand(question(), llm=ScriptedLlm([LONG]), tts=Watched(), knobs=knobs))
+    texts = outcome.all(ReplyText)
+    began = outcome.at(outcome.one(ReplyPlaying))
+    made_s = sum(ahead[:3])
+    assert outcome.at(texts[-1]) > began + made_s * 1000
+
+
+def test_sound_that_is_not_ready_in_time_is_noticed() -> None:
+    outcome = run(
+        Stand(
+            question(after=8), llm=ScriptedLlm(["One sentence. " * 3]), tts=ScriptedTts(realtime_factor=1.5)
+        )
+    )
+    (notice,) = outcome.all(Notice)
+    assert notice.owner == "tts"
+    assert "of silence in it" in notice.reason
+    assert outcome.turns[0][0] == "done"
+
+
+def test_a_slow_end_of_the_stream_is_no_gap() -> None:
+    """The model's last piece comes when all of its words have long been spoken."""
+    llm = ScriptedLlm([["Fine, thank you. \n", " ", Usage(1, 1)]], token_ms=1500)
+    outcome = run(Stand(question(after=6), llm=llm))
+    assert outcome.all(Notice) == []
+
+
+def test_a_chunk_without_a_letter_is_not_spoken() -> None:
+    tts = ScriptedTts()
+    outcome = run(Stand(question(), llm=ScriptedLlm(["Fine, thank you. … ! Yes."]), tts=tts))
+    assert outcome.turns[0][2] == "Fine, thank you. … ! Yes."
+    assert tts.calls == 2
+
+
+def test_silence_of_the_model_is_a_reply_without_words() -> None:
+    outcome = run(Stand(question(), llm=ScriptedLlm([["  "]])))
+    assert outcome.turns == [("done", QUESTION, "")]
+    assert outcome.said == [("user", QUESTION)]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 48_000])
+def test_any_rate_of_the_tts_becomes_24_khz(rate: int) -> None:
+    outcome = run(Stand(question(), tts=ScriptedTts(rate=rate)))
+    first, end = outcome.one(ReplyPlaying).at_sample, outcome.one(ReplyEnded).end_sample
+    assert end is not None
+    assert (end - first) / 24_000 == pytest.approx(0.96, abs=0.002)
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_typed_is_a_turn_like_any_other() -> None:
+    outcome = run(Stand(Score().silence(3), verbs=[(1.0, lambda pipeline: pipeline.type("Hello?"))]))
+    assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
+    decided = outcome.one(TurnDecided)
+    assert (decided.typed, decided.end_sample, decided.waited_ms) == (True, None, 0.0)
+    assert outcome.at(decided) == 1000
+    assert outcome.at(outcome.one(ReplyPlaying)) == 1000
+    assert outcome.one(TurnEnded).usage["stt_seconds"] == 0
+
+
+def test_without_a_tts_the_answer_is_read() -> None:
+    outcome = run(Stand(question(), tts=None))
+    assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
+    assert [event.text for event in outcome.all(ReplyText)] == ["Fine, thank you."]
+    assert outcome.all(ReplyPlaying) == []
+    assert not outcome.agent.any()
+
+
+def test_without_an_stt_only_text_is_a_turn() -> None:
+    outcome = run(
+        Stand(question(after=3), deaf=True, verbs=[(3.0, lambda pipeline: pipeline.type("Hello?"))])
+    )
+    assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
+    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "no words")]
+
+
+def test_what_is_typed_while_the_agent_speaks_takes_its_place() -> None:
+    llm = ScriptedLlm([LONG, "Stopped."])
+    outcome = run(Stand(question(after=6), llm=llm, verbs=[(5.0, lambda pipeline: pipeline.type("Stop."))]))
+    (first, second) = outcome.turns
+    assert first[0] == "cut"
+    assert second == ("done", "Stop.", "Stopped.")
+    assert LONG.startswith(first[2])
+    assert outcome.conversation.messages[1] == Message("assistant", first[2], cut=True)
+    playing = outcome.all(ReplyPlaying)[1]
+    assert outcome.at(playing) - 5000 <= 20, "after the fade of the one before"
+
+
+def test_what_is_typed_while_the_user_speaks_loses_neither() -> None:
+    score = Score().silence(0.5).say("one two three four five six seven eight").silence(4)
+    outcome = run(
+        Stand(
+            score,
+            stt=ScriptedStt(score, partials=True),
+            llm=ScriptedLlm(["You said {said}."]),
+            verbs=[(1.5, lambda pipeline: pipeline.type("typed"))],
+        )
+    )
+    assert [(turn[0], turn[1]) for turn in outcome.turns] == [
+        ("cut", "typed"),
+        ("done", "one two three four five six seven eight"),
+    ]
+    assert outcome.said[0] == ("user", "typed")
+
+
+def test_what_is_typed_beside_noise_is_answered() -> None:
+    score = Score().silence(0.5).babble(4, db=-24).silence(3)
+    outcome = run(
+        Stand(
+            score,
+            stt=ScriptedStt([], partials=True),
+            verbs=[(1.5, lambda pipeline: pipeline.type("typed"))],
+        )
+    )
+    assert outcome.turns == [("done", "typed", "Fine, thank you.")]
+    assert outcome.at(outcome.one(ReplyPlaying)) <= 1500 + 640
+
+
+# --- of itself -------------------------------------------------------------------------------------------------------
+
+
+def test_the_greeting_comes_first_and_is_remembered() -> None:
+    outcome = run(Stand(question(before=3), greeting="Hello, I am here."))
+    assert outcome.said[0] == ("assistant", "Hello, I am here.")
+    assert outcome.at(outcome.all(ReplyPlaying)[0]) <= 20
+    assert outcome.all(ReplyStarted)[0].utterance is None
+    assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
+
+
+def test_a_long_silence_is_broken_once_until_the_user_was_heard_again() -> None:
+    score = Score().silence(20).say(QUESTION).silence(30)
+    outcome = run(Stand(score, on_silence="Are you still there?"))
+    said = [event for event in outcome.all(ReplyStarted) if event.utterance is None]
+    assert len(said) == 2
+    assert 8000 <= outcome.at(said[0]) <= 8120
+    after = outcome.all(ReplyEnded)[1]
+    assert outcome.at(said[1]) == pytest.approx(outcome.at(after) + 8000, abs=140)
+
+
+def test_what_is_typed_counts_as_being_there() -> None:
+    stand = Stand(
+        Score().silence(30),
+        on_silence="Are you still there?",
+        verbs=[(12.0, lambda pipeline: pipeline.type("Yes."))],
+    )
+    assert sum(event.utterance is None for event in run(stand).all(ReplyStarted)) == 2
+
+
+def test_what_the_agent_shall_say_waits_for_the_floor() -> None:
+    stand = Stand(
+        question(after=6),
+        llm=ScriptedLlm(["A rather long answer to a question."]),
+        verbs=[(2.5, lambda pipeline: pipeline.say("By the way."))],
+    )
+    outcome = run(stand)
+    first, second = outcome.all(ReplyEnded)
+    assert (first.heard, second.heard) == ("A rather long answer to a question.", "By the way.")
+    assert outcome.all(ReplyPlaying)[1].at_sample >= (first.end_sample or 0)
+    waited = [span for span in outcome.all(Span) if span.part == "floor" and span.reply == 2]
+    assert waited[0].end_ms - waited[0].start_ms > 500
+
+
+def test_what_was_asked_for_before_the_start_is_done_first() -> None:
+    outcome = run(Stand(Score().silence(3), first=[lambda pipeline: pipeline.type("Hello?")]))
+    assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
+
+
+def test_verbs_of_a_session_that_is_over_do_nothing() -> None:
+    kept: list[Pipeline] = []
+    outcome = run(Stand(Score().silence(1), verbs=[(0.5, kept.append)]))
+    (pipeline,) = kept
+    assert not pipeline.talking
+    pipeline.say("too late")
+    pipeline.type("too late")
+    pipeline.interrupt()
+    assert outcome.turns == []
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_ends_when_the_file_has_ended_and_the_last_reply_was_spoken() -> None:
+    outcome = run(Stand(question(after=0.0), llm=ScriptedLlm([LONG])))
+    assert outcome.turns == [("done", QUESTION, LONG.strip())]
+    assert outcome.times[-1] - outcome.at(outcome.one(TurnEnded)) <= 20
+
+
+def test_it_ends_at_once_when_nothing_is_open() -> None:
+    assert run(Stand(Score().silence(2))).times[-1] <= 2000
+
+
+def test_an_empty_file_is_no_conversation() -> None:
+    outcome = run(Stand(Score()))
+    assert [event for event in outcome.events if not isinstance(event, DeviceOpened)][1:] == []
+
+
+def test_a_file_that_ends_within_a_word_is_answered() -> None:
+    score = Score().say(QUESTION)
+    assert run(Stand(score)).turns == [("done", QUESTION, "Fine, thank you.")]
+
+
+def test_muted_nothing_is_heard() -> None:
+    def mute(pipeline: Pipeline) -> None:
+        pipeline.muted = True
+
+    outcome = run(Stand(question(before=1), verbs=[(0.5, mute)]))
+    assert outcome.all(SpeechStarted) == []
+    assert outcome.turns == []
