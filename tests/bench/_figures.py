@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from workbench.config import Settings, load
 from workbench.model.audio import Samples
+from workbench.model.errors import MissingError
 from workbench.trace.wav import WavSound
 
 
@@ -50,6 +52,16 @@ def tell(
         ),
         flush=True,
     )
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a measurement; what this machine lacks for it (weights, a sound server) is said, with exit code 3."""
+    try:
+        main()
+    except MissingError as error:
+        print(f"left out: {error.reason}\n  → {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
 
 
 def percentile(values: Sequence[float], percent: float, digits: int = 2) -> float | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from tests.bench._figures import settings
+from workbench.assembly import echo_of
 from workbench.audio.wav import ClockSink
-from workbench.engine.floor import EchoOf
 from workbench.engine.flow import Calls, beside
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
 from workbench.engine.reply import NoTools, Voices
-from workbench.engine.stages import Llm, Source, Stt, Tts, TurnDetector, Vad
+from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.turn import SilenceTurn
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
@@ -35,6 +36,7 @@ class Talk:
     """What talks: the source is made with the trace; `during` runs with the pipeline and ends with it."""
 
     source: Callable[[Trace], Source]
+    sink: Callable[[Trace], Sink] = ClockSink
     stt: Stt | None = None
     llm: Llm = field(default_factory=lambda: ScriptedLlm(["Fine, thank you."]))
     tts: Tts | None = field(default_factory=ScriptedTts)
@@ -43,7 +45,8 @@ class Talk:
     knobs: EngineKnobs = field(default_factory=EngineKnobs)
     greeting: str | None = None
     keep_s: float = 8.0
-    echo_of: EchoOf | None = None
+    cancels: bool = False
+    """The source cancels echo: its frames bring what came in as `raw`, the track `mic`."""
     during: Callable[[Pipeline], Coroutine[Any, Any, None]] | None = None
 
 
@@ -84,14 +87,14 @@ def stages_for(talk: Talk, trace: Trace) -> Stages:
     )
     return Stages(
         talk.source(trace),
-        ClockSink(trace),
+        talk.sink(trace),
         talk.vad,
         talk.turn,
         talk.stt,
         Calls("stt", talk.stt.name, limits, trace) if talk.stt else None,
         voices,
         speculate=True,
-        spare_sink=ClockSink(trace),
+        spare_sink=partial(ClockSink, trace),
     )
 
 
@@ -109,14 +112,15 @@ async def talked(talk: Talk) -> Talked:
         lambda sample: (stages.sink.time_of(sample) - began) * 1000,
     )
     readers = Readers(trace, [Ear(trace, result.heard_at, result.played_at)])
+    tapes = Tapes(user, agent, Tape("mic", INPUT_RATE) if talk.cancels else None)
     pipeline = Pipeline(
         stages,
         talk.knobs,
         trace,
-        Tapes(user, agent),
+        tapes,
         Conversation(),
         Manner(),
-        echo_of=talk.echo_of,
+        echo_of=echo_of(tapes, stages),
         settle=readers.catch_up,
     )
     during = talk.during(pipeline) if talk.during else asyncio.sleep(0)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench._figures import Promise, tell, wav
+from tests.bench._figures import Promise, run, tell, wav
 from tests.bench._talk import Talk, stages_for, vad
 from workbench.audio.wav import WavSource
 from workbench.engine.pipeline import Manner, Pipeline, Tapes
@@ -110,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
