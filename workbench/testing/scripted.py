@@ -185,15 +185,15 @@ class ScriptedStt(_Scripted):
         if self._first_ms > 0:
             await asyncio.sleep(self._first_ms / 1000)
         if utterance.speech_end == upto and utterance.state == "paused":
-            self._write(utterance, self._text(utterance), True)
+            self._write(utterance, self._text(utterance), True, utterance.end)
 
-    def _write(self, utterance: Utterance, text: str, stable: bool) -> None:
+    def _write(self, utterance: Utterance, text: str, stable: bool, upto: int) -> None:
         latest = utterance.transcript
         if not text or (not stable and latest and latest.text.startswith(text)):
             return
         if utterance.state == "speaking" and latest and (latest.text, latest.stable) == (text, stable):
             return
-        utterance.write(Transcript(text, utterance.end, stable=stable, confidence=self._confidence))
+        utterance.write(Transcript(text, upto, stable=stable, confidence=self._confidence))
 
     def _final(self, utterance: Utterance, fault: Fault | None) -> Transcript:
         text = self._text(utterance)
@@ -204,13 +204,13 @@ class ScriptedStt(_Scripted):
         confidence = self._confidence if text else 0.0
         return Transcript(text, utterance.end, final=True, stable=True, confidence=confidence)
 
-    def _so_far(self, utterance: Utterance) -> tuple[str, bool]:
-        """The words whose end lies `delay_ms` back, and whether the last one is known to be the last."""
+    def _so_far(self, utterance: Utterance) -> tuple[str, bool, int]:
+        """The words whose end lies `delay_ms` back, whether the last one is known to be the last, and up to where."""
         known = utterance.end - round(self._first_ms * INPUT_RATE / 1000)
         if self._words:
-            return self._words.said(utterance.start_sample, known), self._words.complete(known)
+            return self._words.said(utterance.start_sample, known), self._words.complete(known), known
         count = int((known - utterance.start_sample) / (WORD_MS * INPUT_RATE / 1000))
-        return " ".join(self._text(utterance).split()[:count]) if count > 0 else "", False
+        return " ".join(self._text(utterance).split()[:count]) if count > 0 else "", False, known
 
     def _text(self, utterance: Utterance) -> str:
         if utterance.typed is not None:

@@ -1,0 +1,166 @@
+"""Replies that are prepared before the turn is decided, and thrown away when the user goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.stand import Stand, run
+from workbench.engine.knobs import EngineKnobs
+from workbench.model.events import (
+    ReplyDiscarded,
+    ReplyPlaying,
+    ReplyStarted,
+    SpeechPaused,
+    Transcribed,
+    TurnDecided,
+    TurnEnded,
+)
+from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.testing.sound import Score
+
+
+def score(*gaps: float) -> Score:
+    """Words with these pauses between them, s."""
+    made = Score().silence(0.5).say("one two")
+    for gap in gaps:
+        made.silence(gap).say("three four")
+    return made.silence(4)
+
+
+def slow() -> ScriptedLlm:
+    return ScriptedLlm(["You said: {said}."], first_token_ms=250)
+
+
+@pytest.mark.parametrize("partials", [True, False])
+def test_at_the_first_pause_a_reply_is_prepared_and_used_if_the_user_has_finished(partials: bool) -> None:
+    text = score()
+    outcome = run(Stand(text, stt=ScriptedStt(text, partials=partials), llm=slow()))
+    started = outcome.one(ReplyStarted)
+    assert started.speculative
+    assert started.turn is None
+    assert outcome.at(started) < outcome.at(outcome.one(TurnDecided)) - 200
+    assert outcome.at(outcome.one(ReplyPlaying)) == outcome.at(outcome.one(TurnDecided))
+    assert outcome.all(ReplyDiscarded) == []
+    assert outcome.turns == [("done", "one two", "You said: one two.")]
+
+
+def test_a_stable_partial_is_as_good_as_a_pause() -> None:
+    text = score()
+    outcome = run(Stand(text, stt=ScriptedStt(text, partials=True)))
+    stable = next(event for event in outcome.all(Transcribed) if event.stable)
+    assert outcome.at(outcome.one(ReplyStarted)) == outcome.at(stable)
+    assert outcome.at(stable) < outcome.at(outcome.one(SpeechPaused))
+
+
+def test_words_that_may_still_change_are_not_answered() -> None:
+    """A partial is covered only up to where it was made from."""
+    text = score()
+    stt = ScriptedStt(text, partials=True, delay_ms=200)
+    outcome = run(Stand(text, stt=stt))
+    first = outcome.all(ReplyStarted)[0]
+    assert first.said == "one two"
+    assert outcome.at(first) >= outcome.at(outcome.one(SpeechPaused))
+
+
+def test_if_the_user_goes_on_it_is_thrown_away_with_what_it_cost() -> None:
+    text = score(0.25)
+    outcome = run(
+        Stand(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}. " * 20], token_ms=10))
+    )
+    discarded = outcome.one(ReplyDiscarded)
+    assert discarded.seconds > 0.1
+    assert discarded.tokens > 5
+    assert outcome.turns[0][1] == "one two three four"
+    assert "one two three four" in outcome.turns[0][2]
+    assert outcome.one(TurnEnded).usage["output_tokens"] == 6 * 20 + 1 + discarded.tokens
+
+
+def test_what_was_thrown_away_is_neither_heard_nor_remembered() -> None:
+    text = score(0.25)
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}."])))
+    assert outcome.said == [("user", "one two three four"), ("assistant", "You said: one two three four.")]
+    assert len(outcome.all(ReplyPlaying)) == 1
+
+
+@pytest.mark.parametrize(("attempts", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3)])
+def test_at_most_so_many_attempts_an_utterance(attempts: int, expected: int) -> None:
+    knobs = EngineKnobs()
+    knobs.reply.attempts = attempts
+    text = score(0.2, 0.2, 0.2)
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=slow(), knobs=knobs))
+    started = outcome.all(ReplyStarted)
+    assert sum(event.speculative for event in started) == expected
+    assert len(outcome.all(ReplyDiscarded)) == expected
+    assert outcome.turns[0][0] == "done"
+    assert not started[-1].speculative or attempts > 3
+
+
+def test_the_default_is_two_attempts() -> None:
+    text = score(0.2, 0.2, 0.2)
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=slow()))
+    assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("wish", "onboard", "speculates"),
+    [("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)],
+)
+def test_on_for_what_runs_on_board_off_for_what_is_paid_for(
+    wish: str, onboard: bool, speculates: bool
+) -> None:
+    knobs = EngineKnobs()
+    knobs.reply.speculate = wish  # type: ignore[assignment]
+    outcome = run(Stand(score(), knobs=knobs, speculate=onboard))
+    assert outcome.one(ReplyStarted).speculative == speculates
+    assert outcome.turns[0][0] == "done"
+
+
+def test_a_reply_that_was_made_on_other_history_is_made_again() -> None:
+    """What the agent says in the meantime of itself is remembered, so the prepared reply is of no use."""
+    text = score()
+    stand = Stand(
+        text,
+        stt=ScriptedStt(text),
+        llm=ScriptedLlm(lambda messages: f"I see {len(messages)} messages."),
+        verbs=[(0.3, lambda pipeline: pipeline.conversation.instruct("Be rude."))],
+    )
+    assert run(stand).turns[0][2] == "I see 2 messages."
+    stand.verbs = [(1.25, lambda pipeline: pipeline.conversation.instruct("Be rude."))]
+    stand.conversation = type(stand.conversation)()
+    outcome = run(stand)
+    assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, False]
+    assert len(outcome.all(ReplyDiscarded)) == 1
+    assert outcome.turns[0][2] == "I see 2 messages."
+
+
+def test_a_transcript_that_turns_out_different_is_answered_as_it_is() -> None:
+    class Fickle(ScriptedStt):
+        """Its final words are others than those it wrote at the pause."""
+
+        async def transcribe(self, utterance, *, eager):  # type: ignore[no-untyped-def]
+            said = await super().transcribe(utterance, eager=eager)
+            return type(said)("one too", said.upto_sample, final=True)
+
+    text = score()
+    outcome = run(Stand(text, stt=Fickle(text), llm=ScriptedLlm(["You said: {said}."])))
+    assert outcome.turns == [("done", "one too", "You said: one too.")]
+    assert len(outcome.all(ReplyDiscarded)) == 1
+
+
+def test_a_prepared_reply_that_failed_fails_the_turn_only_if_it_is_the_answer() -> None:
+    from workbench.model.errors import RefusedError
+    from workbench.testing.scripted import Raises
+
+    text = score(0.25)
+    llm = ScriptedLlm(["Yes."], faults={1: Raises(RefusedError("wrong key"))})
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=llm))
+    assert outcome.turns == [("done", "one two three four", "Yes.")]
+    assert len(outcome.all(ReplyDiscarded)) == 1
+
+
+def test_a_reply_that_is_long_in_the_making_is_stopped_when_it_is_thrown_away() -> None:
+    text = score(0.25)
+    llm, tts = ScriptedLlm(["A long answer. " * 50], token_ms=100), ScriptedTts(realtime_factor=0.5)
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=llm, tts=tts))
+    assert llm.active == tts.active == 0
+    assert outcome.turns[0][0] == "done"
