@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -56,13 +57,18 @@ INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
 NATURAL_END = "source ended"
 KEEP_S = 8.0
-"""Sound of each track kept in memory: what the recorder may lag behind, s."""
+"""Sound of each track kept in memory for the recorder, which may lag behind, s."""
+HEARD_S, PLAYED_S = 6.5, 3.0
+"""Sound of `user` and of `agent` kept without a recorder: what readers look back, s."""
 ECHOING = 4
 """Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
 TICK_S = 0.25
 """How often the loop's delay is measured, s."""
 SWITCH_S = 0.001
 """How long a busy Python thread may keep the interpreter from the loop, s; Python's own default is 0.005."""
+FULL_COLLECTION = 200
+"""Collections of the middle generation between two of everything, which stop the loop for 100 ms where many sessions
+run. A conversation leaves no cycles behind, so they find nothing; Python's own default is 10."""
 
 
 def open_session(settings: Settings | None = None, *, agent: Agent | None = None) -> Session:
@@ -234,7 +240,9 @@ class Session:
     async def _live(self, folder: SessionFolder | None) -> None:
         """The session from its first event to its last."""
         sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
-        tapes = self._tapes()
+        young, middle, old = gc.get_threshold()
+        gc.set_threshold(young, middle, max(old, FULL_COLLECTION))
+        tapes = self._tapes(recorded=folder is not None)
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
         try:
             await self._recorded(recorder, tapes)
@@ -326,10 +334,11 @@ class Session:
         record = self.settings.record
         return record.folder or (record.dir / about.folder_name if record.dir else None)
 
-    def _tapes(self) -> Tapes:
+    def _tapes(self, *, recorded: bool) -> Tapes:
+        heard_s, played_s = (KEEP_S, KEEP_S) if recorded else (HEARD_S, PLAYED_S)
         echo = self.settings.audio.source == "mic" and self.settings.audio.echo_cancellation
-        mic = Tape("mic", INPUT_RATE, KEEP_S) if echo else None
-        tapes = Tapes(Tape("user", INPUT_RATE, KEEP_S), Tape("agent", OUTPUT_RATE, KEEP_S), mic)
+        mic = Tape("mic", INPUT_RATE, heard_s) if echo else None
+        tapes = Tapes(Tape("user", INPUT_RATE, heard_s), Tape("agent", OUTPUT_RATE, played_s), mic)
         self.trace.tapes["user"], self.trace.tapes["agent"] = tapes.user, tapes.agent
         if mic is not None:
             self.trace.tapes["mic"] = mic
