@@ -78,8 +78,8 @@ class Playout:
         """Take the reply off the sink, if it is still on it: faded out, if it was sounding."""
         with self._lock:
             if self._audio is audio:
-                if audio.played:
-                    self._tail = np.concatenate((self._tail, self._faded(audio, self._ramp())))
+                if audio.played and len(faded := self._faded(audio, self._ramp())):
+                    self._tail = np.concatenate((self._tail, faded))
                     audio.ended_at = self.position + len(self._tail)
                 self._audio = None
 

@@ -189,7 +189,7 @@ class ScriptedStt(_Scripted):
 
     def _write(self, utterance: Utterance, text: str, stable: bool, upto: int) -> None:
         latest = utterance.transcript
-        if not text or (not stable and latest and latest.text.startswith(text)):
+        if not stable and (not text or (latest and latest.text.startswith(text))):
             return
         if utterance.state == "speaking" and latest and (latest.text, latest.stable) == (text, stable):
             return
