@@ -246,7 +246,9 @@ class Floor:
     def _signs(self, challenge: Challenge, next_ms: float) -> Signs:
         utterance, now = challenge.utterance, self._listening.position
         since_ms = (now - challenge.since) / PER_MS
-        if self._echo_of and since_ms >= ECHO_FROM_MS and (now - challenge.echo_at) / PER_MS >= ECHO_EVERY_MS:
+        due = since_ms >= ECHO_FROM_MS and (now - challenge.echo_at) / PER_MS >= ECHO_EVERY_MS
+        first_words = challenge.echo_at == 0 and utterance.transcript is not None  # whose words are they?
+        if self._echo_of and (due or first_words):
             challenge.echo, challenge.echo_at = self._echo_of(challenge.since, now), now
         open_ = utterance is self._listening.utterance
         return Signs(

@@ -35,8 +35,8 @@ __all__ = ["Manner", "Pipeline", "Stages", "Tapes"]
 
 FRAME = INPUT_RATE // 50
 """Samples of a frame of silence, where the source has none left: 20 ms."""
-STALLED_S = 3.0
-"""A sink that takes no sound for this long, while there is some, is lost, s."""
+STALLED_S = 8.0
+"""A sink that takes no sound for this long, while there is some, is lost, s: a device may need 5 s to come back."""
 
 
 class Pipeline:
