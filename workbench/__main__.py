@@ -25,10 +25,14 @@ def run(arguments: list[str]) -> int:
     from workbench.cli import main as commands
     from workbench.model.errors import WorkbenchError
 
+    _open_standard_streams()
+    output = sys.stdout
     try:
         code = commands.main(arguments, prog_name="workbench", standalone_mode=False)
     except SystemExit as leaving:
-        code = leaving.code
+        code = (
+            leaving.code if sys.stdout is output else 0
+        )  # click replaces it, and says 1, when nobody reads on
     except click.ClickException as error:
         error.show()
         code = USAGE
@@ -43,6 +47,15 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # `workbench … | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code if isinstance(code, int) else 0
+
+
+def _open_standard_streams() -> None:
+    """Where one was closed (`>&-`): put the null device in its place, or the next file opened would be it."""
+    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(free)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _say(error: WorkbenchError) -> int:

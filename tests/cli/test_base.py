@@ -157,3 +157,24 @@ def test_as_a_program(tmp_path: Path) -> None:
     shell = f"'{sys.executable}' -m workbench config show | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
     assert (done.stdout.splitlines()[-1], done.stderr) == ("0", "")
+
+
+@pytest.mark.parametrize("command", ["--help", "models list", "config show", "models list --json"])
+def test_nobody_reads_on(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", *command.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_standard_streams_may_be_closed(tmp_path: Path) -> None:
+    script = f"{sys.executable} -m workbench init {tmp_path}/agent.py <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
+    assert "Agent(" in (tmp_path / "agent.py").read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,12 +35,6 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"workbench.cli.{cmd_name}"), cmd_name)
         return command
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # click would make it exit code 1, which means that a gate failed
-            return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,13 @@ path_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder of yours that is searched first, by hash. [env: WORKBENCH_MODELS_PATH]",
 )
+
+
+class Printer(Console):
+    """A console that leaves a broken pipe (`| head`) to whoever knows that it is no failure."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, "nobody reads on")
 
 
 @click.group()
@@ -67,7 +75,7 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
         name = model.name if model.default else f"{model.name} (optional)"
         shown = f"[{COLOUR[state]}]{state}[/]"
         table.add_row(escape(name), _megabytes(model.size), shown, model.licence, model.purpose)
-    console = Console(highlight=False)
+    console = Printer(highlight=False)
     console.print(table)
     for model in MODELS:
         if model.caveat:
