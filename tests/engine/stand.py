@@ -56,6 +56,7 @@ class Stand:
     tools: ToolRunner = field(default_factory=NoTools)
     source: Callable[[Score], Source] = ArraySource
     sink: Callable[[Trace], Sink] = ClockSink
+    spare: Callable[[Trace, int], Sink] = ClockSink
     knobs: EngineKnobs = field(default_factory=EngineKnobs)
     conversation: Conversation = field(default_factory=Conversation)
     echo_of: EchoOf | None = None
@@ -176,7 +177,7 @@ def stages_for(stand: Stand, trace: Trace) -> Stages:
         Calls("stt", stt.name, limits, trace) if stt else None,
         voices,
         stand.speculate,
-        spare_sink=partial(ClockSink, trace),
+        spare_sink=partial(stand.spare, trace),
     )
 
 

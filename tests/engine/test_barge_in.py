@@ -98,7 +98,9 @@ def replayed(outcome: Outcome, reply: int = 1) -> Samples:
     ("noise", "partials"),
     [(cough, True), (cough, False), (mhm, True), (mhm, False), (click, True), (click, False), (babble, True)],
 )
-def test_no_reply_ends_and_none_loses_a_sample(noise: Callable[..., Score], partials: bool, db: float) -> None:
+def test_no_reply_ends_and_none_loses_a_sample(
+    noise: Callable[..., Score], partials: bool, db: float
+) -> None:
     """(Without partial words two seconds of voices are an interruption.)"""
     sound = partial(noise, db=db)
     tts = ScriptedTts()
@@ -182,7 +184,7 @@ def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
     assert (judged.verdict, judged.reason) == ("false", "echo of ourselves (correlation 0.80)")
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     onset = outcome.all(SpeechStarted)[1].at_sample
-    assert all(start == onset and stop - start >= 3200 for start, stop in asked)
+    assert all(start == onset and stop - start >= 1920 for start, stop in asked)
 
 
 def test_a_correlation_below_the_threshold_is_no_echo() -> None:

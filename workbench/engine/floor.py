@@ -23,7 +23,9 @@ TAIL_MS = 250
 ECHO_EVERY_MS = 100
 """The correlation with what we play costs about 1 ms, so it is not computed for each frame."""
 ECHO_FROM_MS = 200
-"""Less sound than this correlates with anything."""
+"""Less sound than this may correlate with anything, …"""
+ECHO_AT_LEAST_MS = 120
+"""… but so much must do when the first words come: whose are they?"""
 
 EchoOf = Callable[[int, int], float]
 """Correlation (0…1) of the samples `start` to `stop` of `user` with what we played."""
@@ -247,7 +249,7 @@ class Floor:
         utterance, now = challenge.utterance, self._listening.position
         since_ms = (now - challenge.since) / PER_MS
         due = since_ms >= ECHO_FROM_MS and (now - challenge.echo_at) / PER_MS >= ECHO_EVERY_MS
-        first_words = challenge.echo_at == 0 and utterance.transcript is not None  # whose words are they?
+        first_words = challenge.echo_at == 0 and utterance.transcript is not None and since_ms >= ECHO_AT_LEAST_MS
         if self._echo_of and (due or first_words):
             challenge.echo, challenge.echo_at = self._echo_of(challenge.since, now), now
         open_ = utterance is self._listening.utterance

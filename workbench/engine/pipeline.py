@@ -178,10 +178,13 @@ class Pipeline:
 
     async def _watch(self, sink: Sink) -> None:
         """A sink must take sound while there is some."""
+        since = self._loop.time()
         while True:
             reply, position = self.floor.holder, self.playout.position
-            await asyncio.sleep(STALLED_S)
-            if reply is not None and reply is self.floor.holder and position == self.playout.position:
+            await asyncio.sleep(1.0)
+            if reply is None or reply is not self.floor.holder or position != self.playout.position:
+                since = self._loop.time()
+            elif self._loop.time() - since >= STALLED_S:
                 reason = f"{sink.name} took no sound for {STALLED_S:.0f} s"
                 raise DeadlineError(reason, "is the device still there?", stage="sink")
 
