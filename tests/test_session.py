@@ -168,6 +168,27 @@ def test_providers_and_the_agent_are_swapped_while_it_runs() -> None:
     assert instructions == "Be brief."
 
 
+def test_what_cannot_change_is_refused() -> None:
+    session = open_session(settings())
+    for what in ({"vad": "energy"}, {"agent": 3}, {"nonsense": "x"}):
+        with pytest.raises(UsageError):
+            session.swap(**what)
+    for name in ("audio.source", "llm.provider", "record.folder", "profile"):
+        with pytest.raises(UsageError, match="fixed"):
+            session.set(name, "other")
+
+
+def test_words_before_the_session_opens_wait_for_it() -> None:
+    async def talk() -> list[TurnEnded]:
+        session = open_session(settings(script=SCRIPT))
+        session.type("hello")
+        async with session:
+            await said(session)
+            return events_of(session, TurnEnded)
+
+    assert run_virtual(talk())[0].user_text == "hello"
+
+
 def test_a_muted_microphone_is_neither_heard_nor_recorded(wav: Path, tmp_path: Path) -> None:
     async def talk() -> None:
         folder = tmp_path / "rec"

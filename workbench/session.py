@@ -27,6 +27,7 @@ from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of
 from workbench.config import Settings, load
 from workbench.config.check import change
+from workbench.config.settings import MODEL_STAGES
 from workbench.engine.flow import beside, single
 from workbench.engine.pipeline import Manner, Pipeline, Tapes
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
@@ -62,6 +63,8 @@ HEARD_S, PLAYED_S = 6.5, 3.0
 """Sound of `user` and of `agent` kept without a recorder: what readers look back, s."""
 ECHOING = 4
 """Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
+FIXED = ("profile", "models_path", "script", "audio", "record")
+"""Settings that are read when a session opens."""
 TICK_S = 0.25
 """How often the loop's delay is measured, s."""
 SWITCH_S = 0.001
@@ -147,17 +150,26 @@ class Session:
     def set(self, name: str = "", value: Any = None, **named: Any) -> None:
         """Change settings while running: `set("turn.silence_ms", 300)` or `set(turn_silence_ms=300)`.
 
-        UsageError for a name or value that cannot be.
+        UsageError for a name or value that cannot be, and for what is fixed when a session opens.
         """
         wanted = {name: value} if name else {}
         wanted |= {key.replace("_", ".", 1): item for key, item in named.items()}
         for key, item in wanted.items():
+            if key.split(".")[0] in FIXED or key.endswith(".provider"):
+                raise UsageError(f"{key} is fixed while a session runs", "`swap` replaces a provider")
             change(self.settings, key, item)
             self.trace.emit(SettingChanged(key, "set" if key.endswith("api_key") else item))
 
     def swap(self, **what: Any) -> None:
-        """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on."""
+        """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on.
+
+        UsageError for anything else; a provider that is not there or does not start is a `notice` in the trace.
+        """
         for stage, choice in what.items():
+            if stage not in ("agent", *MODEL_STAGES):
+                raise UsageError(f"{stage} cannot be swapped", f"these can: {', '.join(MODEL_STAGES)}, agent")
+            if stage == "agent" and not isinstance(choice, Agent):
+                raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
             self._do(lambda pipeline, stage=stage, choice=choice: self._spawn(self._swap(stage, choice)))  # type: ignore[misc]
 
     # --- entering and leaving ----------------------------------------------------------------------------------------
@@ -405,6 +417,8 @@ class Session:
             else:
                 verb(self._pipeline)
 
+        if self._loop is None:
+            self._waiting.append(verb)
         self._call(now)
 
 

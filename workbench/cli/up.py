@@ -30,7 +30,9 @@ def up() -> None:
 
     settings = load({})
     if settings.profile == "embedded" and (missing := _missing_weights(settings)):
-        err(f"The models on board are not here ({missing}): a script answers. `workbench models pull` gets them.")
+        err(
+            f"The models on board are not here ({missing}): a script answers. `workbench models pull` gets them."
+        )
         settings = load({"profile": "scripted"})
     lacking = _lacking()
     if lacking is None:
@@ -38,7 +40,9 @@ def up() -> None:
 
         tui.main(["--profile", settings.profile], standalone_mode=False)
         return
-    err(f"There is {lacking}: a sample conversation is played instead. `workbench tui` is for talking yourself.")
+    err(
+        f"There is {lacking}: a sample conversation is played instead. `workbench tui` is for talking yourself."
+    )
     settings = load(
         {
             "profile": settings.profile,
@@ -75,4 +79,6 @@ def _lacking() -> str | None:
         return "no PortAudio"
     if all(there.values()):
         return None
-    return "no sound card" if not any(there.values()) else f"no {'speaker' if there['input'] else 'microphone'}"
+    return (
+        "no sound card" if not any(there.values()) else f"no {'speaker' if there['input'] else 'microphone'}"
+    )
