@@ -70,6 +70,7 @@ class Stand:
     during: Callable[[Pipeline], Awaitable[None]] | None = None
     cancel_at: float | None = None
     """When the session is stopped, s."""
+    pipeline: type[Pipeline] = Pipeline
     keep_s: float = 600.0
     keep_events: int = 1_000_000
 
@@ -128,7 +129,7 @@ async def _run(stand: Stand) -> Outcome:
     stages = stages_for(stand, trace)
     error: BaseException | None = None
     async with stages.source, stages.sink:
-        pipeline = Pipeline(
+        pipeline = stand.pipeline(
             stages,
             stand.knobs,
             trace,

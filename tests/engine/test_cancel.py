@@ -1,0 +1,115 @@
+"""The session is stopped at any moment: everything ends at once, and the trace says of everything how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.engine import stand as stands
+from tests.engine.scenes import scene
+from tests.engine.stand import Outcome, Stand, run
+from workbench.engine.pipeline import Pipeline
+from workbench.model.events import ReplyEnded, ReplyStarted, TurnDecided, TurnEnded
+from workbench.testing.clock import VirtualLoop
+from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.testing.sound import Score
+
+LONG = "This is a rather long answer, so that there is time to stop it before it is over."
+
+
+@given(st.integers(0, 10_000), st.floats(0, 25))
+@settings(max_examples=30, deadline=None)
+def test_any_conversation_can_be_stopped_at_any_time(seed: int, at: float) -> None:
+    stand = scene(seed)
+    stand.cancel_at = at
+    outcome = run(stand)
+    assert outcome.error is None or isinstance(outcome.error, TimeoutError)
+    assert not outcome.times or outcome.times[-1] <= at * 1000 + 0.01 or outcome.error is None
+
+
+@pytest.mark.parametrize("at", [0.0, 0.3, 1.2, 1.7, 2.5, 3.1, 3.5])
+def test_what_was_begun_ends_as_cut(at: float) -> None:
+    score = Score().silence(0.5).say("tell me something").silence(1.5).say("please stop that now").silence(5)
+    stand = Stand(
+        score,
+        stt=ScriptedStt(score, partials=True),
+        llm=ScriptedLlm([LONG], first_token_ms=200),
+        tts=ScriptedTts(first_byte_ms=100),
+        cancel_at=at,
+    )
+    outcome = run(stand)
+    assert isinstance(outcome.error, TimeoutError)
+    assert len(outcome.all(TurnDecided)) == len(outcome.all(TurnEnded))
+    if at == 2.5:
+        ended = outcome.one(ReplyEnded)
+        assert ended.status == "cut"
+        assert LONG.startswith(ended.heard)
+        assert outcome.conversation.messages[-1].cut
+
+
+class Stepped(VirtualLoop):
+    """Cancels a task before the `at`-th turn of the loop."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at = at
+        self.steps = 0
+        self.victim: asyncio.Task[Any] | None = None
+        self.cancelled_at: float | None = None
+        self.ended_at = 0.0
+        super().__init__()
+
+    def _run_once(self) -> None:
+        self.steps += 1
+        if self.steps == self.at and self.victim is not None:
+            self.cancelled_at = self.time()
+            self.victim.cancel()
+        super()._run_once()  # type: ignore[misc]
+
+
+def stepped(stand: Stand, at: int | None) -> tuple[Outcome, Stepped]:
+    """Run it, and cancel the pipeline before that turn of the loop."""
+    loops: list[Stepped] = []
+
+    def loop() -> Stepped:
+        loops.append(Stepped(at))
+        return loops[-1]
+
+    class Watched(Pipeline):
+        async def run(self, **arguments: Any) -> None:
+            mine = loops[-1]
+            mine.victim = asyncio.current_task()
+            try:
+                await super().run(**arguments)
+            finally:
+                mine.victim, mine.ended_at = None, mine.time()
+
+    stand.pipeline = Watched
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(stands._run(stand)), loops[-1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cancellation_at_any_step_of_the_loop(seed: int) -> None:
+    _, whole = stepped(scene(seed), None)
+    chance = Random(seed)
+    for at in sorted(chance.sample(range(3, whole.steps), 12)):
+        outcome, loop = stepped(scene(seed), at)
+        stands.check(outcome)
+        if loop.cancelled_at is not None:
+            assert isinstance(outcome.error, asyncio.CancelledError)
+            assert loop.ended_at == loop.cancelled_at
+
+
+@given(st.integers(0, 10_000), st.lists(st.floats(0.4, 24), max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_whatever_is_interrupted_whenever(seed: int, moments: list[float]) -> None:
+    """A cut may come in any await of an answer: `run` checks what must hold."""
+    stand = scene(seed)
+    stand.verbs = [*stand.verbs, *((at, lambda pipeline: pipeline.interrupt()) for at in moments)]
+    outcome = run(stand)
+    assert len(outcome.all(ReplyStarted)) >= len(outcome.all(ReplyEnded))
