@@ -84,6 +84,11 @@ def test_validate(capsys: pytest.CaptureFixture[str]) -> None:
             "workbench.toml:2: stt.provider: no stt provider is called 'wisper'\n  → installed: ",
         ),
         ('[stt]\nprovider = "none"', ""),
+        (
+            '[script]\nagnet = ["x"]',
+            "workbench.toml:1: [script] agnet: is no setting\n  → did you mean agent?",
+        ),
+        ("[profiles.mine]\nvad.threshold = 2", "workbench.toml:2: vad.threshold = 2: "),
         ("[vad", "workbench.toml:1: not TOML"),
     ]:
         Path("workbench.toml").write_text(text)

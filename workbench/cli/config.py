@@ -12,11 +12,12 @@ import click
 
 from workbench.cli import write_new
 from workbench.cli.offers import offers
-from workbench.config import Settings, find_file, known_settings, known_tables, load, sentences
+from workbench.config import Settings, find_file, known_settings, known_tables, load, read_file, sentences
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
+from workbench.testing.script import Script
 
 STAGES: tuple[ProviderStage, ...] = ("vad", "turn", "stt", "llm", "tts")
 WIDTH = 100
@@ -92,6 +93,12 @@ def validate(file: Path | None) -> None:
         except UsageError as error:
             place = settings.origin(f"{stage}.provider")
             raise UsageError(f"{place}: {stage}.provider: {error.reason}", error.hint) from error
+    try:
+        Script.of(settings.script)
+    except UsageError as error:
+        raise UsageError(f"{settings.origin('script')}: {error.reason}", error.hint) from error
+    for profile in read_file(path).profiles:
+        load({"profile": profile}, config_path=file)
     click.echo(f"{path} is fine" if path else "there is no workbench.toml; the rest is fine")
 
 

@@ -56,12 +56,13 @@ def up() -> None:
 
 def _missing_weights(settings: Settings) -> str:
     """The models of the profile whose weights are not here, in words."""
-    from workbench.weights.manifest import find
+    from workbench.weights.manifest import MODELS
     from workbench.weights.store import State, open_store
 
     store = open_store(settings.models_path)
-    wanted = ["silero/v6", settings.stt.provider, settings.llm.provider, settings.tts.provider]
-    return ", ".join(name for name in wanted if store.state(find(name)) is not State.PRESENT)
+    chosen = {getattr(settings, stage).provider for stage in ("vad", "stt", "llm", "tts")}
+    wanted = [model for model in MODELS if model.name in chosen or model.name.partition("/")[0] in chosen]
+    return ", ".join(model.name for model in wanted if store.state(model) is not State.PRESENT)
 
 
 def _lacking() -> str | None:
