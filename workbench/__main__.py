@@ -64,8 +64,8 @@ def _say(error: WorkbenchError) -> int:
 
     from workbench.model.text import plain
 
-    red = None if os.environ.get("NO_COLOR") else "red"
-    click.echo(f"{click.style('Error:', fg=red)} {plain(error.reason)}", err=True)
+    label = "Error:" if os.environ.get("NO_COLOR") else click.style("Error:", fg="red")
+    click.echo(f"{label} {plain(error.reason)}", err=True)
     if error.hint:
         click.echo(f"  → {plain(error.hint)}", err=True)
     return error.exit_code

@@ -178,3 +178,13 @@ def test_standard_streams_may_be_closed(tmp_path: Path) -> None:
     script = f"{sys.executable} -m workbench init {tmp_path}/agent.py <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
     assert "Agent(" in (tmp_path / "agent.py").read_text()
+
+
+def test_no_colour_no_escapes(
+    command: Put, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    command(_raises(UsageError("r", "h")))
+    run(["doctor"])
+    assert capsys.readouterr().err == "Error: r\n  → h\n"
