@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from tests.bench._figures import Promise, percentile, run, settings, spread, tell
+from tests.bench._lateness import Lateness
 from tests.bench._spoken import QUESTIONS, spoken
-from workbench.engine.pipeline import Pipeline
-from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
+from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import ReplyPlaying, TurnDecided
 from workbench.readers.acoustics import Clocks
 from workbench.session import Session, open_session
@@ -32,23 +32,6 @@ APART_S = 0.0737
 MEASURED_S = 60.0
 TURN_S = 5.0
 FILES = 12
-
-
-class Lateness:
-    """A probe around the handling of each frame of every pipeline in this process, ms; counts while `on`."""
-
-    def __init__(self) -> None:
-        self.on = False
-        self.late_ms: list[float] = []
-        handle, loop = Pipeline._hear, asyncio.get_running_loop()
-
-        def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
-            handle(pipeline, frame, tasks)
-            if self.on:
-                due = pipeline.stages.source.time_of(frame.end)
-                self.late_ms.append((loop.time() - due) * 1000)
-
-        Pipeline._hear = timed  # type: ignore[assignment,method-assign]
 
 
 def resident_mb() -> float:

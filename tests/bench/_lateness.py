@@ -1,0 +1,27 @@
+"""How late frames are handled: a probe around the one place that all of them pass."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from workbench.engine.pipeline import Pipeline
+from workbench.model.audio import Frame
+
+
+class Lateness:
+    """Of every pipeline in this process on a real loop, while `on`: ms from the moment at which a frame's last sample
+    was spoken to the end of its handling."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.late_ms: list[float] = []
+        handle = Pipeline._hear
+
+        def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
+            handle(pipeline, frame, tasks)
+            if self.on:
+                due = pipeline.stages.source.time_of(frame.end)
+                self.late_ms.append((time.monotonic() - due) * 1000)
+
+        Pipeline._hear = timed  # type: ignore[assignment,method-assign]
