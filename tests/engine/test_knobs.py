@@ -205,10 +205,10 @@ def test_turn_silence_ms() -> None:
 def test_turn_adapt() -> None:
     def hesitant(score: Score) -> None:
         score.silence(0.2)
-        for _ in range(4):
+        for _ in range(8):
             score.say("one two").silence(0.6)
 
-    assert halves("turn.adapt", False, hesitant, count(TurnDecided)) == (3, 4)
+    assert halves("turn.adapt", False, hesitant, count(TurnDecided)) == (4, 8)
 
 
 def test_turn_min_silence_ms() -> None:

@@ -186,14 +186,29 @@ class Noting(SilenceTurn):
 
 def test_it_learns_from_pauses_within_a_turn_and_from_turns_that_ended_too_early() -> None:
     turn = Noting()
-    hear(ear(turn=turn), quiet(400), voice(600), quiet(200), voice(600), quiet(700), voice(600), quiet(900))
+    heard = hear(
+        ear(turn=turn), quiet(400), voice(600), quiet(200), voice(600), quiet(700), voice(600), quiet(900)
+    )
+    for utterance in heard.utterances:
+        heard.listening.learn(utterance)
     assert turn.told == [pytest.approx(200, abs=25), pytest.approx(700, abs=25)]
+
+
+def test_a_cough_after_a_turn_teaches_nothing() -> None:
+    turn = Noting()
+    heard = hear(ear(turn=turn), quiet(400), voice(600), quiet(700), voice(120), quiet(900))
+    first, cough = heard.utterances
+    heard.listening.learn(first)
+    assert cough.state == "ended"
+    assert turn.told == []
 
 
 def test_it_learns_nothing_from_who_comes_back_later_or_was_cut_off() -> None:
     turn, knobs = Noting(), EngineKnobs()
     knobs.turn.max_utterance_s = 1
-    hear(ear(turn=turn, knobs=knobs), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900))
+    heard = hear(ear(turn=turn, knobs=knobs), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900))
+    for utterance in heard.utterances:
+        heard.listening.learn(utterance)
     assert turn.told == []
 
 
@@ -202,6 +217,8 @@ def test_a_user_with_long_pauses_is_waited_for() -> None:
     for _ in range(5):
         before = len(heard.utterances)
         hear(heard, voice(600), quiet(500), voice(600), quiet(500), voice(600), quiet(2000))
+        for utterance in heard.utterances[before:]:
+            heard.listening.learn(utterance)
         utterances.append(len(heard.utterances) - before)
     assert utterances[0] > 1
     assert utterances[2:] == [1, 1, 1]

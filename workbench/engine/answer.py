@@ -130,7 +130,9 @@ class Answers:
             if utterance.state == "ended" and transcript is not None and transcript.final:
                 if not self._is_turn(utterance):
                     return None
-                await self.floor.cleared_for(utterance)  # what was heard of the reply before belongs to the history
+                await self.floor.cleared_for(
+                    utterance
+                )  # what was heard of the reply before belongs to the history
                 return transcript.text
             if (
                 self.stages.speculates(self.knobs.reply.speculate)
@@ -181,6 +183,7 @@ class Answers:
             self._turns += 1
             utterance.turn = self._turns
             if utterance.typed is None:
+                self.listening.learn(utterance)
                 waited_ms = (utterance.end - utterance.speech_end) / PER_MS
                 decided = TurnDecided(self._turns, utterance.id, False, utterance.speech_end, waited_ms)
             else:

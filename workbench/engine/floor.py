@@ -249,7 +249,9 @@ class Floor:
         utterance, now = challenge.utterance, self._listening.position
         since_ms = (now - challenge.since) / PER_MS
         due = since_ms >= ECHO_FROM_MS and (now - challenge.echo_at) / PER_MS >= ECHO_EVERY_MS
-        first_words = challenge.echo_at == 0 and utterance.transcript is not None and since_ms >= ECHO_AT_LEAST_MS
+        first_words = (
+            challenge.echo_at == 0 and utterance.transcript is not None and since_ms >= ECHO_AT_LEAST_MS
+        )
         if self._echo_of and (due or first_words):
             challenge.echo, challenge.echo_at = self._echo_of(challenge.since, now), now
         open_ = utterance is self._listening.utterance

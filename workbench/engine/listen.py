@@ -66,7 +66,9 @@ class Listening:
         self._voiced_windows = 0
         self._raised_until = -1
         self._ended_at = 0
-        """Where the speech of the last utterance that became a turn ended: the next one begins after it."""
+        """Where the speech of the last utterance that was not dismissed ended: the next one begins after it."""
+        self._turn_end = -INPUT_RATE * 60
+        """Where the speech of the last one that became a turn ended."""
         self._batch: list[float] = []
         self._loudness: list[Samples] = []
 
@@ -109,6 +111,13 @@ class Listening:
         self._ended_at = utterance.speech_end
         self._close()
         utterance.become("ended")
+
+    def learn(self, utterance: Utterance) -> None:
+        """An utterance became a turn: one that set in soon after the last one's end shows that it had not ended."""
+        gap_ms = (utterance.onset - self._turn_end) / PER_MS
+        if self._knobs.vad.pause_ms <= gap_ms < GOES_ON_MS:
+            self.turn.paused(gap_ms, went_on=True)
+        self._turn_end = utterance.speech_end
 
     def dismiss(self, utterance: Utterance, reason: str) -> None:
         """What was heard becomes no turn."""
@@ -190,9 +199,6 @@ class Listening:
         utterance.onset = onset
         utterance.append(Frame(self._tape.read(start, self._tape.end), INPUT_RATE, start))
         self.utterance, self._voiced_windows = utterance, 1
-        gap_ms = (onset - self._ended_at) / PER_MS
-        if self._ended_at and self._knobs.vad.pause_ms <= gap_ms < GOES_ON_MS:
-            self.turn.paused(gap_ms, went_on=True)
         self._trace.emit(SpeechStarted(utterance.id, onset))
 
     def _resume(self, utterance: Utterance, end: int) -> None:
