@@ -1,8 +1,8 @@
 """Is heard latency what is heard? The waterfall against a capture of microphone feed and speaker by another process.
 
 A session on a virtual sound card is asked questions; each answer's latency as the session says it (`heard` events) is
-compared with what another program finds in the capture. Only the scripted models are used: devices and clocks are what is
-measured. Promise: they agree within 15 ms at p95.
+compared with what another program finds in the capture. Only the scripted models are used: devices and clocks are what
+is measured. Promise: they agree within 15 ms at p95.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ REUSE = 8
 without this all of it would be read again (2.6 s for 550 tokens instead of 0.28 s)."""
 THREADS = 2
 LATER = 6
-"""Nicer than the other models by this: its words are needed at the pace of speech, and whoever makes them heard meanwhile,
-or hears the user, goes first."""
+"""Nicer than the other models by this: its words are needed at the pace of speech, and whoever makes them heard
+meanwhile, or hears the user, goes first."""
 
 Messages = list[dict[str, str]]
 
