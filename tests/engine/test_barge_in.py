@@ -12,11 +12,13 @@ import pytest
 from tests.engine.stand import Outcome, Stand, run
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.spare import LevelVad
+from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples
-from workbench.model.conversation import Message
+from workbench.model.conversation import Message, Transcript
 from workbench.model.events import (
     BargeInJudged,
     DuplexChanged,
+    ReplyDiscarded,
     ReplyEnded,
     ReplyPaused,
     ReplyPlaying,
@@ -183,8 +185,18 @@ def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("false", "echo of ourselves (correlation 0.80)")
     assert outcome.turns == [("done", "tell me something", ANSWER)]
+    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "echo")]
     onset = outcome.all(SpeechStarted)[1].at_sample
     assert all(start == onset and stop - start >= 1920 for start, stop in asked)
+
+
+def test_a_reply_that_was_prepared_to_our_own_echo_is_thrown_away() -> None:
+    outcome = run(
+        stand(into(lambda score: score.say("so that there is time")), echo_of=lambda start, stop: 0.8)
+    )
+    assert outcome.turns == [("done", "tell me something", ANSWER)]
+    assert {event.utterance for event in outcome.all(ReplyDiscarded)} <= {2}
+    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "echo")]
 
 
 def test_a_correlation_below_the_threshold_is_no_echo() -> None:
@@ -442,6 +454,38 @@ def test_a_cough_whose_transcript_comes_while_it_is_judged_is_dismissed_once() -
     outcome = run(stand(into(mhm, gap=3), delay_ms=300))
     assert [event.utterance for event in outcome.all(UtteranceDismissed)] == [2]
     assert outcome.turns == [("done", "tell me something", ANSWER)]
+
+
+class FinalOnly(ScriptedStt):
+    """Has partial words, but gives none before the end."""
+
+    async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
+        while not utterance.over:
+            await utterance.changed()
+        await asyncio.sleep(0.105)
+        text = "no" if utterance.id > 1 else "tell me something"
+        return Transcript(text, utterance.end, final=True, confidence=0.9)
+
+
+def test_words_that_are_final_before_the_next_frame_are_the_verdict() -> None:
+    knobs = EngineKnobs()
+    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    score = into(lambda score: score.say("no", seconds=0.2))
+    outcome = run(stand(score, stt=FinalOnly(score, partials=True), knobs=knobs))
+    judged = outcome.one(BargeInJudged)
+    assert (judged.verdict, judged.reason) == ("interruption", "words")
+    assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "no")]
+    assert outcome.at(outcome.all(TurnDecided)[1]) == outcome.at(judged)
+
+
+def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
+    knobs = EngineKnobs()
+    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    score = into(cough, cough, gap=0.13)
+    outcome = run(stand(score, stt=ScriptedStt(score, partials=True, delay_ms=700), knobs=knobs))
+    assert [event.verdict for event in outcome.all(BargeInJudged)] == ["false", "false"]
+    assert outcome.turns == [("done", "tell me something", ANSWER)]
+    assert len(replayed(outcome)) == len(ANSWER) * 1440
 
 
 def test_a_source_that_stalls_does_not_hold_the_reply() -> None:

@@ -188,6 +188,7 @@ def test_an_stt_that_hangs_on_a_turn_does_not_hold_up_the_next_one_for_long() ->
     outcome = run(Stand(score, stt=stt, knobs=EngineKnobs()))
     assert [turn[0] for turn in outcome.turns] == ["done"]
     assert outcome.turns[0][1] == "hello are you there"
+    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "not understood")]
     spoken = score.spoken[1].end / 16
     assert outcome.at(outcome.one(ReplyPlaying)) <= spoken + 2500
 

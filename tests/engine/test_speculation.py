@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.engine.stand import Stand, run
 from workbench.engine.knobs import EngineKnobs
+from workbench.engine.utterance import Utterance
+from workbench.model.conversation import Transcript
+from workbench.model.errors import RefusedError
 from workbench.model.events import (
     ReplyDiscarded,
     ReplyPlaying,
     ReplyStarted,
     SpeechPaused,
+    SpeechResumed,
     Transcribed,
     TurnDecided,
     TurnEnded,
+    UtteranceDismissed,
 )
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.testing.scripted import Raises, ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import Score
 
 
@@ -133,13 +140,44 @@ def test_a_reply_that_was_made_on_other_history_is_made_again() -> None:
     assert outcome.turns[0][2] == "I see 2 messages."
 
 
+class Tentative(ScriptedStt):
+    """Its words may always still change, as a model's that looks at all of the sound again."""
+
+    async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
+        while not utterance.over:
+            if utterance.state == "paused" and not utterance.covered:
+                utterance.write(Transcript(self._text(utterance), utterance.end, confidence=0.9))
+            await utterance.changed()
+        return self._final(utterance, None)
+
+
+def test_what_is_not_stable_is_thrown_away_as_soon_as_the_user_goes_on() -> None:
+    text = score(0.25)
+    outcome = run(Stand(text, stt=Tentative(text), llm=ScriptedLlm(["You said: {said}."])))
+    first, second = outcome.all(ReplyStarted)
+    assert (first.said, second.said) == ("one two", "one two three four")
+    resumed, discarded = outcome.one(SpeechResumed), outcome.one(ReplyDiscarded)
+    assert outcome.at(discarded) == outcome.at(resumed)
+    assert outcome.turns == [("done", "one two three four", "You said: one two three four.")]
+
+
+def test_what_turns_out_too_short_is_no_turn_whatever_was_prepared() -> None:
+    knobs = EngineKnobs()
+    knobs.vad.min_speech_ms = 700
+    text = score()
+    outcome = run(Stand(text, stt=ScriptedStt(text, partials=True), knobs=knobs))
+    assert outcome.turns == []
+    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "too short")]
+    assert len(outcome.all(ReplyDiscarded)) == 1
+
+
 def test_a_transcript_that_turns_out_different_is_answered_as_it_is() -> None:
     class Fickle(ScriptedStt):
         """Its final words are others than those it wrote at the pause."""
 
-        async def transcribe(self, utterance, *, eager):  # type: ignore[no-untyped-def]
+        async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
             said = await super().transcribe(utterance, eager=eager)
-            return type(said)("one too", said.upto_sample, final=True)
+            return replace(said, text="one too")
 
     text = score()
     outcome = run(Stand(text, stt=Fickle(text), llm=ScriptedLlm(["You said: {said}."])))
@@ -148,9 +186,6 @@ def test_a_transcript_that_turns_out_different_is_answered_as_it_is() -> None:
 
 
 def test_a_prepared_reply_that_failed_fails_the_turn_only_if_it_is_the_answer() -> None:
-    from workbench.model.errors import RefusedError
-    from workbench.testing.scripted import Raises
-
     text = score(0.25)
     llm = ScriptedLlm(["Yes."], faults={1: Raises(RefusedError("wrong key"))})
     outcome = run(Stand(text, stt=ScriptedStt(text), llm=llm))

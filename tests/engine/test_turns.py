@@ -346,6 +346,24 @@ def test_verbs_of_a_session_that_is_over_do_nothing() -> None:
     assert outcome.turns == []
 
 
+def test_a_provider_that_is_swapped_answers_from_the_next_reply_on() -> None:
+    def swap(pipeline: Pipeline) -> None:
+        pipeline.stages.voices.llm = ScriptedLlm(["From the other one."])
+
+    score = Score().silence(0.5).say("one question").silence(3).say("another question").silence(3)
+    outcome = run(Stand(score, verbs=[(2.0, swap)]))
+    assert [turn[2] for turn in outcome.turns] == ["Fine, thank you.", "From the other one."]
+
+
+def test_a_cold_turn_is_marked_and_the_next_one_is_not() -> None:
+    def cold(pipeline: Pipeline) -> None:
+        pipeline.stages.cold = True
+
+    texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0)]
+    outcome = run(Stand(Score().silence(4), first=[cold], verbs=texts))
+    assert [event.cold for event in outcome.all(TurnEnded)] == [True, False]
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples
 from workbench.model.conversation import Transcript
+from workbench.model.errors import GarbageError
 from workbench.testing.clock import run_virtual
 
 
@@ -98,3 +100,22 @@ def test_any_change_wakes_who_waits() -> None:
         assert woken == 3
 
     run_virtual(run())
+
+
+def test_who_waits_for_marks_is_not_woken_by_sound() -> None:
+    async def run() -> float:
+        loop, utterance = asyncio.get_running_loop(), Utterance(1, 0)
+        loop.call_later(1, utterance.append, frame(0))
+        loop.call_later(2, utterance.write, Transcript("a", 160))
+        await utterance.marked()
+        return loop.time()
+
+    assert run_virtual(run()) == 2
+
+
+@pytest.mark.parametrize("strange", [None, "hello", Transcript(7, 0)])  # type: ignore[arg-type]
+def test_only_a_transcript_can_be_written(strange: object) -> None:
+    utterance = Utterance(1, 0)
+    with pytest.raises(GarbageError, match="a transcript is expected"):
+        utterance.write(strange)  # type: ignore[arg-type]
+    assert utterance.transcript is None

@@ -141,7 +141,7 @@ class Answers:
                 and transcript.text.strip()
             ):
                 settled = utterance.state != "speaking" or transcript.stable
-                if settled and utterance.covered and self.floor.open_to(utterance):
+                if settled and utterance.covered and self.floor.objection(utterance) is None:
                     return transcript.text
             await utterance.marked()
 
@@ -172,11 +172,16 @@ class Answers:
 
     def _is_turn(self, utterance: Utterance) -> bool:
         """Whether an utterance that ended has words for us; it is dismissed if not."""
-        text = utterance.transcript.text if utterance.transcript else ""
-        if utterance.typed is None and not (text.strip() and self.floor.open_to(utterance)):
-            self.listening.dismiss(utterance, "no words" if not text.strip() else "backchannel")
-            return False
-        return True
+        if utterance.typed is not None:
+            return True
+        objection = self.floor.objection(utterance)
+        if not (utterance.transcript and utterance.transcript.text.strip()):
+            objection = (
+                "no words" if utterance.transcript and utterance.transcript.final else "not understood"
+            )
+        if objection is not None:
+            self.listening.dismiss(utterance, objection)
+        return objection is None
 
     def _decide(self, utterance: Utterance, said: str) -> None:
         if utterance.turn is None:
@@ -303,7 +308,7 @@ class Answers:
         """A turn fails; what would have been none (a cough) only leaves a notice."""
         if utterance.turn is not None:
             return
-        if utterance.state != "dismissed" and self.floor.open_to(utterance):
+        if utterance.state != "dismissed" and self.floor.objection(utterance) is None:
             self._decide(utterance, utterance.transcript.text if utterance.transcript else "")
         else:
             self.listening.dismiss(utterance, "not understood")

@@ -189,16 +189,17 @@ class Floor:
         elif (verdict := judge(self._signs(challenge, next_ms), self._knobs)) is not None:
             self._conclude(challenge, verdict)
 
-    def open_to(self, utterance: Utterance) -> bool:
-        """Whether this utterance may become a turn: one that was spoken into a reply only with words that are neither a
-        backchannel nor our own echo."""
+    def objection(self, utterance: Utterance) -> str | None:
+        """Why this utterance may not become a turn, None if it may: one that was spoken into a reply must have words
+        that are neither a backchannel nor our own echo."""
         challenged = self._challenge is not None and self._challenge.utterance is utterance
         alarm = self._false.get(utterance.id)
         if not challenged and alarm is None:
-            return True
+            return None
         if alarm is not None and alarm.reason.startswith("echo"):
-            return False
-        return content_words(utterance.transcript, self._knobs) >= self._knobs.min_words
+            return "echo"
+        enough = content_words(utterance.transcript, self._knobs) >= self._knobs.min_words
+        return None if enough else "backchannel"
 
     def forget(self, utterance: Utterance) -> None:
         """The utterance is done with."""
@@ -269,7 +270,7 @@ class Floor:
     def _late_words(self) -> None:
         """After a false alarm the words may still come."""
         utterance = self._listening.utterance
-        if utterance is not None and utterance.id in self._false and self.open_to(utterance):
+        if utterance is not None and utterance.id in self._false and self.objection(utterance) is None:
             self._its_words_count(utterance)
 
     def _its_words_count(self, utterance: Utterance) -> None:

@@ -16,6 +16,7 @@ from workbench.model.audio import (
     last_audible,
     level_db,
     noise_floor_db,
+    peak_db,
     silence,
 )
 from workbench.model.events import (
@@ -140,9 +141,7 @@ class Listening:
         if frame.end // LEVEL_SAMPLES > frame.position // LEVEL_SAMPLES:
             recent = np.concatenate(self._loudness)
             self._loudness.clear()
-            peak = int(np.abs(recent.astype(np.int32)).max(initial=0))
-            peak_db = 20 * float(np.log10(max(peak, 1) / 32768))
-            self._trace.emit(Levels("user", frame.end, round(level_db(recent), 1), round(peak_db, 1)))
+            self._trace.emit(Levels("user", frame.end, round(level_db(recent), 1), round(peak_db(recent), 1)))
 
     def _lost(self, count: int) -> None:
         """Sound that never came: silence in its place, so that positions stay true; the VAD starts anew after it."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.engine.buffer import ReplyAudio
-from workbench.model.audio import OUTPUT_RATE, SILENCE_DB, Samples, level_db, silence
+from workbench.model.audio import OUTPUT_RATE, Samples, level_db, peak_db, silence
 from workbench.model.events import Levels
 from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
@@ -51,11 +51,6 @@ class Playout:
     def position(self) -> int:
         """Samples of `agent` handed to the sink so far."""
         return self._tape.end
-
-    @property
-    def held(self) -> bool:
-        """Paused: nothing of a reply is handed out."""
-        return self._held
 
     def sounding(self, tail_ms: float) -> bool:
         """Whether a reply is on the sink, or was until less than `tail_ms` ago."""
@@ -159,9 +154,7 @@ class Playout:
         if end // LEVEL_SAMPLES > (end - len(out)) // LEVEL_SAMPLES:
             recent = np.concatenate(self._level_parts)
             self._level_parts.clear()
-            peak = int(np.abs(recent.astype(np.int32)).max(initial=0))
-            peak_db = 20 * float(np.log10(peak / 32768)) if peak else SILENCE_DB
-            self._trace.emit(Levels("agent", end, round(level_db(recent), 1), round(peak_db, 1)))
+            self._trace.emit(Levels("agent", end, round(level_db(recent), 1), round(peak_db(recent), 1)))
 
 
 def _times(part: Samples, gains: NDArray[np.floating]) -> Samples:
