@@ -9,7 +9,7 @@ import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.providers.silero import Room, Silero, make_vad
+from workbench.providers.silero import Room, Silero, make_vad, power
 from workbench.testing.sound import noise
 
 DATA = Path(__file__).parent.parent / "data"
@@ -57,19 +57,19 @@ def test_speech_after_a_long_silence_is_found_soon(vad: Silero, noise_db: float,
 
 
 def test_a_quiet_room_costs_nothing() -> None:
-    room, windows = Room(), noise(20, seed=1, db=-66).astype(np.float32).reshape(-1, 512)[:600] / 32768
-    quiet = [room.quiet(float(np.dot(window, window))) for window in windows]
+    room, sound = Room(), noise(20, seed=1, db=-66)
+    quiet = [room.quiet(power(sound[at : at + 512])) for at in range(0, 600 * 512, 512)]
     assert all(quiet[7 * 31 :])
-    loud = 512 * 10 ** (-40 / 10)
+    loud = 10 ** (-40 / 10)
     assert not room.quiet(loud)
-    assert [room.quiet(512 * 10 ** (-66 / 10)) for _ in range(10)] == [False] * 8 + [True] * 2
+    assert [room.quiet(10 ** (-66 / 10)) for _ in range(10)] == [False] * 8 + [True] * 2
 
 
 def test_a_room_that_gets_noisy_is_listened_to() -> None:
     room = Room()
     for _ in range(1000):
-        room.quiet(512 * 10 ** (-70 / 10))
-    assert not room.quiet(512 * 10 ** (-62 / 10))
+        room.quiet(10 ** (-70 / 10))
+    assert not room.quiet(10 ** (-62 / 10))
 
 
 def test_two_sessions_share_the_model_and_nothing_else(vad: Silero) -> None:
