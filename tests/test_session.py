@@ -334,3 +334,10 @@ def test_a_session_that_is_left_early_tells_its_end(wav: Path) -> None:
     session = run_virtual(talk())
     assert session.trace.closed
     assert events_of(session, SessionEnded) == [SessionEnded("stopped")]
+
+
+def test_a_session_is_entered_once() -> None:
+    with open_session(settings()) as session:
+        pass
+    with pytest.raises(UsageError, match="once"), session:
+        raise AssertionError("it must not open")

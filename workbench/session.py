@@ -175,6 +175,8 @@ class Session:
     # --- entering and leaving ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        if self._loop is not None:
+            raise UsageError("a session is entered once", "open another one with open_session")
         self._loop = loop = asyncio.get_running_loop()
         self._origin = loop.time()
         self._now = lambda: (loop.time() - self._origin) * 1000
