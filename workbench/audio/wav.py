@@ -147,12 +147,13 @@ class ClockSink:
     async def _doze(self) -> None:
         self._dozing = True
         self._woken.clear()
+        over = asyncio.get_running_loop().call_later(DOZE_S, self._woken.set)  # half of what a timeout costs
         try:
-            async with asyncio.timeout(DOZE_S):
-                await self._woken.wait()
-        except TimeoutError:
-            self._catch_up()
+            await self._woken.wait()
+            if self._dozing:
+                self._catch_up()
         finally:
+            over.cancel()
             self._dozing = False
 
     def _catch_up(self) -> None:

@@ -6,6 +6,7 @@ is named by its position on its track, counted from the session's first sample.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,13 @@ def level_db(samples: Samples) -> float:
         return SILENCE_DB
     wave = samples.astype(np.float32)
     power = float(np.dot(wave, wave)) / len(samples)
-    return max(SILENCE_DB, 10.0 * float(np.log10(power / 32768.0**2))) if power else SILENCE_DB
+    return max(SILENCE_DB, 10.0 * math.log10(power / 32768.0**2)) if power else SILENCE_DB
+
+
+def peak_db(samples: Samples) -> float:
+    """Peak level in dBFS, `SILENCE_DB` for nothing at all."""
+    peak = max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
+    return 20.0 * math.log10(peak / 32768.0) if peak else SILENCE_DB
 
 
 def block_levels(samples: Samples, rate: int) -> NDArray[np.float32]:

@@ -100,7 +100,7 @@ class Trace:
                 for entry in entries:
                     index = entry.i + 1
                     yield entry
-                if entries:
+                if index < self.end:
                     continue
                 if self._closed:
                     return

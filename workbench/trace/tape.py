@@ -51,8 +51,13 @@ class Tape:
 
     def append(self, samples: Samples) -> None:
         """Write the next samples of the track."""
-        size = len(self._ring)
+        size, count = len(self._ring), len(samples)
         with self._lock:
+            at = self.end % size
+            if count <= size - at:  # nearly always
+                self._ring[at : at + count] = samples
+                self.end += count
+                return
             kept = samples[-size:]
             at = (self.end + len(samples) - len(kept)) % size
             head = min(len(kept), size - at)
