@@ -94,13 +94,16 @@ class Speaker:
         begin, written, head = self._position, 0, 0
         room = self._begin(stream)
         ready = np.zeros(0, np.float32)
+        now = time.monotonic()
         while not line.stopping.is_set():
             while len(ready) < line.block:
                 ready = np.concatenate((ready, resampler(to_wave(self._next()))))
             block = to_samples(ready[: line.block])
             ready = ready[line.block :]
             stream.write(np.repeat(block, line.channels).tobytes())
-            free, now = stream.write_available, time.monotonic()
+            free, before, now = stream.write_available, now, time.monotonic()
+            if now - before > room / line.rate:
+                self._ran_dry(begin + written * per_sample, now + line.beyond_s)
             written += line.block
             if written + free - room > head:
                 head = written + free - room
@@ -131,6 +134,16 @@ class Speaker:
             self._trace.emit(Glitch("agent", int(position), -round(step * OUTPUT_RATE)))
         if self._log is not None and position % (10 * BLOCK) < BLOCK:
             self._log.tell(int(position))
+
+    def _ran_dry(self, position: float, now: float) -> None:
+        """We were away for longer than the buffer lasts: what was written last is heard now, after a silence.
+
+        The clock would find out by itself, but only when the step has lasted for a while.
+        """
+        late = now - self.clock.time_of(position)
+        if late > 0:
+            self._trace.emit(Glitch("agent", int(position), -round(late * OUTPUT_RATE)))
+            self.clock.restart(int(position), now)
 
     def _fail(self, error: WorkbenchError) -> None:
         self._failure = error
