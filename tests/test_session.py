@@ -341,3 +341,20 @@ def test_a_session_is_entered_once() -> None:
         pass
     with pytest.raises(UsageError, match="once"), session:
         raise AssertionError("it must not open")
+
+
+def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
+    async def talk() -> list[bool]:
+        async with open_session(settings()) as session:
+            session.type("one")
+            await said(session)
+            assert session._pipeline
+            llm: Any = session._pipeline.stages.voices.llm
+            llm.starts = 1  # as a model tells it whose process had died
+            session.type("two")
+            await said(session, 2)
+            session.type("three")
+            await said(session, 3)
+            return [event.cold for event in events_of(session, TurnEnded)]
+
+    assert run_virtual(talk()) == [False, True, False]

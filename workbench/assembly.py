@@ -98,6 +98,8 @@ class Assembly:
         async with asyncio.TaskGroup() as tasks:
             for stage, model in self._models.items():
                 tasks.create_task(self._warm(stage, model))
+        if self._stages is not None:
+            self._stages.started_anew()  # these starts are paid for
 
     async def swap(self, stage: str, choice: str, stages: Stages) -> None:
         """Replace a model; the one before stays open until the session ends, somebody may be in the middle of it."""
@@ -113,6 +115,7 @@ class Assembly:
         elif stage == "tts":
             stages.voices.tts, stages.voices.tts_calls = cast(Tts | None, model), calls
         stages.speculate = all(self._onboard.values())
+        stages.started_anew()
 
     # --- models ------------------------------------------------------------------------------------------------------
 

@@ -321,6 +321,9 @@ class Answers:
         usage = (reply.cost if reply else Usage()) + end.discarded
         spoken_s = utterance.seconds if utterance.typed is None else 0.0
         cold, self.stages.cold = self.stages.cold, False
+        if self.stages.started_anew():
+            cold = True
+            self.trace.emit(Notice("warning", "host", "a model had to be started again: this turn was cold"))
         assert utterance.turn is not None
         self.trace.emit(
             TurnEnded(

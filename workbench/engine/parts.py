@@ -32,6 +32,14 @@ class Stages:
     cold: bool = False
     """A provider did not warm up: the next turn is marked."""
 
+    _starts: int = 0
+
+    def started_anew(self) -> bool:
+        """Whether a model has started (again) since this was last asked."""
+        models = (self.stt, self.voices.llm, self.voices.tts)
+        was, self._starts = self._starts, sum(getattr(model, "starts", 0) for model in models)
+        return self._starts != was
+
     def speculates(self, wish: Literal["auto", "on", "off"]) -> bool:
         """Whether replies are prepared before the turn is decided."""
         return wish == "on" or (wish == "auto" and self.speculate)

@@ -2,8 +2,9 @@
 
 Providers are entered with `async with` by the session before the first turn and left at its end; what they open (a
 socket, a worker process) they open there or in a call, and close on the way out. Every call can be cancelled at any
-await and then ends at once. Errors are `StageError`s (`workbench.model.errors`), so that the engine knows whether to
-try again.
+await and then ends at once. A model that may have to start anew by itself counts that in `starts`, so that the turn is
+marked cold; others need no such attribute. Errors are `StageError`s (`workbench.model.errors`), so that the engine
+knows whether to try again.
 """
 
 from __future__ import annotations

@@ -215,6 +215,8 @@ class Worker:
         self._process: Process | None = None
         self._turn = asyncio.Lock()
         self._jobs = 0
+        self.starts = 0
+        """Processes started so far."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -265,6 +267,7 @@ class Worker:
                 await self._process.idle.wait()
             if self._process is None or self._process.gone.is_set():
                 self._process = await Process.start(self.spec)
+                self.starts += 1
             await self._process.opened.wait()
         if self._process.gone.is_set():
             raise self._process.failure
@@ -337,6 +340,11 @@ class OnBoard:
         if self._worker is None:
             raise InternalError(f"{self.name} is used before it was entered", "use it inside `async with`")
         return self._worker
+
+    @property
+    def starts(self) -> int:
+        """How often the model was loaded: once, and again after each death of its process."""
+        return self._worker.starts if self._worker else 0
 
     async def warm(self) -> None:
         """Start the process, load the model and use it once. Raises MissingError, StageError."""
