@@ -33,7 +33,7 @@ from workbench.testing.sound import Score
 
 ROOT = Path(__file__).parents[2]
 REPLY = "This reply is long enough that somebody would hear it if the sound stopped for a moment in between. "
-SECONDS = 9.0
+SECONDS = 8.0
 RATE = 48_000
 GAP_MS = 5.0
 """Silence from which a gap counts, ms; the voice has none."""

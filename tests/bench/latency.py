@@ -21,7 +21,7 @@ from workbench.model.events import ReplyPlaying, TurnDecided
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import ArraySource, Score, agent_voice
 
-TURNS, BESIDE = 10, 5
+TURNS, BESIDE = 6, 8
 SAYS = "tell me more"
 EVERY_S = 2.4
 """Long enough that the user's going on after a reply is not taken for a pause within a turn."""

@@ -9,7 +9,6 @@ for, up to the reply's first frame at the sink. Memory is what the system says i
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ import numpy as np
 
 from tests.bench._figures import Promise, percentile, run, settings, spread, tell
 from tests.bench._lateness import Lateness
+from tests.bench._memory import resident_mb
 from tests.bench._spoken import QUESTIONS, spoken
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import ReplyPlaying, TurnDecided
@@ -32,12 +32,6 @@ APART_S = 0.0737
 MEASURED_S = 60.0
 TURN_S = 5.0
 FILES = 12
-
-
-def resident_mb() -> float:
-    """What the system says of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def wavs(folder: Path, sentences: list[Samples]) -> list[Path]:

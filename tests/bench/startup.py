@@ -2,7 +2,7 @@
 
 `import`: a Python that imports workbench against a bare one, in turns. `first paint`: from the start of `workbench tui`
 on a terminal of 120 × 40 to the first words on it. `idle`: CPU time of `workbench run` with all its processes while it
-listens to nobody for twenty seconds: to a wav file of a quiet room, and to the microphone of a virtual card with its
+listens to nobody for a while: to a wav file of a quiet room, and to the microphone of a virtual card with its
 echo canceller and a silent speaker.
 """
 
@@ -32,7 +32,7 @@ from workbench.testing.sound import Score
 ROOT = Path(__file__).parents[2]
 WORKBENCH = [sys.executable, "-m", "workbench"]
 ROUNDS, PAINTS = 15, 5
-IDLE_S, WARM_S = 20.0, 6.0
+IDLE_S, WARM_S = 15.0, 5.0
 ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[P_^][^\x1b]*\x1b\\|.)")
 SCREEN = b"\x1b[?1049h"
 """The terminal's other screen, on which nothing but the app writes."""
