@@ -16,8 +16,8 @@ from workbench.audio.nobody import Nobody
 from workbench.audio.speaker import Played, Speaker
 from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
+from workbench.engine.calls import Calls
 from workbench.engine.floor import EchoOf
-from workbench.engine.flow import Calls
 from workbench.engine.pipeline import Stages, Tapes
 from workbench.engine.reply import NoTools, Voices
 from workbench.engine.speakable import speakable

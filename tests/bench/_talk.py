@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from tests.bench._figures import settings
 from workbench.assembly import echo_of
 from workbench.audio.wav import ClockSink
-from workbench.engine.flow import Calls, beside
+from workbench.engine.calls import Calls
+from workbench.engine.flow import beside
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
 from workbench.engine.reply import NoTools, Voices

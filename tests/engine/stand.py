@@ -10,8 +10,9 @@ from itertools import dropwhile
 from typing import TypeVar
 
 from workbench.audio.wav import ClockSink
+from workbench.engine.calls import Calls
 from workbench.engine.floor import EchoOf
-from workbench.engine.flow import Calls, beside
+from workbench.engine.flow import beside
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
 from workbench.engine.reply import NoTools, ToolRunner, Voices

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.engine.breaker import Breaker
-from workbench.engine.flow import Calls
+from workbench.engine.calls import Calls
 from workbench.engine.knobs import LimitKnobs
 from workbench.model.errors import (
     BusyError,

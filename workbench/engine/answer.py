@@ -13,8 +13,9 @@ from workbench.engine.flow import Scope, beside
 from workbench.engine.heard import Cut, cut
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.listen import PER_MS, Listening
+from workbench.engine.maker import Maker
 from workbench.engine.parts import Stages, session_ms
-from workbench.engine.reply import Maker, Reply
+from workbench.engine.reply import Reply
 from workbench.engine.transcribe import Transcriber
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE

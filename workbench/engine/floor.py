@@ -287,7 +287,7 @@ class Floor:
 
     def _interrupt(self, utterance: Utterance) -> None:
         self._cut(lambda other: other != utterance.id)
-        if self.holder is not None and self.holder.utterance != utterance.id:
+        if self.holder is not None:
             self.playout.end(self.holder.audio)
         self._release()
 

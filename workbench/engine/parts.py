@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.engine.flow import Calls
+from workbench.engine.calls import Calls
 from workbench.engine.reply import Voices
 from workbench.engine.stages import Sink, Source, Stt, TurnDetector, Vad
 from workbench.trace.bus import Trace
