@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -112,6 +114,23 @@ def test_a_card_that_is_pulled_out(card: VirtualCard) -> None:
         assert "is gone" in error["reason"]
         assert "--s" in error["hint"]
         standin.end()
+
+
+def test_a_card_that_is_pulled_out_leaves_a_readable_screen(card: VirtualCard, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "workbench", "run", "--profile", "scripted"]
+    with subprocess.Popen(
+        command, env=card.environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as program:
+        assert program.stderr
+        for line in program.stderr:
+            if line.startswith("listening"):
+                break
+        card.stop()
+        told = program.stderr.read().splitlines()
+    assert program.returncode == 3
+    assert any(line.startswith("lost ") for line in told)
+    assert any("is gone" in line for line in told)
+    assert len(told) < 20  # of the streams that broke; not of 150 tries to open others
 
 
 def test_a_card_that_comes_back(card: VirtualCard, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from workbench.audio.devices import (
     portaudio,
     usable_format,
 )
+from workbench.audio.hush import hushed
 from workbench.model.errors import MissingError, WorkbenchError
 from workbench.model.events import DeviceLost, DeviceOpened, Notice, Track
 from workbench.model.text import plain
@@ -38,7 +39,7 @@ LEAVE_S = 0.1
 
 
 opening = threading.Lock()
-"""PortAudio opens and starts one stream at a time."""
+"""PortAudio looks at, opens and starts one stream at a time."""
 hanging: list[threading.Thread] = []
 """Those that were left in a device that did not answer."""
 
@@ -85,11 +86,12 @@ class Line:
 
     def open(self) -> None:
         """Open the device: takes up to a second. MissingError and UsageError as of `find_device`."""
-        device = find_device(self.kind, self._wanted)
-        end_in_spite_of_devices()
-        self.rate, self.channels = usable_format(device)
-        self.name = device.name
-        self._stream = self._made(device)
+        with opening, hushed():
+            device = find_device(self.kind, self._wanted)
+            end_in_spite_of_devices()
+            self.rate, self.channels = usable_format(device)
+            self.name = device.name
+            self._stream = self._made(device)
         # What ALSA reports is the buffer itself, and how full that is we ask it; others report what comes after it.
         self.beyond_s = 0.0 if device.api == "ALSA" else float(self._stream.latency)
         latency_ms = round(self._stream.latency * 1000, 1)
@@ -177,8 +179,7 @@ class Line:
             "blocksize": self.block,
         }
         try:
-            with opening:
-                return make(device=device.index, latency=LATENCY_S, **shape)
+            return make(device=device.index, latency=LATENCY_S, **shape)
         except sound.PortAudioError as error:
             reason = plain(str(error), limit=200, one_line=True)
             raise MissingError(
