@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import struct
 import tracemalloc
 from pathlib import Path
@@ -104,6 +106,31 @@ def test_what_is_not_a_wav(tmp_path: Path, content: bytes, reason: str) -> None:
     assert reason in failed.value.reason
     assert str(path) in failed.value.reason
     assert failed.value.hint
+
+
+@pytest.mark.parametrize("name", ["mp3.wav", "of mine.mp3", "-pcm.wav"])
+def test_it_is_converted_into_another_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"ID3\x03 no wav file")
+    with pytest.raises(UsageError) as failed:
+        WavFile(tmp_path / name)
+    command = shlex.split(failed.value.hint.split("`")[1])
+    assert command[2] == name
+    assert command[-1] != name
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")  # nobody writes: a wait for that would never end
+    with pytest.raises(UsageError, match="a pipe cannot be a source") as failed:
+        WavFile(tmp_path / "pipe.wav")
+    assert "to a file first" in failed.value.hint
+
+
+@pytest.mark.parametrize("count", [1000, 1001])
+def test_a_stale_size_of_the_whole_is_no_fault_of_the_sound(tmp_path: Path, count: int) -> None:
+    data = wav_bytes(tone(1, RATE)[:count], RATE, "u8")
+    (tmp_path / "a.wav").write_bytes(data[:4] + struct.pack("<I", 36) + data[8:])
+    with WavFile(tmp_path / "a.wav") as file:
+        assert (file.format.count, file.format.note) == (count, "")
 
 
 def test_not_there(tmp_path: Path) -> None:

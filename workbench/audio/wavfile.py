@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ class WavFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = path.open("rb")
+            self._file = open(path, "rb", opener=_at_once)  # noqa: SIM115
         except OSError as error:
             raise UsageError(
                 f"{path}: {error.strerror or error}", "give the path of a wav file that you can read"
@@ -127,15 +129,25 @@ def decode(data: bytes, shape: WavFormat) -> Wave:
     return np.asarray(wave.reshape(-1, shape.channels).mean(axis=1), dtype=np.float32)
 
 
+def _at_once(name: str, flags: int) -> int:
+    """Opened without waiting for somebody to write into a pipe."""
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
 def read_header(file: BinaryIO, path: Path) -> WavFormat:
     """What `file` holds; leaves it anywhere."""
+    if not file.seekable():
+        raise UsageError(
+            f"{path}: a pipe cannot be a source: the length of its sound is not known",
+            "write the sound to a file first, and give that: `… > sound.wav`",
+        )
     length = file.seek(0, 2)
     file.seek(0)
     head = file.read(12)
     if not head:
         raise UsageError(f"{path}: the file is empty", "give a wav file with sound in it")
     if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-        raise UsageError(f"{path}: not a wav file", f"convert it: `ffmpeg -i {path.name} {path.stem}.wav`")
+        raise UsageError(f"{path}: not a wav file", _convert(path))
     riff_end = 8 + struct.unpack("<I", head[4:8])[0]
     fmt, wide_size = b"", 0
     while len(chunk := file.read(8)) == 8:
@@ -155,6 +167,12 @@ def read_header(file: BinaryIO, path: Path) -> WavFormat:
     )
 
 
+def _convert(path: Path) -> str:
+    """Into another file: ffmpeg does not write the one that it reads."""
+    source, target = shlex.quote(path.name), shlex.quote(f"{path.stem}-pcm.wav")
+    return f"convert it: `ffmpeg -i {source} -c:a pcm_s16le {target}`"
+
+
 def _true_size(start: int, size: int, riff_end: int, length: int) -> tuple[int, str]:
     """Bytes of sound that are in the file, and what is wrong with those that its header claims."""
     there = length - start
@@ -162,8 +180,8 @@ def _true_size(start: int, size: int, riff_end: int, length: int) -> tuple[int, 
         return there, ""
     if size > there:
         return there, f"its header promises {size} bytes of sound, {there} are there"
-    grown = start + size + size % 2 >= riff_end and length > riff_end
-    if grown or (size == 0 and there):
+    end = start + size + size % 2
+    if riff_end <= end < length or (size == 0 and there):
         return there, f"its header tells of {size} bytes of sound, {there} are there"
     return size, ""
 
@@ -180,7 +198,7 @@ def _format(fmt: bytes, path: Path, offset: int, found: tuple[int, str]) -> WavF
         kind = COMPRESSED.get(tag, f"format {tag:#x}")
         raise UsageError(
             f"{path}: the sound is compressed ({kind})",
-            f"convert it: `ffmpeg -i {path.name} -c:a pcm_s16le pcm.wav`",
+            _convert(path),
         )
     width = align // channels if channels else 0
     if (
