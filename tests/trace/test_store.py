@@ -18,7 +18,7 @@ from workbench.plugin.hookspecs import Secret
 from workbench.readers import entries
 from workbench.trace.codec import encode
 from workbench.trace.store import About, SessionFolder, default_root, installed_versions, open_trace, sessions
-from workbench.trace.wav import wav_header
+from workbench.trace.wav import WavSound, wav_header
 
 ABOUT = About(session="cafe0001", date="2025-01-02T03:04:05Z", agent="a", profile="scripted", versions={})
 
@@ -178,23 +178,27 @@ def test_any_mono_pcm16_wav_is_read_and_a_torn_header_is_no_sound(tmp_path: Path
     [
         (b"x" * 100, "not a wav file"),
         (struct.pack("<4sI4s4sIHH", b"RIFF", 0, b"WAVE", b"fmt ", 16, 1, 1), "torn"),
+        (wav_header(24_000, 9)[:30], "torn"),
         (wav_header(0, 0), "not mono PCM16"),
     ],
 )
-def test_sound_that_is_none_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
-    folder = recorded(tmp_path / "r", [])
+def test_sound_that_is_none_is_left_out(tmp_path: Path, content: bytes, reason: str) -> None:
+    folder = recorded(tmp_path / "r", [Bookmarked("a")])
+    folder.sound("user").write_bytes(wav_header(16_000, 1) + b"ab")
     folder.sound("agent").write_bytes(content)
-    with pytest.raises(UsageError, match=f"agent.wav: .*{reason}"):
-        open_trace(folder.path)
+    with pytest.raises(ValueError, match=reason):
+        WavSound(folder.sound("agent"), "agent", 24_000)
+    trace = open_trace(folder.path)
+    assert [entry.event for entry in entries(trace)] == [Bookmarked("a")]
+    assert {track: sound.end for track, sound in trace.tapes.items()} == {"user": 1}
 
 
-def test_stereo_is_refused(tmp_path: Path) -> None:
+def test_stereo_is_left_out(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "r", [])
     with wave.open(str(folder.sound("agent")), "wb") as file:
         file.setparams((2, 2, 24_000, 0, "NONE", ""))
         file.writeframes(bytes(400))
-    with pytest.raises(UsageError, match="not mono PCM16"):
-        open_trace(folder.path)
+    assert open_trace(folder.path).tapes == {}
 
 
 def test_a_header_never_says_more_than_it_can() -> None:
@@ -229,8 +233,7 @@ def test_what_is_no_session_is_refused_with_its_reason(
 def test_files_that_would_never_end_are_not_opened(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "r", [])
     os.mkfifo(folder.sound("user"))
-    with pytest.raises(UsageError, match=r"user.wav: not a regular file"):
-        open_trace(folder.path)
+    assert open_trace(folder.path).tapes == {}
     (folder.path / "session.json").unlink()
     os.mkfifo(folder.path / "session.json")
     with pytest.raises(UsageError, match="not a regular file"):

@@ -13,6 +13,7 @@ for each 64 KiB of events.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -205,7 +206,8 @@ def _unreadable(folder: Path, reason: str) -> UsageError:
 def open_trace(path: Path | str) -> Trace:
     """The trace of a recorded session: closed, its entries and sound read from disk when asked for.
 
-    Raises UsageError with the reason where the folder is none of a session, or is damaged beyond reading.
+    A track whose file is absent or damaged is left out. Raises UsageError with the reason where the folder is none of a
+    session, or is damaged beyond reading.
     """
     folder = SessionFolder.open(Path(path))
     archive = EventFile(folder.events)
@@ -218,13 +220,8 @@ def open_trace(path: Path | str) -> Trace:
     trace.archive = archive
     trace.end = last.i + 1 if last else 0
     for track in TRACKS:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             trace.tapes[track] = WavSound(folder.sound(track), track, folder.about.rates[track])
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise _unreadable(folder.path, f"{track}.wav: {reason}") from error
     trace.close()
     return trace
 
