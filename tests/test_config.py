@@ -124,7 +124,7 @@ class TestProfiles:
         [
             (
                 'profile = "scriptd"',
-                "workbench.toml:1: no profile is called 'scriptd' – did you mean scripted?",
+                "no profile is called 'scriptd' – did you mean scripted? – there are: embedded, scripted, openai",
             ),
             ('profile = "zzz"', "there are: embedded, scripted, openai"),
             ("profile = [1]", "no profile is called [1]"),
@@ -203,6 +203,13 @@ class TestWhatIsWrong:
             ),
             ("[audio]\ninput = []", "audio.input = []"),
             ("[stt]\nprovider = 3", "workbench.toml:2: stt.provider = 3: should be a valid string"),
+            (
+                '[llm]\nbase_url = "not a url"',
+                "toml:2: llm.base_url = 'not a url': no http address – write it like http://localhost:11434/v1",
+            ),
+            ('[llm]\nbase_url = "http:// x"', "llm.base_url = 'http:// x': no http address"),
+            ('[llm]\nbase_url = "http://x:99999"', "no http address"),
+            ('[llm]\nbase_url = "me:pw@host"', "llm.base_url = 'host': no http address"),
             ("script = 3", "script = 3: should be a valid dictionary"),
             ("[turn.deep]\nx = 1", "[turn.deep] is no table"),
         ],

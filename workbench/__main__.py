@@ -41,12 +41,30 @@ def run(arguments: list[str]) -> int:
     except WorkbenchError as error:
         code = _say(error)
     except Exception as error:  # noqa: BLE001  # the last line of defence
-        code = _our_fault(error)
+        code = _unprinted(error) if isinstance(error, OSError) and _printing(error) else _our_fault(error)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # `workbench … | head`: nobody reads on
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and code != USAGE:  # `workbench … | head`: nobody reads on
+            code = _unprinted(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code if isinstance(code, int) else 0
+
+
+def _printing(error: OSError) -> bool:
+    """Whether it was raised by one of those who print, and write nothing else."""
+    import traceback
+
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    return innermost.f_globals["__name__"] in ("click.utils", "rich.console")
+
+
+def _unprinted(error: OSError) -> int:
+    """A full disk, most likely."""
+    from workbench.model.errors import UsageError
+
+    reason = f"standard output cannot be written: {error.strerror}"
+    return _say(UsageError(reason, "make room where it goes to, or send it elsewhere"))
 
 
 def _open_standard_streams() -> None:

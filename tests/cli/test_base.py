@@ -174,6 +174,24 @@ def test_nobody_reads_on(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["--help", "config show", "models list"])
+def test_standard_output_is_full(command: str, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "workbench", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "NO_COLOR": "1"},
+        )
+    said = "Error: standard output cannot be written: No space left on device"
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, said)
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_standard_streams_may_be_closed(tmp_path: Path) -> None:
     script = f"{sys.executable} -m workbench init {tmp_path}/agent.py <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", script], check=False).returncode == 0

@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_show_says_what_is_used_and_why(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("workbench.toml").write_text('[turn]\nsilence_ms = 500\n[llm]\nbase_url = "http://x\\u001b[2J"')
+    Path("workbench.toml").write_text('[turn]\nsilence_ms = 500\n[llm]\nvoice = "x\\u001b[2J"')
     monkeypatch.setenv("WORKBENCH_VAD__THRESHOLD", "0.6")
     assert run(["config", "show", "--origin", "--profile", "scripted"]) == 0
     said = capsys.readouterr().out

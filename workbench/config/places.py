@@ -170,7 +170,8 @@ def _from_profile(profile: Given, file: SettingsFile) -> dict[str, Given]:
         name = chosen.value
         there = [*PROFILES, *file.profiles]
         if name not in there:
-            hint = nearest(str(name), there) or f"there are: {', '.join(there)}"
+            near = nearest(str(name), there)
+            hint = f"{near and f'{near} – '}there are: {', '.join(there)}"
             raise UsageError(f"{chosen.origin}: no profile is called {plain(repr(name), 80)}", hint)
         if name in seen:
             raise UsageError(f"{chosen.origin}: profiles extend each other: {' → '.join([*seen, name])}")

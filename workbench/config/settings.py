@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable
 from functools import cache
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
 from workbench.engine.knobs import EngineKnobs, Knobs, TurnKnobs, VadKnobs
@@ -26,6 +27,17 @@ Device = Annotated[
     int | str | None,
     BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value),
 ]
+
+
+def _http_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if text and (not sound or re.search(r"\s", text)):
+        raise ValueError("no http address")
+    return text
 
 
 class AudioSettings(Knobs):
@@ -52,7 +64,7 @@ class ProviderSettings(Knobs):
 
     provider: str
     """`name` or `name/model`; `workbench doctor` lists what is installed."""
-    base_url: str | None = None
+    base_url: Annotated[str, AfterValidator(_http_address)] | None = None
     """Where the API is, for providers that speak the OpenAI API; the provider's own address if absent."""
     api_key: SecretStr | None = None
     """The key for it. Better in the environment than in a file."""
