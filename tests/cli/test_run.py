@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -197,6 +198,18 @@ def test_kill_leaves_a_recording_that_can_be_read(tmp_path: Path) -> None:
     assert found
     heard_ms = trace.tapes["user"].end / 16
     assert found[-1].t_ms - heard_ms < 1000
+
+
+def test_a_recording_that_stopped_is_said_to_be_incomplete(wav: str, tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "workbench", "run", "--source", wav, *SCRIPTED, "--fast", "--record"]
+    whole = subprocess.run([*run, str(tmp_path / "a")], capture_output=True, text=True, check=True)
+    assert whole.stderr.splitlines()[-1] == f"recorded in {tmp_path / 'a'}"
+    limited = shlex.join([*run, str(tmp_path / "b")])  # files of 40 KiB: as a disk that fills up
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 40; {limited}"], capture_output=True, text=True, check=True
+    )
+    assert "stopped: File too large" in done.stderr
+    assert done.stderr.splitlines()[-1] == f"recorded in {tmp_path / 'b'}, but not to the end"
 
 
 def test_help_has_an_example() -> None:

@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.config import Settings
+    from workbench.model.events import Entry
     from workbench.readers.timeline import Turn
     from workbench.session import Session
 
@@ -101,29 +102,37 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
 
 async def _converse(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
     from workbench.engine.flow import beside
+    from workbench.model.events import Notice
     from workbench.readers import Readers
     from workbench.readers.latency import Latency
     from workbench.readers.timeline import Timeline
     from workbench.session import open_session
 
-    latency = Latency()
+    latency, incomplete = Latency(), False
 
     def ended(turn: Turn) -> None:
         latency.add(turn)
         print_turn(turn, as_json, to)
 
+    def recording(entry: Entry) -> None:
+        nonlocal incomplete
+        match entry.event:
+            case Notice(level="error", owner="recorder"):
+                incomplete = True
+
     async with open_session(settings, agent=agent) as session:
-        readers = Readers(session.trace, [Timeline(ended), tell])
+        readers = Readers(session.trace, [Timeline(ended), tell, recording])
         try:
             async with beside(readers.run()):
                 with _signals(session) as caught:
                     await session.ended()
         finally:
             readers.catch_up()
+    readers.catch_up()  # what the recorder said at its end
     summary = latency.summary()
     out(json.dumps(summary) if as_json else _summed_up(summary["summary"]), to)
     if session.recording:
-        err(f"recorded in {session.recording}")
+        err(f"recorded in {session.recording}{', but not to the end' if incomplete else ''}")
     if caught:
         return 128 + caught[0]
     return 4 if summary["summary"]["failed"] else 0
