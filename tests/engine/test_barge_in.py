@@ -11,6 +11,7 @@ import pytest
 
 from tests.engine.stand import Outcome, Stand, run
 from workbench.engine.knobs import EngineKnobs
+from workbench.engine.pipeline import Pipeline
 from workbench.engine.spare import LevelVad
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples
@@ -459,11 +460,15 @@ def test_a_cough_whose_transcript_comes_while_it_is_judged_is_dismissed_once() -
 class FinalOnly(ScriptedStt):
     """Has partial words, but gives none before the end."""
 
+    def __init__(self, score: Score, answer: str) -> None:
+        super().__init__(score, partials=True)
+        self._answer = answer
+
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         while not utterance.over:
             await utterance.changed()
         await asyncio.sleep(0.105)
-        text = "no" if utterance.id > 1 else "tell me something"
+        text = self._answer if utterance.id > 1 else "tell me something"
         return Transcript(text, utterance.end, final=True, confidence=0.9)
 
 
@@ -471,7 +476,7 @@ def test_words_that_are_final_before_the_next_frame_are_the_verdict() -> None:
     knobs = EngineKnobs()
     knobs.turn.silence_ms, knobs.turn.adapt = 120, False
     score = into(lambda score: score.say("no", seconds=0.2))
-    outcome = run(stand(score, stt=FinalOnly(score, partials=True), knobs=knobs))
+    outcome = run(stand(score, stt=FinalOnly(score, "no"), knobs=knobs))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("interruption", "words")
     assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "no")]
@@ -486,6 +491,31 @@ def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
     assert [event.verdict for event in outcome.all(BargeInJudged)] == ["false", "false"]
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     assert len(replayed(outcome)) == len(ANSWER) * 1440
+
+
+def test_a_verdict_is_given_its_own_time_whatever_was_judged_before() -> None:
+    """A short noise is judged at once, and 300 ms after it set in there is a long one."""
+    knobs = EngineKnobs()
+    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    score = into(lambda score: score.say("", seconds=0.12).silence(0.2).babble(2, db=-24))
+    outcome = run(stand(score, knobs=knobs))
+    first, second = outcome.all(BargeInJudged)
+    assert first.after_ms < 300
+    assert 360 < outcome.at(second) - outcome.at(first) < 1000
+    assert second.after_ms >= 580
+
+
+@pytest.mark.parametrize("finally_said", [None, ""])
+def test_nothing_is_kept_of_noises(finally_said: str | None) -> None:
+    """Even of one that turns out to have no words between two frames, before there was a verdict."""
+    kept: list[Pipeline] = []
+    score = into(click, cough, mhm, babble, stop, gap=1.0)
+    stt = ScriptedStt(score, partials=True) if finally_said is None else FinalOnly(score, finally_said)
+    knobs = EngineKnobs()
+    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    llm = ScriptedLlm([ANSWER * 3, "Very well."])
+    run(stand(score, stt=stt, verbs=[(1.0, kept.append)], llm=llm, knobs=knobs))
+    assert kept[0].floor._false == {}
 
 
 def test_a_source_that_stalls_does_not_hold_the_reply() -> None:

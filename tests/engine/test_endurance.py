@@ -76,9 +76,9 @@ class Scale:
 
 
 def test_memory_is_flat_over_thousands_of_typed_turns() -> None:
-    scale = Scale(1000, 5000)
-    typed = [(at * 0.01, lambda pipeline: pipeline.type("And then?")) for at in range(1, 5001)]
-    score = Score().silence(51)
+    scale = Scale(1000, 10_000)
+    typed = [(at * 0.01, lambda pipeline: pipeline.type("And then?")) for at in range(1, 10_001)]
+    score = Score().silence(101)
     run(Stand(score, tts=None, verbs=typed, watch=scale, keep_events=2000, keep_s=5, whole=False))
     scale.check()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.engine.stand import Stand, run
@@ -185,6 +186,16 @@ def test_sound_that_is_not_ready_in_time_is_noticed() -> None:
     assert notice.owner == "tts"
     assert "of silence in it" in notice.reason
     assert outcome.turns[0][0] == "done"
+
+
+def test_no_sound_is_played_before_it_was_made() -> None:
+    """The sink has long dozed off when the second sentence comes."""
+    llm = ScriptedLlm([["This is the first one. ", "And this is the second one."]], token_ms=2930)
+    outcome = run(Stand(question(after=8), llm=llm))
+    made_ms = outcome.at(outcome.all(ReplyText)[1])
+    first_end = outcome.one(ReplyPlaying).at_sample + 23 * 1440
+    second = first_end + int(np.flatnonzero(outcome.agent[first_end:])[0])
+    assert made_ms <= second / 24 <= made_ms + 25
 
 
 def test_a_slow_end_of_the_stream_is_no_gap() -> None:
