@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import dropwhile
 from typing import TypeVar
 
 from workbench.audio.wav import ClockSink
@@ -229,10 +228,9 @@ def check(outcome: Outcome) -> None:
 
 
 def check_messages(messages: Sequence[Message]) -> None:
-    """Every result of a tool follows the message that asked for it, and answers all of its calls; but the history may
-    have been cut between them."""
+    """Every result of a tool follows the message that asked for it, and answers all of its calls."""
     asked: list[str] = []
-    for message in dropwhile(lambda message: message.role == "tool", messages):
+    for message in messages:
         if message.role == "tool":
             assert message.call_id == asked.pop(0)
         else:

@@ -301,7 +301,9 @@ def test_what_is_typed_beside_noise_is_answered() -> None:
 
 
 def test_the_greeting_comes_first_and_is_remembered() -> None:
-    outcome = run(Stand(question(before=3), greeting="Hello, I am here."))
+    llm = ScriptedLlm(["Fine, thank you."])
+    outcome = run(Stand(question(before=3), greeting="Hello, I am here.", llm=llm))
+    assert [message.text for message in llm.prompts[0]] == ["Hello, I am here.", QUESTION]
     assert outcome.said[0] == ("assistant", "Hello, I am here.")
     assert outcome.at(outcome.all(ReplyPlaying)[0]) <= 20
     assert outcome.all(ReplyStarted)[0].utterance is None

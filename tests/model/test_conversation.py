@@ -40,7 +40,13 @@ def test_history_is_the_end_of_it_and_never_begins_in_the_middle_of_an_answer(
     assert said == Message("user", "now")
     assert len(history) <= keep
     assert history == conversation.messages[len(roles) - len(history) :]
-    assert not history or history[0].role == "user"
+    assert not history or history[0].role == "user" or len(history) == len(roles)
+
+
+def test_a_greeting_is_part_of_the_history() -> None:
+    conversation = Conversation()
+    conversation.add(Message("assistant", "What is your name?"))
+    assert [message.role for message in conversation.prompt("Tom", keep=40)] == ["assistant", "user"]
 
 
 def test_costs_add_up_and_an_unknown_price_stays_unknown() -> None:

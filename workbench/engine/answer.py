@@ -273,9 +273,9 @@ class Answers:
         if not messages:
             return
         self.conversation.add(*messages)
-        kept, keep = self.conversation.messages, self.knobs.reply.history
-        if len(kept) > 2 * keep + 2:
-            del kept[: len(kept) - keep]
+        keep = self.knobs.reply.history
+        if len(self.conversation.messages) > 2 * keep + 2:
+            self.conversation.messages[:] = self.conversation.latest(keep)
 
     # --- ends --------------------------------------------------------------------------------------------------------
 

@@ -92,11 +92,21 @@ class Conversation:
         self.instructions = instructions
         self.version += 1
 
+    def latest(self, keep: int) -> list[Message]:
+        """At most the last `keep` messages; where some are left out, from something on that the user said."""
+        if len(self.messages) <= keep:
+            return list(self.messages)
+        start = len(self.messages) - keep
+        while start < len(self.messages) and self.messages[start].role != "user":
+            start += 1
+        return self.messages[start:]
+
     def prompt(self, said: str, *, keep: int, extra: Sequence[Message] = ()) -> list[Message]:
-        """The messages to send for what the user just said, with at most the last `keep` of the history."""
-        history = self.messages[-keep:] if keep else []
-        while history and history[0].role != "user":
-            history = history[1:]
+        """The messages to send for what the user just said, with at most the last `keep` of the history.
+
+        A history that is cut begins with what the user said; one that is whole may begin with a greeting.
+        """
+        history = self.latest(keep)
         system = [Message("system", self.instructions)] if self.instructions else []
         return [*system, *history, Message("user", said), *extra]
 
