@@ -377,6 +377,20 @@ def test_a_cold_turn_is_marked_and_the_next_one_is_not() -> None:
     assert [event.cold for event in outcome.all(TurnEnded)] == [True, False]
 
 
+def test_a_turn_for_which_a_model_had_to_start_anew_is_cold() -> None:
+    class Fragile(ScriptedLlm):
+        """Starts again for its second answer."""
+
+        @property
+        def starts(self) -> int:
+            return int(self.calls >= 2)
+
+    texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0, 3.5)]
+    outcome = run(Stand(Score().silence(6), llm=Fragile(["Yes."]), verbs=texts))
+    assert [event.cold for event in outcome.all(TurnEnded)] == [False, True, False]
+    assert outcome.one(Notice).owner == "host"
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 

@@ -131,9 +131,8 @@ class Answers:
             if utterance.state == "ended" and transcript is not None and transcript.final:
                 if not self._is_turn(utterance):
                     return None
-                await self.floor.cleared_for(
-                    utterance
-                )  # what was heard of the reply before belongs to the history
+                # what was heard of the reply before belongs to the history that this one is made on
+                await self.floor.cleared_for(utterance)
                 return transcript.text
             if (
                 self.stages.speculates(self.knobs.reply.speculate)
