@@ -123,4 +123,6 @@ class foreign:
         if isinstance(cause, WorkbenchError):
             raise RefusedError(cause.reason, cause.hint, stage=self._stage) from error
         reason = plain(f"{type(cause).__name__}: {cause}", limit=300)
-        raise StageError(f"{self._who} raised {reason}", f"look into {self._who}", stage=self._stage) from error
+        raise StageError(
+            f"{self._who} raised {reason}", f"look into {self._who}", stage=self._stage
+        ) from error
