@@ -37,7 +37,7 @@ def stretches(channel: NDArray[np.int16], rate: int) -> list[tuple[float, float]
 
 def replies(left: list[tuple[float, float]], right: list[tuple[float, float]]) -> list[dict[str, float]]:
     """For each answer: when the user's speech before it ended, when it began, s."""
-    found = []
+    found: list[dict[str, float]] = []
     for begin, _ in right:
         before = [end for _, end in left if end < begin]
         if before and (not found or before[-1] > found[-1]["user_end_s"]):
