@@ -33,12 +33,16 @@ INTERRUPTIONS = (
 )
 
 
-async def spoken(texts: tuple[str, ...], db: float = -26.0) -> list[Samples]:
-    """Each text at 16 kHz from its first audible sample to its last, RMS `db` dBFS. Needs the weights of Piper."""
+async def spoken(texts: tuple[str, ...], *levels_db: float) -> list[Samples]:
+    """Each text at 16 kHz from its first audible sample to its last, at each level (RMS dBFS; −26 unless given).
+
+    MissingError without the weights of Piper.
+    """
     provider, model = find("tts", "piper")
     tts: Piper = provider.make(settings().options("tts", model, "en"))
     async with tts:
-        return [_cut(await _sound(tts, text), db) for text in texts]
+        sounds = [await _sound(tts, text) for text in texts]
+    return [_cut(sound, db) for db in levels_db or (-26.0,) for sound in sounds]
 
 
 async def _sound(tts: Piper, text: str) -> Samples:

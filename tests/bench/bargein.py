@@ -19,7 +19,7 @@ from workbench.model.events import ReplyEnded, ReplyPaused, ReplyPlaying
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt
 from workbench.testing.sound import ArraySource, Score, Spoken, agent_voice, speech
 
-RECORDED, SYNTHETIC, ONSETS = 8, 2, 6
+RECORDED, SYNTHETIC, ONSETS = 8, 2, 5
 GAP_S = 2.3
 """Between two sentences: the reply has begun 0.4 s after the one before."""
 ANSWER = "This is a long answer, made to be interrupted, and so it goes on and on for quite a while. " * 2
@@ -72,8 +72,7 @@ async def measure(scores: list[Score]) -> list[list[float]]:
 def main() -> None:
     """Measure and tell."""
     agent_voice(OUTPUT_RATE)
-    sentences = INTERRUPTIONS + QUESTIONS
-    recorded = [sound for db in LEVELS_DB for sound in asyncio.run(spoken(sentences, db))]
+    recorded = asyncio.run(spoken(INTERRUPTIONS + QUESTIONS, *LEVELS_DB))
     synthetic = [speech(0.9, seed=seed, db=LEVELS_DB[seed % 3]) for seed in range(16)]
     sounds = [recorded] * RECORDED + [synthetic] * SYNTHETIC
     found = asyncio.run(measure([conversation(number, some) for number, some in enumerate(sounds)]))

@@ -48,7 +48,7 @@ from workbench.trace.bus import Trace
 SENTENCE = (
     "I will tell you everything that I know about it, and that is a good deal more than you would think. "
 )
-EVENTS, FIRST_S, EVERY_S = 3, 6.5, 7.0
+EVENTS, FIRST_S, EVERY_S = 2, 6.5, 7.0
 ECHO_DB, ECHO_S = -20.0, 0.06
 FADE = round(0.015 * OUTPUT_RATE)
 
