@@ -71,6 +71,8 @@ class Stand:
     cancel_at: float | None = None
     """When the session is stopped, s."""
     pipeline: type[Pipeline] = Pipeline
+    linger_s: float = 0.0
+    """How long the loop goes on after the pipeline's end, s."""
     keep_s: float = 600.0
     keep_events: int = 1_000_000
     whole: bool = True
@@ -86,6 +88,8 @@ class Outcome:
     agent: Samples
     conversation: Conversation
     error: BaseException | None
+    ended_ms: float
+    """When the pipeline had ended."""
     left: list[str]
     """Tasks that were still there when the pipeline had ended."""
 
@@ -150,6 +154,8 @@ async def _run(stand: Stand) -> Outcome:
                 await pipeline.run(greeting=stand.greeting, first=stand.first)
         except (WorkbenchError, TimeoutError, asyncio.CancelledError) as raised:
             error = raised
+    ended_ms = trace.now()
+    await asyncio.sleep(stand.linger_s)
     for _ in range(3):  # what closes generators that nobody reads any more gets its turn
         await asyncio.sleep(0)
     me = asyncio.current_task()
@@ -160,6 +166,7 @@ async def _run(stand: Stand) -> Outcome:
         agent.read(agent.start, agent.end),
         stand.conversation,
         error,
+        ended_ms,
         [str(task.get_coro()) for task in asyncio.all_tasks() if task is not me],
     )
 

@@ -14,7 +14,14 @@ from tests.engine import stand as stands
 from tests.engine.scenes import scene
 from tests.engine.stand import Outcome, Stand, run
 from workbench.engine.pipeline import Pipeline
-from workbench.model.events import ReplyEnded, ReplyStarted, TurnDecided, TurnEnded
+from workbench.model.events import (
+    BargeInJudged,
+    ReplyEnded,
+    ReplyPaused,
+    ReplyStarted,
+    TurnDecided,
+    TurnEnded,
+)
 from workbench.testing.clock import VirtualLoop
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import Score
@@ -50,6 +57,17 @@ def test_what_was_begun_ends_as_cut(at: float) -> None:
         assert ended.status == "cut"
         assert LONG.startswith(ended.heard)
         assert outcome.conversation.messages[-1].cut
+
+
+def test_nothing_is_told_after_the_end() -> None:
+    """It is stopped while a verdict is pending."""
+    score = Score().silence(0.5).say("tell me something").silence(1.5).babble(2, db=-26).silence(5)
+    stand = Stand(score, llm=ScriptedLlm([LONG]), stt=ScriptedStt(score, partials=True))
+    stand.cancel_at, stand.linger_s = 3.3, 5.0
+    outcome = run(stand)
+    assert len(outcome.all(ReplyPaused)) == 1
+    assert outcome.all(BargeInJudged) == []
+    assert outcome.times[-1] <= 3300
 
 
 class Stepped(VirtualLoop):

@@ -7,9 +7,18 @@ from itertools import pairwise
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
+from workbench.audio.wav import ClockSink
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
-from workbench.model.events import Part, ReplyPaused, ReplyPlaying, Span, TurnDecided
+from workbench.model.events import (
+    Part,
+    ReplyPaused,
+    ReplyPlaying,
+    Span,
+    SpeechPaused,
+    Transcribed,
+    TurnDecided,
+)
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import Score
 
@@ -100,6 +109,30 @@ def test_the_parts_follow_each_other_without_a_gap() -> None:
         assert spans[before].end_ms == pytest.approx(spans[after].start_ms, abs=0.01)
     assert spans["endpointing"].end_ms == pytest.approx(spans["stt"].start_ms)
     assert spans["endpointing"].start_ms == pytest.approx(score.spoken[0].end / 16, abs=5)
+
+
+def test_the_wait_for_the_stt_counts_from_the_last_pause() -> None:
+    """At the first one the user goes on before there is a transcript."""
+    score = Score().silence(0.5).say("what time is it").silence(0.25).say("in Berlin").silence(3)
+    outcome = run(Stand(score, stt=ScriptedStt(score, delay_ms=400)))
+    stt = next(span for span in outcome.all(Span) if span.part == "stt")
+    assert stt.start_ms == outcome.at(outcome.all(SpeechPaused)[1])
+    assert stt.end_ms == outcome.at(outcome.all(Transcribed)[-1])
+
+
+class Late(ClockSink):
+    """A speaker whose sound comes half a second after it was handed over."""
+
+    def time_of(self, sample: int) -> float:
+        return super().time_of(sample) + 0.5
+
+
+def test_the_end_waits_until_the_last_sample_has_left_the_speaker() -> None:
+    score = questions(1)
+    outcome, at_once = run(Stand(score, sink=Late, linger_s=0)), run(Stand(score))
+    buffered = next(span for span in outcome.all(Span) if span.part == "output_buffer")
+    assert buffered.end_ms - buffered.start_ms == 500
+    assert outcome.ended_ms - at_once.ended_ms == pytest.approx(480, abs=20)
 
 
 @pytest.mark.parametrize("at", [3.0, 3.005, 3.011, 3.0173])

@@ -74,8 +74,8 @@ class Playout:
         with self._lock:
             if self._audio is audio:
                 if audio.played and len(faded := self._faded(audio, self._ramp())):
-                    self._tail = np.concatenate((self._tail, faded))
-                    audio.ended_at = self.position + len(self._tail)
+                    self._tail = faded
+                    audio.ended_at = self.position + len(faded)
                 self._audio = None
 
     def hold(self) -> int:
