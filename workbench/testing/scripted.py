@@ -208,7 +208,8 @@ class ScriptedStt(_Scripted):
         """The words whose end lies `delay_ms` back, whether the last one is known to be the last, and up to where."""
         known = utterance.end - round(self._first_ms * INPUT_RATE / 1000)
         if self._words:
-            return self._words.said(utterance.start_sample, known), self._words.complete(known), known
+            text = self._words.said(utterance.start_sample, known)
+            return text, bool(text) and self._words.complete(known), known
         count = int((known - utterance.start_sample) / (WORD_MS * INPUT_RATE / 1000))
         return " ".join(self._text(utterance).split()[:count]) if count > 0 else "", False, known
 
