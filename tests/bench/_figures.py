@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,7 +38,8 @@ def tell(
     name: str, promises: Sequence[Promise], conditions: dict[str, Any], figures: dict[str, Any] | None = None
 ) -> None:
     """Print one JSON object: each promise with its figure, whether all are met, and how it was measured."""
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    others = f"others took {others_share() * 100:.0f} % of its CPU time meanwhile"
     print(
         json.dumps(
             {
@@ -45,13 +47,37 @@ def tell(
                 "met": all(promise.met for promise in promises),
                 "promises": [asdict(promise) for promise in promises],
                 "figures": figures or {},
-                "conditions": {"machine": machine, **conditions},
+                "conditions": {"machine": f"{machine}; {others}", **conditions},
             },
             indent=2,
             ensure_ascii=False,
         ),
         flush=True,
     )
+
+
+def machine_s() -> tuple[float, float]:
+    """CPU time since the machine was started, s: all there was, and what was used."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return sum(fields) / ticks, (sum(fields) - fields[3] - fields[4]) / ticks
+
+
+def our_s() -> float:
+    """CPU time of this process and of those that it has waited for, s."""
+    mine = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(one.ru_utime + one.ru_stime for one in mine)
+
+
+BEGAN = machine_s(), our_s()
+
+
+def others_share() -> float:
+    """The share of the machine's CPU time that other processes took since this module was imported, 0…1."""
+    (there, used), ours = machine_s(), our_s()
+    (there_before, used_before), ours_before = BEGAN
+    others = used - used_before - (ours - ours_before)
+    return max(0.0, others) / max(1e-9, there - there_before)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

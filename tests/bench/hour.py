@@ -57,11 +57,10 @@ async def converse(path: Path, vad: str, record: Path | None) -> int:
         record__enabled=record is not None,
         record__folder=record,
     )
-    turns = 0
     async with open_session(wanted) as session:
-        async for entry in session.trace.follow():
-            turns += isinstance(entry.event, TurnEnded)
-    return turns
+        await session.ended()
+    kept = session.trace.since(session.trace.start)
+    return max(entry.event.turn for entry in kept if isinstance(entry.event, TurnEnded))
 
 
 async def typed() -> list[float]:
