@@ -150,13 +150,15 @@ class Pipeline:
         mic.append((silence(len(raw)) if self.muted else raw)[max(0, -lost) :])
 
     def _mind_silence(self) -> None:
+        words = self.manner.on_silence
         if self.listening.utterance is not None:
             self._silence_said = False
+        if not words or self._silence_said or self.floor.busy:
+            return
         quiet_ms = min(self.listening.quiet_ms, self.playout.quiet_ms)
-        due = quiet_ms >= self.knobs.reply.silence_after_s * 1000
-        if due and self.manner.on_silence and not self._silence_said and not self.floor.busy:
+        if quiet_ms >= self.knobs.reply.silence_after_s * 1000:
             self._silence_said = True
-            self.say(self.manner.on_silence)
+            self.say(words)
 
     # --- playing -----------------------------------------------------------------------------------------------------
 
