@@ -199,3 +199,21 @@ def test_too_little_to_tell() -> None:
     assert echo_correlation(np.ones(1600, np.int16), np.ones(9600, np.int16)) == 0.0
     assert echo_correlation(np.zeros(8000, np.int16), np.zeros(12000, np.int16)) == 0.0
     assert echo_lag(np.zeros(32000, np.int16), np.zeros(32000, np.int16)) is None
+
+
+def test_with_headphones_the_user_is_heard_over_us_unchanged() -> None:
+    """Where no echo comes back, the module takes the user for one: it left a twentieth of them."""
+    user = np.concatenate((silent(5), speech(3, 2, INPUT_RATE)))
+    room = Room(speech(8, 1), user, delay_s=0.06)
+    room.mic = (user[: len(room.mic)] + np.random.default_rng(3).standard_normal(len(room.mic))).astype(
+        np.int16
+    )
+    frames, canceller = room.run(noise=False, gain=False)
+    assert not canceller.meter.present
+    assert np.array_equal(joined(frames)[5 * INPUT_RATE :], room.mic[5 * INPUT_RATE : frames[-1].end])
+
+
+def test_an_echo_that_a_user_speaks_over_is_still_one() -> None:
+    room = Room(speech(12, 1), np.concatenate((silent(4), speech(6, 2, INPUT_RATE), silent(2))), delay_s=0.06)
+    _, canceller = room.run(noise=False, gain=False)
+    assert canceller.meter.present

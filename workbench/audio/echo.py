@@ -50,6 +50,7 @@ class EchoCanceller:
         """`spoken` and `heard` are the clocks of the microphone and of the speaker."""
         self._spoken, self._heard = spoken, heard
         self._echo = echo
+        self._only_echo = echo and not (noise or gain)
         self._module = make_module(echo, noise, gain)
         self.delay = module_delay(echo, noise, gain)
         """Samples that the processing takes; they are taken off the positions."""
@@ -79,6 +80,8 @@ class EchoCanceller:
             return None
         self._pending.popleft()
         cleaned, self._ready = self._ready[:count], self._ready[count:]
+        if self._only_echo and not self.meter.present:
+            cleaned = oldest.samples  # where nothing comes back, the module would take the user for our echo
         return Frame(cleaned, INPUT_RATE, oldest.position, oldest.samples)
 
     def _process(self, frame: Frame, at: int) -> Samples:

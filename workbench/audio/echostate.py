@@ -27,6 +27,10 @@ ABOVE_NOISE = 4.0
 """Times the power of the noise (6 dB) from which echo can be told from it."""
 MAX_DELAY_S = 0.5
 """The longest delay that is looked for, s."""
+UNHEARD_LOOKS, UNHEARD_AGAIN_LOOKS = 3, 10
+"""Looks in a row without an echo from which there is none: at first, and after one was found."""
+SAME_MS = 3.0
+"""An echo comes back as late as at the look before, give or take this; a chance likeness does not, ms."""
 SURE = 8.0
 """Times the spread of the correlation that its peak must stand out by."""
 
@@ -44,6 +48,10 @@ class EchoMeter:
         """Echo return loss enhancement, dB; None where no echo can be heard to begin with."""
         self.delay_ms: float | None = None
         """From leaving the speaker to coming into the microphone, ms; None where it can't be told."""
+        self.present = True
+        """Whether our sound comes back at all; with headphones it does not."""
+        self._unheard = 0
+        self._unheard_limit = UNHEARD_LOOKS
         self._trace = trace
         self._lead_s = lead_s
         self._powers: deque[tuple[float, float, float]] = deque(maxlen=KEEP_FRAMES)
@@ -63,9 +71,18 @@ class EchoMeter:
         active = far > ACTIVE_POWER
         if np.count_nonzero(active[-DELAY_FRAMES:]) < ENOUGH_FRAMES:
             return
-        self.delay_ms = self._delay_ms()
-        self.erle_db = erle_db(near, clean, self._echoing(active))
-        self._trace.emit(EchoState(self.erle_db, self.delay_ms, active=True))
+        before, self.delay_ms = self.delay_ms, self._delay_ms()
+        self._decide(before)
+        self.erle_db = erle_db(near, clean, self._echoing(active)) if self.present else None
+        self._trace.emit(EchoState(self.erle_db, self.delay_ms, active=self.present))
+
+    def _decide(self, before: float | None) -> None:
+        """Is there an echo? A user who speaks over it may hide it for some looks."""
+        if self.delay_ms is not None and before is not None and abs(self.delay_ms - before) <= SAME_MS:
+            self._unheard, self._unheard_limit = 0, UNHEARD_AGAIN_LOOKS
+        else:
+            self._unheard += 1
+        self.present = self._unheard < self._unheard_limit
 
     def _echoing(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The frames in which our sound comes back."""
