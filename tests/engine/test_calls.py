@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.engine.breaker import Breaker
@@ -287,6 +287,7 @@ def test_what_was_asked_before_it_opened_may_still_answer() -> None:
     run_virtual(main())
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(["fails", "works", "busy", "cancelled", "waits"]), max_size=40))
 def test_a_provider_is_never_asked_while_it_must_not_be(steps: list[str]) -> None:
     limits = LimitKnobs(breaker_failures=3, breaker_ms=1000)

@@ -30,7 +30,7 @@ LONG = "This is a rather long answer, so that there is time to stop it before it
 
 
 @given(st.integers(0, 10_000), st.floats(0, 25))
-@settings(max_examples=30, deadline=None)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_any_conversation_can_be_stopped_at_any_time(seed: int, at: float) -> None:
     stand = scene(seed)
     stand.cancel_at = at
@@ -124,7 +124,7 @@ def test_a_cancellation_at_any_step_of_the_loop(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000), st.lists(st.floats(0.4, 24), max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_whatever_is_interrupted_whenever(seed: int, moments: list[float]) -> None:
     """A cut may come in any await of an answer: `run` checks what must hold."""
     stand = scene(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.engine.chunk import LONGEST_FIRST, Chunker
@@ -82,6 +82,7 @@ WORDS = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=400), st.lists(WORDS, max_size=80).map(" ".join))
 
 
+@settings(deadline=None, derandomize=True)
 @given(TEXTS, st.integers(1, 50), st.integers(1, 60), st.integers(20, 200))
 def test_the_chunks_are_the_text(text: str, step: int, first: int, most: int) -> None:
     joined = "".join(chunks(text, step, first, most))
@@ -89,6 +90,7 @@ def test_the_chunks_are_the_text(text: str, step: int, first: int, most: int) ->
     assert not text[len(joined) :].strip()
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(WORDS, max_size=80).map(" ".join), st.integers(1, 50))
 def test_no_number_and_no_abbreviation_is_cut(text: str, step: int) -> None:
     cut = chunks(text, step)
@@ -98,6 +100,7 @@ def test_no_number_and_no_abbreviation_is_cut(text: str, step: int) -> None:
         assert ends_at_limit or chunk.split()[-1] not in ("Dr.", "e.g.", "U.S.")
 
 
+@settings(deadline=None, derandomize=True)
 @given(TEXTS, st.integers(1, 50), st.integers(1, 60), st.integers(20, 200))
 def test_no_chunk_is_longer_than_allowed(text: str, step: int, first: int, most: int) -> None:
     _, *rest = chunks(text, 1, first, most) or [""]

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.engine.flow import Scope, beside, within
@@ -130,6 +130,7 @@ def test_a_cut_that_something_else_takes_the_place_of_leaves_no_trace(swallowed:
 Cuts = st.lists(st.tuples(st.floats(0, 4), st.sampled_from(["outer", "inner", "task"])), max_size=5)
 
 
+@settings(deadline=None, derandomize=True)
 @given(Cuts, st.floats(0.1, 3), st.floats(0, 1))
 def test_each_cancellation_ends_its_own_stretch(
     cuts: list[tuple[float, str]], work_s: float, tidy_s: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.engine.knobs import TurnKnobs
@@ -57,6 +57,7 @@ def test_settings_count_from_the_next_question_on() -> None:
     assert turn.wait_ms(SPEECH, knobs) == 200
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(0, 10_000), max_size=60), st.floats(50, 2000))
 def test_the_wait_is_bounded(pauses: list[float], prior: float) -> None:
     knobs = TurnKnobs(silence_ms=prior)
@@ -64,6 +65,7 @@ def test_the_wait_is_bounded(pauses: list[float], prior: float) -> None:
     assert knobs.min_silence_ms <= found <= knobs.max_silence_ms or (not pauses and found == prior)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(0, 2000), min_size=1, max_size=30), st.integers(0, 29), st.floats(0, 500))
 def test_a_longer_pause_never_makes_it_wait_less(pauses: list[float], which: int, more: float) -> None:
     longer = list(pauses)
