@@ -63,6 +63,7 @@ def main() -> None:
         {
             "heard_latency_ms": spread(latency, 0),
             "parts_p50_ms": parts,
+            "least_explained": max(heard, key=lambda turn: abs(turn["parts_ms"]["unexplained"])),
             "understood": [turn["user_text"] for turn in found],
         },
     )
