@@ -59,7 +59,7 @@ INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 NATURAL_END = "source ended"
 KEEP_S = 8.0
 """Sound of each track kept in memory for the recorder, which may lag behind, s."""
-HEARD_S, PLAYED_S = 6.5, 3.0
+HEARD_S, PLAYED_S = 6.0, 2.0
 """Sound of `user` and of `agent` kept without a recorder: what readers look back, s."""
 ECHOING = 4
 """Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
