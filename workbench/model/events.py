@@ -26,6 +26,7 @@ Part = Literal[
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 TurnStatus = Literal["done", "cut", "failed"]
+ToolStatus = Literal["done", "failed", "cancelled", "discarded"]
 
 
 # --- the session --------------------------------------------------------------------------------------------
@@ -345,9 +346,11 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The model asked for a tool."""
+    """A tool is asked for, by the model or (`reply` is None) by the developer. It is pending until it is started: one that
+    has side effects waits until the turn is decided, so that `turn` may still be unknown. `call` tells the calls of a
+    session apart."""
 
-    reply: int
+    reply: int | None
     turn: int | None
     call: str
     name: str
@@ -355,15 +358,71 @@ class ToolCalled:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolReturned:
-    """A tool's result, or its `error`, came back to the model."""
+class ToolStarted:
+    """A tool runs; `attempt` counts from 1. `mocked`: it does not, a given answer takes its place."""
 
-    reply: int
+    reply: int | None
+    turn: int | None
+    call: str
+    name: str
+    attempt: int = 1
+    mocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgressed:
+    """A running tool tells how far it is, in words and as a `fraction` (0…1) of the whole where it knows."""
+
+    reply: int | None
+    turn: int | None
+    call: str
+    name: str
+    text: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """The end of every call. `result` is what came of it, whole; the model was given `shown` characters of it, None where
+    it was given all or nothing. `status`: `done`; `failed` for the reason in `error`; `cancelled` by the user's
+    interruption or the session's end; `discarded`: the answer that asked for it was thrown away, or it came too late.
+    `took_ms` counts from `tool_started`."""
+
+    reply: int | None
     turn: int | None
     call: str
     name: str
     result: str
     error: str | None = None
+    status: ToolStatus = "done"
+    took_ms: float = 0.0
+    shown: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsChanged:
+    """The tools that the model may choose from are `names` from now on; `reason` says what was added, removed or lost."""
+
+    names: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolMocked:
+    """From now on `name` is not run: it answers `answer`; None: it is run again."""
+
+    name: str
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFailed:
+    """A plugin's hook raised, hung or was slow (`took_ms`), and is not called any more in this session."""
+
+    plugin: str
+    hook: str
+    reason: str
+    took_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,7 +539,12 @@ Event = (
     | Span
     | ReplyText
     | ToolCalled
+    | ToolStarted
+    | ToolProgressed
     | ToolReturned
+    | ToolsChanged
+    | ToolMocked
+    | PluginFailed
     | ReplyPlaying
     | ReplyPaused
     | BargeInJudged

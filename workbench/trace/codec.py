@@ -134,7 +134,8 @@ def _writer(hint: Any) -> Convert | None:
     if inner is float:
         return _write_float
     if get_origin(inner) is tuple:
-        return lambda values: [_write_float(value) for value in values]
+        write = _writer(get_args(inner)[0])
+        return list if write is None else lambda values: [write(value) for value in values]
     return plain if inner is Any or get_origin(inner) is dict else None
 
 
@@ -189,7 +190,8 @@ def _reader_of(hint: Any) -> Convert:
     if get_origin(hint) is Literal:
         return _one_of(frozenset(get_args(hint)))
     if get_origin(hint) is tuple:
-        return lambda values: tuple(_read_float(value) for value in _of(list)(values))
+        read = _reader_of(get_args(hint)[0])
+        return lambda values: tuple(read(value) for value in _of(list)(values))
     if get_origin(hint) is dict:
         item = _reader_of(get_args(hint)[1])
         return lambda values: {key: item(value) for key, value in _of(dict)(values).items()}
