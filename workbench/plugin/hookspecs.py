@@ -1,66 +1,145 @@
-"""The hooks that a plugin may implement: a table of contents."""
+"""The hooks that a plugin may implement: a table of contents.
+
+A plugin is a module (or an object) with functions of these names, each decorated with `from workbench import hookimpl`.
+They are plain functions and may take fewer arguments than stand here. All are called in threads, never on the session's
+loop, so they may block; one that raises, gives something else than it says, or takes too long is named, and not called
+again in that session. What must return before the agent can go on has 250 ms (`[limits] hook_ms`), the others 5 s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
+
+from workbench.plugin.values import (
+    Check,
+    Exporter,
+    Panel,
+    Provider,
+    ProviderOptions,
+    ProviderStage,
+    ReaderFactory,
+    Secret,
+    Session,
+)
+
+if TYPE_CHECKING:
+    import click
+
+    from workbench.config import Settings
+    from workbench.model.conversation import Message, ToolCall
+    from workbench.readers.timeline import Turn
+
+    Tool: TypeAlias = Any  # what `@tool` makes, in `workbench.tools`, which is above plugins
+
+__all__ = [
+    "Check",
+    "Exporter",
+    "Panel",
+    "Provider",
+    "ProviderOptions",
+    "ProviderStage",
+    "ReaderFactory",
+    "Secret",
+    "Session",
+    "hookimpl",
+]
 
 hookspec = pluggy.HookspecMarker("workbench")
 hookimpl = pluggy.HookimplMarker("workbench")
 
-ProviderStage = Literal["vad", "turn", "stt", "llm", "tts"]
+
+# --- what a plugin brings: asked once --------------------------------------------------------------------------------
 
 
-class Secret:
-    """A key or token that is not shown by accident; `reveal()` gives it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderOptions:
-    """What a provider is made with. `api_key` never appears in a repr."""
-
-    model: str
-    """The part after the slash of `name/model`, or the provider's first model."""
-    base_url: str | None = None
-    api_key: Secret | None = None
-    voice: str | None = None
-    language: str = "en"
-    timeout_s: float = 30.0
-    models_path: str | None = None
-    """A folder to look for weights in, before the cache."""
-    script: Any = None
-    """For scripted providers: what they say and when."""
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """An implementation of a stage: `make` is called when a session chooses it, and imports then what is heavy."""
-
-    stage: ProviderStage
-    name: str
-    summary: str
-    make: Callable[[ProviderOptions], Any]
-    models: tuple[str, ...] = ()
-    """Models that it is known to have; the first is the default. Empty: any."""
-    onboard: bool = False
-    """Runs on this machine, costs nothing a call: speculation is on by default."""
+@hookspec
+def workbench_tools() -> list[Tool]:  # type: ignore[empty-body]
+    """Tools that every agent may use."""
 
 
 @hookspec
 def workbench_providers() -> list[Provider]:  # type: ignore[empty-body]
-    """The providers that this plugin brings."""
+    """Providers of stages, to be chosen by name."""
+
+
+@hookspec
+def workbench_commands() -> list[click.Command]:  # type: ignore[empty-body]
+    """Commands of the command line, `workbench NAME`."""
+
+
+@hookspec
+def workbench_tui_panels() -> list[Panel]:  # type: ignore[empty-body]
+    """Panels of the terminal's screens."""
+
+
+@hookspec
+def workbench_notebook_panels() -> list[Panel]:  # type: ignore[empty-body]
+    """Panels of the notebook."""
+
+
+@hookspec
+def workbench_readers() -> list[ReaderFactory]:  # type: ignore[empty-body]
+    """Readers of a running session's trace, made anew for each session."""
+
+
+@hookspec
+def workbench_exporters() -> list[Exporter]:  # type: ignore[empty-body]
+    """Ways out for recordings, `workbench sessions export --to NAME`."""
+
+
+@hookspec
+def workbench_checks(settings: Settings) -> list[Check]:  # type: ignore[empty-body]
+    """What this plugin needs and whether it is there, for `workbench doctor`."""
+
+
+# --- what a plugin is told: nobody waits for it ----------------------------------------------------------------------
+
+
+@hookspec
+def workbench_session_started(session: Session) -> None:
+    """A session began."""
+
+
+@hookspec
+def workbench_turn_started(session: Session, turn: int) -> None:
+    """The user has finished: turn number `turn` is decided and will be answered."""
+
+
+@hookspec
+def workbench_after_llm(turn: int | None, text: str, calls: Sequence[ToolCall]) -> None:
+    """The LLM answered with `text` and asks for the tools in `calls`; `turn` is None while it is not decided."""
+
+
+@hookspec
+def workbench_turn_ended(session: Session, turn: Turn) -> None:
+    """A turn ended, with what was said and heard and where its time went."""
+
+
+@hookspec
+def workbench_session_ended(session: Session) -> None:
+    """A session is over; its trace is complete."""
+
+
+# --- what a plugin may change: None, or what it was given, changes nothing -------------------------------------------
+
+
+@hookspec
+def workbench_filter_user_text(text: str) -> str | None:
+    """The user's words, before they enter the conversation and reach the LLM."""
+
+
+@hookspec
+def workbench_before_llm(turn: int | None, messages: Sequence[Message]) -> Sequence[Message] | None:
+    """The messages for the LLM, in every step of a reply, speculative ones too (`turn` is None then)."""
+
+
+@hookspec
+def workbench_filter_agent_text(text: str) -> str | None:
+    """A chunk of the agent's words, before it enters the conversation and is spoken."""
+
+
+@hookspec
+def workbench_before_tts(turn: int | None, text: str) -> str | None:
+    """What is about to be spoken, a chunk at a time; the conversation keeps the text as it was."""

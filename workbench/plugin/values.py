@@ -1,0 +1,123 @@
+"""What plugins give and are given. Each value says what a thing is and how it is made: `make` is called when it is
+needed, and imports then what is heavy, so that listing costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench.model.conversation import Conversation
+    from workbench.model.events import Entry
+    from workbench.trace.bus import Trace
+
+ProviderStage = Literal["vad", "turn", "stt", "llm", "tts"]
+
+
+class Secret:
+    """A key or token that is not shown by accident; `reveal()` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOptions:
+    """What a provider is made with. `api_key` never appears in a repr."""
+
+    model: str
+    """The part after the slash of `name/model`, or the provider's first model."""
+    base_url: str | None = None
+    api_key: Secret | None = None
+    voice: str | None = None
+    language: str = "en"
+    timeout_s: float = 30.0
+    models_path: str | None = None
+    """A folder to look for weights in, before the cache."""
+    script: Any = None
+    """For scripted providers: what they say and when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An implementation of a stage: `make` is called when a session chooses it, and imports then what is heavy."""
+
+    stage: ProviderStage
+    name: str
+    summary: str
+    make: Callable[[ProviderOptions], Any]
+    models: tuple[str, ...] = ()
+    """Models that it is known to have; the first is the default. Empty: any."""
+    onboard: bool = False
+    """Runs on this machine, costs nothing a call: speculation is on by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel of a front end: `make` gives its widget, a new one for each screen.
+
+    In the terminal that is a Textual widget, in a notebook an ipywidget or anywidget. One that has `feed(entries)` is
+    given the trace's entries in batches, from the first on, on the front end's own thread.
+    """
+
+    name: str
+    """By which it is chosen: letters, digits, `-` and `_`."""
+    title: str
+    make: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """A way out for recordings, `workbench sessions export SESSION --to NAME`.
+
+    `make()` gives a function of a recorded trace and a text stream: it writes the export to the stream, or sends it
+    elsewhere and writes what became of it. A `WorkbenchError` that it raises is shown with its hint.
+    """
+
+    name: str
+    summary: str
+    make: Callable[[], Export]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `missing` is needed for what is set here; `note` is worth knowing."""
+
+    what: str
+    state: Literal["ok", "note", "missing"]
+    found: str
+    advice: str = ""
+
+
+Export = Callable[["Trace", TextIO], None]
+Read = Callable[["Entry"], None]
+ReaderFactory = Callable[[], Read]
+"""Makes a reader, one for each session: a callable that is given every entry of the trace, in order and once."""
+
+
+class Session(Protocol):
+    """A running session as plugins see it: its trace, and verbs that any thread may call and that return at once."""
+
+    recording: Path | None
+    """The session folder, None where nothing is recorded."""
+    conversation: Conversation
+
+    @property
+    def trace(self) -> Trace: ...
+    def say(self, text: str) -> None: ...
+    def type(self, text: str) -> None: ...
+    def interrupt(self) -> None: ...
+    def bookmark(self, label: str = "") -> None: ...
+    def stop(self, reason: str = "stopped") -> None: ...
