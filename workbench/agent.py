@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from workbench.model.errors import UsageError
-from workbench.model.text import plain
+from workbench.plugin.files import advice, run_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,42 +54,10 @@ def load_agent(path: str | Path) -> Agent:
     Like with `python FILE`, the file's folder is where it can import its neighbours from.
     """
     file = Path(path)
-    module = ModuleType(f"workbench_agent_{file.stem}")
-    module.__file__ = str(file)
-    sys.modules[module.__name__] = module  # dataclasses and pickle look themselves up here
-    folder = str(file.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    _run(file, _compiled(file), module)
+    absent = UsageError(f"there is no agent file {file}", f"write one with `workbench init {file}`")
+    module = run_file(file, f"workbench_agent_{file.stem}", absent=absent, advise=_advice)
     agent = _found(file, vars(module))
     return agent if agent.name else replace(agent, name=file.stem)
-
-
-def _compiled(file: Path) -> Any:
-    try:
-        return compile(file.read_bytes(), str(file), "exec")
-    except FileNotFoundError:
-        raise UsageError(
-            f"there is no agent file {file}", f"write one with `workbench init {file}`"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"the agent file {file} cannot be read: {error.strerror}") from None
-    except SyntaxError as error:
-        raise UsageError(f"{file}:{error.lineno or 1}: {error.msg}", "correct the file") from None
-    except ValueError as error:  # a null byte
-        raise UsageError(f"{file} is not a Python file: {error}") from None
-
-
-def _run(file: Path, code: Any, module: ModuleType) -> None:
-    try:
-        exec(code, vars(module))
-    except (Exception, SystemExit) as error:  # the code is the user's: anything may come out of it
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-        line = frames[-1].lineno if frames else 1
-        if isinstance(error, UsageError):
-            raise UsageError(f"{file}:{line}: {error.reason}", error.hint) from error
-        reason = plain(f"{type(error).__name__}: {error}", limit=300, one_line=True)
-        raise UsageError(f"{file}:{line}: {reason}", _advice(error)) from error
 
 
 def _advice(error: BaseException) -> str:
@@ -101,9 +66,7 @@ def _advice(error: BaseException) -> str:
         known = [field.name for field in fields(Agent)]
         near = get_close_matches(words[1], known, n=1)
         return f"did you mean {near[0]}?" if near else f"an Agent takes {', '.join(known)}"
-    if isinstance(error, ModuleNotFoundError):
-        return "install it where workbench is installed, or put it beside the agent file"
-    return "correct the file"
+    return advice(error)
 
 
 def _found(file: Path, names: dict[str, Any]) -> Agent:
