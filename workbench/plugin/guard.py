@@ -1,0 +1,76 @@
+"""Calling strangers: in a thread, under a deadline, and whatever becomes of it is a value or a `HookError`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+from workbench.model.text import plain
+from workbench.plugin.threads import DaemonThreads, Left, contained
+
+T = TypeVar("T")
+LIMIT = 300
+"""Characters of a reason."""
+
+
+class HookError(Exception):
+    """A hook raised, hung, or gave what it must not; `took_ms` is how long that took."""
+
+    def __init__(self, reason: str, took_ms: float) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.took_ms = round(took_ms, 1)
+
+
+class Misfit(TypeError):
+    """A hook gave something else than it says."""
+
+
+def called(threads: DaemonThreads, job: Callable[[], T], limit_s: float) -> T:
+    """The result of the job, waited for at most `limit_s`. Raises HookError."""
+    began = time.perf_counter()
+    future = threads.submit(job)
+    wait([future], limit_s)
+    return _result(future, (time.perf_counter() - began) * 1000)
+
+
+async def awaited(threads: DaemonThreads, job: Callable[[], T], limit_ms: float) -> T:
+    """The same on a loop, by its clock. A job that was ready in time counts, however late the loop looks."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    future = loop.run_in_executor(threads, contained, job)
+    try:
+        await asyncio.wait([future], timeout=limit_ms / 1000)
+        return _result(future, (loop.time() - began) * 1000)
+    finally:
+        future.cancel()  # left behind, so that its late result goes nowhere
+
+
+def _result(future: Future[T] | asyncio.Future[T], took_ms: float) -> T:
+    if not future.done():
+        raise HookError(f"did not return within {took_ms:.0f} ms", took_ms)
+    error = future.exception()
+    if error is not None:
+        raise HookError(told(error), took_ms) from error
+    return future.result()
+
+
+def told(error: BaseException) -> str:
+    """An error in one line, with the place where it was raised."""
+    if isinstance(error, Misfit):
+        return plain(str(error), LIMIT, one_line=True)
+    where = traceback.extract_tb((error.__cause__ or error).__traceback__) or [None]
+    last = next((frame for frame in reversed(where) if frame and frame.filename != __file__), None)
+    place = f" ({Path(last.filename).name}:{last.lineno})" if last else ""
+    said = str(error) if isinstance(error, Left) else f"{type(error).__name__}: {error}"
+    return plain(said, LIMIT, one_line=True) + plain(place, 80, one_line=True)
+
+
+def shown(value: Any) -> str:
+    """What a hook gave, in a few words."""
+    return plain(f"{type(value).__name__} {value!r:.60}", 80, one_line=True)
