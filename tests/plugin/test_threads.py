@@ -67,7 +67,7 @@ def test_an_idle_thread_goes_after_a_while(threads: DaemonThreads, monkeypatch: 
 def test_many_jobs_while_threads_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.0)
     threads = DaemonThreads("strangers")
-    assert [threads.submit(lambda n=n: n).result(5) for n in range(300)] == list(range(300))
+    assert [threads.submit(lambda n=n: n).result(5) for n in range(100)] == list(range(100))
 
 
 @pytest.mark.parametrize(

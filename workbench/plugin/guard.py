@@ -16,6 +16,8 @@ from workbench.plugin.threads import DaemonThreads, Left, contained
 T = TypeVar("T")
 LIMIT = 300
 """Characters of a reason."""
+OURS = str(Path(__file__).parents[1])
+"""Where our own code is: what went wrong is looked for elsewhere."""
 
 
 class HookError(Exception):
@@ -64,11 +66,11 @@ def told(error: BaseException) -> str:
     """An error in one line, with the place where it was raised."""
     if isinstance(error, Misfit):
         return plain(str(error), LIMIT, one_line=True)
-    where = traceback.extract_tb((error.__cause__ or error).__traceback__) or [None]
-    last = next((frame for frame in reversed(where) if frame and frame.filename != __file__), None)
-    place = f" ({Path(last.filename).name}:{last.lineno})" if last else ""
+    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+    theirs = next((frame for frame in reversed(frames) if not frame.filename.startswith(OURS)), None)
     said = str(error) if isinstance(error, Left) else f"{type(error).__name__}: {error}"
-    return plain(said, LIMIT, one_line=True) + plain(place, 80, one_line=True)
+    place = f" ({plain(Path(theirs.filename).name, 60, one_line=True)}:{theirs.lineno})" if theirs else ""
+    return plain(said, LIMIT, one_line=True) + place
 
 
 def shown(value: Any) -> str:
