@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from workbench.cli import write_new
+from workbench.cli.flags import load_plugins
 from workbench.cli.offers import offers
 from workbench.config import Settings, find_file, known_settings, known_tables, load, read_file, sentences
 from workbench.model.errors import UsageError
@@ -85,6 +86,7 @@ def validate(file: Path | None) -> None:
     """Check a settings file and what else is set here. Exit code 2, with file, line and key, if something is wrong."""
     path = find_file(file)
     settings = load(config_path=file)
+    load_plugins(settings)
     for stage in STAGES:
         choice = getattr(settings, stage).provider
         try:

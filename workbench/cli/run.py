@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from workbench.cli.flags import agent_and_settings, plugin_option
+
 if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.config import Settings
@@ -58,6 +60,7 @@ Examples:
 @click.option(
     "--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml."
 )
+@plugin_option
 def run(
     agent_file: Path | None,
     source: str | None,
@@ -68,14 +71,13 @@ def run(
     as_json: bool,
     changes: tuple[str, ...],
     config: Path | None,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Talk to an agent without a screen, and print where the time of each turn went.
 
     Ends by itself when the file has ended and the last reply was spoken. Exit codes: 0 fine, 2 bad input, 3 something
     is missing, 4 a turn failed, 128 + signal.
     """
-    from workbench.cli.flags import agent_and_settings
-
     sink = sink or ("speaker" if source in (None, "mic") else "none")
     flags = {
         "profile": profile,
@@ -84,7 +86,7 @@ def run(
         "record.enabled": record is not None,
         "record.folder": record,
     }
-    agent, settings = agent_and_settings(agent_file, flags, changes, config)
+    agent, settings = agent_and_settings(agent_file, flags, changes, config, plugins)
     raise SystemExit(converse(settings, agent, fast=fast, as_json=as_json))
 
 
@@ -201,7 +203,14 @@ def _turns(figures: dict[str, Any]) -> str:
 
 def tell(entry: Any) -> None:
     """What a person wants to know meanwhile, on standard error."""
-    from workbench.model.events import DeviceLost, DuplexChanged, ListeningStarted, Notice, ProviderWarmed
+    from workbench.model.events import (
+        DeviceLost,
+        DuplexChanged,
+        ListeningStarted,
+        Notice,
+        PluginFailed,
+        ProviderWarmed,
+    )
     from workbench.model.text import plain
 
     match entry.event:
@@ -217,6 +226,8 @@ def tell(entry: Any) -> None:
             owner != "session"
         ):
             err(plain(f"{level}: {owner}: {reason}{f' – {hint}' if hint else ''}"))
+        case PluginFailed(plugin=plugin, hook=hook, reason=reason):
+            err(plain(f"warning: plugin {plugin}: {hook} {reason}; it is not called again"))
         case DuplexChanged(mode=mode, reason=reason):
             err(plain(f"{mode} duplex: {reason}"))
         case DeviceLost(name=name, reason=reason, hint=hint):

@@ -7,8 +7,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
+
+from workbench.cli.flags import load_plugins, plugin_option
 
 KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 
@@ -21,7 +25,10 @@ KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 )
 @click.option("--profile", metavar="NAME", help="embedded, scripted, or your own.  [default: embedded]")
 @click.option("--json", "as_json", is_flag=True, help='Print one line {"base_url": …} when it is ready.')
-def serve(openai: bool, host: str, port: int, profile: str | None, as_json: bool) -> None:
+@plugin_option
+def serve(
+    openai: bool, host: str, port: int, profile: str | None, as_json: bool, plugins: tuple[Path, ...]
+) -> None:
     """Serve the models on board (or a script) to other programs on this machine, by OpenAI's API.
 
     Set WORKBENCH_SERVE_API_KEY to answer only those who send that key.
@@ -33,12 +40,19 @@ def serve(openai: bool, host: str, port: int, profile: str | None, as_json: bool
     """
     signals: list[int] = []
     try:
-        asyncio.run(_serve(host, port, profile, as_json, signals))
+        asyncio.run(_serve(host, port, profile, as_json, plugins, signals))
     except asyncio.CancelledError:
         sys.exit(128 + signals[0])
 
 
-async def _serve(host: str, port: int, profile: str | None, as_json: bool, signals: list[int]) -> None:
+async def _serve(
+    host: str,
+    port: int,
+    profile: str | None,
+    as_json: bool,
+    plugins: Sequence[Path],
+    signals: list[int],
+) -> None:
     """Serve until a signal comes; it is put into `signals`, and this task cancelled."""
     from workbench.config import load
     from workbench.plugin.hookspecs import Secret
@@ -55,6 +69,7 @@ async def _serve(host: str, port: int, profile: str | None, as_json: bool, signa
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     settings = load({"profile": profile})
+    load_plugins(settings, plugins)
     made = {}
     for stage in ("stt", "llm", "tts"):
         provider, model = find(stage, getattr(settings, stage).provider)

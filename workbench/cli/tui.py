@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.cli.flags import agent_and_settings, load_plugins, plugin_option
 from workbench.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ Examples:
 @click.option(
     "--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml."
 )
+@plugin_option
 def tui(replay: Path | None, screenshot: Path | None, size: tuple[int, int], **given: Any) -> None:
     """Talk to an agent, and see where the time of each turn goes.
 
@@ -86,25 +88,28 @@ def _need_terminal() -> None:
 
 
 def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], given: dict[str, Any]) -> int:
+    from workbench.config import load
     from workbench.trace.store import open_trace
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.replay import ReplayScreen
 
-    if any(given.values()):
-        raise UsageError("a recording is only looked at", "leave out everything but --screenshot and --size")
+    if any(value for name, value in given.items() if name != "plugins"):
+        raise UsageError(
+            "a recording is only looked at", "leave out everything but --screenshot, --size and --plugin"
+        )
+    load_plugins(load({}), given["plugins"])
     trace = open_trace(folder)
     app = WorkbenchApp(lambda: ReplayScreen(trace))
     return _show(app, screenshot, size, lambda: app.first(ReplayScreen).drawn.wait())
 
 
 def _live(given: dict[str, Any], screenshot: Path | None, size: tuple[int, int]) -> int:
-    from workbench.cli.flags import agent_and_settings
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.host import Host
     from workbench.tui.live import LiveScreen
 
     agent, settings = agent_and_settings(
-        given["agent_file"], _flags(given), given["changes"], given["config"]
+        given["agent_file"], _flags(given), given["changes"], given["config"], given["plugins"]
     )
 
     def opener() -> Any:

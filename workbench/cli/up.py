@@ -25,10 +25,12 @@ def up() -> None:
     With a terminal, a microphone and a speaker: the screen. Otherwise a sample conversation without a screen, and
     where the time of its turns went. Without the weights of the models on board: the profile `scripted`.
     """
+    from workbench.cli.flags import load_plugins
     from workbench.cli.run import converse, err
     from workbench.config import load
 
     settings = load({})
+    load_plugins(settings)
     if settings.profile == "embedded" and (missing := _missing_weights(settings)):
         err(
             f"The models on board are not here ({missing}): a script answers. `workbench models pull` gets them."

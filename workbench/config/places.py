@@ -87,12 +87,22 @@ def read_file(path: Path | None) -> SettingsFile:
         raise UsageError(f"{place('profiles')}: profiles are tables", "write [profiles.NAME]")
     return SettingsFile(
         path,
-        {name: Given(value, place(name)) for name, value in _flat(table)},
+        {name: Given(_beside(path, name, value), place(name)) for name, value in _flat(table)},
         {
-            own: {name: Given(value, place(f"profiles.{own}.{name}")) for name, value in _flat(values)}
+            own: {
+                name: Given(_beside(path, name, value), place(f"profiles.{own}.{name}"))
+                for name, value in _flat(values)
+            }
             for own, values in profiles.items()
         },
     )
+
+
+def _beside(path: Path, name: str, value: Any) -> Any:
+    """Plugins are looked for from where the file is, not from where it is read."""
+    if name != "plugins" or not isinstance(value, list):
+        return value
+    return [str(path.parent / Path(one).expanduser()) if isinstance(one, str) else one for one in value]
 
 
 def _toml(path: Path) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import textwrap
 from collections.abc import Iterable
@@ -26,6 +27,14 @@ MODEL_STAGES: tuple[ModelStage, ...] = ("stt", "llm", "tts")
 Device = Annotated[
     int | str | None,
     BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value),
+]
+
+
+Files = Annotated[
+    tuple[Path, ...],
+    BeforeValidator(
+        lambda value: [one for one in value.split(os.pathsep) if one] if isinstance(value, str) else value
+    ),
 ]
 
 
@@ -106,6 +115,8 @@ class Settings(EngineKnobs):
     """A set of defaults: embedded, scripted, openai, or one of your own (`[profiles.NAME]`)."""
     models_path: Path | None = None
     """A folder of yours that is searched for model weights, by hash."""
+    plugins: Files = ()
+    """Plugins that are files of yours; relative to the file that names them. In the environment, `:` is between two."""
     audio: AudioSettings = Field(default_factory=lambda: AudioSettings())
     stt: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="whisper/tiny.en"))
     llm: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="llama/smollm2-135m"))
