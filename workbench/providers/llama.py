@@ -5,8 +5,8 @@ A demonstration that needs no key: its answers are weak, and it cannot call tool
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from workbench.engine.stages import LlmPart, Text
@@ -51,10 +51,11 @@ class Llama(OnBoard):
             **SAMPLING,
         }
         async with self.worker.job("chat", request) as results:
-            yield _parts(results)
+            async with aclosing(_parts(results)) as parts:
+                yield parts
 
 
-async def _parts(results: Results) -> AsyncIterator[LlmPart]:
+async def _parts(results: Results) -> AsyncGenerator[LlmPart]:
     async for header, _ in results:
         if "text" in header:
             yield Text(header["text"])

@@ -7,8 +7,8 @@ process. The voice `en_US-joe-medium` was fine-tuned from one whose corpus may r
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +43,10 @@ class Piper(OnBoard):
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:
         """See `Tts`. A text without a word gives no sound."""
         async with self.worker.job("speak", {"text": text}) as results:
-            yield _speech(results)
+            async with aclosing(_speech(results)) as speech:
+                yield speech
 
 
-async def _speech(results: Results) -> AsyncIterator[Speech]:
+async def _speech(results: Results) -> AsyncGenerator[Speech]:
     async for _, payload in results:
         yield Speech(np.frombuffer(payload, dtype=np.int16))

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -304,9 +304,10 @@ class ScriptedLlm(_Scripted):
         """See `workbench.engine.stages.Llm`."""
         async with self._call() as fault:
             self.prompts.append(tuple(messages))
-            yield self._stream(_parts(self._answer(messages), messages), fault)
+            async with aclosing(self._stream(_parts(self._answer(messages), messages), fault)) as parts:
+                yield parts
 
-    async def _stream(self, parts: list[LlmPart], fault: Fault | None) -> AsyncIterator[LlmPart]:
+    async def _stream(self, parts: list[LlmPart], fault: Fault | None) -> AsyncGenerator[LlmPart]:
         await self._begin(fault, self._first_ms)
         if isinstance(fault, Garbage):
             parts = [Text(GARBAGE), ToolCall("", "no_such_tool", '{"broken": ')]
@@ -378,7 +379,8 @@ class ScriptedTts(_Scripted):
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:
         """See `workbench.engine.stages.Tts`."""
         async with self._call() as fault:
-            yield self._stream(text, fault)
+            async with aclosing(self._stream(text, fault)) as pieces:
+                yield pieces
 
     def sound(self, text: str) -> Samples:
         """All that `speak(text)` gives, in one: shape (n,)."""
@@ -401,7 +403,7 @@ class ScriptedTts(_Scripted):
             at += len(word)
         return words
 
-    async def _stream(self, text: str, fault: Fault | None) -> AsyncIterator[Speech]:
+    async def _stream(self, text: str, fault: Fault | None) -> AsyncGenerator[Speech]:
         await self._begin(fault, self._first_ms)
         sound = self.sound(text)
         if isinstance(fault, Garbage):
@@ -433,9 +435,10 @@ def make_stt(options: ProviderOptions) -> ScriptedStt:
 
 
 def make_llm(options: ProviderOptions) -> ScriptedLlm:
-    """The LLM of `[script]`: the texts of `agent` in turn."""
+    """The LLM of `[script]`: the tools of `choose`, else the texts of `agent` in turn."""
     script = Script.of(options.script)
-    return ScriptedLlm(script.agent, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
+    answers: Answers = script.answer if script.choose else script.agent
+    return ScriptedLlm(answers, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
 
 
 def make_tts(options: ProviderOptions) -> ScriptedTts:

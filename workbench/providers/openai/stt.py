@@ -10,7 +10,7 @@ from dataclasses import replace
 from openai.types.audio import Transcription
 
 from workbench.engine.utterance import Utterance
-from workbench.model.audio import INPUT_RATE, Samples
+from workbench.model.audio import INPUT_RATE, Samples, last_audible
 from workbench.model.clock import outside
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError, StageError
@@ -76,8 +76,8 @@ class OpenAiStt(ApiStage):
     async def _ask(self, utterance: Utterance) -> Transcript:
         upto = utterance.end
         samples = utterance.audio()
-        if len(samples) < SHORTEST:
-            return Transcript("", upto)
+        if len(samples) < SHORTEST or last_audible(samples, INPUT_RATE) is None:
+            return Transcript("", upto)  # a model makes words up where nothing can be heard
         with told(self.asked), outside():
             answer: object = await self.client.audio.transcriptions.create(
                 file=("speech.wav", wav(samples), "audio/wav"),
