@@ -1,4 +1,7 @@
-"""The development workbench for voice agents: `from workbench import Agent, open_session, open_trace, hookimpl`."""
+"""The development workbench for voice agents.
+
+`from workbench import Agent, tool, RunContext, ToolError, open_session, open_trace, hookimpl`
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.plugin.hookspecs import hookimpl
     from workbench.session import open_session
+    from workbench.tools.context import RunContext
+    from workbench.tools.tool import ToolError, tool
     from workbench.trace.store import open_trace
 
-__all__ = ["Agent", "hookimpl", "open_session", "open_trace"]
+__all__ = ["Agent", "RunContext", "ToolError", "hookimpl", "open_session", "open_trace", "tool"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "workbench.agent",
+    "RunContext": "workbench.tools.context",
+    "ToolError": "workbench.tools.tool",
     "hookimpl": "workbench.plugin.hookspecs",
     "open_session": "workbench.session",
     "open_trace": "workbench.trace.store",
+    "tool": "workbench.tools.tool",
 }
 """Names are imported when they are asked for: the package itself costs nothing, the engine 0.3 s."""
 

@@ -94,15 +94,15 @@ def _our_fault(error: Exception) -> int:
     import traceback
 
     from workbench.model.errors import InternalError, WorkbenchError
-    from workbench.model.text import plain
+    from workbench.model.text import plain, redacted
 
     leaves = _leaves(error)
     known = [leaf for leaf in leaves if isinstance(leaf, WorkbenchError)]
     if len(known) == len(leaves):  # a task group's: each is one that we know
         return max(_say(leaf) for leaf in known)
     first = next(leaf for leaf in leaves if not isinstance(leaf, WorkbenchError))
-    reason = plain(_redacted(f"{type(first).__name__}: {first}"), limit=300, one_line=True)
-    file = _state_file("crash.txt", _redacted("".join(traceback.format_exception(error))))
+    reason = plain(redacted(f"{type(first).__name__}: {first}"), limit=300, one_line=True)
+    file = _state_file("crash.txt", redacted("".join(traceback.format_exception(error))))
     hint = f"please report it with {file}" if file else ""
     return _say(InternalError(f"something went wrong inside workbench: {reason}", hint))
 
@@ -111,18 +111,6 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for one in error.exceptions for leaf in _leaves(one)]
     return [error]
-
-
-def _redacted(text: str) -> str:
-    """The text without the values of variables that look like secrets, and without what looks like a key."""
-    import re
-
-    secret = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
-    for name, value in os.environ.items():
-        if secret.search(name) and len(value) >= 6:
-            text = text.replace(value, "…")
-    text = re.sub(r"\b(sk|pk|hf|gh[pousr])[-_][\w-]{8,}", "…", text)
-    return re.sub(r"(Bearer\s+)\S+", r"\1…", text)
 
 
 def _state_file(name: str, text: str) -> Path | None:

@@ -35,6 +35,9 @@ class Agent:
     speakable: Callable[[str], str] | None = None
     """Makes written text speakable; `workbench.engine.speakable.speakable` by default."""
     tools: tuple[Any, ...] = ()
+    """Functions with `@tool` above them, and MCP servers."""
+    data: Any = None
+    """What its tools share; they find it as `context.data`."""
 
     def __post_init__(self) -> None:
         for name in ("instructions", "language"):
@@ -45,7 +48,10 @@ class Agent:
                 raise UsageError(f"Agent: {name} must be a text or None, not {getattr(self, name)!r:.60}")
         if self.speakable is not None and not callable(self.speakable):
             raise UsageError("Agent: speakable must be a function from text to text")
-        object.__setattr__(self, "tools", tuple(self.tools))
+        given: Any = self.tools
+        if not isinstance(given, list | tuple):
+            raise UsageError(f"Agent: tools must be a list of functions, not {given!r:.60}")
+        object.__setattr__(self, "tools", tuple(given))
 
 
 def load_agent(path: str | Path) -> Agent:

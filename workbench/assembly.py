@@ -18,8 +18,9 @@ from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
 from workbench.engine.calls import Calls
 from workbench.engine.floor import EchoOf
+from workbench.engine.hooks import Hooks
 from workbench.engine.pipeline import Stages, Tapes
-from workbench.engine.reply import NoTools, Voices
+from workbench.engine.reply import ToolRunner, Voices
 from workbench.engine.speakable import speakable
 from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
@@ -55,7 +56,17 @@ class Model(Protocol):
 class Assembly:
     """Builds the stages of one session, entered on its `stack`, and replaces them while it runs."""
 
-    def __init__(self, settings: Settings, agent: Agent, trace: Trace, stack: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        agent: Agent,
+        trace: Trace,
+        tools: ToolRunner,
+        hooks: Hooks,
+        stack: AsyncExitStack,
+    ) -> None:
+        self._tools = tools
+        self._hooks = hooks
         self._settings = settings
         self._agent = agent
         self._trace = trace
@@ -77,8 +88,9 @@ class Assembly:
             Calls("llm", llm.name, limits, self._trace),
             tts,
             Calls("tts", tts.name, limits, self._trace) if tts else None,
-            NoTools(),
+            self._tools,
             self._agent.speakable or speakable,
+            self._hooks,
         )
         self._stages = Stages(
             source,

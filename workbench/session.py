@@ -47,9 +47,15 @@ from workbench.model.events import (
     Swapped,
 )
 from workbench.model.text import plain
+from workbench.plugin.lifecycle import Lifecycle
+from workbench.plugin.manager import manager, notes, tools_of_plugins
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
 from workbench.readers.recorder import Recorder
+from workbench.tools.apart import Apart
+from workbench.tools.call import Runner, Surroundings
+from workbench.tools.registry import Toolbox
+from workbench.tools.tool import Tool, as_tool
 from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
@@ -100,6 +106,10 @@ class Session:
         self._origin = 0.0
         self._now: Callable[[], float] = lambda: 0.0
         self.trace = Trace(lambda: self._now())
+        self.tools = Toolbox(self.trace, self._call_tool)
+        """Add, remove, mock and call tools."""
+        self._runner: Runner | None = None
+        self._agents_tools: tuple[Tool, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipeline: Pipeline | None = None
         self._assembly: Assembly | None = None
@@ -253,21 +263,25 @@ class Session:
 
     async def _live(self, folder: SessionFolder | None) -> None:
         """The session from its first event to its last."""
+        plugins = await asyncio.get_running_loop().run_in_executor(None, manager)  # some import for a second
+        hooks = Lifecycle(plugins, self.trace, self.settings.limits)
         sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         young, middle, old = gc.get_threshold()
         gc.set_threshold(young, middle, max(old, FULL_COLLECTION))
         tapes = self._tapes(recorded=folder is not None)
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
         try:
-            await self._recorded(recorder, tapes)
+            await self._recorded(recorder, tapes, hooks)
         finally:
             if folder and self._pipeline is None and isinstance(self.error, UsageError):
                 self._discard(folder.path)
 
-    async def _recorded(self, recorder: Coroutine[Any, Any, None], tapes: Tapes) -> None:
-        async with beside(recorder):
+    async def _recorded(self, recorder: Coroutine[Any, Any, None], tapes: Tapes, hooks: Lifecycle) -> None:
+        async with beside(recorder), beside(hooks.run(self)):
             try:
-                await self._talk(tapes)
+                for level, reason, hint in notes():
+                    self.trace.emit(Notice(level, "plugins", reason, hint))
+                await self._talk(tapes, hooks)
                 reason = NATURAL_END
             except WorkbenchError as error:
                 self.error = error
@@ -292,10 +306,11 @@ class Session:
                 file.unlink()
             folder.rmdir()
 
-    async def _talk(self, tapes: Tapes) -> None:
+    async def _talk(self, tapes: Tapes, hooks: Lifecycle) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
-            self._assembly = assembly = Assembly(settings, self.agent, self.trace, stack)
+            tools = await self._equip(stack)
+            self._assembly = assembly = Assembly(settings, self.agent, self.trace, tools, hooks, stack)
             stages = await assembly.build()
             ear = Ear(
                 self.trace,
@@ -317,6 +332,32 @@ class Session:
                 await assembly.warm()
                 self.trace.emit(ListeningStarted())
                 await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
+
+    async def _equip(self, stack: AsyncExitStack) -> Runner:
+        """The tools of the agent, and what runs them. UsageError for what is no tool, or two of one name."""
+        place = await stack.enter_async_context(Apart("tools"))
+        around = Surroundings(self, lambda: self.agent.data, lambda: self.conversation.messages, self.say)
+        runner = Runner(self.tools, self.trace, self.settings.limits, place, around)
+        self._runner = await stack.enter_async_context(runner)
+        for plugin, brought in tools_of_plugins():
+            self.tools.add(brought, origin=f"the plugin {plugin}")
+        self._adopt(self.agent)
+        return runner
+
+    def _adopt(self, agent: Agent) -> None:
+        """Its tools in the place of those of the agent before."""
+        new = tuple(as_tool(one) for one in agent.tools)
+        self.tools.exchange(self._agents_tools, new)
+        self._agents_tools = new
+
+    def _call_tool(self, name: str, arguments: str) -> None:
+        """For the developer, on the session's loop."""
+
+        async def call() -> None:
+            if self._runner is not None:
+                await self._runner.perform(name, arguments)
+
+        self._do(lambda pipeline: self._spawn(call()))
 
     def _folder(self) -> SessionFolder | None:
         about = About(
@@ -387,6 +428,7 @@ class Session:
         assert self._pipeline is not None
         try:
             if stage == "agent":
+                self._adopt(choice)
                 self.agent = choice
                 self.conversation.instruct(choice.instructions)
                 self._pipeline.manner = Manner(choice.on_silence)

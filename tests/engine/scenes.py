@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from random import Random
 
 from tests.engine.stand import Stand, Verb
 from workbench.engine.knobs import EngineKnobs
-from workbench.model.conversation import ToolCall, ToolSpec
+from workbench.model.conversation import ToolCall
 from workbench.model.errors import BusyError, StageError
 from workbench.testing.scripted import (
     Answer,
@@ -24,6 +23,7 @@ from workbench.testing.scripted import (
     Slow,
 )
 from workbench.testing.sound import Score
+from workbench.tools.tool import Tool, tool
 
 SAYINGS = ("stop", "how are you today", "no", "what is the weather like in Berlin", "yes", "hello there")
 ANSWERS = (
@@ -33,22 +33,18 @@ ANSWERS = (
 )
 
 
-class Clock:
-    """A tool runner whose tools take `seconds`, and sometimes fail."""
+def tools(seconds: float) -> tuple[Tool, ...]:
+    """`clock` takes its time, `broken` raises."""
 
-    specs: Sequence[ToolSpec] = (ToolSpec("clock", "tells the time", {}),)
+    async def clock() -> str:
+        await asyncio.sleep(seconds)
+        return "ten o'clock"
 
-    def __init__(self, seconds: float = 0.3) -> None:
-        self.seconds = seconds
-        self.ran: list[str] = []
+    async def broken() -> str:
+        await asyncio.sleep(seconds)
+        raise ValueError("this tool is broken")
 
-    async def call(self, call: ToolCall) -> str:
-        """The time, after a while."""
-        await asyncio.sleep(self.seconds)
-        if call.name == "broken":
-            raise ValueError("this tool is broken")
-        self.ran.append(call.id)
-        return f"{call.id} o'clock"
+    return tool(clock), tool(broken)
 
 
 def scene(seed: int) -> Stand:
@@ -93,7 +89,7 @@ def scene(seed: int) -> Stand:
             words=chance.random() < 0.5,
             faults=_faults(chance),
         ),
-        tools=Clock(chance.choice((0.0, 0.4, 3.0))),
+        tools=tools(chance.choice((0.0, 0.4, 3.0))),
         knobs=knobs,
         echo_of=(lambda start, stop: chance.random()) if chance.random() < 0.2 else None,
         speculate=chance.random() < 0.7,

@@ -14,7 +14,7 @@ from workbench.engine.floor import EchoOf
 from workbench.engine.flow import beside
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
-from workbench.engine.reply import NoTools, ToolRunner, Voices
+from workbench.engine.reply import ToolRunner, Voices
 from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.turn import SilenceTurn
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
@@ -28,6 +28,8 @@ from workbench.model.events import (
     ReplyStarted,
     SpeechStarted,
     ToolCalled,
+    ToolReturned,
+    ToolStarted,
     TurnDecided,
     TurnEnded,
     UtteranceDismissed,
@@ -36,6 +38,10 @@ from workbench.providers.energy import Energy
 from workbench.testing.clock import run_virtual
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import ArraySource, Score
+from workbench.tools.apart import Here
+from workbench.tools.call import Runner, Surroundings
+from workbench.tools.registry import Toolbox
+from workbench.tools.tool import Tool
 from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
 
@@ -53,7 +59,9 @@ class Stand:
     tts: Tts | None = field(default_factory=ScriptedTts)
     vad: Vad = field(default_factory=Energy)
     turn: TurnDetector = field(default_factory=SilenceTurn)
-    tools: ToolRunner = field(default_factory=NoTools)
+    tools: Sequence[Tool] = ()
+    check_tools: bool = True
+    """No tool runs before its turn is decided."""
     source: Callable[[Score], Source] = ArraySource
     sink: Callable[[Trace], Sink] = ClockSink
     spare: Callable[[Trace, int], Sink] = ClockSink
@@ -123,7 +131,7 @@ def run(stand: Stand) -> Outcome:
     if outcome.error is not None and stand.cancel_at is None:
         raise outcome.error
     if stand.whole:
-        check(outcome)
+        check(outcome, stand.check_tools)
     return outcome
 
 
@@ -133,9 +141,13 @@ async def _run(stand: Stand) -> Outcome:
     trace = Trace(lambda: (loop.time() - began) * 1000, keep=stand.keep_events)
     user, agent = Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE, stand.keep_s)
     trace.tapes["user"], trace.tapes["agent"] = user, agent
-    stages = stages_for(stand, trace)
+    toolbox = Toolbox(trace, lambda name, arguments: None)
+    toolbox.add(*stand.tools)
+    around = Surroundings(conversation=lambda: stand.conversation.messages)
+    runner = Runner(toolbox, trace, stand.knobs.limits, Here(), around)
+    stages = stages_for(stand, trace, runner)
     error: BaseException | None = None
-    async with stages.source, stages.sink:
+    async with runner, stages.source, stages.sink:
         pipeline = stand.pipeline(
             stages,
             stand.knobs,
@@ -171,7 +183,7 @@ async def _run(stand: Stand) -> Outcome:
     )
 
 
-def stages_for(stand: Stand, trace: Trace) -> Stages:
+def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
     """Its stages."""
     stt = None if stand.deaf else stand.stt if stand.stt is not None else ScriptedStt(stand.score)
     limits = stand.knobs.limits
@@ -180,7 +192,7 @@ def stages_for(stand: Stand, trace: Trace) -> Stages:
         Calls("llm", stand.llm.name, limits, trace),
         stand.tts,
         Calls("tts", stand.tts.name, limits, trace) if stand.tts else None,
-        stand.tools,
+        tools,
         speakable=lambda text: text,
     )
     return Stages(
@@ -212,7 +224,7 @@ async def _called(stand: Stand, pipeline: Pipeline) -> None:
 # --- what must hold for any conversation -----------------------------------------------------------------------------
 
 
-def check(outcome: Outcome) -> None:
+def check(outcome: Outcome, tools_wait: bool = True) -> None:
     """No task is left; every turn, reply and utterance ends once; tools wait for the turn; verdicts come in time."""
     assert not outcome.left, outcome.left
     whole = outcome.error is None
@@ -228,9 +240,12 @@ def check(outcome: Outcome) -> None:
     assert sorted(closed) == opened if whole else set(closed) <= set(opened)
     assert all(event.after_ms <= 600 for event in outcome.all(BargeInJudged) if "late" not in event.reason)
     turns = {event.turn: outcome.at(event) for event in outcome.all(TurnDecided)}
-    for called in outcome.all(ToolCalled):
-        assert called.turn is not None
-        assert outcome.at(called) >= turns[called.turn]
+    for tool in outcome.all(ToolStarted) if tools_wait else ():
+        assert tool.turn is not None
+        assert outcome.at(tool) >= turns[tool.turn]
+    if whole:
+        called = sorted(event.call for event in outcome.all(ToolCalled))
+        assert sorted(event.call for event in outcome.all(ToolReturned)) == called
     check_messages(outcome.conversation.messages)
 
 

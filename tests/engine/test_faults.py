@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
-from tests.engine.test_tools import CLOCK, Tools, answer
+from tests.engine.test_tools import CLOCK, answer
 from workbench.audio.wav import ClockSink
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.stages import Pull, Sink, Speech, Text
 from workbench.model.audio import Frame, Samples
-from workbench.model.conversation import ToolCall, Transcript
+from workbench.model.conversation import Transcript
 from workbench.model.errors import BusyError, MissingError, RefusedError, StageError
 from workbench.model.events import (
     BreakerChanged,
@@ -44,6 +44,7 @@ from workbench.testing.scripted import (
     Slow,
 )
 from workbench.testing.sound import ArraySource, Score
+from workbench.tools.tool import Tool, tool
 from workbench.trace.bus import Trace
 
 ANSWER = "This is the first sentence. And this is the second one."
@@ -283,13 +284,9 @@ def test_a_tts_that_answers_with_nonsense(strange: object) -> None:
 # --- tools -----------------------------------------------------------------------------------------------------------
 
 
-class FaultyTools(Tools):
-    def __init__(self, fault: str) -> None:
-        super().__init__()
-        self._fault = fault
-
-    async def call(self, call: ToolCall) -> str:
-        match self._fault:
+def faulty_clock(fault: str) -> Tool:
+    async def clock() -> str:
+        match fault:
             case "raises":
                 raise RuntimeError("out of order")
             case "hangs":
@@ -298,15 +295,17 @@ class FaultyTools(Tools):
                 await asyncio.sleep(0.8)
             case "garbage":
                 return "\x1b[2J\u202e"
-        return await super().call(call)
+        return "ten"
+
+    return tool(clock)
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [("raises", "failed"), ("hangs", "failed"), ("is slow", "done"), ("garbage", "done")]
+    ("fault", "status"), [("raises", "done"), ("hangs", "failed"), ("is slow", "done"), ("garbage", "done")]
 )
 def test_a_fault_of_a_tool(fault: str, status: str) -> None:
     llm = answer([CLOCK], "It is ten.")
-    outcome = run(stand(llm=llm, tools=FaultyTools(fault)))
+    outcome = run(stand(llm=llm, tools=(faulty_clock(fault),)))
     first, _ = first_and_second(outcome)
     assert first.status == status
     assert first.stage == ("tools" if status == "failed" else None)

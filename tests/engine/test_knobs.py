@@ -30,12 +30,14 @@ from workbench.model.events import (
     SpeechResumed,
     SpeechStarted,
     ToolCalled,
+    ToolReturned,
     TurnDecided,
     TurnEnded,
     UtteranceDismissed,
 )
 from workbench.testing.scripted import Hangs, Raises, ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.testing.sound import Score
+from workbench.tools.tool import tool
 
 HALF_S = 20.0
 LONG = "This is a rather long answer, so that there is time to say something into it before it is over. "
@@ -359,7 +361,7 @@ def test_reply_history() -> None:
 
 def test_reply_max_tool_steps() -> None:
     found = halves(
-        "reply.max_tool_steps", 0, question, count(ToolCalled), llm=answer(["Hm. ", CLOCK]), tools=Tools(),
+        "reply.max_tool_steps", 0, question, count(ToolCalled), llm=answer(["Hm. ", CLOCK]), tools=Tools().all,
         settings={"reply.max_tool_steps": 1},
     )  # fmt: skip
     assert found == (1, 0)
@@ -417,8 +419,18 @@ def test_limits_tts_gap_ms() -> None:
 
 
 def test_limits_tool_ms() -> None:
-    found = failing_at("limits.tool_ms", llm=answer([CLOCK], "Ten."), tools=Tools(clock=99))
+    found = failing_at("limits.tool_ms", llm=answer([CLOCK], "Ten."), tools=Tools(clock=99).all)
     assert found == (2000, 500)
+
+
+def test_limits_tool_result_chars() -> None:
+    long = tool(name="clock")(lambda: "x" * 500)
+    llm = ScriptedLlm(lambda messages: "Ten." if messages[-1].role == "tool" else [CLOCK])
+    found = halves(
+        "limits.tool_result_chars", 100, question, each(ToolReturned, "shown"), llm=llm, tools=(long,),
+        settings={"limits.tool_result_chars": 400},
+    )  # fmt: skip
+    assert found == ([400], [100])
 
 
 def retried(name: str, value: object, measure: Measure, **settings: Any) -> tuple[object, object]:
@@ -455,8 +467,8 @@ def test_limits_breaker_ms() -> None:
 
 
 GROUPS = {name: field.annotation for name, field in EngineKnobs.model_fields.items()}
-ELSEWHERE = {"limits_warm_ms", "bargein_min_erle_db"}
-"""What the session reads."""
+ELSEWHERE = {"limits_warm_ms", "limits_hook_ms", "limits_observer_ms", "bargein_min_erle_db"}
+"""What the session and its plugins read."""
 
 
 def test_each_setting_of_the_engine_is_tried() -> None:

@@ -9,9 +9,7 @@ import pytest
 
 from tests.engine.stand import Outcome, Stand, run
 from workbench.engine.knobs import EngineKnobs
-from workbench.engine.reply import NoTools
-from workbench.model.conversation import Message, ToolCall, ToolSpec
-from workbench.model.errors import StageError
+from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     ReplyDiscarded,
     ReplyStarted,
@@ -23,33 +21,31 @@ from workbench.model.events import (
 )
 from workbench.testing.scripted import ScriptedLlm, ScriptedStt
 from workbench.testing.sound import Score
+from workbench.tools.tool import tool
 
 CLOCK, DATE = ToolCall("1", "clock", "{}"), ToolCall("2", "date", '{"zone": "utc"}')
 
 
 class Tools:
-    """Runs `clock` and `date`, each after its seconds."""
-
-    specs: Sequence[ToolSpec] = (ToolSpec("clock", "the time", {}), ToolSpec("date", "the date", {}))
+    """`clock` and `date`, each answering after its seconds; `all` is what an agent is given."""
 
     def __init__(self, **seconds: float) -> None:
         self.seconds = seconds
         self.ran: list[tuple[float, str]] = []
 
-    async def call(self, call: ToolCall) -> str:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(self.seconds.get(call.name, 0.0))
-        self.ran.append((loop.time(), call.name))
-        return {"clock": "ten", "date": "Monday"}[call.name]
+        async def clock() -> str:
+            return await self.answer("clock", "ten")
 
+        async def date(zone: str = "utc") -> str:
+            return await self.answer("date", "Monday")
 
-class Broken(Tools):
-    async def call(self, call: ToolCall) -> str:
-        if call.name == "date":
-            raise self.error
-        return await super().call(call)
+        self.all = (tool(clock), tool(date))
 
-    error: Exception = KeyError("no such zone")
+    async def answer(self, name: str, text: str) -> str:
+        """Take the time, and note it."""
+        await asyncio.sleep(self.seconds.get(name, 0.0))
+        self.ran.append((asyncio.get_running_loop().time(), name))
+        return text
 
 
 def question() -> Score:
@@ -75,7 +71,7 @@ def roles(outcome: Outcome) -> list[tuple[str, str]]:
 
 def test_results_come_back_to_the_model_and_are_remembered() -> None:
     llm, tools = answer(["One moment. ", CLOCK, DATE], "It is ten on Monday."), Tools()
-    outcome = run(Stand(question(), llm=llm, tools=tools))
+    outcome = run(Stand(question(), llm=llm, tools=tools.all))
     assert outcome.turns == [("done", "what time is it", "One moment. It is ten on Monday.")]
     assert roles(outcome) == [
         ("user", "what time is it"),
@@ -102,7 +98,7 @@ def test_results_come_back_to_the_model_and_are_remembered() -> None:
 
 def test_they_run_at_once_and_what_was_said_before_is_heard_meanwhile() -> None:
     llm = answer(["Let me have a look at that. ", CLOCK, DATE], "It is ten.")
-    outcome = run(Stand(question(), llm=llm, tools=Tools(clock=1.0, date=1.0)))
+    outcome = run(Stand(question(), llm=llm, tools=Tools(clock=1.0, date=1.0).all))
     span = next(span for span in outcome.all(Span) if span.part == "tools")
     assert span.end_ms - span.start_ms == pytest.approx(1000)
     assert outcome.turns[0][2] == "Let me have a look at that. It is ten."
@@ -111,7 +107,7 @@ def test_they_run_at_once_and_what_was_said_before_is_heard_meanwhile() -> None:
 def test_no_tool_runs_before_the_turn_is_decided() -> None:
     text = Score().silence(0.5).say("what time is it").silence(0.25).say("in Berlin").silence(5)
     tools = Tools()
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=answer([CLOCK], "Ten."), tools=tools))
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=answer([CLOCK], "Ten."), tools=tools.all))
     assert len(outcome.all(ReplyDiscarded)) == 1
     assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, True]
     assert len(tools.ran) == 1
@@ -120,7 +116,7 @@ def test_no_tool_runs_before_the_turn_is_decided() -> None:
 
 def test_a_result_of_a_reply_that_is_cut_is_kept_once() -> None:
     llm = answer([CLOCK], "It is ten, and I will say a lot more about it. " * 3)
-    outcome = run(Stand(question(), llm=llm, tools=Tools(), verbs=[(3.0, lambda p: p.interrupt())]))
+    outcome = run(Stand(question(), llm=llm, tools=Tools().all, verbs=[(3.0, lambda p: p.interrupt())]))
     assert outcome.turns[0][0] == "cut"
     assert [message.role for message in outcome.conversation.messages] == [
         "user",
@@ -133,7 +129,7 @@ def test_a_result_of_a_reply_that_is_cut_is_kept_once() -> None:
 def test_what_a_tool_has_done_is_kept_when_the_other_one_is_cut() -> None:
     llm = answer([CLOCK, DATE], "Never said.")
     tools = Tools(clock=0.1, date=30.0)
-    outcome = run(Stand(question(), llm=llm, tools=tools, verbs=[(4.0, lambda p: p.interrupt())]))
+    outcome = run(Stand(question(), llm=llm, tools=tools.all, verbs=[(4.0, lambda p: p.interrupt())]))
     assert outcome.turns == [("cut", "what time is it", "")]
     assert roles(outcome) == [("user", "what time is it"), ("assistant", "1"), ("tool", "ten")]
 
@@ -144,7 +140,7 @@ def test_a_prompt_after_a_cut_has_the_result() -> None:
         Stand(
             question().silence(5),
             llm=llm,
-            tools=Tools(clock=0.1, date=30.0),
+            tools=Tools(clock=0.1, date=30.0).all,
             verbs=[(4.0, lambda p: p.interrupt()), (6.0, lambda p: p.type("And now?"))],
         )
     )
@@ -152,49 +148,33 @@ def test_a_prompt_after_a_cut_has_the_result() -> None:
     assert [message.role for message in llm.prompts[-1]] == ["user", "assistant", "tool", "user"]
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (KeyError("no such zone"), "the tool date raised KeyError: 'no such zone'"),
-        (StageError("no such zone"), "no such zone"),
-    ],
-)
-def test_a_tool_that_raises_ends_the_turn_and_listening_goes_on(error: Exception, reason: str) -> None:
-    class Fails(Broken):
-        pass
+def test_a_tool_that_raises_is_told_to_the_model_and_the_turn_goes_on() -> None:
+    def date(zone: str = "utc") -> str:
+        raise KeyError("no such zone")
 
-    Fails.error = error
-    llm = answer([CLOCK, DATE], "Never said.")
-    outcome = run(Stand(question().say("hello").silence(3), llm=llm, tools=Fails()))
-    first = outcome.all(TurnEnded)[0]
-    assert (first.status, first.stage, first.reason) == ("failed", "tools", reason)
-    assert {event.call: event.error for event in outcome.all(ToolReturned)} == {"1": None, "2": reason}
-    assert len(outcome.turns) == 2
+    clock, _ = Tools().all
+    llm = answer([CLOCK, DATE], "I do not know the date.")
+    outcome = run(Stand(question(), llm=llm, tools=(clock, tool(date))))
+    assert outcome.turns == [("done", "what time is it", "I do not know the date.")]
+    told = "date failed: KeyError: 'no such zone'"
+    assert {event.call: event.error for event in outcome.all(ToolReturned)} == {"1": None, "2": told}
+    assert [message.text for message in llm.prompts[-1][-2:]] == ["ten", f"Error: {told}"]
 
 
 def test_a_tool_that_hangs_ends_the_turn() -> None:
     knobs = EngineKnobs()
     knobs.limits.tool_ms = 1000
-    outcome = run(Stand(question(), llm=answer([CLOCK], "Ten."), tools=Tools(clock=1e9), knobs=knobs))
+    outcome = run(Stand(question(), llm=answer([CLOCK], "Ten."), tools=Tools(clock=1e9).all, knobs=knobs))
     ended = outcome.one(TurnEnded)
     assert (ended.status, ended.stage) == ("failed", "tools")
     assert ended.reason == "the tool clock did not answer within 1000 ms"
-
-
-def test_a_tool_that_gives_no_text_ends_the_turn() -> None:
-    class Numbers(Tools):
-        async def call(self, call: ToolCall) -> str:
-            return 10  # type: ignore[return-value]
-
-    ended = run(Stand(question(), llm=answer([CLOCK], "Ten."), tools=Numbers())).one(TurnEnded)
-    assert (ended.status, ended.stage, ended.reason) == ("failed", "tools", "the tool clock gave no text")
 
 
 def test_a_model_that_asks_for_ever_is_stopped() -> None:
     knobs = EngineKnobs()
     knobs.reply.max_tool_steps = 3
     tools, llm = Tools(), answer(["Hm. ", CLOCK])
-    outcome = run(Stand(question(), llm=llm, tools=tools, knobs=knobs))
+    outcome = run(Stand(question(), llm=llm, tools=tools.all, knobs=knobs))
     assert len(tools.ran) == 3
     assert llm.calls == 4
     assert outcome.turns[0][0] == "done"
@@ -204,13 +184,12 @@ def test_without_steps_no_tool_runs() -> None:
     knobs = EngineKnobs()
     knobs.reply.max_tool_steps = 0
     tools = Tools()
-    run(Stand(question(), llm=answer(["Hm. ", CLOCK]), tools=tools, knobs=knobs))
+    run(Stand(question(), llm=answer(["Hm. ", CLOCK]), tools=tools.all, knobs=knobs))
     assert tools.ran == []
 
 
 def test_an_agent_without_tools_says_so_to_the_model() -> None:
     llm = answer([ToolCall("", "rm\x1b[2J", "{")], "Sorry.")
-    outcome = run(Stand(question(), llm=llm, tools=NoTools()))
+    outcome = run(Stand(question(), llm=llm))
     assert outcome.turns[0][2] == "Sorry."
-    assert outcome.one(ToolReturned).error is None
-    assert "There is no tool called" in outcome.one(ToolReturned).result
+    assert outcome.one(ToolReturned).error == "there is no tool called 'rm'; there are none"

@@ -48,13 +48,22 @@ class Ending:
     utterance: Utterance
     scope: Scope
     reply: Reply | None = None
+    filtered: dict[str, str] = field(default_factory=dict)
+    """What the user may have said, and how it was put to the model."""
     status: TurnStatus = "done"
     error: StageError | None = None
     discarded: Usage = field(default_factory=Usage)
 
+    @property
+    def words(self) -> str:
+        """What the user said, as far as it is known."""
+        text = self.utterance.transcript.text if self.utterance.transcript else ""
+        return self.filtered.get(text, text)
+
 
 class Answers:
-    """Answers utterances. `settle` lets the readers catch up before a turn's end is told."""
+    """Answers utterances. `settle` lets the readers catch up before a turn's end is told; `aside` lets the agent speak
+    of itself."""
 
     def __init__(
         self,
@@ -66,6 +75,7 @@ class Answers:
         listening: Listening,
         transcriber: Transcriber,
         settle: Callable[[], None],
+        aside: Callable[[str], None],
     ) -> None:
         self.stages = stages
         self.knobs = knobs
@@ -73,7 +83,7 @@ class Answers:
         self.conversation = conversation
         self.floor = floor
         self.listening = listening
-        self.maker = Maker(stages.voices, knobs, trace)
+        self.maker = Maker(stages.voices, knobs, trace, remember=self._remember, aside=aside)
         self._transcriber = transcriber
         self._settle = settle
         self._loop = asyncio.get_running_loop()
@@ -112,7 +122,9 @@ class Answers:
         while end.reply is None and (said := await self._candidate(utterance, attempts)) is not None:
             attempts += 1
             reply = self._reply(said, utterance)
-            prompt = self.conversation.prompt(said, keep=self.knobs.reply.history)
+            reply.scope = end.scope
+            reply.asked = end.filtered[said] = await self.stages.voices.hooks.user_text(said)
+            prompt = self.conversation.prompt(reply.asked, keep=self.knobs.reply.history)
             try:
                 async with beside(self.maker.answer(reply, prompt)):
                     if await self._settled(utterance, reply):
@@ -165,7 +177,7 @@ class Answers:
         await self.floor.cleared_for(utterance)
         if reply.history != self.conversation.version:
             return False
-        self._decide(utterance, reply.said)
+        self._decide(utterance, reply.asked)
         reply.turn = utterance.turn
         reply.confirmed.set()
         return True
@@ -287,10 +299,10 @@ class Answers:
                 yield end
                 if scope.was_cut:
                     end.status = "cut"
-                    self._cut_short(utterance)
+                    self._cut_short(end)
             except StageError as error:
                 end.status, end.error = "failed", error
-                self._failed(utterance, error)
+                self._failed(end, error)
             except BaseException:
                 end.status = "cut"
                 raise
@@ -299,17 +311,19 @@ class Answers:
                 if utterance.turn is not None:
                     self._end(end)
 
-    def _cut_short(self, utterance: Utterance) -> None:
+    def _cut_short(self, end: Ending) -> None:
         """An answer was cut: if its turn was not decided yet, its words make it one."""
+        utterance = end.utterance
         if utterance.turn is None and utterance.state != "dismissed" and self._is_turn(utterance):
-            self._decide(utterance, utterance.transcript.text if utterance.transcript else "")
+            self._decide(utterance, end.words)
 
-    def _failed(self, utterance: Utterance, error: StageError) -> None:
+    def _failed(self, end: Ending, error: StageError) -> None:
         """A turn fails; what would have been none (a cough) only leaves a notice."""
+        utterance = end.utterance
         if utterance.turn is not None:
             return
         if utterance.state != "dismissed" and self.floor.objection(utterance) is None:
-            self._decide(utterance, utterance.transcript.text if utterance.transcript else "")
+            self._decide(utterance, end.words)
         else:
             self.listening.dismiss(utterance, "not understood")
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))

@@ -106,8 +106,14 @@ class LimitKnobs(Knobs):
     """The first sound of a chunk must come within this, ms."""
     tts_gap_ms: float = Field(10_000, ge=10)
     """Between two pieces of sound, ms."""
-    tool_ms: float = Field(30_000, ge=10)
-    """A tool must return within this, ms."""
+    tool_ms: float = Field(60_000, ge=10)
+    """A tool that does not say how long it takes (`timeout_s`) must return within this, ms."""
+    tool_result_chars: int = Field(8_000, ge=100)
+    """Of a longer result the model is given so many characters, and told so; the trace has it whole."""
+    hook_ms: float = Field(250, ge=1)
+    """A plugin's hook that a reply waits for must return within this, ms."""
+    observer_ms: float = Field(5_000, ge=1)
+    """A plugin's hook that nobody waits for must return within this, ms."""
     retries: int = Field(2, ge=0, le=10)
     """Tries after the first, for failures where trying again can help and nothing was heard yet."""
     backoff_ms: float = Field(250, ge=0)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import soxr
 
 from workbench.engine.chunk import Chunker
-from workbench.engine.flow import single, within
+from workbench.engine.flow import single
 from workbench.engine.heard import Chunk
 from workbench.engine.knobs import EngineKnobs
-from workbench.engine.reply import Reply, Voices
+from workbench.engine.reply import Asked, Reply, Voices
 from workbench.engine.stages import LlmPart, Speech, Text
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
-from workbench.model.errors import GarbageError, StageError
-from workbench.model.events import Part, ReplyText, Span, ToolCalled, ToolReturned
+from workbench.model.errors import StageError, foreign
+from workbench.model.events import Notice, Part, ReplyText, Span
 from workbench.model.text import plain
 from workbench.trace.bus import Trace
 
@@ -29,12 +30,22 @@ LEADING_LIMIT = OUTPUT_RATE * 5
 
 
 class Maker:
-    """Makes replies. `now` is the session's clock in ms."""
+    """Makes replies. `remember` takes messages that come when a reply is over, `aside` speaks a text of its own."""
 
-    def __init__(self, voices: Voices, knobs: EngineKnobs, trace: Trace) -> None:
+    def __init__(
+        self,
+        voices: Voices,
+        knobs: EngineKnobs,
+        trace: Trace,
+        *,
+        remember: Callable[[Message, Message], None],
+        aside: Callable[[str], None],
+    ) -> None:
         self.voices = voices
         self._knobs = knobs
         self._trace = trace
+        self._remember = remember
+        self._aside = aside
 
     async def answer(self, reply: Reply, messages: Sequence[Message]) -> None:
         """Think and speak at once, until all is made; a failing stage becomes `reply.failure`."""
@@ -76,12 +87,23 @@ class Maker:
         chunker = self._chunker()
         for step in range(most + 1):
             tools = voices.tools.specs if step < most else ()
-            text, calls = await self._stream(reply, messages + reply.steps, tools, chunker, chunks)
+            asked = await voices.hooks.before_llm(reply.turn, messages + reply.steps)
+            text, calls = await self._stream(reply, asked, tools, chunker, chunks)
+            voices.hooks.after_llm(reply.turn, text, calls)
             if not calls or step == most:
+                self._refuse(calls)
                 break
-            await self._call(reply, text, calls)
+            await self._call(reply, text, calls, chunker, chunks)
         for chunk in chunker.flush():
             await self._hand(reply, chunk, chunks)
+
+    def _refuse(self, calls: Sequence[ToolCall]) -> None:
+        if calls:
+            most = self._knobs.reply.max_tool_steps
+            reason = f"the model asked for tools again after {most} rounds of them, and was not heard"
+            self._trace.emit(
+                Notice("warning", "tools", reason, "raise [reply] max_tool_steps, or look into the tools")
+            )
 
     async def _stream(
         self,
@@ -115,35 +137,58 @@ class Maker:
                     reply.usage += part
         return text, calls
 
-    async def _call(self, reply: Reply, text: str, calls: list[ToolCall]) -> None:
+    async def _call(
+        self, reply: Reply, text: str, calls: list[ToolCall], chunker: Chunker, chunks: Chunks
+    ) -> None:
         """Run the tools that the model asked for, all at once, and note their results for the next step: those that
         there are also when the reply is cut meanwhile, as what a tool did is done."""
-        await reply.confirmed.wait()
-        began = self._trace.now()
+        asked: list[Asked] = []
         results: dict[int, str] = {}
+        said: list[str] = []
+        is_open = True
+
+        def answered(number: int, result: str) -> None:
+            call = calls[number]
+            if is_open:
+                results[number] = result
+            else:
+                self._remember(
+                    Message("assistant", "", calls=(call,)), Message("tool", result, call_id=call.id)
+                )
+
+        def say(words: str) -> None:
+            if is_open:
+                said.append(words)
+                tasks.create_task(self._say_now(reply, words, chunker, chunks))
+            else:
+                self._aside(words)
+
         try:
             async with asyncio.TaskGroup() as tasks:
-                for number, call in enumerate(calls):
-                    tasks.create_task(self._run(reply, call, number, results))
+                asked += [
+                    Asked(call, reply, say, partial(answered, number)) for number, call in enumerate(calls)
+                ]
+                for one in asked:
+                    tasks.create_task(self._run(one))
         finally:
+            is_open = False
             done = [(calls[number], results[number]) for number in sorted(results)]
             if done:
-                reply.steps.append(Message("assistant", text, calls=tuple(call for call, _ in done)))
+                spoken = " ".join([text.rstrip(), *said]) if said else text
+                reply.steps.append(Message("assistant", spoken, calls=tuple(call for call, _ in done)))
                 reply.steps.extend(Message("tool", result, call_id=call.id) for call, result in done)
-            self._span(reply, "tools", began)
+            began = [one.began_ms for one in asked if one.began_ms is not None]
+            if began:
+                self._span(reply, "tools", min(began))
 
-    async def _run(self, reply: Reply, call: ToolCall, number: int, results: dict[int, str]) -> None:
-        who, tools = f"the tool {plain(call.name, limit=60)}", self.voices.tools
-        self._trace.emit(ToolCalled(reply.id, reply.turn, call.id, call.name, call.arguments))
-        try:
-            result = await within(who, "tools", lambda: tools.call(call), self._knobs.limits.tool_ms)
-            if not isinstance(result, str):
-                raise GarbageError(f"{who} gave no text", "return a string", stage="tools")
-        except StageError as error:
-            self._trace.emit(ToolReturned(reply.id, reply.turn, call.id, call.name, "", error.reason))
-            raise
-        results[number] = result
-        self._trace.emit(ToolReturned(reply.id, reply.turn, call.id, call.name, result))
+    async def _run(self, asked: Asked) -> None:
+        with foreign(f"the tool {plain(asked.call.name, limit=60)}", "tools"):
+            await self.voices.tools.run(asked)
+
+    async def _say_now(self, reply: Reply, words: str, chunker: Chunker, chunks: Chunks) -> None:
+        """After what the model has said so far."""
+        for chunk in [*chunker.flush(), words]:
+            await self._hand(reply, f"{chunk.rstrip()} ", chunks)
 
     async def _hand(self, reply: Reply, text: str, chunks: Chunks) -> None:
         if not reply.chunks and chunks.empty():
@@ -154,9 +199,10 @@ class Maker:
 
     async def _speak(self, reply: Reply, chunks: Chunks) -> None:
         """Voice the chunks as they come; when that fails, the rest can still be read."""
-        made = 0
+        made, hooks = 0, self.voices.hooks
         while (text := await chunks.get()) is not None:
-            spoken = self.voices.speakable(text)
+            text = await hooks.agent_text(text)
+            spoken = await hooks.before_tts(reply.turn, self.voices.speakable(text))
             chunk = Chunk(text, start=made, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))

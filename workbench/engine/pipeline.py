@@ -73,7 +73,15 @@ class Pipeline:
         )
         self.transcriber = Transcriber(stages, knobs, trace)
         self.answers = Answers(
-            stages, knobs, trace, conversation, self.floor, self.listening, self.transcriber, settle
+            stages,
+            knobs,
+            trace,
+            conversation,
+            self.floor,
+            self.listening,
+            self.transcriber,
+            settle,
+            aside=self.say,
         )
         self._mic = tapes.mic
         self._loop = asyncio.get_running_loop()
@@ -100,11 +108,13 @@ class Pipeline:
                         self.say(greeting)
                     for verb in first:
                         verb(self)
-                    async for frame in self._frames():
-                        self._hear(frame, tasks)
-                    self._tasks = None
+                    try:
+                        async for frame in self._frames():
+                            self._hear(frame, tasks)
+                    finally:
+                        self._tasks = None
+                        self.stages.voices.tools.close()
             finally:
-                self._tasks = None
                 self.floor.close()
             await self._played_out()
 

@@ -9,30 +9,13 @@ from typing import Protocol
 
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.calls import Calls
+from workbench.engine.flow import Scope
 from workbench.engine.heard import Chunk
+from workbench.engine.hooks import Hooks, NoHooks
 from workbench.engine.stages import Llm, Tts
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
-
-
-class ToolRunner(Protocol):
-    """What runs the tools that a model asks for."""
-
-    specs: Sequence[ToolSpec]
-
-    async def call(self, call: ToolCall) -> str:
-        """The result, as the model will read it. A StageError ends the turn."""
-
-
-class NoTools:
-    """An agent without tools."""
-
-    specs: Sequence[ToolSpec] = ()
-
-    async def call(self, call: ToolCall) -> str:
-        """Tell the model that there are none."""
-        return f"There is no tool called {call.name!r}."
 
 
 @dataclass(slots=True)
@@ -42,6 +25,8 @@ class Reply:
     id: int
     said: str
     audio: ReplyAudio
+    asked: str = ""
+    """What was said, as the model is asked it."""
     utterance: int | None = None
     turn: int | None = None
     history: int = 0
@@ -62,6 +47,8 @@ class Reply:
     """When there was something to play, on the session's clock."""
     granted_ms: float = 0.0
     """When it got the floor."""
+    scope: Scope | None = None
+    """In which it may be cut."""
     leading: int | None = None
     """Samples before the first audible one; None while none was made."""
     head: Samples = field(default_factory=lambda: silence(0))
@@ -70,6 +57,11 @@ class Reply:
     def text(self) -> str:
         """All of its text so far."""
         return "".join(chunk.text for chunk in self.chunks).strip()
+
+    @property
+    def was_cut(self) -> bool:
+        """The user wants to hear no more of it."""
+        return self.scope is not None and self.scope.was_cut
 
     @property
     def cost(self) -> Usage:
@@ -84,6 +76,47 @@ class Reply:
 
 
 @dataclass(slots=True)
+class Asked:
+    """A call of a tool that a reply asks for. `say` speaks a text within the reply, or after it; `answer` takes the
+    result, as the model will read it, also when the reply is over: it is remembered then."""
+
+    call: ToolCall
+    reply: Reply
+    say: Callable[[str], None]
+    answer: Callable[[str], None]
+    began_ms: float | None = None
+    """When it was run, noted by whoever runs it; None if it was not."""
+
+
+class ToolRunner(Protocol):
+    """What runs the tools that a model asks for."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """What the model may choose from."""
+
+    async def run(self, asked: Asked) -> None:
+        """Call `asked.answer` once, or not at all if cancelled. A StageError ends the turn. A tool with side effects
+        waits for `asked.reply.confirmed`."""
+
+    def close(self) -> None:
+        """The conversation ends: nothing is waited for any more."""
+
+
+class NoTools:
+    """An agent without tools."""
+
+    specs: Sequence[ToolSpec] = ()
+
+    async def run(self, asked: Asked) -> None:
+        """Tell the model that there are none."""
+        asked.answer(f"There is no tool called {asked.call.name!r}.")
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+@dataclass(slots=True)
 class Voices:
     """The providers that make replies, each with its deadlines and its breaker; replaced when swapped."""
 
@@ -93,3 +126,4 @@ class Voices:
     tts_calls: Calls | None
     tools: ToolRunner
     speakable: Callable[[str], str]
+    hooks: Hooks = field(default_factory=NoHooks)

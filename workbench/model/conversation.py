@@ -113,8 +113,9 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model is told of it; `parameters` is a JSON schema."""
+    """A tool as the model is told of it; `parameters` is a JSON schema, with `strict` one that it can be held to."""
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    strict: bool = False

@@ -346,9 +346,9 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """A tool is asked for, by the model or (`reply` is None) by the developer. It is pending until it is started: one that
-    has side effects waits until the turn is decided, so that `turn` may still be unknown. `call` tells the calls of a
-    session apart."""
+    """A tool is asked for, by the model or (`reply` is None) by the developer. It is pending until it is started: one
+    that has side effects waits until the turn is decided, so that `turn` may still be unknown. `call` tells the calls
+    of a session apart."""
 
     reply: int | None
     turn: int | None
@@ -383,10 +383,10 @@ class ToolProgressed:
 
 @dataclass(frozen=True, slots=True)
 class ToolReturned:
-    """The end of every call. `result` is what came of it, whole; the model was given `shown` characters of it, None where
-    it was given all or nothing. `status`: `done`; `failed` for the reason in `error`; `cancelled` by the user's
-    interruption or the session's end; `discarded`: the answer that asked for it was thrown away, or it came too late.
-    `took_ms` counts from `tool_started`."""
+    """The end of every call. `result` is what came of it, whole; the model was given `shown` characters of it, None
+    where it was given all or nothing. `status`: `done`; `failed` for the reason in `error`; `cancelled` by the user, who
+    interrupted or has not agreed, or by the session's end; `discarded` with the answer that asked for it. `took_ms`
+    counts from `tool_started`."""
 
     reply: int | None
     turn: int | None
@@ -401,7 +401,7 @@ class ToolReturned:
 
 @dataclass(frozen=True, slots=True)
 class ToolsChanged:
-    """The tools that the model may choose from are `names` from now on; `reason` says what was added, removed or lost."""
+    """The tools that the model may choose from are `names` from now on; `reason` says what was added or removed."""
 
     names: tuple[str, ...]
     reason: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 ESCAPES = re.compile(
@@ -38,3 +39,16 @@ def plain(text: str, limit: int | None = None, *, one_line: bool = False) -> str
     if one_line:
         clean = " ".join(clean.split())
     return clean if limit is None or len(clean) <= limit else clean[: max(0, limit - 1)] + "…"
+
+
+SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+SECRET_LOOK = re.compile(r"\b(sk|pk|hf|gh[pousr])[-_][\w-]{8,}")
+BEARER = re.compile(r"(Bearer\s+)\S+")
+
+
+def redacted(text: str) -> str:
+    """The text without the values of variables that look like secrets, and without what looks like a key."""
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name) and len(value) >= 6:
+            text = text.replace(value, "…")
+    return BEARER.sub(r"\1…", SECRET_LOOK.sub("…", text))

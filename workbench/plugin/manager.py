@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pluggy import HookImpl
 
@@ -228,8 +228,10 @@ def _loaded() -> Plugins:
 
 
 def load_files(files: Iterable[Path | str]) -> list[str]:
-    """Load loose plugins; a line about each, to be told. Raises UsageError for one that is broken."""
-    return [summary(manager().load_file(Path(file))) for file in files]
+    """Load loose plugins; a line about each that is new, to be told. Raises UsageError for one that is broken."""
+    known = set(manager().loaded.values())
+    loaded = [manager().load_file(Path(file)) for file in files]
+    return [summary(plugin) for plugin in dict.fromkeys(loaded) if plugin not in known]
 
 
 def summary(plugin: Plugin) -> str:
@@ -246,9 +248,9 @@ def summary(plugin: Plugin) -> str:
     return f"plugin {plugin.origin.file or plugin.name}: {', '.join(parts)}"
 
 
-def notes() -> list[tuple[str, str, str]]:
+def notes() -> list[tuple[Literal["info", "warning"], str, str]]:
     """(level, reason, hint) of what a session should say of the plugins: those from files, and what is wrong."""
-    loose = [
+    loose: list[tuple[Literal["info", "warning"], str, str]] = [
         ("info", summary(plugin), "")
         for plugin in manager().loaded.values()
         if plugin.origin.file is not None

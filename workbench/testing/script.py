@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from workbench.model.conversation import Message, ToolCall
 from workbench.model.errors import UsageError
+
+
+class Choice(BaseModel):
+    """A tool that is called when the user says something."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    when: str
+    """A regular expression, found anywhere in what the user says, in any case."""
+    tool: str
+    """The name of the tool."""
+    arguments: dict[str, Any] = {}
+    """Its arguments; in texts, `{said}` and the named groups of `when` (`(?P<city>\\w+)` is `{city}`) are filled in."""
+    then: str = "{result}"
+    """What the agent says with the result; `{said}` and the groups are filled in too."""
+
+    @field_validator("when")
+    @classmethod
+    def _is_expression(cls, when: str) -> str:
+        try:
+            re.compile(when)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return when
+
+    def heard(self, said: str) -> dict[str, str] | None:
+        """What there is to fill in, None if that is not what the user says."""
+        found = re.search(self.when, said, re.IGNORECASE)
+        if found is None:
+            return None
+        return {"said": said, **{name: text or "" for name, text in found.groupdict().items()}}
 
 
 class Script(BaseModel):
@@ -29,6 +63,8 @@ class Script(BaseModel):
         ]
     )
     """What the agent answers, turn by turn, round and round; `{said}` stands for what the user said."""
+    choose: list[Choice] = []
+    """Tools that the agent calls, by what the user says; the first that fits. Otherwise it answers as `agent` says."""
     partials: bool = True
     """Write words while the user speaks."""
     stt_ms: float = Field(0, ge=0)
@@ -54,3 +90,32 @@ class Script(BaseModel):
             hint = f"did you mean {near[0]}?" if near else f"keys: {', '.join(cls.model_fields)}"
             reason = "is no setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
             raise UsageError(f"[script] {key}: {reason}", hint) from None
+
+    def answer(self, messages: Sequence[Message]) -> str | list[str | ToolCall]:
+        """What the agent says to these messages: a choice's call, then its words; else the text whose turn it is."""
+        said = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        for choice in self.choose:
+            if (words := choice.heard(said)) is None:
+                continue
+            if messages[-1].role == "tool":
+                return filled(choice.then, {**words, "result": messages[-1].text})
+            arguments = json.dumps(_filled_all(choice.arguments, words), ensure_ascii=False)
+            turn = sum(message.role == "user" for message in messages)
+            return [ToolCall(f"call_{turn}", choice.tool, arguments)]
+        asked = sum(message.role == "user" for message in messages)
+        return self.agent[(asked - 1) % len(self.agent)] if self.agent else ""
+
+
+def filled(text: str, words: Mapping[str, str]) -> str:
+    """The text with `{name}` replaced; other braces stay."""
+    return re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), text)
+
+
+def _filled_all(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return filled(value, words)
+    if isinstance(value, Mapping):
+        return {key: _filled_all(item, words) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled_all(item, words) for item in value]
+    return value

@@ -10,6 +10,7 @@ from typing import Any
 from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
+from openai.types.shared_params import FunctionDefinition
 
 from workbench.engine.stages import LlmPart, Text
 from workbench.model.clock import outside
@@ -187,7 +188,11 @@ def _message(message: Message) -> ChatCompletionMessageParam:
 
 
 def _tool(tool: ToolSpec) -> ChatCompletionToolParam:
-    return {
-        "type": "function",
-        "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+    function: FunctionDefinition = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
     }
+    if tool.strict:  # servers that do not know the word are not bothered with it
+        function["strict"] = True
+    return {"type": "function", "function": function}

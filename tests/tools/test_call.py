@@ -1,0 +1,413 @@
+"""Calls of tools as strangers write them: whatever they do, the loop goes on and the model is told."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.tools.bench import Bench, on_bench, returned, until
+from workbench import RunContext, ToolError, tool
+from workbench.model.events import Notice, ToolMocked, ToolProgressed, ToolReturned, ToolsChanged, ToolStarted
+from workbench.tools.tool import raw_tool
+
+
+@dataclass
+class Forecast:
+    city: str
+    degrees: float
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ("sunny", "sunny"),
+        ("", ""),
+        (None, "done"),
+        (3, "3"),
+        (True, "true"),
+        (float("nan"), "null"),
+        ({"a": [1, None]}, '{"a":[1,null]}'),
+        ((1, 2), "[1,2]"),
+        (Forecast("Oslo", 3.5), '{"city":"Oslo","degrees":3.5}'),
+        (b"bytes", '"bytes"'),
+        ("half \ud800 a character", "half ? a character"),
+    ],
+)
+def test_what_it_gives_back_becomes_text(result: object, text: str) -> None:
+    def weather() -> Any:
+        return result
+
+    async def aweather() -> Any:
+        return result
+
+    for function in (weather, aweather):
+        end = returned(tool(function))
+        assert (end.status, end.result, end.error) == ("done", text, None)
+
+
+def itself() -> Any:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+@pytest.mark.parametrize("result", [object(), threading.Lock(), itself(), {"deep": object()}, b"\xff\xfe"])
+def test_what_cannot_be_encoded_is_told_by_its_type(result: object) -> None:
+    end = returned(tool(lambda_named(lambda: result)))
+    assert end.status == "failed"
+    assert end.error
+    assert type(result).__name__ in end.error
+    assert "cannot be written as JSON" in end.error
+
+
+def lambda_named(function: Callable[..., Any], name: str = "odd") -> Callable[..., Any]:
+    function.__name__ = name
+    return function
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def stop() -> None:
+    raise StopIteration("enough")
+
+
+def cancel() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (leave, "sys.exit(3)"),
+        (interrupt, "KeyboardInterrupt"),
+        (stop, "StopIteration"),
+        (cancel, "Cancelled"),
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+    ],
+    ids=["sys.exit", "ctrl-c", "stop iteration", "cancelled", "division"],
+)
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_whatever_it_raises_is_told_and_the_loop_lives(
+    function: Callable[[], None], told: str, is_async: bool
+) -> None:
+    async def coroutine() -> None:
+        function()
+
+    end = returned(tool(lambda_named(coroutine if is_async else lambda: function())))
+    if is_async and function is stop:
+        told = "StopIteration"  # as a RuntimeError
+    if is_async and function is cancel:
+        told = "cancelled itself"
+    assert end.status == "failed"
+    assert end.error
+    assert "odd failed" in end.error
+    assert told in end.error
+
+
+def test_a_tool_error_is_told_as_it_is() -> None:
+    @tool
+    def book() -> None:
+        raise ToolError("There is no table left at seven; eight is free.")
+
+    assert returned(book).error == "There is no table left at seven; eight is free."
+
+
+def test_no_secret_of_the_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEATHER_API_KEY", "abcdef123456")
+
+    @tool
+    def weather() -> None:
+        raise ValueError("GET /?key=abcdef123456 gave 401, Bearer abc.def")
+
+    error = returned(weather).error
+    assert error
+    assert "abcdef" not in error
+    assert "abc.def" not in error
+
+
+def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_result_dropped() -> None:
+    free = threading.Event()
+
+    @tool(timeout_s=0.05)
+    def slow(context: RunContext[str]) -> str:
+        free.wait(10)
+        return "too late" if context.cancelled else "?"
+
+    async def work(bench: Bench) -> None:
+        end = await bench.call("slow")
+        assert (end.status, end.result) == ("failed", "")
+        assert end.error == "the tool slow did not answer within 50 ms"
+        free.set()
+        await until(lambda: any("nobody waited" in notice.reason for notice in bench.all(Notice)))
+        assert len(bench.all(ToolReturned)) == 1
+
+    on_bench(work, slow)
+
+
+def test_an_async_function_that_blocks_its_thread_keeps_neither_the_loop_nor_the_next_call() -> None:
+    free = threading.Event()
+
+    @tool(timeout_s=0.05)
+    async def blocks() -> None:
+        free.wait(10)
+
+    @tool
+    async def quick() -> str:
+        return threading.current_thread().name
+
+    async def work(bench: Bench) -> None:
+        assert (await bench.call("blocks")).status == "failed"
+        await asyncio.sleep(0.6)  # more than its patience
+        assert (await bench.call("quick")).result == "tools"
+        free.set()
+
+    on_bench(work, blocks, quick)
+
+
+def test_an_async_function_is_cancelled_at_its_deadline() -> None:
+    ended = threading.Event()
+
+    @tool(timeout_s=0.05)
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    assert returned(endless).status == "failed"
+    assert ended.wait(5)
+
+
+def test_it_is_tried_again_as_often_as_it_says() -> None:
+    tries: list[int] = []
+
+    @tool(retries=2)
+    def flaky() -> str:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise ConnectionError("gone")
+        return "there"
+
+    async def work(bench: Bench) -> None:
+        assert (await bench.call("flaky")).result == "there"
+        assert [start.attempt for start in bench.all(ToolStarted)] == [1, 2, 3]
+
+    on_bench(work, flaky)
+
+
+def test_only_so_many_run_at_a_time() -> None:
+    running, most = 0, 0
+
+    @tool(concurrency=2)
+    async def busy() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+
+    async def work(bench: Bench) -> None:
+        ends = await asyncio.gather(*(bench.call("busy") for _ in range(7)))
+        assert len(bench.all(ToolReturned)) == 7
+        assert all(end.status == "done" for end in ends)
+        assert most == 2
+
+    on_bench(work, busy)
+
+
+def test_too_many_calls_a_minute_are_refused_and_told_when_to_try_again() -> None:
+    @tool(calls_per_minute=2)
+    def rare() -> str:
+        return "here"
+
+    async def work(bench: Bench) -> None:
+        ends = [await bench.call("rare") for _ in range(3)]
+        assert [end.status for end in ends] == ["done", "done", "failed"]
+        assert ends[2].error
+        assert "2 times a minute; try again in" in ends[2].error
+
+    on_bench(work, rare)
+
+
+def test_what_a_context_gives() -> None:
+    seen: list[RunContext[str]] = []
+
+    @tool
+    def look(context: RunContext[str], item: str) -> str:
+        seen.append(context)
+        context.state["looks"] = context.state.get("looks", 0) + 1
+        context.say("One moment.")
+        context.say("  ")
+        context.progress("half of\x1b[2J it", 0.5)
+        context.progress(fraction=float("nan"))
+        context.progress(fraction=7)
+        return f"{context.data} has {item}, {context.state['looks']}"
+
+    async def work(bench: Bench) -> None:
+        assert (await bench.call("look", '{"item": "oil"}')).result == "the data has oil, 1"
+        assert (await bench.call("look", '{"item": "oil"}')).result == "the data has oil, 2"
+        await asyncio.sleep(0)
+        assert bench.said == ["One moment."] * 2
+        told = [(event.text, event.fraction) for event in bench.all(ToolProgressed)][:3]
+        assert told == [("half of it", 0.5), ("", None), ("", 1.0)]
+        one, two = seen
+        assert (one.tool, one.turn, one.session, one.conversation, one.said) == ("look", None, None, (), "")
+        assert one.call != two.call
+        assert one.cancelled
+
+    on_bench(work, look)
+
+
+def test_a_long_result_is_cut_for_the_model_and_whole_in_the_trace() -> None:
+    end = returned(tool(lambda_named(lambda: "x" * 500)), tool_result_chars=100)
+    assert (len(end.result), end.shown) == (500, 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("{", "JSON"),
+        ("[]", "object"),
+        ("{}", "city"),
+        ('{"city": "Oslo", "citty": 1}', "citty"),
+        ('{"city": "Oslo", "days": "many"}', "days"),
+        ('{"city": "Oslo", "unit": "kelvin"}', "celsius"),
+        ("[" * 100_000, ""),
+        ('{"city": "' + "x" * 2_000_000 + '"}', ""),
+    ],
+    ids=["broken", "list", "missing", "extra", "type", "choice", "deep", "huge"],
+)
+def test_wrong_arguments_are_told_and_nothing_runs(arguments: str, told: str) -> None:
+    from typing import Literal
+
+    @tool
+    def weather(city: str, days: int = 1, unit: Literal["celsius", "fahrenheit"] = "celsius") -> str:
+        return "sunny"
+
+    async def work(bench: Bench) -> None:
+        end = await bench.call("weather", arguments)
+        assert end.status == "failed"
+        assert end.error
+        assert told in end.error
+        assert len(end.error) < 2000
+        assert bench.all(ToolStarted) == []
+
+    on_bench(work, weather)
+
+
+def test_numbers_as_text_and_nulls_for_defaults_are_understood() -> None:
+    @tool
+    def weather(city: str, days: int = 1) -> str:
+        return f"{city} {days + 1}"
+
+    assert returned(weather, '{"city": "Oslo", "days": "3"}').result == "Oslo 4"
+    assert returned(weather, '{"city": "Oslo", "days": null}').result == "Oslo 2"
+
+
+def test_an_unknown_tool_is_told_what_there_is() -> None:
+    @tool
+    def weather() -> str:
+        return "sunny"
+
+    async def work(bench: Bench) -> None:
+        end = await bench.call("wether")
+        assert end.error == "there is no tool called 'wether'; did you mean weather? there are: weather"
+
+    on_bench(work, weather)
+
+
+def test_a_mock_takes_its_place_until_it_is_taken_away() -> None:
+    @tool
+    def weather() -> str:
+        return "sunny"
+
+    async def work(bench: Bench) -> None:
+        bench.tools.mock("weather", "hail")
+        assert (await bench.call("weather")).result == "hail"
+        bench.tools.mock("weather", None)
+        assert (await bench.call("weather")).result == "sunny"
+        assert [event.answer for event in bench.all(ToolMocked)] == ["hail", None]
+        assert [event.mocked for event in bench.all(ToolStarted)] == [True, False]
+
+    on_bench(work, weather)
+
+
+def test_a_raw_tool_is_called_with_keywords_that_fit_its_schema() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"the city": {"enum": ["Oslo", "Rome"]}},
+        "required": ["the city"],
+    }
+    raw = raw_tool("weather", "The weather.", schema, lambda **given: f"sunny in {given['the city']}")
+    assert returned(raw, '{"the city": "Oslo"}').result == "sunny in Oslo"
+    error = returned(raw, '{"the city": "Bonn"}').error
+    assert error
+    assert "Oslo" in error
+
+
+def test_the_end_of_the_session_leaves_no_call_running() -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    @tool
+    async def endless() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async def work(bench: Bench) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(bench.runner.perform("endless", "{}"))
+            await until(began.is_set)
+            task.cancel()
+        (end,) = bench.all(ToolReturned)
+        assert end.status == "cancelled"
+
+    on_bench(work, endless)
+    assert ended.wait(5)
+
+
+def test_many_calls_cost_the_loop_little() -> None:
+    @tool
+    def quick() -> str:
+        time.sleep(0.2)  # in its thread
+        return "done"
+
+    async def work(bench: Bench) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(bench.call("quick"))
+            turns = 0
+            while len(bench.all(ToolReturned)) < 20:
+                await asyncio.sleep(0.001)
+                turns += 1
+        assert turns > 20  # the loop went on while all of them slept
+
+    on_bench(work, quick)
+
+
+def test_tools_come_and_go_and_the_trace_tells() -> None:
+    @tool
+    def weather() -> str:
+        return "sunny"
+
+    async def work(bench: Bench) -> None:
+        bench.tools.add(weather)
+        bench.tools.remove("weather")
+        assert [event.names for event in bench.all(ToolsChanged)] == [("weather",), ()]
+
+    on_bench(work)

@@ -1,0 +1,128 @@
+"""A loop of its own, in a daemon thread, for coroutines of strangers: one that blocks there keeps no frame waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, Protocol, Self, TypeVar
+
+from workbench.model.clock import outside
+from workbench.plugin.threads import Left
+
+T = TypeVar("T")
+
+CLOSING_S = 1.0
+"""What runs there has this long to end when it is closed, s; then it is left behind."""
+PATIENCE_S = 0.5
+"""A loop that answers so much too late is taken as blocked, s."""
+
+
+class Place(Protocol):
+    """Where coroutines of strangers run."""
+
+    async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of `make()`; cancelling reaches it, and does not wait for it."""
+
+
+class Here:
+    """On the loop of whoever asks, so that it follows that loop's clock: for tests under the virtual clock."""
+
+    async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """See `Place`."""
+        return await _contained(make)
+
+
+class Apart:
+    """Entered with `async with`. The thread starts with the first coroutine; if one of them blocks it, the next one
+    gets a new thread, and the blocked one is left behind."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: _Thread | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with outside():
+                await thread.close()
+
+    async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """See `Place`."""
+        thread = self._thread
+        if thread is None or thread.blocked:
+            if thread is not None:
+                thread.leave()
+            thread = self._thread = _Thread(self._name)
+        with outside():
+            return await thread.run(make)
+
+
+class _Thread:
+    """One thread with one loop."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._asked_at: float | None = None
+        self._end = asyncio.Event()
+        self._gone: Future[None] = Future()
+        threading.Thread(target=self._live, name=name, daemon=True).start()
+
+    @property
+    def blocked(self) -> bool:
+        """It was asked for a sign of life a while ago, and has not given it."""
+        asked_at = self._asked_at
+        return asked_at is not None and asyncio.get_running_loop().time() - asked_at > PATIENCE_S
+
+    async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_contained(make), self._loop))
+        except asyncio.CancelledError:
+            self._ask()
+            raise
+
+    def leave(self) -> None:
+        """End whenever you can."""
+        self._loop.call_soon_threadsafe(self._end.set)
+
+    async def close(self) -> None:
+        """End now, with all that runs there."""
+        self.leave()
+        await asyncio.wait([asyncio.wrap_future(self._gone)], timeout=CLOSING_S)
+
+    def _ask(self) -> None:
+        if self._asked_at is None:
+            self._asked_at = asyncio.get_running_loop().time()
+            self._loop.call_soon_threadsafe(self._alive)
+
+    def _alive(self) -> None:
+        self._asked_at = None
+
+    def _live(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._until_end())
+        finally:
+            self._gone.set_result(None)
+
+    async def _until_end(self) -> None:
+        await self._end.wait()
+
+
+async def _contained(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What would end a loop raises `Left`; so does a coroutine that cancels itself."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        return await make()
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        told = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
+        raise Left(told) from error
+    except asyncio.CancelledError as error:
+        if task.cancelling():
+            raise
+        raise Left("it cancelled itself") from error

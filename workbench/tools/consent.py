@@ -1,0 +1,78 @@
+"""Tools that the user must agree to: a call is refused until the question was put and the next words are a yes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.model.text import plain
+from workbench.tools.tool import Tool
+
+YES = re.compile(
+    r"(yes|yeah|yep|yup|sure|ok|okay|correct|right|fine|exactly|absolutely|definitely|certainly|agreed|confirmed?|"
+    r"go ahead|go for it|do it|do that|do so|please do|of course|sounds good|that works|perfect)\b"
+)
+NO = re.compile(
+    r"\b(no|nope|nah|not|don'?t|never|cancel|stop|wait|hold on|wrong|instead|rather|leave it|forget it|nevermind|"
+    r"never mind)\b"
+)
+FILLERS = re.compile(
+    r"^(uh|um|er|well|oh|ah|hmm?|so|and|please|that'?s|that is|it'?s|thank you|thanks|i said|i mean)\s+"
+)
+
+
+def agrees(said: str) -> bool | None:
+    """Whether that is a yes (True), a no (False), or neither (None). English; anything that hesitates is no yes."""
+    words = re.sub(r"[^a-z' ]+", " ", said.lower().replace("’", "'"))
+    words = " ".join(words.split())
+    while (shorter := FILLERS.sub("", f"{words} ").strip()) != words:
+        words = shorter
+    if NO.search(words):
+        return False if not YES.match(words) else None
+    return True if YES.match(words) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that was put in `turn`."""
+
+    arguments: str
+    turn: int
+
+
+class Consent:
+    """What was asked, by tool. Only the very next turn can agree, and only to the same arguments."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, _Asked] = {}
+
+    def refusal(self, tool: Tool, arguments: Mapping[str, Any], turn: int, said: str) -> str | None:
+        """None if the tool may run; else what the model is told: to ask, or to leave it."""
+        wanted = json.dumps(arguments, sort_keys=True, default=repr)
+        before = self._asked.pop(tool.name, None)
+        if before is not None and before.turn + 1 == turn and before.arguments == wanted:
+            answer = agrees(said)
+            if answer:
+                return None
+            if answer is False:
+                return "Not done: the user said no. Do not do it, and do not ask again unless they want to."
+        self._asked[tool.name] = _Asked(wanted, turn)
+        return (
+            f"Not done yet: the user must agree first. Ask them now: {question(tool, arguments)} "
+            f"If they say yes, call {tool.name} again with the same arguments; if not, do not."
+        )
+
+
+def question(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """What the user is asked."""
+    shown = {name: plain(str(value), limit=200, one_line=True) for name, value in arguments.items()}
+    if isinstance(tool.confirm, str):
+        try:
+            return tool.confirm.format(**shown)
+        except (KeyError, IndexError, ValueError, AttributeError):  # a text with other braces in it
+            return tool.confirm
+    told = ", ".join(f"{name} {value}" for name, value in shown.items())
+    return f"Shall I {tool.name.replace('_', ' ')}{f', with {told}' if told else ''}?"

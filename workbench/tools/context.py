@@ -1,0 +1,63 @@
+"""What a tool may know and do beside its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from workbench.model.text import plain
+
+if TYPE_CHECKING:
+    from workbench.model.conversation import Message
+
+Data = TypeVar("Data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext(Generic[Data]):
+    """The first parameter of a tool that wants it: `def book(context: RunContext, day: str)`.
+
+    Everything may be used from any thread and returns at once. `RunContext[Shop]` tells a type checker what `data` is.
+    """
+
+    tool: str
+    """The tool's name."""
+    call: str
+    """Tells this call from all others of the session."""
+    turn: int | None
+    """The turn that it is called in; None while that is not decided, and where the developer calls."""
+    said: str
+    """What the user said in it."""
+    session: Any
+    """The `Session`, with its verbs and its trace; None outside of one (`workbench tools call`)."""
+    data: Data
+    """What the agent was given as `Agent(data=…)`: a database, a client, whatever its tools share."""
+    state: dict[str, Any]
+    """A place to put what tools remember from one call to the next, in this session."""
+    _conversation: Callable[[], Sequence[Message]] = field(repr=False)
+    _say: Callable[[str], None] = field(repr=False)
+    _progress: Callable[[str, float | None], None] = field(repr=False)
+    _cancelled: Event = field(repr=False)
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """What was said and heard so far, oldest first; what the user says in this turn is its last message."""
+        return tuple(self._conversation())
+
+    def say(self, text: str) -> None:
+        """Let the agent say something meanwhile: "one moment, I am looking it up". The answer follows it."""
+        if text.strip():
+            self._say(text)
+
+    def progress(self, text: str = "", fraction: float | None = None) -> None:
+        """Tell the screen how far the tool is, in words and as a fraction (0…1) of the whole."""
+        known = None if fraction is None or fraction != fraction else min(1.0, max(0.0, float(fraction)))
+        self._progress(plain(str(text), limit=200, one_line=True), known)
+
+    @property
+    def cancelled(self) -> bool:
+        """Nobody waits for the result any more. A plain function that works long looks here from time to time; an async
+        one is cancelled."""
+        return self._cancelled.is_set()

@@ -1,0 +1,124 @@
+"""The tools of a session, by name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from workbench.model.conversation import ToolSpec
+from workbench.model.errors import UsageError
+from workbench.model.events import ToolMocked, ToolsChanged
+from workbench.model.text import plain
+from workbench.tools.tool import Tool, as_tool
+from workbench.trace.bus import Trace
+
+
+class Toolbox:
+    """What `session.tools` is: tools may be added, removed, mocked and called while the session runs, from any thread.
+
+    `perform` calls a tool on the session's loop.
+    """
+
+    def __init__(self, trace: Trace, perform: Callable[[str, str], None]) -> None:
+        self._trace = trace
+        self._perform = perform
+        self._lock = threading.Lock()
+        self._tools: dict[str, Tool] = {}
+        self._specs: tuple[ToolSpec, ...] | None = ()
+        self.mocks: dict[str, str] = {}
+        """Answers that take the place of tools, by name."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order in which they came."""
+        return tuple(self._tools)
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """What the model may choose from. UsageError for a signature that cannot be."""
+        specs = self._specs
+        if specs is None:
+            specs = self._specs = tuple(tool.spec for tool in self._tools.values())
+        return specs
+
+    def __iter__(self) -> Any:
+        return iter(self._tools.values())
+
+    def get(self, name: str) -> Tool | None:
+        """The tool of that name."""
+        return self._tools.get(name)
+
+    def find(self, name: str) -> Tool:
+        """The tool of that name; UsageError says which there are."""
+        found = self._tools.get(name)
+        if found is None:
+            raise UsageError(f"there is no tool called {plain(name, limit=60)!r}", self.hint(name))
+        return found
+
+    def hint(self, name: str) -> str:
+        """What to call instead of a name that there is not."""
+        near = get_close_matches(name, self._tools, n=1)
+        there = f"there are: {', '.join(self._tools)}" if self._tools else "there are none"
+        return f"did you mean {near[0]}? {there}" if near else there
+
+    def add(self, *tools: Any, origin: str = "") -> None:
+        """Add tools (or functions), all or none. UsageError for what is none, and for two of one name, naming both."""
+        new = [as_tool(one, origin) for one in tools]
+        if not new:
+            return
+        for one in new:
+            _ = one.spec  # what cannot be told to the model is refused here, not in the middle of a turn
+        with self._lock:
+            self._put([*self._tools.values(), *new])
+        self._changed(new, "added")
+
+    def remove(self, *names: str) -> None:
+        """Take tools away; calls that run go on. UsageError for a name that there is not."""
+        with self._lock:
+            gone = [self.find(name) for name in names]
+            self._put([tool for tool in self._tools.values() if tool not in gone])
+        self._changed(gone, "removed")
+
+    def exchange(self, old: Iterable[Tool], new: Iterable[Tool]) -> None:
+        """Put `new` tools in the place of `old` ones, those that are there. UsageError for two of one name."""
+        gone, come = list(old), list(new)
+        with self._lock:
+            kept = [tool for tool in self._tools.values() if not any(tool is one for one in gone)]
+            self._put([*kept, *come])
+        if gone or come:
+            self._changed(come, "the agent was replaced: its tools are")
+
+    def mock(self, name: str, answer: str | None) -> None:
+        """From now on the tool is not run but answers this; None: it is run again. UsageError for a name that there
+        is not."""
+        self.find(name)
+        if answer is None:
+            self.mocks.pop(name, None)
+        else:
+            self.mocks[name] = answer
+        self._trace.emit(ToolMocked(name, answer))
+
+    def call(self, name: str, arguments: str = "{}") -> None:
+        """Call a tool as the model would, with arguments as JSON; what comes of it is in the trace. The developer who
+        calls has said yes, and the conversation does not know of it. UsageError for a name that there is not."""
+        self.find(name)
+        self._perform(name, arguments)
+
+    def _put(self, tools: list[Tool]) -> None:
+        named: dict[str, Tool] = {}
+        for tool in tools:
+            if (other := named.setdefault(tool.name, tool)) is not tool:
+                raise UsageError(
+                    f"two tools are called {tool.name!r}: one from {other.origin or 'somewhere'}, "
+                    f"one from {tool.origin or 'somewhere'}",
+                    'rename one with @tool(name="…"), or leave one out',
+                )
+        self._tools, self._specs = named, None
+        for name in [name for name in self.mocks if name not in named]:
+            del self.mocks[name]
+
+    def _changed(self, tools: Sequence[Tool], what: str) -> None:
+        told = ", ".join(f"{tool.name} ({tool.origin})" if tool.origin else tool.name for tool in tools)
+        self._trace.emit(ToolsChanged(self.names, f"{what}: {told or 'none'}"))

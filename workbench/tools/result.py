@@ -1,0 +1,41 @@
+"""What a tool gives back, as text for the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.model.text import plain
+
+
+class UnencodableError(Exception):
+    """A tool gave back what has no text."""
+
+
+def encoded(result: Any) -> str:
+    """A text as it is, `None` as "done", anything else as JSON: dicts, lists, dataclasses, pydantic models, dates….
+
+    UnencodableError names the type that has none. Runs where the tool runs: a large result, or one that is made while
+    it is read, costs the conversation nothing.
+    """
+    if isinstance(result, str):
+        return result.encode("utf-8", "replace").decode()  # halves of characters are in no JSON
+    if result is None:
+        return "done"
+    from pydantic_core import PydanticSerializationError, to_json
+
+    try:
+        return to_json(result, inf_nan_mode="null", bytes_mode="utf8").decode()
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        reason = plain(str(error).rpartition("Error serializing to JSON: ")[2], limit=200, one_line=True)
+        kind = type(result).__name__
+        raise UnencodableError(
+            f"it gave back a {kind} that cannot be written as JSON ({reason}); give back text, numbers, "
+            "lists, dicts, dataclasses or pydantic models"
+        ) from None
+
+
+def shortened(text: str, most: int) -> str:
+    """At most `most` characters of a result, and a notice for the model where something was left out."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n[These are the first {most:,} of {len(text):,} characters. Ask for less to see the rest.]"

@@ -1,0 +1,229 @@
+"""`@tool`: a function that the model may call.
+
+    @tool
+    async def weather(city: str, days: int = 1) -> str:
+        \"\"\"The weather forecast.
+
+        Args:
+            city: Name of the city.
+            days: How many days from today.
+        \"\"\"
+
+The schema comes from the signature and the docstring; the function itself can still be called as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, overload
+
+from workbench.model.conversation import ToolSpec
+from workbench.model.errors import UsageError
+from workbench.tools.context import RunContext
+
+if TYPE_CHECKING:
+    from workbench.tools.arguments import Parameters
+
+OnInterrupt = Literal["cancel", "finish", "background"]
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What OpenAI's API takes as a name."""
+
+
+class ToolError(Exception):
+    """Raised by a tool: its text is what the model is told. Other exceptions are told with their type, as a failure."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tool:
+    """A function, and how it may be called. Made by `@tool`, `raw_tool`, or from an MCP server."""
+
+    name: str
+    function: Callable[..., Any]
+    """Plain or async. Called by keywords, after the context if it takes one."""
+    about: str | None = None
+    """What the model is told that it does; None: the function's docstring."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the arguments; None: from the function's signature."""
+    timeout_s: float | None = None
+    """The longest that a call may take, retries and waiting for its turn included; None: `[limits] tool_ms`, 60 s."""
+    retries: int = 0
+    """Tries after the first, if it raises anything but `ToolError`."""
+    concurrency: int | None = None
+    """Calls at a time; more wait."""
+    calls_per_minute: float | None = None
+    """More than that are refused, and the model is told when to try again."""
+    confirm: bool | str = False
+    """The user must say yes first. A text is the question, with `{arguments}` in it: "Shall I book {day}?"."""
+    idempotent: bool = False
+    """It changes nothing: it may run before the turn is decided, and again."""
+    on_interrupt: OnInterrupt = "cancel"
+    """When the user interrupts: `cancel` it; `finish` it, the next answer waits and knows its result; or let it go on
+    in the `background`, and remember its result when it comes."""
+    origin: str = ""
+    """Where it is from, for people: `agent.py:12`, a plugin, an MCP server."""
+    takes_context: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "takes_context", self.schema is None and _takes_context(self.function))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself: nothing is validated, nobody is asked."""
+        return self.function(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Tool:
+        """A method that is a tool: bound to its object, like any method."""
+        return self if instance is None else replace(self, function=self.function.__get__(instance, owner))
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether calling it gives something to await."""
+        inner = self.function
+        while isinstance(inner, partial):
+            inner = inner.func
+        called = getattr(inner, "__call__", None)  # noqa: B004  # of an object with an async __call__
+        return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(called)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What it takes. UsageError for a signature or schema that cannot be used."""
+        from workbench.tools.schema import parameters_from, parameters_of  # pydantic: 0.1 s
+
+        if self.schema is not None:
+            return parameters_from(self.schema)
+        return parameters_of(self.function, skip=1 if self.takes_context else 0)
+
+    @cached_property
+    def description(self) -> str:
+        """What the model is told that it does."""
+        if self.about is not None:
+            return self.about
+        from workbench.tools.docstring import description_of
+
+        return description_of(self.function)
+
+    @cached_property
+    def spec(self) -> ToolSpec:
+        """The tool as the model is told of it."""
+        strict = self.parameters.strict_schema
+        schema = self.parameters.schema if strict is None else strict
+        return ToolSpec(self.name, self.description, schema, strict is not None)
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout_s: float | None = None,
+    retries: int = 0,
+    concurrency: int | None = None,
+    calls_per_minute: float | None = None,
+    confirm: bool | str = False,
+    idempotent: bool = False,
+    on_interrupt: OnInterrupt = "cancel",
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    **policy: Any,
+) -> Any:
+    """Make a function a tool: `@tool`, or `@tool(timeout_s=5, confirm=True)`; what each word means stands at `Tool`.
+
+    UsageError for what cannot be, naming the function.
+    """
+
+    def made(function: Callable[..., Any]) -> Tool:
+        if not callable(function):
+            raise UsageError(f"@tool: {function!r:.60} is no function", "write @tool above a function")
+        if isinstance(function, Tool):
+            raise UsageError(f"@tool: {function.name} is a tool already", "decorate it once")
+        called = name or str(getattr(_innermost(function), "__name__", type(function).__name__))
+        return Tool(name=called, function=function, about=description, origin=_place(function), **policy)
+
+    return made if function is None else made(function)
+
+
+def raw_tool(
+    name: str, description: str, schema: Mapping[str, Any], function: Callable[..., Any], **policy: Any
+) -> Tool:
+    """A tool that brings a JSON schema of its own; `function` is called with the arguments as keywords.
+
+    UsageError for a schema that is none.
+    """
+    made = Tool(
+        name=name, function=function, about=description, schema=schema, origin=_place(function), **policy
+    )
+    _ = made.parameters
+    return made
+
+
+def as_tool(given: Any, origin: str = "") -> Tool:
+    """A tool, or a function made one; UsageError for anything else. `origin` is told before where it stands."""
+    if not isinstance(given, Tool):
+        if not callable(given) or isinstance(given, type):
+            raise UsageError(f"{given!r:.80} is no tool", "give functions with @tool above them")
+        given = tool(given)
+    assert isinstance(given, Tool)
+    return replace(given, origin=", ".join(filter(None, (origin, given.origin)))) if origin else given
+
+
+def _check(made: Tool) -> None:
+    """UsageError that names the tool and the word."""
+    who = f"the tool {made.name!r:.70}"
+    if not isinstance(made.name, str) or not NAME.fullmatch(made.name):
+        raise UsageError(f"{who}: a name is 1 to 64 letters, digits, _ or -", 'write @tool(name="…")')
+    if made.on_interrupt not in get_args(OnInterrupt):
+        choices = ", ".join(get_args(OnInterrupt))
+        raise UsageError(f"{who}: on_interrupt cannot be {made.on_interrupt!r:.40}", f"choose from {choices}")
+    if not isinstance(made.confirm, bool | str) or not isinstance(made.idempotent, bool):
+        raise UsageError(f"{who}: confirm is True, False or a question; idempotent is True or False")
+    if made.confirm and made.idempotent:
+        raise UsageError(f"{who}: what changes nothing needs no consent", "drop confirm, or idempotent")
+    least = {"timeout_s": 0.001, "retries": 0, "concurrency": 1, "calls_per_minute": 0.001}
+    for word, lowest in least.items():
+        value = getattr(made, word)
+        whole = word in ("retries", "concurrency")
+        if value is None and word != "retries":
+            continue
+        right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not right or not value >= lowest:
+            kind = "a whole number" if whole else "a number"
+            raise UsageError(f"{who}: {word} must be {kind} of at least {lowest}, not {value!r:.40}")
+
+
+def _innermost(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.unwrap(function)
+
+
+def _place(function: Any) -> str:
+    """`file.py:12`, as far as it is known."""
+    code = getattr(getattr(_innermost(function), "__func__", _innermost(function)), "__code__", None)
+    if code is None:
+        return ""
+    return f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"
+
+
+def _takes_context(function: Any) -> bool:
+    """Whether its first parameter is annotated as a `RunContext`; by name where the annotation is still a text."""
+    try:
+        parameters = [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    if not parameters:
+        return False
+    wanted = parameters[0].annotation
+    if isinstance(wanted, str):
+        return wanted.partition("[")[0].rpartition(".")[2].strip() == "RunContext"
+    return wanted is RunContext or get_origin(wanted) is RunContext
