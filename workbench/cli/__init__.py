@@ -18,6 +18,7 @@ COMMANDS = {
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",
     "config": "Show settings and where they come from; check or write workbench.toml.",
+    "plugins": "Plugins: list, show, check, and begin one of your own.",
     "doctor": "What works on this machine, and what to do about the rest.",
     "completion": "Print the script that completes commands in your shell.",
 }
@@ -32,24 +33,53 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            from workbench.cli import added
+
+            return added.find(cmd_name, frozenset(COMMANDS))
         command: click.Command = getattr(import_module(f"workbench.cli.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
+        _format_added(formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        unknown = args and args[0] not in COMMANDS and not args[0].startswith("-")
+        if unknown and self.get_command(ctx, args[0]) is None:
             from difflib import get_close_matches  # 2 ms
 
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(COMMANDS)}."
+            from workbench.cli import added
+
+            names = [*COMMANDS, *(added.commands(frozenset(COMMANDS)) if added.are_there() else ())]
+            near = get_close_matches(args[0], names, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names)}."
             ctx.fail(f"No command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
+
+
+def _format_added(formatter: click.HelpFormatter) -> None:
+    """The commands of plugins, if there are plugins; whatever is wrong with them must not keep the help."""
+    from workbench.cli import added
+
+    if not added.are_there():
+        return
+    try:
+        found = added.commands(frozenset(COMMANDS))
+    except UsageError as error:
+        formatter.write_paragraph()
+        formatter.write_text(f"Plugins: {error.reason}")
+        return
+    if found:
+        with formatter.section("Commands of plugins"):
+            formatter.write_dl(
+                [
+                    (name, f"{one.get_short_help_str(80)} ({plugin.name})")
+                    for name, (plugin, one) in found.items()
+                ]
+            )
 
 
 @click.command(

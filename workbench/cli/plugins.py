@@ -1,0 +1,220 @@
+"""`workbench plugins`: what is installed, what it brings, what is wrong with it, and how to begin one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workbench.cli.flags import load_plugins, plugin_option
+from workbench.model.errors import UsageError
+from workbench.model.text import plain
+
+if TYPE_CHECKING:
+    from workbench.plugin.loading import Plugin, PluginProblem
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+@click.group(
+    epilog="""\b
+Example:
+  workbench plugins list
+  workbench plugins new dice"""
+)
+def plugins() -> None:
+    """Tools, providers, commands, panels and hooks that come from packages or files."""
+
+
+@plugins.command(
+    "list",
+    epilog="""\b
+Example:
+  workbench plugins list --json""",
+)
+@plugin_option
+@json_option
+def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
+    """The plugins that are installed, by the name of their entry point, and loose ones. Imports none of them."""
+    from workbench.config import load
+    from workbench.plugin.loading import Origin, installed
+
+    found, problems = installed()
+    rows = [(one.name, one.origin) for one in found]
+    rows += [(file.stem, Origin(file=file)) for file in (*load({}).plugins, *plugins)]
+    if as_json:
+        told = [{"name": name, **_origin(origin)} for name, origin in rows]
+        _print_json({"plugins": told, "problems": [_problem(one) for one in problems]})
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, origin in rows:
+        click.echo(f"{name:<{width}}  {plain(str(origin), one_line=True)}")
+    for problem in problems:
+        _tell(problem, err=True)
+
+
+@plugins.command(
+    epilog="""\b
+Example:
+  workbench plugins show builtin"""
+)
+@click.argument("name")
+@plugin_option
+@json_option
+def show(name: str, plugins: tuple[Path, ...], as_json: bool) -> None:
+    """What a plugin is, which hooks it implements, and what it brings.
+
+    Exit code 1 if something is wrong with it.
+    """
+    told, problems = _load(plugins)
+    mine = [problem for problem in problems if problem.plugin == name]
+    plugin = told.get(name)
+    if plugin is None and not mine:
+        names = [*told, *(problem.plugin for problem in problems)]
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
+        raise UsageError(f"no plugin is called {plain(repr(name), 80)}", hint)
+    described = _described(plugin) if plugin else {"name": name, **_origin(mine[0].origin)}
+    if as_json:
+        _print_json({**described, "problems": [_problem(one) for one in mine]})
+    else:
+        _show(described)
+        for problem in mine:
+            _tell(problem)
+    raise SystemExit(1 if mine else 0)
+
+
+@plugins.command(
+    epilog="""\b
+Example:
+  workbench plugins doctor
+  workbench plugins doctor --plugin my_plugin.py --json"""
+)
+@plugin_option
+@json_option
+def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
+    """Import every plugin, ask it what it brings, and say what is wrong with it.
+
+    Exit code 1 if something is wrong with one of them.
+    """
+    from workbench.plugin.manager import summary
+
+    loaded, problems = _load(plugins)
+    if as_json:
+        told = [_described(plugin) for plugin in loaded.values()]
+        _print_json(
+            {"ok": not problems, "plugins": told, "problems": [_problem(problem) for problem in problems]}
+        )
+        raise SystemExit(1 if problems else 0)
+    bad = {problem.plugin for problem in problems}
+    for plugin in loaded.values():
+        if plugin.name not in bad:
+            brings = summary(plugin).partition(": ")[2]
+            line = (
+                f"{plugin.name} ({plugin.origin}): {brings or 'nothing'}; imported in {plugin.took_ms:.0f} ms"
+            )
+            click.echo(f"{_styled('✓', 'green')} {plain(line, one_line=True)}")
+    for problem in problems:
+        _tell(problem)
+    raise SystemExit(1 if problems else 0)
+
+
+@plugins.command(
+    epilog="""\b
+Example:
+  workbench plugins new dice
+  pip install -e dice/
+  workbench plugins show dice"""
+)
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a package with a tool, its plugin and a test that passes, into a new folder NAME."""
+    from workbench.cli.scaffold import scaffold
+
+    folder = scaffold(name, Path())
+    click.echo(f"wrote {folder}/: read {folder}/README.md, then `pip install -e {folder}/`", err=True)
+
+
+# --- what there is ---------------------------------------------------------------------------------------------------
+
+
+def _load(files: Sequence[Path]) -> tuple[dict[str, Plugin], list[PluginProblem]]:
+    """All plugins, and all that is wrong with them."""
+    from workbench.cli import COMMANDS, added
+    from workbench.config import load
+    from workbench.plugin.manager import manager
+
+    load_plugins(load({}), files)
+    manager().ask_all()
+    return manager().loaded, [*manager().problems(), *added.problems(frozenset(COMMANDS))]
+
+
+def _described(plugin: Plugin) -> dict[str, Any]:
+    from workbench.plugin.brought import COUNTED
+    from workbench.plugin.manager import manager
+
+    brings = {
+        hook: [_name(item) for _, item in manager().brought(hook, plugin)] if hook in COUNTED else []
+        for hook in plugin.hooks
+    }
+    about = metadata.metadata(plugin.origin.package).json.get("summary") if plugin.origin.package else None
+    return {
+        "name": plugin.name,
+        **_origin(plugin.origin),
+        "about": about or "",
+        "module": getattr(plugin.body, "__name__", type(plugin.body).__name__),
+        "imported_in_ms": plugin.took_ms,
+        "hooks": brings,
+    }
+
+
+def _name(item: Any) -> str:
+    stage = getattr(item, "stage", None)
+    name = str(getattr(item, "name", None) or getattr(item, "__name__", type(item).__name__))
+    return f"{stage} {name}" if stage else name
+
+
+def _origin(origin: Any) -> dict[str, Any]:
+    file = str(origin.file) if origin.file else None
+    return {"package": origin.package, "version": origin.version, "file": file}
+
+
+def _problem(problem: PluginProblem) -> dict[str, Any]:
+    where = _origin(problem.origin)
+    return {"plugin": problem.plugin, **where, "reason": problem.reason, "hint": problem.hint}
+
+
+# --- printing --------------------------------------------------------------------------------------------------------
+
+
+def _show(described: dict[str, Any]) -> None:
+    origin = described["file"] or f"{described['package']} {described['version']}"
+    rows = [("name", described["name"]), ("from", origin)]
+    if "hooks" in described:
+        rows += [("about", described["about"]), ("module", described["module"])]
+        rows.append(("imported", f"in {described['imported_in_ms']:.0f} ms"))
+    for label, text in rows:
+        if text:
+            click.echo(f"{label:<10}{plain(text, one_line=True)}")
+    for hook, brings in described.get("hooks", {}).items():
+        click.echo(plain(f"  {hook}{': ' if brings else ''}{', '.join(brings)}", one_line=False))
+
+
+def _tell(problem: PluginProblem, *, err: bool = False) -> None:
+    click.echo(f"{_styled('✗', 'red')} {plain(str(problem), one_line=True)}", err=err)
+    if problem.hint:
+        click.echo(f"  → {plain(problem.hint, one_line=True)}", err=err)
+
+
+def _styled(mark: str, colour: str) -> str:
+    return click.style(mark, fg=None if os.environ.get("NO_COLOR") else colour)
+
+
+def _print_json(answer: dict[str, Any]) -> None:
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
