@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,26 @@ if TYPE_CHECKING:
     from workbench.plugin.loading import Plugin, PluginProblem
 
 
-class PluginCommandError(WorkbenchError):
-    """A plugin's command raised."""
+class TheirError(WorkbenchError):
+    """A plugin's command or exporter raised."""
 
     exit_code = 1
+
+
+@contextmanager
+def theirs(what: str, *passing: type[Exception]) -> Iterator[None]:
+    """Around a plugin's code in a command: what it raises is told as its own fault, but for errors that are meant for
+    people, and those of the types `passing`."""
+    clicks = (click.ClickException, click.Abort, click.exceptions.Exit)
+    known: tuple[type[Exception], ...] = (WorkbenchError, *clicks, *passing)
+    try:
+        yield
+    except known:
+        raise
+    except Exception as error:
+        from workbench.plugin.guard import told
+
+        raise TheirError(f"{what} raised {told(error)}", "report it to whoever wrote the plugin") from error
 
 
 def are_there() -> bool:
@@ -111,17 +129,11 @@ def _all() -> list[tuple[Plugin, Any]]:
 def _named(plugin: Plugin, command: click.Command) -> click.Command:
     """The command; what it raises is told as its plugin's."""
     inner = command.invoke
+    what = f"the command {command.name} of {plugin.name} ({plugin.origin})"
 
     def invoke(context: click.Context) -> Any:
-        try:
+        with theirs(what, OSError):  # what it prints may have nowhere to go
             return inner(context)
-        except (WorkbenchError, click.ClickException, click.Abort, click.exceptions.Exit, OSError):
-            raise
-        except Exception as error:
-            from workbench.plugin.guard import told
-
-            reason = f"the command {command.name} of {plugin.name} ({plugin.origin}) raised {told(error)}"
-            raise PluginCommandError(reason, "report it to whoever wrote the plugin") from error
 
     if not hasattr(command, "of_plugin"):
         command.invoke, command.of_plugin = invoke, plugin.name  # type: ignore[assignment,method-assign,attr-defined]

@@ -10,18 +10,19 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from workbench.cli.flags import load_plugins, plugin_option
 from workbench.cli.offers import offers
 from workbench.config import Settings, load
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.text import plain
-from workbench.plugin.hookspecs import ProviderStage
-from workbench.plugin.manager import find, providers
+from workbench.plugin.hookspecs import Check, ProviderStage
+from workbench.plugin.manager import find, manager, providers
 
 State = Literal["ok", "note", "missing"]
 MARKS: dict[State, tuple[str, str]] = {"ok": ("✓", "green"), "note": ("·", "yellow"), "missing": ("✗", "red")}
@@ -37,16 +38,6 @@ SMALLEST = (80, 24)
 """Columns and rows that a screen should have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `missing` is needed for what is set here; `note` is worth knowing."""
-
-    what: str
-    state: State
-    found: str
-    advice: str = ""
-
-
 @click.command(
     epilog="""\b
 Example:
@@ -58,12 +49,14 @@ Example:
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="Another file than workbench.toml."
 )
-def doctor(as_json: bool, profile: str | None, config_path: Path | None) -> None:
+@plugin_option
+def doctor(as_json: bool, profile: str | None, config_path: Path | None, plugins: tuple[Path, ...]) -> None:
     """Check devices, rates, echo path, system packages, models, keys and terminal, and say what to do about each.
 
     Exit code 3 if something is missing that the profile needs, else 0.
     """
     settings = load({"profile": profile}, config_path=config_path)
+    load_plugins(settings, plugins)
     findings = [*examine(settings)]
     whole = all(finding.state != "missing" for finding in findings)
     if as_json:
@@ -77,38 +70,39 @@ def doctor(as_json: bool, profile: str | None, config_path: Path | None) -> None
     raise SystemExit(0 if whole else MissingError.exit_code)
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[Check]:
     """Look at everything, in the order in which a conversation needs it."""
     yield from _devices(settings)
     yield from _echo(settings)
     for stage in STAGES:
         yield from _provider(settings, stage)
+    yield from _plugins(settings)
     yield from _recordings(settings)
     yield from _terminal()
     for offer in offers(settings):
-        yield Finding("offer", "note", offer)
+        yield Check("offer", "note", offer)
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: Check) -> None:
     mark, colour = MARKS[finding.state]
     styled = click.style(mark, fg=None if os.environ.get("NO_COLOR") else colour)
-    click.echo(f"{styled} {finding.what:<12} {plain(finding.found, one_line=True)}")
+    click.echo(f"{styled} {plain(finding.what, 40, one_line=True):<12} {plain(finding.found, one_line=True)}")
     if finding.advice:
         click.echo(f"  {'':<12} → {plain(finding.advice, one_line=True)}")
 
 
-def _tried(what: str, look: Callable[[], str], otherwise: State = "missing") -> Finding:
+def _tried(what: str, look: Callable[[], str], otherwise: State = "missing") -> Check:
     """What `look` found, or why it could not."""
     try:
-        return Finding(what, "ok", look())
+        return Check(what, "ok", look())
     except WorkbenchError as error:
-        return Finding(what, otherwise, error.reason, error.hint)
+        return Check(what, otherwise, error.reason, error.hint)
 
 
 # --- sound -----------------------------------------------------------------------------------------------------------
 
 
-def _devices(settings: Settings) -> Iterator[Finding]:
+def _devices(settings: Settings) -> Iterator[Check]:
     """Microphone and speaker: needed unless files take their place."""
     from workbench.audio.devices import (
         find_device,
@@ -132,10 +126,10 @@ def _devices(settings: Settings) -> Iterator[Finding]:
         yield _tried(what, look, "missing" if needed else "note")
 
 
-def _echo(settings: Settings) -> Iterator[Finding]:
+def _echo(settings: Settings) -> Iterator[Check]:
     """Whether our own voice can be taken out of the microphone."""
     if not settings.audio.echo_cancellation:
-        yield Finding(
+        yield Check(
             "echo",
             "note",
             "echo cancellation is switched off",
@@ -148,13 +142,13 @@ def _echo(settings: Settings) -> Iterator[Finding]:
         AudioProcessingModule(echo_cancellation=True)
     except (ImportError, OSError, RuntimeError) as error:
         advice = "reinstall livekit; until then sessions are half duplex: they do not listen while they speak"
-        yield Finding("echo", "note", f"echo cancellation cannot start: {error}", advice)
+        yield Check("echo", "note", f"echo cancellation cannot start: {error}", advice)
     else:
-        yield Finding("echo", "ok", "echo cancellation can start")
+        yield Check("echo", "ok", "echo cancellation can start")
         yield from _echo_path(settings)
 
 
-def _echo_path(settings: Settings) -> Iterator[Finding]:
+def _echo_path(settings: Settings) -> Iterator[Check]:
     """Play four chirps and listen for them: how late our own voice comes back, and how loud."""
     audio = settings.audio
     if audio.source != "mic" or audio.sink != "speaker":
@@ -175,21 +169,21 @@ def _echo_path(settings: Settings) -> Iterator[Finding]:
 # --- providers -------------------------------------------------------------------------------------------------------
 
 
-def _provider(settings: Settings, stage: ProviderStage) -> Iterator[Finding]:
+def _provider(settings: Settings, stage: ProviderStage) -> Iterator[Check]:
     """The provider that a stage chose: is it installed, and does it have what it needs?"""
     choice = getattr(settings, stage).provider
     if choice == "none":
-        yield Finding(stage, "note", "none: this stage is left out")
+        yield Check(stage, "note", "none: this stage is left out")
         return
     try:
         found, model = find(stage, choice)
     except UsageError as error:
-        yield Finding(stage, "missing", error.reason, error.hint)
+        yield Check(stage, "missing", error.reason, error.hint)
         return
     others = ", ".join(sorted(name for name in providers(stage) if name != found.name))
     also = f" (also installed: {others})" if others else ""
     lacks = [*_lacking(settings, stage, found.name)]
-    yield Finding(
+    yield Check(
         stage,
         "missing" if lacks else "ok",
         f"{found.name}/{model}: {found.summary}{also}",
@@ -197,29 +191,27 @@ def _provider(settings: Settings, stage: ProviderStage) -> Iterator[Finding]:
     yield from lacks
 
 
-def _lacking(settings: Settings, stage: ProviderStage, name: str) -> Iterator[Finding]:
+def _lacking(settings: Settings, stage: ProviderStage, name: str) -> Iterator[Check]:
     if name in ON_BOARD:
         modules, weights = ON_BOARD[name]
         yield from _modules(stage, modules)
         yield from _weights(settings, weights)
     if name == "llama" and not _loads("libgomp.so.1") and sys.platform == "linux":
         advice = "install it: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora)"
-        yield Finding(
-            "libgomp", "missing", "OpenMP's library, which xllamacpp needs, is not installed", advice
-        )
+        yield Check("libgomp", "missing", "OpenMP's library, which xllamacpp needs, is not installed", advice)
     if name == "openai" and not (getattr(settings, stage).api_key or getattr(settings, stage).base_url):
         advice = f"set OPENAI_API_KEY, or [{stage}] base_url and api_key for another server"
-        yield Finding("key", "missing", f"there is no key for {stage}", advice)
+        yield Check("key", "missing", f"there is no key for {stage}", advice)
 
 
-def _modules(stage: str, modules: Iterable[str]) -> Iterator[Finding]:
+def _modules(stage: str, modules: Iterable[str]) -> Iterator[Check]:
     absent = [module for module in modules if importlib.util.find_spec(module) is None]
     if absent:
         advice = 'install the extra: pip install "voice-workbench[local]"'
-        yield Finding("package", "missing", f"{', '.join(absent)} for {stage} is not installed", advice)
+        yield Check("package", "missing", f"{', '.join(absent)} for {stage} is not installed", advice)
 
 
-def _weights(settings: Settings, name: str) -> Iterator[Finding]:
+def _weights(settings: Settings, name: str) -> Iterator[Check]:
     """Weights that are missing or broken; looked at by size and hash, 0.3 s for all."""
     from workbench.weights.manifest import find as find_model
     from workbench.weights.store import State as Weights
@@ -227,7 +219,7 @@ def _weights(settings: Settings, name: str) -> Iterator[Finding]:
 
     state = open_store(settings.models_path).state(find_model(name))
     if state is not Weights.PRESENT:
-        yield Finding(
+        yield Check(
             "weights", "missing", f"the weights of {name} are {state}", f"run `workbench models pull {name}`"
         )
 
@@ -240,28 +232,40 @@ def _loads(library: str) -> bool:
     return True
 
 
+# --- plugins ---------------------------------------------------------------------------------------------------------
+
+
+def _plugins(settings: Settings) -> Iterator[Check]:
+    """What is wrong with plugins, and what they say of themselves."""
+    manager().ask_all()
+    for problem in manager().problems():
+        yield Check("plugin", "note", str(problem), problem.hint)
+    for plugin, check in manager().checks(settings):
+        yield replace(check, what=f"{plugin.name}: {check.what}")
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
-def _recordings(settings: Settings) -> Iterator[Finding]:
+def _recordings(settings: Settings) -> Iterator[Check]:
     from workbench.trace.store import default_root
 
     folder = settings.record.dir or default_root()
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        yield Finding(
+        yield Check(
             "recordings", "note", f"{folder} cannot be written", "set [record] dir to a folder of yours"
         )
         return
     free = shutil.disk_usage(there).free / 1e9
     advice = "an hour takes 0.4 GB" if free < 1 else ""
-    yield Finding("recordings", "note" if advice else "ok", f"{folder}, {free:.1f} GB free", advice)
+    yield Check("recordings", "note" if advice else "ok", f"{folder}, {free:.1f} GB free", advice)
 
 
-def _terminal() -> Iterator[Finding]:
+def _terminal() -> Iterator[Check]:
     """Is there a screen that the TUI can draw on, and what can it show?"""
     if not sys.stdout.isatty():
-        yield Finding(
+        yield Check(
             "terminal",
             "note",
             "standard output is no terminal",
@@ -279,7 +283,7 @@ def _terminal() -> Iterator[Finding]:
     found = (
         f"{os.environ.get('TERM', 'unknown')}, {columns}×{rows}, {colours}, {encoding or 'unknown encoding'}"
     )
-    yield Finding("terminal", "note" if advice else "ok", found, "; ".join(advice))
+    yield Check("terminal", "note" if advice else "ok", found, "; ".join(advice))
 
 
 def _colours() -> str:

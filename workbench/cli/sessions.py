@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from workbench.cli import write_new
+from workbench.cli.flags import load_plugins, plugin_option
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers import entries
@@ -21,6 +24,9 @@ from workbench.readers.latency import Latency
 from workbench.readers.timeline import Turn, turns, waterfall_text
 from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace
 from workbench.trace.store import sessions as listed
+
+if TYPE_CHECKING:
+    from workbench.plugin.hookspecs import Exporter
 
 search_option = click.option(
     "--search", default="", metavar="TEXT", help="Only those where somebody said TEXT."
@@ -92,6 +98,48 @@ def path(session: str | None) -> None:
       workbench tui --replay "$(workbench sessions path)"
     """
     click.echo(_find(session))
+
+
+@sessions.command(
+    epilog="""\b
+Example:
+  workbench sessions export --to csv --out turns.csv"""
+)
+@click.argument("session", required=False)
+@click.option(
+    "--to", "name", metavar="NAME", required=True, help="An exporter, of workbench (csv) or a plugin."
+)
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="A new file to write into.")
+@plugin_option
+def export(session: str | None, name: str, out: Path | None, plugins: tuple[Path, ...]) -> None:
+    """Give a session to an exporter, and print what it makes of it. Without SESSION, the newest."""
+    from workbench.cli.added import theirs
+    from workbench.config import load
+
+    load_plugins(load({}), plugins)
+    plugin, exporter = _exporter(name)
+    trace, made = open_trace(_find(session)), StringIO()
+    with theirs(f"the exporter {name} of {plugin}"):
+        exporter.make()(trace, made)
+    if out is not None:
+        write_new(out, made.getvalue())
+        click.echo(f"wrote {out}", err=True)
+    else:
+        click.echo(made.getvalue(), nl=False)
+
+
+def _exporter(name: str) -> tuple[str, Exporter]:
+    """The plugin and exporter of that name. Raises UsageError where there is none, or more than one."""
+    from workbench.plugin.manager import exporters
+
+    found = [(plugin, exporter) for plugin, exporter in exporters() if exporter.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        owners = " and ".join(plugin for plugin, _ in found)
+        raise UsageError(f"two exporters are called {name!r}, of {owners}", "uninstall one of them")
+    there = "; ".join(f"{one.name}: {one.summary}" for _, one in exporters())
+    raise UsageError(f"no exporter is called {plain(repr(name), 80)}", f"there are – {there}")
 
 
 def _find(session: str | None) -> Path:

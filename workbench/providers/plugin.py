@@ -1,4 +1,4 @@
-"""The providers that come with workbench. They enter by the door that everybody else's use."""
+"""The providers and exporters that come with workbench. They enter by the door that everybody else's use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from workbench.plugin.hookspecs import Provider, ProviderOptions, hookimpl
+from workbench.plugin.hookspecs import Exporter, Provider, ProviderOptions, hookimpl
+from workbench.plugin.values import Export
 
 
 def _from(module: str, function: str) -> Callable[[ProviderOptions], Any]:
@@ -24,6 +25,18 @@ def _silence(options: ProviderOptions) -> Any:
 def workbench_providers() -> list[Provider]:
     """Detectors, the models on board, the API of OpenAI, and the scripted ones."""
     return [*_detectors(), *_on_board(), *_openai(), *_scripted()]
+
+
+@hookimpl
+def workbench_exporters() -> list[Exporter]:
+    """Turns as a table."""
+    return [Exporter("csv", "a row for each turn, with what was said and where its time went", _csv)]
+
+
+def _csv() -> Export:
+    from workbench.readers.export import write_csv  # numpy with it
+
+    return write_csv
 
 
 def _detectors() -> list[Provider]:
