@@ -48,12 +48,14 @@ from workbench.model.events import (
 )
 from workbench.model.text import plain
 from workbench.plugin.lifecycle import Lifecycle
-from workbench.plugin.manager import manager, notes, tools_of_plugins
+from workbench.plugin.manager import load_files, manager, notes, tools_of_plugins
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
 from workbench.readers.recorder import Recorder
 from workbench.tools.apart import Apart
 from workbench.tools.call import Runner, Surroundings
+from workbench.tools.mcp.server import McpServer, from_settings
+from workbench.tools.mcp.servers import Servers
 from workbench.tools.registry import Toolbox
 from workbench.tools.tool import Tool, as_tool
 from workbench.trace.bus import Trace
@@ -69,7 +71,7 @@ HEARD_S, PLAYED_S = 6.0, 2.0
 """Sound of `user` and of `agent` kept without a recorder: what readers look back, s."""
 ECHOING = 4
 """Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
-FIXED = ("profile", "models_path", "script", "audio", "record")
+FIXED = ("profile", "models_path", "script", "plugins", "mcp", "audio", "record")
 """Settings that are read when a session opens."""
 TICK_S = 0.25
 """How often the loop's delay is measured, s."""
@@ -83,12 +85,13 @@ run. A conversation leaves no cycles behind, so they find nothing; Python's own 
 def open_session(settings: Settings | None = None, *, agent: Agent | None = None) -> Session:
     """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load()`.
 
-    Nothing is opened before it is entered. UsageError for a provider, file or setting that cannot be; what is missing
-    (a device, weights, a key) ends the session: `session.error` says so, and `ended` and `wait` raise it.
+    Nothing is opened before it is entered, but plugins of the settings are loaded. UsageError for one that is broken, and
+    for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
+    `session.error` says so, and `ended` and `wait` raise it.
     """
-    return Session(
-        settings or load({}, agent=agent), agent or Agent(instructions=INSTRUCTIONS, name="default")
-    )
+    settings = settings or load({}, agent=agent)
+    load_files(settings.plugins)
+    return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"))
 
 
 class Session:
@@ -336,19 +339,23 @@ class Session:
     async def _equip(self, stack: AsyncExitStack) -> Runner:
         """The tools of the agent, and what runs them. UsageError for what is no tool, or two of one name."""
         place = await stack.enter_async_context(Apart("tools"))
+        self._servers = await stack.enter_async_context(Servers(self.tools, self.trace))
+        self._given_servers = from_settings(self.settings.mcp)
         around = Surroundings(self, lambda: self.agent.data, lambda: self.conversation.messages, self.say)
         runner = Runner(self.tools, self.trace, self.settings.limits, place, around)
         self._runner = await stack.enter_async_context(runner)
         for plugin, brought in tools_of_plugins():
             self.tools.add(brought, origin=f"the plugin {plugin}")
-        self._adopt(self.agent)
+        await self._adopt(self.agent)
         return runner
 
-    def _adopt(self, agent: Agent) -> None:
-        """Its tools in the place of those of the agent before."""
-        new = tuple(as_tool(one) for one in agent.tools)
+    async def _adopt(self, agent: Agent) -> None:
+        """Its tools and MCP servers in the place of those of the agent before."""
+        servers = [one for one in agent.tools if isinstance(one, McpServer)]
+        new = tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
         self.tools.exchange(self._agents_tools, new)
         self._agents_tools = new
+        await self._servers.exchange([*self._given_servers, *servers])
 
     def _call_tool(self, name: str, arguments: str) -> None:
         """For the developer, on the session's loop."""
@@ -428,7 +435,7 @@ class Session:
         assert self._pipeline is not None
         try:
             if stage == "agent":
-                self._adopt(choice)
+                await self._adopt(choice)
                 self.agent = choice
                 self.conversation.instruct(choice.instructions)
                 self._pipeline.manner = Manner(choice.on_silence)

@@ -19,6 +19,7 @@ from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
 from workbench.testing.script import Script
+from workbench.tools.mcp.server import from_settings
 
 STAGES: tuple[ProviderStage, ...] = ("vad", "turn", "stt", "llm", "tts")
 WIDTH = 100
@@ -32,12 +33,22 @@ TAIL = """\
 # user = ["Hello there.", "What can you do?"]
 # agent = ["You said: {said}"]
 
+# An MCP server whose tools the agent may use.
+# [mcp.files]
+# command = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "."]
+# [mcp.tickets]
+# url = "http://127.0.0.1:8000/mcp"
+# headers = {Authorization = "Bearer ${TICKETS_KEY}"}
+
 # A profile of your own: chosen by `profile = "mine"` above, or by --profile mine.
 # [profiles.mine]
 # extends = "embedded"
 # llm.provider = "openai/llama3.2"
 # llm.base_url = "http://127.0.0.1:11434/v1"
 """
+
+TAIL_ONLY = ("script", "mcp")
+"""Tables of tables, which are shown by example."""
 
 config_option = click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="Another file than workbench.toml."
@@ -99,6 +110,7 @@ def validate(file: Path | None) -> None:
         Script.of(settings.script)
     except UsageError as error:
         raise UsageError(f"{settings.origin('script')}: {error.reason}", error.hint) from error
+    from_settings(settings.mcp)
     for profile in read_file(path).profiles:
         load({"profile": profile}, config_path=file)
     click.echo(f"{path} is fine" if path else "there is no workbench.toml; the rest is fine")
@@ -128,7 +140,9 @@ def template() -> str:
     for table in ("", *known_tables()):
         if table:
             lines += [f"# {told[table]}", f"[{table}]"]
-        names = [name for name in known_settings() if name.rpartition(".")[0] == table and name != "script"]
+        names = [
+            name for name in known_settings() if name.rpartition(".")[0] == table and name not in TAIL_ONLY
+        ]
         lines += [line for name in names for line in _entry(name, told[name], _value(defaults, name))]
     return "\n".join([*lines, TAIL])
 

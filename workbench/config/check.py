@@ -16,6 +16,7 @@ from workbench.config.settings import (
     DEFAULT_PROFILE,
     MODEL_STAGES,
     PROFILES,
+    McpSettings,
     Settings,
     known_settings,
     known_tables,
@@ -110,6 +111,8 @@ def _refused(error: ValidationError, given: Mapping[str, Given], tables: tuple[s
     """The first thing that is wrong, in words."""
     first = error.errors()[0]
     name = ".".join(map(str, (*tables, *first["loc"])))
+    if name.startswith("mcp."):
+        return _refused_server(name, first, given)
     name = next((parent for parent in parents(name) if parent in given), name)
     one = given.get(name, Given(first["input"], "settings"))
     shown = (
@@ -121,6 +124,19 @@ def _refused(error: ValidationError, given: Mapping[str, Given], tables: tuple[s
     return UsageError(
         f"{one.origin}: {name} = {shown}: {plain(reason)}", hint or f"allowed: {', '.join(words)}"
     )
+
+
+def _refused_server(name: str, first: Any, given: Mapping[str, Given]) -> UsageError:
+    """Of an MCP server: what was given may be a secret, so it is not shown."""
+    origin = given["mcp"].origin if "mcp" in given else "settings"
+    words = [*McpSettings.model_fields]
+    server, _, word = name.removeprefix("mcp.").partition(".")
+    if first["type"] == "extra_forbidden":
+        hint = nearest(word, words) or f"there are: {', '.join(words)}"
+        return UsageError(f"{origin}: [mcp.{plain(server, 60)}] has no {plain(word, 60)}", hint)
+    reason = plain(first["msg"].removeprefix("Input "), 200, one_line=True)
+    hint = 'write [mcp.NAME] with command = ["…"] or url = "…"'
+    return UsageError(f"{origin}: {plain(name, 100)}: {reason}", hint)
 
 
 def _without_login(name: str, value: Any) -> Any:

@@ -97,6 +97,21 @@ class TurnSettings(TurnKnobs):
     """`silence`: by how long the user says nothing."""
 
 
+class McpSettings(Knobs):
+    """An MCP server whose tools every agent may use (`workbench.tools.mcp.McpServer` says what each word means)."""
+
+    command: tuple[str, ...] = ()
+    url: str = ""
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    cwd: str | None = None
+    only: tuple[str, ...] | None = None
+    prefix: str = ""
+    confirm: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    start_s: float | None = None
+
+
 class RecordSettings(Knobs):
     """What stays of a session."""
 
@@ -124,6 +139,8 @@ class Settings(EngineKnobs):
     vad: VadSettings = Field(default_factory=lambda: VadSettings())
     turn: TurnSettings = Field(default_factory=lambda: TurnSettings())
     record: RecordSettings = Field(default_factory=lambda: RecordSettings())
+    mcp: dict[str, McpSettings] = Field(default_factory=dict)
+    """MCP servers whose tools the agent may use, each by a name: `[mcp.files]`."""
     script: dict[str, Any] | None = None
     """What the scripted providers say and how long they take."""
 
@@ -151,6 +168,10 @@ class Settings(EngineKnobs):
             table = shown[stage]
             table["api_key"] = "set" if table["api_key"] is not None else None
             table["base_url"] = _without_login(table["base_url"])
+        for server in shown["mcp"].values():
+            server["url"] = (_without_login(server["url"]) or "").partition("?")[0]
+            for word in ("env", "headers"):
+                server[word] = dict.fromkeys(server[word], "set")
         return shown
 
     def options(self, stage: ProviderStage, model: str, language: str) -> ProviderOptions:

@@ -81,14 +81,16 @@ class Toolbox:
             self._put([tool for tool in self._tools.values() if tool not in gone])
         self._changed(gone, "removed")
 
-    def exchange(self, old: Iterable[Tool], new: Iterable[Tool]) -> None:
+    def exchange(
+        self, old: Iterable[Tool], new: Iterable[Tool], why: str = "the agent was replaced: its tools are"
+    ) -> None:
         """Put `new` tools in the place of `old` ones, those that are there. UsageError for two of one name."""
         gone, come = list(old), list(new)
         with self._lock:
             kept = [tool for tool in self._tools.values() if not any(tool is one for one in gone)]
             self._put([*kept, *come])
         if gone or come:
-            self._changed(come, "the agent was replaced: its tools are")
+            self._changed(come, why)
 
     def mock(self, name: str, answer: str | None) -> None:
         """From now on the tool is not run but answers this; None: it is run again. UsageError for a name that there

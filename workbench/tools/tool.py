@@ -69,7 +69,7 @@ class Tool:
 
     def __post_init__(self) -> None:
         _check(self)
-        object.__setattr__(self, "takes_context", self.schema is None and _takes_context(self.function))
+        object.__setattr__(self, "takes_context", _takes_context(self.function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself: nothing is validated, nobody is asked."""
