@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.model.errors import StageError, foreign
 from workbench.model.text import plain
 from workbench.tools.arguments import ArgumentsError, Parameters, sane
 from workbench.tools.docstring import described, description_of, doc_of
-from workbench.tools.signature import EMPTY, Signature, annotation_text, signature_of
+from workbench.tools.signature import EMPTY, Signature, signature_of
 from workbench.tools.strict import strictly
 
 T = TypeVar("T")
-HIDDEN = object()
-"""A default that nobody knows before it is made."""
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-    from pydantic.fields import FieldInfo
+
+    from workbench.tools.fields import Field
 
 __all__ = ["description_of", "parameters_from", "parameters_of"]
 
@@ -50,11 +49,12 @@ class _Parameters:
     def schema(self) -> Mapping[str, Any]:
         """The JSON schema of the arguments, with descriptions from docstring and annotations."""
         from workbench.tools import generate
+        from workbench.tools.fields import HIDDEN
 
         core = self._adapter.core_schema
         schema = self._made(lambda: generate.json_schema(core))
         said = described(doc_of(self._signature.function))
-        for field in self._fields:
+        for field in self._listed[0]:
             found = schema["properties"][field.key]
             found.update(field.said)
             if "description" not in found and field.name in said:
@@ -78,23 +78,21 @@ class _Parameters:
         return self._strict[1]
 
     @cached_property
-    def _fields(self) -> list[_Field]:
-        hints = self._signature.hints()
-        return [
-            _Field(parameter.name, hints[parameter.name], parameter.default)
-            for parameter in self._signature.parameters
-        ]
+    def _listed(self) -> tuple[list[Field], Any]:
+        from workbench.tools.fields import fields_of
+
+        return fields_of(self._signature)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[dict[str, Any]]:
         from workbench.tools import generate
 
-        rest = self._signature.rest
+        fields, rest = self._listed
         shell = generate.Shell(
-            {field.name: field.hint for field in self._fields},
-            {field.name for field in self._fields if field.default is EMPTY},
-            {field.name: field.key for field in self._fields if field.key != field.name},
-            self._signature.hints()[rest.name] if rest else None,
+            {field.name: field.hint for field in fields},
+            {field.name for field in fields if field.default is EMPTY},
+            {field.name: field.key for field in fields if field.key != field.name},
+            rest,
         )
         return self._made(lambda: generate.adapter(shell))
 
@@ -107,18 +105,16 @@ class _Parameters:
             with foreign("pydantic", "tools"):
                 return make()
         except StageError as error:
-            reason = error.reason
-        for field in self._fields:
+            reason = _why(error)
+        for field in self._listed[0]:
             try:
                 with foreign("pydantic", "tools"):
                     generate.json_schema(
                         generate.adapter(generate.Shell({"it": field.hint}, set(), {}, None)).core_schema
                     )
             except StageError as error:
-                annotation = next(p.annotation for p in self._signature.parameters if p.name == field.name)
-                why = _why(error)
                 hint = "take a type that JSON has, a dataclass or a pydantic model, and make yours from it in the tool"
-                what = f"{field.name} is {annotation_text(annotation)}, which has no JSON schema ({why})"
+                what = f"{field.name} is {field.written}, which has no JSON schema ({_why(error)})"
                 raise self._signature.wrong(what, hint) from error
         raise self._signature.wrong(
             f"its parameters have no JSON schema: {reason}", "give them simpler types"
@@ -128,7 +124,7 @@ class _Parameters:
         """Keyword arguments, checked and converted. Raises `ArgumentsError`."""
         sane(arguments)
         found = self._checked(arguments)
-        for field in self._fields:
+        for field in self._listed[0]:
             if field.fill and field.name not in found:
                 found[field.name] = field.fill()
         return found
@@ -141,7 +137,7 @@ class _Parameters:
         try:
             with foreign(f"the check of {self._signature.name}'s arguments", "tools"):
                 try:
-                    found = bound(self._adapter, arguments, [field.key for field in self._fields])
+                    found = bound(self._adapter, arguments, [field.key for field in self._listed[0]])
                 except ArgumentsError as error:
                     refused = error
         except StageError as error:
@@ -149,48 +145,6 @@ class _Parameters:
         if refused is not None:
             raise refused
         return found
-
-
-class _Field:
-    """A parameter as the schema needs it. `key` is the name by which the model gives it: its alias, if it has one."""
-
-    def __init__(self, name: str, hint: Any, default: Any) -> None:
-        from pydantic.fields import FieldInfo
-
-        self.name = self.key = name
-        self.default = default
-        self.said: dict[str, Any] = {}
-        self.fill: Callable[[], Any] | None = None
-        self.hint, notes = (
-            (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
-        )
-        if isinstance(default, FieldInfo):  # `city: str = Field(…)`
-            self.default, notes = EMPTY, (*notes, default)
-        kept: list[Any] = []
-        for note in notes:
-            if isinstance(note, str):
-                self.said.setdefault("description", note)
-            elif isinstance(note, FieldInfo):
-                kept += self._taken(note)
-            else:
-                kept.append(note)
-        if kept:
-            self.hint = Annotated[self.hint, *kept]
-
-    def _taken(self, note: FieldInfo) -> list[Any]:
-        """What a `Field(…)` says that pydantic wants to hear outside of a model; the rest is taken over here."""
-        from pydantic import Discriminator
-
-        self.key = note.alias or self.key
-        said = {"description": note.description, "examples": note.examples}
-        self.said.update({keyword: value for keyword, value in said.items() if value})
-        if isinstance(note.json_schema_extra, dict):
-            self.said.update(note.json_schema_extra)
-        if self.default is EMPTY and not note.is_required():
-            self.fill = partial(note.get_default, call_default_factory=True)
-            self.default = note.default if note.default_factory is None else HIDDEN
-        kind = note.discriminator
-        return [*note.metadata, *([Discriminator(kind) if isinstance(kind, str) else kind] if kind else [])]
 
 
 def _why(error: StageError) -> str:

@@ -1,7 +1,7 @@
 """JSON schemas as OpenAI's strict mode wants them: all objects closed, everything required, and only some keywords.
 
-What strict mode cannot check (a shortest text, a pattern with lookahead) goes into the description; arguments are checked
-in full when they come back. What it cannot say at all (any names, any value) makes a schema loose.
+What strict mode cannot check (a shortest text, a pattern with lookahead) goes into the description; arguments are
+checked in full when they come back. What it cannot say at all (any names, any value) makes a schema loose.
 """
 
 from __future__ import annotations
