@@ -1,0 +1,1 @@
+"""A table by voice: tools that ask before they act."""

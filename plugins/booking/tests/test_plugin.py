@@ -1,0 +1,89 @@
+"""Booking by conversation: nothing is booked without a yes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, time
+
+import pytest
+from workbench_booking.calendar import TABLES, Calendar
+from workbench_booking.plugin import book_table, cancel_table, free_tables
+
+from workbench import Agent, hookimpl, open_session
+from workbench.config import load
+from workbench.model.conversation import Message, ToolCall
+from workbench.model.events import ListeningStarted, TurnEnded
+from workbench.plugin.hookspecs import Provider
+from workbench.plugin.manager import manager
+from workbench.testing.clock import run_virtual
+from workbench.testing.contract import check_tool
+from workbench.testing.scripted import Answer, ScriptedLlm
+
+DAY, SEVEN = date(2026, 3, 1), time(19)
+WANTED = '{"day": "2026-03-01", "at": "19:00", "name": "Ada"}'
+
+
+def test_they_keep_what_tools_promise() -> None:
+    check_tool(free_tables, arguments={"day": "2026-03-01"})
+    check_tool(book_table, arguments={"day": "2026-03-01", "at": "19:00", "name": "Ada"})
+    check_tool(cancel_table, arguments={"day": "2026-03-01", "name": "Ada"})
+
+
+def test_a_table_is_had_once() -> None:
+    calendar = Calendar()
+    assert all(calendar.book(DAY, SEVEN, f"guest {number}") for number in range(TABLES))
+    assert not calendar.book(DAY, SEVEN, "one too many")
+    assert SEVEN not in calendar.free(DAY)
+    assert calendar.cancel(DAY, "guest 0") == SEVEN
+    assert SEVEN in calendar.free(DAY)
+
+
+class Eager:
+    """A model that wants to book whatever the user says."""
+
+    @hookimpl
+    def workbench_providers(self) -> list[Provider]:
+        """See the hook."""
+
+        def answer(messages: Sequence[Message]) -> Answer:
+            last = messages[-1]
+            return last.text if last.role == "tool" else [ToolCall("1", "book_table", WANTED)]
+
+        return [
+            Provider(
+                "llm", "eager", "books", lambda options: ScriptedLlm(answer), models=("any",), onboard=True
+            )
+        ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "booked"), [("Yes, please.", True), ("No.", False), ("How much is it?", False)]
+)
+def test_nothing_is_booked_without_a_yes(answer: str, booked: bool) -> None:
+    calendar, said = Calendar(), iter(["A table for Ada on Sunday at seven.", answer])
+    name = manager().register(Eager())
+
+    async def talk() -> None:
+        agent = Agent(instructions="", tools=[book_table], data=calendar)
+        settings = load(
+            {
+                "profile": "scripted",
+                "llm.provider": "eager",
+                "audio.source": "none",
+                "audio.sink": "none",
+                "record.enabled": False,
+            }
+        )
+        async with open_session(settings, agent=agent) as session:
+            async for entry in session.trace.follow():
+                if isinstance(entry.event, ListeningStarted | TurnEnded):
+                    text = next(said, None)
+                    if text is None:
+                        break
+                    session.type(text)
+
+    try:
+        run_virtual(talk())
+    finally:
+        manager().unregister(name)
+    assert (calendar.cancel(DAY, "Ada") is not None) == booked

@@ -1,0 +1,50 @@
+"""The tool as a model calls it."""
+
+from __future__ import annotations
+
+from workbench_jokes.plugin import JOKES, joke, workbench_tools
+
+from workbench import Agent, open_session
+from workbench.config import load
+from workbench.model.events import ListeningStarted, TurnEnded
+from workbench.testing.clock import run_virtual
+from workbench.testing.contract import check_tool
+
+
+def test_it_keeps_what_a_tool_promises() -> None:
+    check_tool(joke, arguments={"topic": "animals"})
+
+
+def test_it_is_brought() -> None:
+    assert workbench_tools() == [joke]
+
+
+def test_no_joke_is_told_twice() -> None:
+    async def talk() -> list[str]:
+        told: list[str] = []
+        settings = load(
+            {
+                "profile": "scripted",
+                "script": {"choose": [{"when": "music", "tool": "joke", "arguments": {"topic": "music"}}]},
+                "audio.source": "none",
+                "audio.sink": "none",
+                "record.enabled": False,
+            }
+        )
+        async with open_session(settings, agent=Agent(instructions="", tools=[joke])) as session:
+            async for entry in session.trace.follow():
+                match entry.event:
+                    case TurnEnded(agent_text=text):
+                        told.append(text)
+                    case ListeningStarted():
+                        pass
+                    case _:
+                        continue
+                if len(told) == 3:
+                    break
+                session.type("One about music, please.")
+        return told
+
+    told = run_virtual(talk())
+    assert told[:2] == [" ".join(one.split()) for one in JOKES["music"]]
+    assert "no more jokes about music" in told[2]

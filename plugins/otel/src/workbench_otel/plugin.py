@@ -1,0 +1,95 @@
+"""Turns as spans of OpenTelemetry, live and from recordings.
+
+A turn is a span from the end of the user's speech to the first audible sound of the answer; the parts of its waterfall
+and its tool calls are spans below it. Where they are sent is said by OpenTelemetry's own variables
+(`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`, …); nothing is sent while none is set. What was said goes
+along only with `WORKBENCH_OTEL_CONTENT=1`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, TextIO
+
+from workbench import hookimpl
+from workbench.plugin.hookspecs import Check, Exporter, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench.model.events import Entry
+    from workbench.trace.bus import Trace
+    from workbench_otel.spans import Turns
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def endpoint() -> str | None:
+    """Where spans are sent, None if nowhere."""
+    return next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), None)
+
+
+@cache
+def _provider() -> Any:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # 0.2 s
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "voice-workbench"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+def turns() -> Turns:
+    """A fold that sends each turn."""
+    from workbench_otel.spans import Turns
+
+    return Turns(_provider().get_tracer("workbench"), content=os.environ.get("WORKBENCH_OTEL_CONTENT") == "1")
+
+
+@hookimpl
+def workbench_readers() -> list[Callable[[], Callable[[Entry], None]]]:
+    """One that sends, if there is somewhere to send to."""
+    return [turns] if endpoint() else []
+
+
+@hookimpl
+def workbench_session_ended(session: Session) -> None:
+    """In a thread of its own: nothing waits for it."""
+    if endpoint():
+        _provider().force_flush(4000)
+
+
+@hookimpl
+def workbench_exporters() -> list[Exporter]:
+    """`workbench sessions export SESSION --to otel`."""
+    return [
+        Exporter("otel", "turns as spans, to the OTLP endpoint of OpenTelemetry's variables", lambda: _export)
+    ]
+
+
+def _export(trace: Trace, out: TextIO) -> None:
+    from workbench.model.errors import MissingError
+    from workbench.readers import entries
+
+    if endpoint() is None:
+        raise MissingError(
+            f"{ENDPOINTS[0]} is not set", "set it to the address of a collector, http://127.0.0.1:4318"
+        )
+    fold = turns()
+    for entry in entries(trace):
+        fold(entry)
+    if not _provider().force_flush(10_000):
+        raise MissingError(f"{endpoint()} did not take the spans within 10 s", "is the collector there?")
+    out.write(f"{fold.sent} turns sent\n")
+
+
+@hookimpl
+def workbench_checks() -> list[Check]:
+    """Where spans go."""
+    where = endpoint()
+    if where is None:
+        return [Check("otel", "note", "spans are sent nowhere", f"set {ENDPOINTS[0]}")]
+    return [Check("otel", "ok", f"spans are sent to {where.rpartition('@')[2]}")]

@@ -1,0 +1,1 @@
+"""Endpointing by words: who stops after an "and" has not finished."""

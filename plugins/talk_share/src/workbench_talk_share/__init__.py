@@ -1,0 +1,1 @@
+"""A panel for the terminal: who talks how much."""

@@ -1,0 +1,78 @@
+"""The panel, and the fold that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual.widgets import Static
+
+from workbench.model.events import (
+    Entry,
+    ReplyEnded,
+    ReplyPaused,
+    ReplyPlaying,
+    ReplyResumed,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    TurnDecided,
+    UtteranceDismissed,
+)
+
+
+@dataclass
+class Share:
+    """How long each side has talked, ms."""
+
+    user_ms: float = 0.0
+    agent_ms: float = 0.0
+    now_ms: float = 0.0
+    _user_since: float | None = None
+    _agent_since: float | None = None
+
+    def feed(self, entry: Entry) -> None:
+        """Take one entry in."""
+        t_ms = self.now_ms = entry.t_ms
+        match entry.event:
+            case SpeechStarted() | SpeechResumed():
+                self._user_since = t_ms if self._user_since is None else self._user_since
+            case SpeechPaused() | TurnDecided() | UtteranceDismissed():
+                if self._user_since is not None:
+                    self.user_ms += t_ms - self._user_since
+                self._user_since = None
+            case ReplyPlaying() | ReplyResumed():
+                self._agent_since = t_ms if self._agent_since is None else self._agent_since
+            case ReplyPaused() | ReplyEnded():
+                if self._agent_since is not None:
+                    self.agent_ms += t_ms - self._agent_since
+                self._agent_since = None
+            case _:
+                pass
+
+
+class TalkShare(Static):
+    """Two bars."""
+
+    DEFAULT_CSS = "TalkShare { height: auto; padding: 0 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._share = Share()
+
+    def feed(self, entries: Iterable[Entry]) -> None:
+        """The trace has grown."""
+        for entry in entries:
+            self._share.feed(entry)
+        self.update(self._drawn())
+
+    def _drawn(self) -> Text:
+        share = self._share
+        whole = max(share.user_ms + share.agent_ms, 1.0)
+        room = max(10, self.size.width - 22)
+        lines = []
+        for who, ms in (("you", share.user_ms), ("agent", share.agent_ms)):
+            bar = "█" * round(room * ms / whole)
+            lines.append(f"{who:<6}{ms / 1000:6.1f} s {ms / whole:4.0%} {bar}")
+        return Text("\n".join(lines))

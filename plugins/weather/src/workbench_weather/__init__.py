@@ -1,0 +1,1 @@
+"""The weather anywhere, from Open-Meteo: a tool for voice agents."""

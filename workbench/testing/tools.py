@@ -1,0 +1,67 @@
+"""Calling a tool in a test as a model does: from JSON, with a context, within its deadline.
+
+    called = call_tool(weather, {"city": "Oslo"})
+    assert called.told == "In Oslo it is sunny."
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.engine.knobs import LimitKnobs
+from workbench.model.events import ToolProgressed, ToolReturned, ToolStatus
+from workbench.tools.apart import Apart
+from workbench.tools.call import Runner, Surroundings
+from workbench.tools.registry import Toolbox
+from workbench.tools.result import shortened
+from workbench.tools.tool import as_tool
+from workbench.trace.bus import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What came of a call."""
+
+    status: ToolStatus
+    told: str
+    """What the model is told: the result, or why there is none."""
+    said: tuple[str, ...]
+    """What the tool let the agent say meanwhile."""
+    progress: tuple[str, ...]
+    """How far it told to be."""
+    took_ms: float
+
+
+def call_tool(
+    tool: Any,
+    arguments: Mapping[str, Any] | str | None = None,
+    *,
+    data: Any = None,
+    state: dict[str, Any] | None = None,
+) -> Called:
+    """Call a tool (or a function) once, with arguments as values or as the model's own text; `data` and `state` are
+    what its context has. The user has agreed to it. UsageError for what is no tool."""
+    made = as_tool(tool)
+    text = arguments if isinstance(arguments, str) else json.dumps(dict(arguments or {}))
+    said: list[str] = []
+
+    async def main() -> Called:
+        loop = asyncio.get_running_loop()
+        trace, limits = Trace(lambda: loop.time() * 1000), LimitKnobs()
+        toolbox = Toolbox(trace, lambda name, arguments: None)
+        toolbox.add(made)
+        around = Surroundings(data=lambda: data, say=said.append, state={} if state is None else state)
+        async with Apart("tools") as place, Runner(toolbox, trace, limits, place, around) as runner:
+            await runner.perform(made.name, text)
+            await asyncio.sleep(0)  # what it said last
+        events = [entry.event for entry in trace.since(0)]
+        (end,) = (event for event in events if isinstance(event, ToolReturned))
+        progress = tuple(event.text for event in events if isinstance(event, ToolProgressed))
+        told = shortened(end.result, limits.tool_result_chars) if end.error is None else end.error
+        return Called(end.status, told, tuple(said), progress, end.took_ms)
+
+    return asyncio.run(main())
