@@ -75,6 +75,7 @@ class Line:
         self._wanted = wanted
         self._trace = trace
         self._stream: Any = None
+        self._closing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._moved: float | None = None
         self._silent = False
@@ -96,6 +97,21 @@ class Line:
         self.beyond_s = 0.0 if device.api == "ALSA" else float(self._stream.latency)
         latency_ms = round(self._stream.latency * 1000, 1)
         self._trace.emit(DeviceOpened(self._track, self.name, self.rate, latency_ms))
+
+    async def opened(self) -> None:
+        """The same in a thread. Who is cancelled meanwhile leaves no device open: its thread closes it again."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self._open_unless_left)
+        except asyncio.CancelledError:
+            self.stopping.set()
+            loop.run_in_executor(None, self._close_stream)
+            raise
+
+    def _open_unless_left(self) -> None:
+        self.open()
+        if self.stopping.is_set():
+            self._close_stream()
 
     def start(self, serve: Callable[[Any], None], failed: Callable[[WorkbenchError], None]) -> None:
         """Have a thread call `serve(stream)`, which reads or writes until `stopping` is set and says `moved`.
@@ -188,7 +204,8 @@ class Line:
             ) from error
 
     def _close_stream(self) -> None:
-        stream, self._stream = self._stream, None
+        with self._closing:
+            stream, self._stream = self._stream, None
         if stream is not None:  # no errors: what is gone can't be closed
             stream.abort(ignore_errors=True)
             stream.close(ignore_errors=True)

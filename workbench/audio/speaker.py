@@ -58,7 +58,7 @@ class Speaker:
     async def __aenter__(self) -> Self:
         self._loop = loop = asyncio.get_running_loop()
         self._log = MappingLog(self._trace, "agent", self.clock, loop.time() - self._trace.now() / 1000)
-        await loop.run_in_executor(None, self._line.open)
+        await self._line.opened()
         return self
 
     async def __aexit__(self, *error: object) -> None:

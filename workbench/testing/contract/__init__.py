@@ -15,6 +15,7 @@ from workbench.testing.contract.rules import BrokenRule, Figure, Report, Rule
 from workbench.testing.contract.sink import check_sink
 from workbench.testing.contract.source import check_source
 from workbench.testing.contract.stt import check_stt
+from workbench.testing.contract.tool import check_tool
 from workbench.testing.contract.tts import check_tts
 from workbench.testing.contract.turn import check_turn
 from workbench.testing.contract.vad import check_vad
@@ -28,6 +29,7 @@ __all__ = [
     "check_sink",
     "check_source",
     "check_stt",
+    "check_tool",
     "check_tts",
     "check_turn",
     "check_vad",

@@ -17,6 +17,8 @@ PLACES = 12
 """Waits at which a call is cancelled; where it waits more often, the first half of them and some of the rest."""
 TRIES = 3
 """So often it may be late before it is the provider's fault and not the machine's."""
+OPENING_S = (0.0, 0.001, 0.003, 0.01, 0.03)
+"""Times after which who enters a provider is cancelled, s."""
 Make = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -69,6 +71,12 @@ async def ends_at_once(trial: Trial, make: Make) -> None:
     for share in (0.25, 0.75):
         await _late(trial, partial(_after, trial, make, share * took_s), f"{share:.0%} of its time")
     await trial.done("the call after cancelled ones", make())
+
+
+async def opens_or_not(trial: Trial, enter: Make) -> None:
+    """Cancelled while it is entered, a provider is not left half open."""
+    for seconds in OPENING_S:
+        await _late(trial, partial(_after, trial, enter, seconds), f"{seconds * 1000:g} ms of its opening")
 
 
 def _places(waits: int) -> list[int]:

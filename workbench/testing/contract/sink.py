@@ -14,7 +14,7 @@ import numpy as np
 from workbench.engine.flow import beside
 from workbench.engine.stages import Sink
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
-from workbench.testing.contract.cancel import ends_at_once
+from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown
 from workbench.testing.contract.stage import enter, has_members
@@ -177,5 +177,6 @@ async def _leave(make: Callable[[], Sink], ledger: Ledger, deadline_s: float) ->
             except TimeoutError:
                 pass
 
+    await opens_or_not(trial, play)
     await ends_at_once(trial, play)
     await trial.no_tasks(known)

@@ -13,7 +13,7 @@ import numpy as np
 
 from workbench.engine.stages import Source
 from workbench.model.audio import INPUT_RATE, Frame, Samples
-from workbench.testing.contract.cancel import ends_at_once
+from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown
 from workbench.testing.contract.stage import enter, has_members
@@ -163,5 +163,6 @@ async def _leave(make: Callable[[], Source], ledger: Ledger, deadline_s: float) 
         async with make() as source:
             await _take(ledger, source, BRIEFLY, [])
 
+    await opens_or_not(trial, listen)
     await ends_at_once(trial, listen)
     await trial.no_tasks(known)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from workbench.model.errors import WorkbenchError
 from workbench.testing.clock import Deadlock
-from workbench.testing.contract.cancel import ends_at_once
+from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown
 from workbench.testing.contract.trial import Trial, run
@@ -98,6 +98,7 @@ async def _everything(make: Callable[[], T], use: Use[T], ledger: Ledger, deadli
     trial = Trial(ledger, deadline_s)
     async with trial.watched():
         known = asyncio.all_tasks()
+        await opens_or_not(trial, lambda: _briefly(make))
         async with AsyncExitStack() as stack:
             provider = await enter(trial, stack, make)
             await trial.done("warm()", provider.warm())  # type: ignore[attr-defined]
@@ -111,6 +112,11 @@ async def _everything(make: Callable[[], T], use: Use[T], ledger: Ledger, deadli
             await ends_at_once(trial, lambda: use.brief(provider))
             await trial.nothing_grows(lambda: use.brief(provider))
         await trial.no_tasks(known)
+
+
+async def _briefly(make: Callable[[], Any]) -> None:
+    async with make() as provider:
+        await provider.warm()
 
 
 async def _beside_another(trial: Trial, make: Callable[[], T], use: Use[T], provider: T) -> None:

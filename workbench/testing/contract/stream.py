@@ -24,6 +24,8 @@ AFTER_S = 1.0
 
 def opened(ledger: Ledger, stream: object, what: str) -> Stream:
     """The stream, if it is a context."""
+    if asyncio.iscoroutine(stream):
+        stream.close()  # or Python warns that nobody awaited it
     entered = hasattr(stream, "__aenter__") and hasattr(stream, "__aexit__")
     ledger.need(
         entered,

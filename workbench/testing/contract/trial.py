@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from workbench.engine.flow import beside, single
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.testing.clock import VirtualLoop
-from workbench.testing.contract.leaks import SETTLE_S, Holdings
+from workbench.testing.contract import leaks
+from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import BrokenRule, Ledger, Rule, shown
 
 T = TypeVar("T")
@@ -163,9 +164,9 @@ class Trial:
         self.ledger.need(not left, Rule.CLOSES, f"tasks go on after it was left: {names}")
 
 
-async def settled(left: Callable[[], list[T]], seconds: float = SETTLE_S) -> list[T]:
+async def settled(left: Callable[[], list[T]], seconds: float | None = None) -> list[T]:
     """What is left when all had the time to end: nothing tells when that is."""
-    for _ in range(round(seconds / BEAT_S)):
+    for _ in range(round((leaks.SETTLE_S if seconds is None else seconds) / BEAT_S)):
         if not (now := left()):
             return now
         await asyncio.sleep(BEAT_S)
