@@ -42,6 +42,22 @@ class Clock:
         return self.ms
 
 
+class FakeTools:
+    """Verbs that are noted in `told`; what is mocked is in the trace."""
+
+    def __init__(self, trace: Trace, told: list[tuple[Any, ...]]) -> None:
+        self._trace = trace
+        self._told = told
+        self.names: tuple[str, ...] = ("weather", "book_table")
+
+    def call(self, name: str, arguments_json: str) -> None:
+        self._told.append(("call", name, arguments_json))
+
+    def mock(self, name: str, answer: str | None) -> None:
+        self._told.append(("mock", name, answer))
+        self._trace.emit(ev.ToolMocked(name, answer))
+
+
 class FakeSession:
     """A trace to write into, and verbs that are noted in `told`."""
 
@@ -52,6 +68,7 @@ class FakeSession:
         self.recording: Path | None = None
         self._over = threading.Event()
         self.told: list[tuple[Any, ...]] = []
+        self.tools = FakeTools(self.trace, self.told)
 
     @contextmanager
     def open(self) -> Iterator[FakeSession]:
@@ -163,6 +180,52 @@ def spoken_turn(
     )
     usage = {"input_tokens": 40.0, "output_tokens": 12.0}
     session.at(heard + 1501, ev.TurnEnded(number, status, asked, answered, cold, usage))
+
+
+WEATHER = '{"city": "Oslo", "days": 3}'
+SUNNY = '{"temperature": 12, "sky": "clear", "wind": {"speed": 3.4, "from": "west"}}'
+
+
+def tool_turn(session: FakeSession, number: int) -> None:
+    """A spoken turn whose answer needs the weather and a table; the table cannot be had."""
+    t0 = session.clock.ms + 900
+    end, reply = t0 + 1500, 10 * number
+    spans: list[tuple[ev.Part, float, float]] = [
+        ("stt", t0, end + 190),
+        ("llm_first_token", end + 350, end + 440),
+        ("tools", end + 440, end + 1190),
+        ("first_chunk", end + 1190, end + 1300),
+        ("tts_first_byte", end + 1300, end + 1390),
+    ]
+    session.at(t0, ev.SpeechStarted(number, user(t0)))
+    session.at(end + 190, ev.Transcribed(number, "A table outside in Oslo, please.", True, 0))
+    session.at(end + 191, ev.ReplyStarted(reply, number, None, "A table outside in Oslo, please.", True))
+    session.at(end + 350, ev.TurnDecided(number, number, False, 0, 350))
+    session.at(end + 440, ev.ToolCalled(reply, number, f"{number}a", "weather", WEATHER))
+    session.at(end + 441, ev.ToolCalled(reply, number, f"{number}b", "book_table", '{"people": 2}'))
+    session.at(end + 442, ev.ToolStarted(reply, number, f"{number}a", "weather"))
+    session.at(end + 850, ev.ToolReturned(reply, number, f"{number}a", "weather", SUNNY, took_ms=408.0))
+    session.at(end + 860, ev.ToolStarted(reply, number, f"{number}b", "book_table"))
+    session.at(
+        end + 1190,
+        ev.ToolReturned(
+            reply, number, f"{number}b", "book_table", "", "there is no table for 2", "failed", 330.0
+        ),
+    )
+    for part, start, stop in spans:
+        session.at(stop, ev.Span(part, start, stop, reply, number, number))
+    answer = "It is clear there, but no table is free."
+    session.at(end + 1300, ev.ReplyText(reply, number, answer, answer))
+    session.at(end + 1391, ev.ReplyPlaying(reply, number, 0))
+    session.at(end + 1400, ev.Heard(number, user(end), end, agent(end + 1400), end + 1400))
+    session.at(end + 3000, ev.ReplyEnded(reply, number, "done", answer, "", agent(end + 3000)))
+    session.at(end + 3001, ev.TurnEnded(number, "done", "A table outside in Oslo, please.", answer))
+
+
+def tools_started(session: FakeSession) -> None:
+    """A session with tools that is warm and listens."""
+    started(session)
+    session.at(533, ev.ToolsChanged(session.tools.names, "from the agent"))
 
 
 def conversation(session: FakeSession) -> None:

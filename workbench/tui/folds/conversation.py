@@ -8,10 +8,12 @@ from typing import Literal
 from workbench.model import events as ev
 from workbench.model.events import Entry
 from workbench.readers.timeline import Turn
+from workbench.tui.folds.calls import MARKS, Call, outcome, signature
 
-Who = Literal["user", "agent", "note"]
+Who = Literal["user", "agent", "tool", "note"]
 State = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
 
+ERROR_CHARS = 200
 KEPT = 400
 """Lines kept of a live conversation; older ones scroll out of memory."""
 
@@ -59,6 +61,26 @@ class ConversationFold:
             if line.who == "agent" and line.turn == turn.turn:
                 self._lines[key] = replace(line, heard_ms=turn.heard_latency_ms)
                 return
+
+    def called(self, call: Call) -> None:
+        """A call of a tool has changed: a line from when it runs, before the answer that was made with it."""
+        key = f"c{call.key}"
+        if call.started_ms is None or call.state == "discarded":
+            self._lines.pop(key, None)
+            return
+        told = (
+            f"{MARKS[call.state]} {outcome(call, call.started_ms)}"
+            if call.state != "done"
+            else outcome(call, 0.0)
+        )
+        if call.state == "failed" and call.error:
+            told += f": {call.error[:ERROR_CHARS]}"
+        told = "…" if call.open else told
+        mocked = " (mocked)" if call.mocked else ""
+        self._put(Line(key, "tool", "info", f"{signature(call)} → {told}{mocked}", turn=call.turn))
+        answer = f"r{call.reply}"
+        if answer in self._lines and not self._lines[answer].text:  # nothing of it can be seen yet
+            self._lines[answer] = self._lines.pop(answer)
 
     def _user(self, event: ev.Event) -> bool:
         match event:
@@ -153,6 +175,10 @@ def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
             return "warning", f"{stage}: {provider} failed too often", f"asked again in {wait / 1000:.0f} s"
         case ev.ProviderWarmed(error=str(error), stage=stage, provider=provider):
             return "error", f"{stage}: {provider} did not warm up: {error}", "each turn tries it again"
+        case ev.PluginFailed(plugin=plugin, hook=hook, reason=reason):
+            return "warning", f"plugin {plugin}: {hook}: {reason}", "it is not asked again in this session"
+        case ev.ToolMocked(name=name, answer=answer):
+            return "info", f"{name} is {'run again' if answer is None else 'mocked from now on'}", ""
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
         case ev.SessionEnded(reason=reason):

@@ -11,6 +11,9 @@ from workbench.model.text import plain
 TOO_MANY = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState)
 """Events that come many times a second and have a place of their own on the screen."""
 
+MOST_CHARS = 200
+"""Of a text: what a tool returns may be any size, and is whole in the trace."""
+
 
 def log_line(entry: Entry) -> str | None:
     """`12.345 turn_decided turn=1 …`, without what is empty; None for what would only be noise."""
@@ -29,9 +32,11 @@ def _told(value: object) -> str:
         case float():
             return f"{value:.1f}"
         case str():
-            text = plain(value, one_line=True)
+            text = plain(value[: 2 * MOST_CHARS], MOST_CHARS, one_line=True)
             return repr(text) if " " in text else text
         case dict():
             return "{" + ", ".join(f"{key}: {_told(item)}" for key, item in value.items()) + "}"
+        case tuple():
+            return plain(", ".join(map(str, value)), MOST_CHARS, one_line=True)
         case _:
             return str(value)

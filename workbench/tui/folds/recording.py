@@ -15,6 +15,7 @@ from workbench.tui.folds.conversation import Line
 from workbench.tui.folds.moments import MomentsFold
 from workbench.tui.folds.screen import ScreenFold
 from workbench.tui.folds.status import Status
+from workbench.tui.folds.tools import Tools
 from workbench.tui.folds.turns import History
 
 Envelope = tuple[float, ...]
@@ -40,7 +41,7 @@ class Recording:
         self._log: list[str] = []
         self._log_upto: list[int] = []
         self.turns: list[Turn] = []
-        fold = ScreenFold(on_turn=self.turns.append, keep_lines=None)
+        fold = ScreenFold(on_turn=self.turns.append, keep_all=True)
         for entry in entries(trace):
             self._moments.feed(entry)
             before = len(self.turns)
@@ -50,6 +51,7 @@ class Recording:
         self.lines: tuple[Line, ...] = fold.lines
         self.status: Status = fold.status
         self.history: History = fold.history
+        self.tools: Tools = fold.tools
         self.t_ms = fold.t_ms
 
     def log(self, index: int) -> list[str]:

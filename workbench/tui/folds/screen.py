@@ -11,21 +11,23 @@ from workbench.tui.folds.conversation import KEPT, ConversationFold, Line
 from workbench.tui.folds.gauges import Gauges, GaugesFold
 from workbench.tui.folds.log import log_line
 from workbench.tui.folds.status import Activity, Status, StatusFold, activity
+from workbench.tui.folds.tools import KEPT as KEPT_CALLS
+from workbench.tui.folds.tools import Tools, ToolsFold
 from workbench.tui.folds.turns import Falls, History, HistoryFold, falls
 
 
 class ScreenFold:
     """Feed it entries in order; the parts are read after each batch. `on_turn` gets each turn that has ended."""
 
-    def __init__(self, on_turn: Callable[[Turn], None] | None = None, keep_lines: int | None = KEPT) -> None:
+    def __init__(self, on_turn: Callable[[Turn], None] | None = None, *, keep_all: bool = False) -> None:
         self._on_turn = on_turn
-        self._conversation = ConversationFold(keep_lines)
+        self._conversation = ConversationFold(None if keep_all else KEPT)
+        self._tools = ToolsFold(None if keep_all else KEPT_CALLS)
         self._gauges = GaugesFold()
         self._status = StatusFold()
         self._history = HistoryFold()
         self._timeline = Timeline(self._ended)
-        self.last = Falls()
-        """The waterfall of the last turn that has one."""
+        self._last: Turn | None = None
         self.t_ms = 0.0
         """Time of the newest entry, ms."""
 
@@ -35,6 +37,8 @@ class ScreenFold:
         for entry in entries:
             self.t_ms = entry.t_ms
             self._conversation.feed(entry)
+            for call in self._tools.feed(entry):
+                self._conversation.called(call)
             self._gauges.feed(entry)
             self._status.feed(entry)
             self._timeline(entry)
@@ -47,9 +51,19 @@ class ScreenFold:
         self._history.add(turn)
         self._conversation.timed(turn)
         if turn.lanes_ms:
-            self.last = falls(turn)
+            self._last = turn
         if self._on_turn is not None:
             self._on_turn(turn)
+
+    @property
+    def last(self) -> Falls:
+        """The waterfall of the last turn that has one."""
+        return Falls() if self._last is None else falls(self._last, self.tools.of(self._last.turn))
+
+    @property
+    def tools(self) -> Tools:
+        """Calls of tools, and what may be called."""
+        return self._tools.now
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from workbench.readers.latency import Kind, Latency, kind_of
 from workbench.readers.timeline import Turn
+from workbench.tui.folds.calls import Call
 
 KEPT_POINTS = 300
 """Points kept: more than any screen has columns for."""
@@ -31,6 +32,8 @@ class Falls:
     title: str = ""
     total_ms: float | None = None
     bars: tuple[Bar, ...] = ()
+    calls: tuple[Call, ...] = ()
+    """Calls of tools in it that have a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class HistoryFold:
         self.now = History(tuple(self._points), p50, p95, len(self._latency.values_ms))
 
 
-def falls(turn: Turn) -> Falls:
-    """A turn as its waterfall."""
+def falls(turn: Turn, calls: tuple[Call, ...] = ()) -> Falls:
+    """A turn, with its calls of tools, as its waterfall."""
     marks: list[str] = [turn.status] if turn.status != "done" else []
     marks += ["cold"] if turn.cold else []
     marks += [f"{turn.discarded_replies} discarded"] if turn.discarded_replies else []
@@ -81,4 +84,4 @@ def falls(turn: Turn) -> Falls:
     if total is not None:
         unexplained = turn.parts_ms.get("unexplained", 0.0)
         bars.append(Bar("unexplained", unexplained, (total - abs(unexplained), total)))
-    return Falls(" · ".join([f"Turn {turn.turn}", *marks]), total, tuple(bars))
+    return Falls(" · ".join([f"Turn {turn.turn}", *marks]), total, tuple(bars), calls)

@@ -16,6 +16,7 @@ SHOWN = 120
 
 MARKS = {"failed": "✗", "error": "✗", "warning": "!", "info": "·"}
 """What a note begins with, so that its kind is readable without colour."""
+WHO = {"user": "you", "agent": "agent", "tool": "⚙"}
 
 
 class Conversation(VerticalScroll):
@@ -68,7 +69,7 @@ class Row(Horizontal):
 
 def label(line: Line) -> str:
     """Who speaks, or the mark of a note; an arrow where a recording is at this turn."""
-    who = MARKS.get(line.state, "·") if line.who == "note" else {"user": "you", "agent": "agent"}[line.who]
+    who = MARKS.get(line.state, "·") if line.who == "note" else WHO[line.who]
     return f"{who} ▸" if line.chosen else who
 
 

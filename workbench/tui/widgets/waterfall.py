@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from rich.cells import set_cell_size
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from workbench.model.text import plain
+from workbench.readers.timeline import CHAIN
+from workbench.tui.folds.calls import MARKS, Call
 from workbench.tui.folds.turns import Bar, Falls
 
+ORDER = (*CHAIN, "unexplained")
 LABEL_CELLS, MS_CELLS = 16, 7
 LEAST_MS = 0.5
 """What is shorter is drawn as nothing."""
+MOST_CALLS = 6
+"""Lines for calls of tools, where there is room."""
+TALL, OTHERS, OTHERS_TALL = 34, 13, 19
+"""From so many rows on the screen is airy; rows that are not the waterfall's lines, else and then."""
 
 
 class Waterfall(Widget):
@@ -33,16 +42,50 @@ class Waterfall(Widget):
                 else "The first answer will be taken apart here."
             )
             return Content.styled(told, "$quiet")
-        return Content("\n").join(lines(self.turn, self.content_size.width))
+        rows = self.screen.size.height
+        parts = sum(map(shown, self.turn.bars)) + 1
+        room = min(MOST_CALLS, max(1, rows - parts - (OTHERS if rows < TALL else OTHERS_TALL)))
+        return Content("\n").join(lines(self.turn, self.content_size.width, room))
 
 
-def lines(turn: Falls, width: int) -> list[Content]:
-    """A turn as lines of `width` cells."""
+def lines(turn: Falls, width: int, most_calls: int = MOST_CALLS) -> list[Content]:
+    """A turn as lines of `width` cells, at most so many of them for its calls of tools, below `tools`."""
     room = max(4, width - LABEL_CELLS - MS_CELLS)
-    span = turn.total_ms if turn.total_ms else max(bar.lane[1] for bar in turn.bars)
-    ms_per_cell = max(1.0, span) / room
-    drawn = [_line(bar, room, ms_per_cell) for bar in turn.bars if shown(bar)]
-    return [*drawn, _sum(turn, room)]
+    ends = [bar.lane[1] for bar in turn.bars] + [
+        call.place.end_ms or 0.0 for call in turn.calls if call.place
+    ]
+    ms_per_cell = max(1.0, turn.total_ms if turn.total_ms else max(ends)) / room
+    drawn: list[Content] = []
+    calls = _calls(turn.calls, room, ms_per_cell, most_calls)
+    for bar in filter(shown, turn.bars):
+        if calls and ORDER.index(bar.part) > ORDER.index("tools"):
+            drawn += calls
+            calls = []
+        drawn.append(_line(bar, room, ms_per_cell))
+    return [*drawn, *calls, _sum(turn, room)]
+
+
+def _calls(calls: tuple[Call, ...], room: int, ms_per_cell: float, most: int) -> list[Content]:
+    kept = calls if len(calls) <= most else calls[: most - 1]
+    drawn = [_call(call, room, ms_per_cell) for call in kept]
+    if len(kept) < len(calls):
+        rest = f"  … {len(calls) - len(kept)} {'more ' if kept else ''}calls"
+        drawn.append(Content.styled(f"{rest:<{LABEL_CELLS + room + MS_CELLS}}", "$quiet"))
+    return drawn
+
+
+def _call(call: Call, room: int, ms_per_cell: float) -> Content:
+    """Sign, name, lane, ms in brackets: what of it counts is in the line of the tools."""
+    assert call.place is not None
+    start, end = call.place.start_ms, call.place.end_ms
+    cells = [(" ", "")] * room
+    first, last = _cells(start, room * ms_per_cell if end is None else end, room, ms_per_cell)
+    cells[first:last] = [("━", "$part-tools")] * (last - first)
+    told = "…" if end is None else f"({round(end - start)})"
+    label = set_cell_size(
+        f" {MARKS[call.state]} {plain(call.name[:LABEL_CELLS], one_line=True)}", LABEL_CELLS - 1
+    )
+    return Content.assemble((f"{label} ", "$quiet"), *cells, (f"{told:>{MS_CELLS}}", "$quiet"))
 
 
 def shown(bar: Bar) -> bool:
