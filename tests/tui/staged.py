@@ -16,6 +16,7 @@ from tests.tui.acted import FakeSession
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.host import Host, Opener
 from workbench.tui.live import LiveScreen
+from workbench.tui.panels import Offer
 
 WIDE, USUAL, SMALL = (120, 40), (80, 24), (40, 10)
 
@@ -70,12 +71,15 @@ async def staged(screen: Callable[[], Screen[None]], size: tuple[int, int]) -> A
 
 @asynccontextmanager
 async def live(
-    session: FakeSession, size: tuple[int, int] = WIDE, opener: Opener | None = None
+    session: FakeSession,
+    size: tuple[int, int] = WIDE,
+    opener: Opener | None = None,
+    panels: Offer = tuple,
 ) -> AsyncIterator[Stage]:
     """The live screen of a session."""
     host = Host(opener or session.open)
     try:
-        async with staged(lambda: LiveScreen(host), size) as stage:
+        async with staged(lambda: LiveScreen(host, panels), size) as stage:
             yield stage
     finally:
         host.wait()

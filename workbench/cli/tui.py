@@ -13,6 +13,7 @@ from workbench.cli.flags import agent_and_settings, load_plugins, plugin_option
 from workbench.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from workbench.plugin.values import Panel
     from workbench.tui.app import WorkbenchApp
 
 
@@ -99,7 +100,7 @@ def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], given:
         )
     load_plugins(load({}), given["plugins"])
     trace = open_trace(folder)
-    app = WorkbenchApp(lambda: ReplayScreen(trace))
+    app = WorkbenchApp(lambda: ReplayScreen(trace, _panels))
     return _show(app, screenshot, size, lambda: app.first(ReplayScreen).drawn.wait())
 
 
@@ -122,7 +123,7 @@ def _live(given: dict[str, Any], screenshot: Path | None, size: tuple[int, int])
         return (screen.listening if settings.audio.source == "mic" else screen.ended).wait()
 
     host = Host(opener)
-    app = WorkbenchApp(lambda: LiveScreen(host))
+    app = WorkbenchApp(lambda: LiveScreen(host, _panels))
     try:
         code = _show(app, screenshot, size, ready)
     finally:
@@ -132,6 +133,12 @@ def _live(given: dict[str, Any], screenshot: Path | None, size: tuple[int, int])
     if host.error is not None and code == 0:
         raise host.error
     return code
+
+
+def _panels() -> list[tuple[str, Panel]]:
+    from workbench.plugin.manager import tui_panels  # imports the plugins
+
+    return tui_panels()
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from textual._context import active_message_pump
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
+from textual.widget import Widget
 
 from workbench.tui import themes
 from workbench.tui.commands import commands
+from workbench.tui.paneled import PaneledScreen
 from workbench.tui.terminal import ScreenDriver
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -89,6 +93,19 @@ class WorkbenchApp(App[None]):
     async def action_quit(self) -> None:
         """Leave, cleanly."""
         self._leave(0, "stopped")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What raised in a plugin's panel ends that panel, anything else the application.
+
+        (Textual offers no other place: drawing and timers of a widget come by here alone.)
+        """
+        screen = self.screen_stack[0] if self.screen_stack else None
+        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        nearest = (*reversed(frames), active_message_pump.get(None))
+        widgets = [widget for widget in nearest if isinstance(widget, Widget) and widget.is_attached]
+        if isinstance(screen, PaneledScreen) and any(screen.panels.drop(widget, error) for widget in widgets):
+            return
+        super()._handle_exception(error)
 
     def _leave(self, code: int, reason: str) -> None:
         screen = self.screen_stack[0]

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from workbench.tui.paneled import PaneledScreen
+from workbench.tui.panels import TOOLS
+
 
 def commands(app: App[None], screen: Screen[Any]) -> Iterable[SystemCommand]:
-    """Each binding of the screen and of the app that has a tooltip, and the help panel."""
+    """Each binding of the screen and of the app that has a tooltip, each panel of a plugin, and the help panel."""
     named: set[str] = set()
     for _, binding, enabled, tooltip in screen.active_bindings.values():
         if tooltip and enabled and binding.action not in named:
             named.add(binding.action)
             yield SystemCommand(binding.description, tooltip, _runner(app, binding.action))
+    first = app.screen_stack[0]
+    if isinstance(first, PaneledScreen):
+        for key, title in first.panels.titles.items():
+            if key != TOOLS:
+                yield SystemCommand(f"Panel: {title}", "Show this panel.", partial(first.show_panel, key))
     yield SystemCommand("Keys", "Show the keys and what they do.", app.action_show_help_panel)
 
 

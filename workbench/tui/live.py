@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from workbench.model.errors import WorkbenchError
+from workbench.model.text import plain
+from workbench.tui.asking import Answer, Asking, Kind, answers_for, arguments_for
 from workbench.tui.folds.screen import ScreenFold
 from workbench.tui.host import Handle, Host
 from workbench.tui.messages import SessionClosed, Typed
+from workbench.tui.paneled import PaneledScreen
+from workbench.tui.panels import TOOLS, Offer
 from workbench.tui.widgets.conversation import Conversation
 from workbench.tui.widgets.eventlog import EventLog
 from workbench.tui.widgets.header import Header, Heading
@@ -23,6 +27,7 @@ from workbench.tui.widgets.latency import Latency
 from workbench.tui.widgets.meters import Meters
 from workbench.tui.widgets.prompt import Prompt
 from workbench.tui.widgets.stateline import StateLine
+from workbench.tui.widgets.tools import Shown
 from workbench.tui.widgets.waterfall import Waterfall
 from workbench.tui.widgets.welcome import Welcome, Welcoming
 
@@ -30,7 +35,11 @@ POLL_S = 1 / 20
 """The trace is read so often: levels come at 10 Hz, and 50 ms is not seen as late."""
 
 
-class LiveScreen(Screen[None]):
+RUNNING = 50
+"""Of so many calls, the newest, the time is shown while it passes."""
+
+
+class LiveScreen(PaneledScreen):
     """A conversation and the instruments beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,16 +59,25 @@ class LiveScreen(Screen[None]):
             "ctrl+l", "log", "Log", id="screen.log", priority=True,
             tooltip="Show or hide the event log.",
         ),
+        Binding(
+            "ctrl+r", "tool('call')", "Call", id="tools.call", priority=True,
+            tooltip="Call a tool with arguments of your own; they begin with those of the chosen call.",
+        ),
+        Binding(
+            "ctrl+n", "tool('mock')", "Mock", id="tools.mock", priority=True,
+            tooltip="Give a tool's answer in its place for this session, or let it run again.",
+        ),
         Binding("pageup", "scroll('up')", "Scroll up", id="screen.up", show=False),
         Binding("pagedown", "scroll('down')", "Scroll down", id="screen.down", show=False),
     ]  # fmt: skip
 
-    def __init__(self, host: Host) -> None:
-        super().__init__()
+    def __init__(self, host: Host, offer: Offer = tuple) -> None:
+        super().__init__(offer)
         self._host = host
         self._fold = ScreenFold()
         self._read = 0
         self._leaving: int | None = None
+        self._offered = False
         self.listening = asyncio.Event()
         """The screen shows that the session listens, or that it never will."""
         self.ended = asyncio.Event()
@@ -72,6 +90,7 @@ class LiveScreen(Screen[None]):
             with Vertical(id="talk"):
                 yield Welcome()
                 yield Conversation()
+                yield self.panels
                 yield EventLog()
             with Vertical(id="instruments"):
                 yield Meters()
@@ -89,6 +108,7 @@ class LiveScreen(Screen[None]):
 
     def _open(self) -> None:
         self._host.start(self._session_left)
+        self.find_panels()
         self.set_interval(POLL_S, self._poll)
 
     def _session_left(self) -> None:
@@ -105,6 +125,7 @@ class LiveScreen(Screen[None]):
             self._read = entries[-1].i + 1
             self._show(self._fold.feed(entries))
         self._tick(handle)
+        self.panels.feed(handle.trace)
 
     def _show(self, logged: list[str]) -> None:
         fold = self._fold
@@ -119,6 +140,10 @@ class LiveScreen(Screen[None]):
         self.set_class(any(line.who != "note" for line in lines), "-talking")
         if logged:
             self.query_one(EventLog).write_lines(logged)
+        if fold.tools.calls and not self._offered:
+            self._offered = True
+            if self.has_class("-wide", "-tall"):
+                self.panels.current = TOOLS
         if status.ended:
             self._shown_end()
         elif status.listening:
@@ -128,6 +153,8 @@ class LiveScreen(Screen[None]):
         fold = self._fold
         t_ms = fold.t_ms if fold.activity == "ended" else handle.trace.now()
         self.query_one(Header).heading = Heading(fold.activity, fold.status, t_ms // 1000 * 1000)
+        running = any(call.open for call in fold.tools.calls[-RUNNING:])
+        self.tool_panel.shown = Shown(fold.tools, t_ms // 100 * 100 if running else 0.0)
 
     @on(SessionClosed)
     def _over(self) -> None:
@@ -182,6 +209,41 @@ class LiveScreen(Screen[None]):
         """Show or hide the event log."""
         self.toggle_class("-log")
         self.call_after_refresh(self.query_one(EventLog).scroll_end, animate=False)
+
+    async def action_panel(self) -> None:
+        """Show the next panel, or none; from now on nobody else does."""
+        self._offered = True
+        await super().action_panel()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tools are called from their panel."""
+        return self.panels.current == TOOLS if action == "tool" else super().check_action(action, parameters)
+
+    def action_tool(self, kind: Kind) -> None:
+        """Call a tool, or give its answer."""
+        handle, tools, chosen = self._talking(), self._fold.tools, self.tool_panel.chosen
+        if handle is None:
+            return
+        names = handle.tools.names
+        if not names:
+            self.notify("Give the agent a tool first.", timeout=3)
+            return
+        begin = (arguments_for if kind == "call" else answers_for)(tools, chosen)
+        name = chosen.name if chosen is not None and chosen.name in names else names[0]
+        self.app.push_screen(
+            Asking(kind, names, name, begin, tools.mocks), partial(self._asked, handle, kind)
+        )
+
+    def _asked(self, handle: Handle, kind: Kind, answer: Answer | None) -> None:
+        if answer is None:
+            return
+        try:
+            if kind == "mock":
+                handle.tools.mock(answer.name, answer.text)
+            else:
+                handle.tools.call(answer.name, answer.text or "")
+        except WorkbenchError as error:
+            self.notify(plain(error.hint), title=plain(error.reason), severity="warning", markup=False)
 
     def action_scroll(self, way: str) -> None:
         """Look back in the conversation."""

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from workbench.model.errors import MissingError
@@ -20,6 +19,8 @@ from workbench.trace.bus import Trace
 from workbench.tui.folds.conversation import Line
 from workbench.tui.folds.recording import Recording
 from workbench.tui.folds.turns import falls
+from workbench.tui.paneled import PaneledScreen
+from workbench.tui.panels import TOOLS, Offer
 from workbench.tui.player import Player
 from workbench.tui.widgets.conversation import Conversation
 from workbench.tui.widgets.eventlog import EventLog
@@ -27,6 +28,7 @@ from workbench.tui.widgets.header import Header, Heading
 from workbench.tui.widgets.latency import Latency
 from workbench.tui.widgets.sound import Sound, columns
 from workbench.tui.widgets.stateline import StateLine
+from workbench.tui.widgets.tools import Shown
 from workbench.tui.widgets.waterfall import Waterfall
 
 TICK_S = 1 / 10
@@ -35,7 +37,7 @@ AROUND = 40
 """Lines of the conversation shown before and after a turn."""
 
 
-class ReplayScreen(Screen[None]):
+class ReplayScreen(PaneledScreen):
     """Steps through the turns of a closed trace."""
 
     index: reactive[int] = reactive(0, init=False)
@@ -50,8 +52,8 @@ class ReplayScreen(Screen[None]):
         Binding("ctrl+l", "log", "Log", id="screen.log", tooltip="Show or hide the turn's events."),
     ]  # fmt: skip
 
-    def __init__(self, trace: Trace) -> None:
-        super().__init__()
+    def __init__(self, trace: Trace, offer: Offer = tuple) -> None:
+        super().__init__(offer)
         self._trace = trace
         self._player = Player()
         self.recording: Recording | None = None
@@ -65,6 +67,7 @@ class ReplayScreen(Screen[None]):
             with Vertical(id="talk"):
                 yield Static("Reading the recording …", id="reading", markup=False)
                 yield Conversation()
+                yield self.panels
                 yield EventLog()
             with Vertical(id="instruments"):
                 yield Sound()
@@ -76,6 +79,7 @@ class ReplayScreen(Screen[None]):
     def on_mount(self) -> None:
         """Read it once the screen has been seen."""
         self.call_after_refresh(self._read_all)
+        self.find_panels()
 
     @work(thread=True)
     def _read_all(self) -> None:
@@ -89,6 +93,9 @@ class ReplayScreen(Screen[None]):
         self.query_one("#reading", Static).update("There is no turn in this recording.")
         self.query_one("#reading").display = not recording.lines
         self.set_class(bool(recording.lines), "-noted")
+        self.tool_panel.shown = Shown(recording.tools, recording.t_ms)
+        if recording.tools.calls and self.has_class("-wide", "-tall"):
+            self.panels.current = TOOLS
         self.index = max(0, len(recording.turns) - 1)
         self.watch_index(self.index)
         self.set_interval(TICK_S, self._tick)
@@ -111,10 +118,13 @@ class ReplayScreen(Screen[None]):
             self.query_one(Conversation).lines = recording.lines
             return
         turn = recording.turns[index]
-        drawn = falls(turn)
+        drawn = falls(turn, recording.tools.of(turn.turn))
         self.query_one(Waterfall).turn = replace(drawn, title=f"{drawn.title} of {len(recording.turns)}")
         self.query_one(Latency).history = replace(recording.history, chosen=turn.turn)
         self.query_one(Conversation).lines = around(recording.lines, turn.turn)
+        called = [call.key for call in recording.tools.calls if call.turn == turn.turn]
+        if called:
+            self.tool_panel.choose(called[0])
         self._draw_sound()
 
     def _draw_sound(self) -> None:
@@ -126,6 +136,7 @@ class ReplayScreen(Screen[None]):
     def _tick(self) -> None:
         sound = self.query_one(Sound)
         sound.sounds = replace(sound.sounds, at_s=self._player.at_s)
+        self.panels.feed(self._trace)
 
     def action_step(self, by: int) -> None:
         """To the turn before or after."""

@@ -1,0 +1,174 @@
+"""Two dialogs about a tool: call it with arguments of one's own, or give the answer in its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Select, Static, TextArea
+
+from workbench.model.text import plain
+from workbench.tui.folds.calls import READ_CHARS, Call, parsed, trouble
+from workbench.tui.folds.tools import Tools
+
+Kind = Literal["call", "mock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a dialog: the tool, and arguments or answer; None: the tool is run again."""
+
+    name: str
+    text: str | None
+
+
+class Editor(TextArea):
+    """Enter is for what Enter does everywhere on the screen; a new line has a key of its own."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "screen.send(False)", "Run", priority=True, show=False),
+        Binding("ctrl+j,shift+enter", "newline", "New line", priority=True, show=False),
+    ]
+
+    def action_newline(self) -> None:
+        """Begin a new line."""
+        self.insert("\n")
+
+
+class Asking(ModalScreen[Answer | None]):
+    """A tool, a text that is checked while it is typed, and what Enter will do with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "send(True)", "Run", priority=True),
+        Binding("ctrl+r", "unmock", "Run it again", priority=True),
+        Binding("escape", "dismiss(None)", "Close"),
+    ]
+
+    def __init__(
+        self,
+        kind: Kind,
+        names: tuple[str, ...],
+        name: str,
+        begin: Callable[[str], str],
+        mocked: Container[str],
+    ) -> None:
+        super().__init__()
+        self._kind = kind
+        self._names = names
+        self._tool = name
+        self._begin = begin
+        self._mocks = mocked
+        self._given = begin(name)
+
+    def compose(self) -> ComposeResult:
+        """Title, tool, text, what is wrong with it, keys."""
+        title = "Call a tool" if self._kind == "call" else "Answer in a tool's place, for this session"
+        with Vertical(id="asking"):
+            yield Static(title, id="asked", markup=False)
+            yield Select(
+                [(Text(plain(name, 60, one_line=True)), name) for name in self._names],
+                value=self._tool, allow_blank=False, compact=True,
+            )  # fmt: skip
+            yield Editor(self._given, compact=True, soft_wrap=True)
+            yield Static(id="checked")
+            yield Static(id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """The text is what one came for."""
+        editor = self.query_one(Editor)
+        editor.focus()
+        editor.move_cursor(editor.document.end)
+        self._check()
+
+    @on(Select.Changed)
+    def _other(self, event: Select.Changed) -> None:
+        if event.value == self._tool or not isinstance(event.value, str):
+            return
+        self._tool = event.value
+        editor, before = self.query_one(Editor), self._given
+        self._given = self._begin(self._tool)
+        if editor.text == before:
+            editor.text = self._given
+        self._check()
+
+    @on(TextArea.Changed)
+    def _check(self) -> None:
+        text = self.query_one(Editor).text
+        self.query_one("#checked", Static).update(self._said(text))
+        verb = "calls it" if self._kind == "call" else "answers so from now on"
+        again = "  Ctrl+R runs it again" if self._mocked else ""
+        self.query_one("#keys", Static).update(f"Enter {verb}  Ctrl+J new line{again}  Esc closes")
+
+    @property
+    def _mocked(self) -> bool:
+        return self._kind == "mock" and self._tool in self._mocks
+
+    def _said(self, text: str) -> Content:
+        if self._kind == "mock":
+            json = parsed(text) is not None or text.strip() == "null"
+            kind = "JSON" if json else f"text of {len(text):,} characters" + _unclosed(text)
+            return Content.styled(f"✓ {kind}" if text else "an empty answer", "$quiet")
+        wrong = trouble(text)
+        if not wrong:
+            return Content.styled("✓ a JSON object", "$success")
+        return Content.styled(f"✗ {wrong}", "$error") + Content.styled(
+            "  Ctrl+S sends it all the same", "$quiet"
+        )
+
+    def action_send(self, anyway: bool) -> None:
+        """Do it; text that is no JSON object is only sent as arguments when that is meant."""
+        text = self.query_one(Editor).text
+        if self._kind == "call" and not anyway and trouble(text):
+            self.app.bell()
+            return
+        self.dismiss(Answer(self._tool, (text or "{}") if self._kind == "call" else text))
+
+    def action_unmock(self) -> None:
+        """Let the tool run again."""
+        if self._mocked:
+            self.dismiss(Answer(self._tool, None))
+
+
+def _unclosed(text: str) -> str:
+    """A word where somebody meant JSON and it is none."""
+    wrong = trouble(text) if text.lstrip()[:1] in ("{", "[") and len(text) <= READ_CHARS else ""
+    return f", no JSON: {wrong}" if wrong else ""
+
+
+def arguments_for(tools: Tools, chosen: Call | None) -> Callable[[str], str]:
+    """What to begin with when a tool is called: the arguments of the chosen call, else of its last one."""
+
+    def begin(name: str) -> str:
+        calls = [call for call in tools.calls if call.name == name]
+        call = chosen if chosen is not None and chosen.name == name else calls[-1] if calls else None
+        return "{}" if call is None else editable(call.arguments)
+
+    return begin
+
+
+def answers_for(tools: Tools, chosen: Call | None) -> Callable[[str], str]:
+    """What to begin with when a tool's answer is given: the answer that it has, else what it last came to."""
+
+    def begin(name: str) -> str:
+        calls = [call for call in tools.calls if call.name == name and call.state == "done"]
+        call = chosen if chosen in calls else calls[-1] if calls else None
+        if name in tools.mocks:
+            return plain(tools.mocks[name])
+        return "" if call is None else editable(call.result)
+
+    return begin
+
+
+def editable(text: str) -> str:
+    """JSON over several lines, anything else as it is, without what would not be seen."""
+    value = parsed(text)
+    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else plain(text)

@@ -1,0 +1,68 @@
+"""What the live screen and a recording have in common: panels, and the keys for them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from workbench.model.text import plain
+from workbench.tui.panels import TOOLS, Offer, Panels
+from workbench.tui.widgets.tools import ToolPanel
+
+
+class PaneledScreen(Screen[None]):
+    """A screen with a place for panels below the conversation. No panel takes the focus away from typing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+g,f2", "panel", "Tools", id="screen.panel", priority=True, key_display="^g",
+            tooltip="Show the tools' calls, then the panels of plugins one by one, then none.",
+        ),
+        Binding("up", "choose(-1)", "Earlier call", id="tools.earlier", show=False),
+        Binding("down", "choose(1)", "Later call", id="tools.later", show=False),
+        Binding("ctrl+up", "details(-2)", "Details up", id="tools.up", show=False),
+        Binding("ctrl+down", "details(2)", "Details down", id="tools.down", show=False),
+    ]  # fmt: skip
+
+    def __init__(self, offer: Offer = tuple) -> None:
+        super().__init__()
+        self._offer = offer
+        self.panels = Panels()
+        """To be composed where there is room for it."""
+
+    @work(thread=True)
+    def find_panels(self) -> None:
+        """Ask the plugins, after the first paint."""
+        self.app.call_from_thread(self.panels.offer, self._offer())
+
+    @property
+    def tool_panel(self) -> ToolPanel:
+        """The panel that is always there."""
+        return self.panels.query_one(ToolPanel)
+
+    async def action_panel(self) -> None:
+        """Show the next panel, or none."""
+        await self.panels.step()
+
+    async def show_panel(self, key: str) -> None:
+        """Show this one."""
+        await self.panels.show(key)
+
+    def action_choose(self, by: int) -> None:
+        """Look at another call."""
+        if self.panels.current == TOOLS:
+            self.tool_panel.step(by)
+
+    def action_details(self, by: int) -> None:
+        """Read on in the details of a call."""
+        if self.panels.current == TOOLS:
+            self.tool_panel.scroll_details(by)
+
+    @on(Panels.Dropped)
+    def _dropped(self, event: Panels.Dropped) -> None:
+        self.notify(
+            plain(event.reason, 300), title=f"Dropped: {event.who}", severity="warning", timeout=10, markup=False
+        )  # fmt: skip

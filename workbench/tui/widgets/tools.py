@@ -1,0 +1,222 @@
+"""The tool panel: calls on the left, the one that is looked at on the right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from workbench.model.text import plain
+from workbench.tui.folds.calls import MARKS, Call, Place, outcome, pretty, seconds, signature
+from workbench.tui.folds.tools import Tools
+
+NAMES_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the panel shows: the tools, and what time it is on the session's clock, ms."""
+
+    tools: Tools = Tools()  # noqa: RUF009 - frozen
+    now_ms: float = 0.0
+
+
+class ToolPanel(Horizontal):
+    """Follows the newest call until another one is chosen; the last one chosen means following again."""
+
+    BORDER_TITLE = "Tools"
+
+    shown: reactive[Shown] = reactive(Shown(), layout=False, repaint=False)
+
+    def __init__(self) -> None:
+        super().__init__(id="tools")
+        self._chosen: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """A list and the details."""
+        yield CallList()
+        with VerticalScroll(id="details", can_focus=False):
+            yield Static(id="call")
+
+    @property
+    def chosen(self) -> Call | None:
+        """The call that is looked at."""
+        calls = self.shown.tools.calls
+        return next(
+            (call for call in reversed(calls) if call.key == self._chosen), calls[-1] if calls else None
+        )
+
+    def choose(self, key: str | None) -> None:
+        """Look at this call; None: at the newest."""
+        calls = self.shown.tools.calls
+        self._chosen = None if calls and key == calls[-1].key else key
+        self.query_one("#details", VerticalScroll).scroll_home(animate=False)
+        self._draw()
+
+    def step(self, by: int) -> None:
+        """Look at a later call, or an earlier one."""
+        keys = [call.key for call in self.shown.tools.calls]
+        if keys and (call := self.chosen) is not None:
+            self.choose(keys[min(max(0, keys.index(call.key) + by), len(keys) - 1)])
+
+    def scroll_details(self, by: int) -> None:
+        """Read on in the details, by lines."""
+        self.query_one("#details", VerticalScroll).scroll_relative(y=by, animate=False)
+
+    def watch_shown(self) -> None:
+        """Draw what changed."""
+        self._draw()
+
+    def on_resize(self) -> None:
+        """A line is as long as there is room."""
+        self._draw()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.choose(event.option_id)
+
+    def _draw(self) -> None:
+        if not self.is_mounted or not self.display:
+            return
+        shown, call = self.shown, self.chosen
+        self.border_title = about(shown.tools)
+        calls, details = self.query_one(CallList), self.query_one("#call", Static)
+        calls.display = call is not None
+        calls.draw(shown, call)
+        width = max(10, self.query_one("#details").scrollable_content_region.width)
+        details.update(
+            nothing(shown.tools) if call is None else Content("\n").join(told(call, shown.now_ms, width))
+        )
+
+
+class CallList(OptionList):
+    """One line a call; the newest at the end."""
+
+    can_focus = False
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, markup=False)
+        self._drawn: dict[str, Content] = {}
+
+    def draw(self, shown: Shown, chosen: Call | None) -> None:
+        """Change only the lines that changed, and keep the chosen one in sight."""
+        width = max(8, self.scrollable_content_region.width - 2)
+        drawn = {call.key: line(call, shown.now_ms, width) for call in shown.tools.calls}
+        before = list(self._drawn)
+        if list(drawn)[: len(before)] == before:
+            for key in before:
+                if drawn[key] != self._drawn[key]:
+                    self.replace_option_prompt(key, drawn[key])
+            self.add_options(Option(text, key) for key, text in list(drawn.items())[len(before) :])
+        else:  # an old one has gone
+            self.set_options(Option(text, key) for key, text in drawn.items())
+        self._drawn = drawn
+        index = None if chosen is None else list(drawn).index(chosen.key)
+        if index != self.highlighted or len(drawn) != len(before):
+            self.highlighted = index
+            self.call_after_refresh(self.scroll_to_highlight)  # the size may be about to change
+
+
+def line(call: Call, now_ms: float, width: int) -> Content:
+    """Sign, call, and at the right end how long and how it ended; `width` cells."""
+    end = set_cell_size(text, min(cell_len(text), width // 2)) if (text := outcome(call, now_ms)) else ""
+    room = max(4, width - 3 - cell_len(end))
+    called = set_cell_size(signature(call, room), room)
+    return Content.assemble((f"{MARKS[call.state]} ", f"$call-{call.state}"), called, (f" {end}", "$quiet"))
+
+
+def told(call: Call, now_ms: float, width: int) -> list[Content]:
+    """Everything about a call, over several lines."""
+    spent = call.spent_ms(now_ms)
+    tags = [f"attempt {call.attempt}"] if call.attempt > 1 else []
+    tags += ["mocked"] if call.mocked else []
+    tags += ["called by you"] if call.reply is None else []
+    lines = [
+        Content.assemble(
+            (f"{MARKS[call.state]} ", f"bold $call-{call.state}"),
+            (plain(call.name, 60, one_line=True), "bold"),
+            (f"  {call.state}", f"$call-{call.state}"),
+            f"  {seconds(spent)}" if spent is not None else "",
+            (f"  {' · '.join(tags)}" if tags else "", "$quiet"),
+        )
+    ]
+    if call.place is not None and call.turn is not None:
+        lines.append(Content.styled(where(call.turn, call.place), "$quiet"))
+        lines += [lane(call.place, width)] if call.started_ms is not None else []
+    if call.state == "running" and (call.progress or call.fraction is not None):
+        lines.append(_progress(call, width))
+    lines += _part("arguments", call.arguments, width)
+    if call.error:
+        lines += [Content.styled("error", "$quiet"), Content.styled(pretty(call.error, width), "$error")]
+    if not call.open and (call.result or not call.error):
+        lines += _part(_result_label(call), call.result, width)
+    return lines
+
+
+def where(turn: int, place: Place) -> str:
+    """`turn 3 · 442 ms to 1.0 s after the end of speech`."""
+    end = "" if place.end_ms is None else f" to {_signed(place.end_ms)}"
+    return f"turn {turn} · {_signed(place.start_ms)}{end} after the end of speech"
+
+
+def lane(place: Place, width: int) -> Content:
+    """The call between the end of speech and when the answer was heard, as in the waterfall; `width` cells."""
+    heard = "" if place.heard_ms is None else f"▶ {_signed(place.heard_ms)}"
+    room = max(4, width - len(heard))
+    low = min(0.0, place.start_ms)
+    high = max(place.start_ms, place.end_ms or 0.0, place.heard_ms or 0.0, low + 1.0)
+    scale = room / (high - low)
+    first = min(room - 1, round((place.start_ms - low) * scale))
+    last = room if place.end_ms is None else min(room, max(first + 1, round((place.end_ms - low) * scale)))
+    cells = [("╌", "$track")] * room
+    cells[first:last] = [("━", "$part-tools")] * (last - first)
+    return Content.assemble(*cells, (heard, "$quiet"))
+
+
+def about(tools: Tools) -> str:
+    """How many tools there are, and which are mocked, safe as a title."""
+    count = f"{len(tools.names)} tool{'' if len(tools.names) == 1 else 's'}" if tools.names else "Tools"
+    mocked = f"mocked: {', '.join(tools.mocks)}" if tools.mocks else ""
+    return plain(" · ".join(filter(None, (count, mocked))), 60, one_line=True).replace("[", "\\[")
+
+
+def nothing(tools: Tools) -> Content:
+    """What is there before the first call."""
+    if not tools.names:
+        return Content.styled(
+            "This agent has no tools: write a function with @tool above it in the agent file.", "$quiet"
+        )
+    names = plain(", ".join(tools.names), NAMES_CHARS, one_line=True)
+    return Content.assemble(("No tool was called yet. There are:\n", "$quiet"), names)
+
+
+def _progress(call: Call, width: int) -> Content:
+    text = plain(call.progress, 200, one_line=True)
+    if call.fraction is None:
+        return Content(text)
+    room = max(4, min(20, width // 3))
+    done = round(room * min(1.0, max(0.0, call.fraction)))
+    bar = Content.styled("━" * done, "$part-tools") + Content.styled("─" * (room - done), "$track")
+    return bar + Content(f" {100 * min(1.0, max(0.0, call.fraction)):.0f} %  {text}")
+
+
+def _part(label: str, text: str, width: int) -> list[Content]:
+    return [Content.styled(label, "$quiet"), Content(pretty(text, width) or "–")]
+
+
+def _result_label(call: Call) -> str:
+    size = f", {call.result_chars:,} characters" if call.result_chars > 1_000 else ""
+    shown = "" if call.shown is None else f", the model was given {call.shown:,} of them"
+    return f"result{size}{shown}"
+
+
+def _signed(ms: float) -> str:
+    return seconds(ms) if ms >= 0 else f"−{seconds(-ms)}"
