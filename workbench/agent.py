@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,7 +34,7 @@ class Agent:
     """For people; by default the name of its file."""
     speakable: Callable[[str], str] | None = None
     """Makes written text speakable; `workbench.engine.speakable.speakable` by default."""
-    tools: tuple[Any, ...] = ()
+    tools: Sequence[Any] = ()
     """Functions with `@tool` above them, and MCP servers."""
     data: Any = None
     """What its tools share; they find it as `context.data`."""
