@@ -182,7 +182,7 @@ def test_what_an_import_prints_is_no_result(site: Path, capsys: pytest.CaptureFi
 
 def test_two_of_one_name_and_one_of_two_names(site: Path) -> None:
     publish(site, "dice", TOOL.format(name="dice"))
-    publish(site, "dice", TOOL.format(name="dice"), module="plugin_other", version="2.0")
+    publish(site, "dice", TOOL.format(name="dice"), module="plugin_other", package="other")
     about = site / "plugin_twice-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: twice\nVersion: 1\n")
@@ -190,7 +190,7 @@ def test_two_of_one_name_and_one_of_two_names(site: Path) -> None:
         "[workbench]\nbuiltin = plugin_x\nzz = workbench.providers.plugin\n"
     )
     plugins, problems = loaded()
-    assert problems["dice"].reason.startswith("another plugin is called 'dice' too: that of the-dice ")
+    assert problems["dice"].reason.startswith("another plugin is called 'dice' too: that of other 1.0")
     assert "that of voice-workbench" in problems["builtin"].reason
     assert "is the same module as the plugin 'builtin'" in problems["zz"].reason
     assert plugins.loaded["builtin"].origin.package == "voice-workbench"

@@ -163,15 +163,21 @@ def _described(plugin: Plugin) -> dict[str, Any]:
         hook: [_name(item) for _, item in manager().brought(hook, plugin)] if hook in COUNTED else []
         for hook in plugin.hooks
     }
-    about = metadata.metadata(plugin.origin.package).json.get("summary") if plugin.origin.package else None
     return {
         "name": plugin.name,
         **_origin(plugin.origin),
-        "about": about or "",
+        "about": _about(plugin.origin.package),
         "module": getattr(plugin.body, "__name__", type(plugin.body).__name__),
         "imported_in_ms": plugin.took_ms,
         "hooks": brings,
     }
+
+
+def _about(package: str | None) -> str:
+    try:
+        return str(metadata.metadata(package).json.get("summary") or "") if package else ""
+    except metadata.PackageNotFoundError:  # its folder has another name than it says
+        return ""
 
 
 def _name(item: Any) -> str:

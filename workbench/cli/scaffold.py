@@ -33,7 +33,7 @@ test = ["pytest"]
 
 # By this line workbench finds the plugin, once the package is installed.
 [project.entry-points.workbench]
-{name} = "{module}.plugin"
+"{name}" = "{module}.plugin"
 
 [tool.hatch.build.targets.wheel]
 packages = ["src/{module}"]
@@ -108,6 +108,8 @@ def scaffold(name: str, where: Path) -> Path:
     """Write the package into the new folder `name`. UsageError for a name that can't be, or a folder that is there."""
     module = _module(name)
     folder = where / name
+    if (spec := _spec(module)) is not None:
+        raise UsageError(f"there is a module {module} already: {spec}", f"call it {name}-plugin")
     try:
         folder.mkdir()
         for path, text in FILES.items():
@@ -129,6 +131,10 @@ def _module(name: str) -> str:
         raise UsageError(f"{name!r:.80} is no name for a package", hint)
     if keyword.iskeyword(module) or module in sys.stdlib_module_names:
         raise UsageError(f"{module} is a word of Python's own", f"call it {name}-plugin")
-    if importlib.util.find_spec(module) is not None:
-        raise UsageError(f"there is a module {module} already", f"call it {name}-plugin")
     return module
+
+
+def _spec(module: str) -> str | None:
+    """The file of an installed module, None if there is none; a mere folder is none."""
+    spec = importlib.util.find_spec(module)
+    return spec.origin if spec else None

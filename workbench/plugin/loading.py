@@ -94,9 +94,7 @@ def installed() -> tuple[list[Found], list[PluginProblem]]:
     """What the entry points say, ours first, without importing any of it; and names that are taken twice."""
     found: dict[str, Found] = {}
     problems: list[PluginProblem] = []
-    for entry in sorted(
-        metadata.entry_points(group=GROUP), key=lambda entry: (_package(entry) != OURS, entry.name)
-    ):
+    for entry in sorted(metadata.entry_points(group=GROUP), key=_rank):
         origin = Origin(_package(entry), entry.dist.version if entry.dist else "")
         name = plain(entry.name, 60, one_line=True)
         if name in found:
@@ -105,6 +103,10 @@ def installed() -> tuple[list[Found], list[PluginProblem]]:
         else:
             found[name] = Found(name, origin, entry)
     return list(found.values()), problems
+
+
+def _rank(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
+    return _package(entry) != OURS, entry.name, _package(entry)
 
 
 def _package(entry: metadata.EntryPoint) -> str:
