@@ -59,7 +59,7 @@ def test_its_own_tests_pass(shelf: dict[str, str], package: Path) -> None:
 
 def test_all_of_them_are_found_and_nothing_is_wrong_with_any(shelf: dict[str, str]) -> None:
     listed = run(shelf, "workbench", "plugins", "list", "--json")
-    names = {plugin["name"] for plugin in json.loads(listed.stdout)}
+    names = {plugin["name"] for plugin in json.loads(listed.stdout)["plugins"]}
     assert {package.name for package in PACKAGES} <= names
     doctor = run(shelf, "workbench", "plugins", "doctor")
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr

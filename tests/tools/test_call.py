@@ -14,6 +14,7 @@ import pytest
 
 from tests.tools.bench import Bench, on_bench, returned, until
 from workbench import RunContext, ToolError, tool
+from workbench.model.errors import UsageError
 from workbench.model.events import Notice, ToolMocked, ToolProgressed, ToolReturned, ToolsChanged, ToolStarted
 from workbench.tools.tool import raw_tool
 
@@ -398,6 +399,22 @@ def test_many_calls_cost_the_loop_little() -> None:
         assert turns > 20  # the loop went on while all of them slept
 
     on_bench(work, quick)
+
+
+def test_two_of_one_name_is_an_error_that_names_both_and_changes_nothing() -> None:
+    one = tool(name="weather")(lambda: "sunny")
+    two = tool(name="weather")(lambda: "hail")
+
+    async def work(bench: Bench) -> None:
+        bench.tools.add(one, origin="the plugin fair")
+        bench.tools.add(one)  # the same once more is none
+        with pytest.raises(
+            UsageError, match=r"one from the plugin fair, test_call.py:\d+, one from the plugin foul"
+        ):
+            bench.tools.add(two, origin="the plugin foul")
+        assert (await bench.call("weather")).result == "sunny"
+
+    on_bench(work)
 
 
 def test_tools_come_and_go_and_the_trace_tells() -> None:

@@ -111,7 +111,8 @@ class Toolbox:
     def _put(self, tools: list[Tool]) -> None:
         named: dict[str, Tool] = {}
         for tool in tools:
-            if (other := named.setdefault(tool.name, tool)) is not tool:
+            other = named.setdefault(tool.name, tool)
+            if other.function is not tool.function:  # an agent may name a tool that a plugin brings too
                 raise UsageError(
                     f"two tools are called {tool.name!r}: one from {other.origin or 'somewhere'}, "
                     f"one from {tool.origin or 'somewhere'}",
