@@ -77,10 +77,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = spelled(self.path) or "the arguments"
-        if self.says:
-            return f"{place}: {self.says}."
-        hint = f"; {self.hint}" if self.hint else ""
-        return f"{place}: must be {self.wanted}, not {shown(self.given)}{hint}."
+        says = self.says or f"must be {self.wanted}, not {shown(self.given)}"
+        text = f"{place}: {says}; {self.hint}" if self.hint else f"{place}: {says}"
+        return text if text.endswith("?") else f"{text}."
 
 
 def spelled(path: Path) -> str:
@@ -124,7 +123,7 @@ def unknown(path: Path, names: Iterable[str]) -> Problem:
     near = near_to(path[-1], names)
     listed = ", ".join(names[:CHOICES]) + (", …" if len(names) > CHOICES else "")
     there = f"did you mean {near}?" if near else f"there are: {listed}" if names else "there are none"
-    return Problem(path, says=f"there is no such argument; {there}".removesuffix("."))
+    return Problem(path, says="there is no such argument", hint=there)
 
 
 def missing(path: Path) -> Problem:

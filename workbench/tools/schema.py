@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -161,13 +163,22 @@ def _add_default(schema: dict[str, Any], default: Any) -> None:
 
     try:
         with foreign("the default", "tools"):
-            value = to_jsonable_python(default)
+            value = to_jsonable_python(_as_given(default))
     except StageError:
         return
     if value is None and "null" not in _types(schema):
         return
     if not (isinstance(value, float) and not math.isfinite(value)):
         schema["default"] = value
+
+
+def _as_given(default: Any) -> Any:
+    """A default as the model would give it, where that is not how pydantic writes it."""
+    if isinstance(default, Enum) and not isinstance(default.value, str | int | float | None):
+        return default.name
+    if isinstance(default, Decimal):
+        return float(default)
+    return default._asdict() if isinstance(default, tuple) and hasattr(default, "_asdict") else default
 
 
 def _types(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -164,11 +164,17 @@ def _around(function: Any, annotations: list[Any]) -> dict[str, Any]:
     for _ in range(OUTER):
         if frame is None:
             break
-        if any(inner is constant for constant in frame.f_code.co_consts):
+        if _holds(frame.f_code, inner):
             inner = frame.f_code
             found = {**frame.f_locals, **found}
         frame = frame.f_back
     return {name: value for name, value in found.items() if name in wanted}
+
+
+def _holds(outer: CodeType, inner: CodeType) -> bool:
+    """Whether a function was written within another, if only in a class there."""
+    within = [constant for constant in outer.co_consts if isinstance(constant, CodeType)]
+    return any(code is inner or _holds(code, inner) for code in within)
 
 
 def _free(function: Any) -> dict[str, Any]:

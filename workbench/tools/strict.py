@@ -172,7 +172,9 @@ def _described(made: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
         words.append(f"Format: {form}.")
     if LOOKS.search(str(made.get("pattern", ""))):
         words.append(f"It matches the pattern {made.pop('pattern')}")
-    if "minLength" in schema:
+    if schema.get("minLength") == 1:
+        words.append("It is not empty.")
+    elif schema.get("minLength"):
         words.append(f"At least {schema['minLength']} characters.")
     if "maxLength" in schema:
         words.append(f"At most {schema['maxLength']} characters.")
