@@ -54,15 +54,20 @@ class Agent:
         object.__setattr__(self, "tools", tuple(given))
 
 
-def load_agent(path: str | Path) -> Agent:
+Names = dict[str, Any]
+
+
+def load_agent(path: str | Path, otherwise: Callable[[Names], Agent | None] = lambda names: None) -> Agent:
     """Run the file in a module of its own and return its `agent`. Raises UsageError that names file, line and reason.
 
-    Like with `python FILE`, the file's folder is where it can import its neighbours from.
+    Like with `python FILE`, the file's folder is where it can import its neighbours from. `otherwise` may make an agent
+    of what a file without one has.
     """
     file = Path(path)
     absent = UsageError(f"there is no agent file {file}", f"write one with `workbench init {file}`")
     module = run_file(file, f"workbench_agent_{file.stem}", absent=absent, advise=_advice)
-    agent = _found(file, vars(module))
+    names = vars(module)
+    agent = (None if "agent" in names else otherwise(names)) or _found(file, names)
     return agent if agent.name else replace(agent, name=file.stem)
 
 

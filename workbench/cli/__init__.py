@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Talk to an agent without a screen, or from a wav file.",
     "tui": "Talk to an agent and see where the time goes.",
     "init": "Write an agent file to begin with.",
+    "tools": "Tools of an agent: list, show, call, test them; serve them by MCP.",
     "sessions": "List, search, show and export recordings.",
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",

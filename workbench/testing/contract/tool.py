@@ -32,13 +32,19 @@ DEADLINE_S = 10.0
 
 
 def check_tool(
-    tool: Any, *, arguments: Mapping[str, Any] | None = None, data: Any = None, deadline_s: float = DEADLINE_S
+    tool: Any,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    data: Any = None,
+    deadline_s: float = DEADLINE_S,
+    call: bool = True,
 ) -> Report:
     """Check a tool (or a function that would be one). Raises BrokenRule.
 
     `arguments` is an example that works; with it the tool is called some thirty times, so that what it speaks to should
-    be a stand-in. Without, only tools that need no arguments are called. `data` is what an agent would be given as
-    `Agent(data=…)`. No call may take longer than `deadline_s`, nor than the tool's own `timeout_s`.
+    be a stand-in. Without, only tools that need no arguments are called, and none with `call=False`. `data` is what an
+    agent would be given as `Agent(data=…)`. No call may take longer than `deadline_s`, nor than the tool's own
+    `timeout_s`.
     """
     ledger = Ledger("tool")
     ledger.name(tool)
@@ -50,7 +56,7 @@ def check_tool(
         raise ledger.broken(Rule.SHAPE, error.reason, error.hint) from error
     _rejects(ledger, made, schema)
     example = {} if arguments is None and not made.parameters.schema.get("required") else arguments
-    if example is not None:
+    if example is not None and call:
         try:
             parse(json.dumps(example), made.parameters)
         except ArgumentsError as error:

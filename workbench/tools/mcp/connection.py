@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from workbench.model.clock import outside
 from workbench.model.errors import UsageError
 from workbench.model.events import Notice
+from workbench.plugin.loading import OURS
 from workbench.plugin.threads import DaemonThreads
 from workbench.tools.context import RunContext
 from workbench.tools.mcp.server import McpServer
@@ -35,6 +37,8 @@ STEADY_S = 30.0
 PATIENCE_S = 5.0
 """A call waits so long for a server that is being opened again."""
 PAGES, RELIST_S = 50, 0.5
+UNDONE_S = 2.0
+"""A server that did not start in time has so long to be ended again, s."""
 LEAVE_S = 4.0
 """A server has this long to be left in, s; then its program is killed."""
 
@@ -64,6 +68,7 @@ class Connection:
         self._offered: list[Tool] = []
         self._known: tuple[str, ...] | None = None
         self._failed_before = False
+        self._told: set[str] = set()
         self._pid: int | None = None
 
     # --- on the session's loop ---------------------------------------------------------------------------------------
@@ -72,7 +77,7 @@ class Connection:
         """Open it; returns when its tools are known, or when it is known that they cannot be had yet."""
         self._over = self._threads.submit(asyncio.run, self._live())
         with outside():
-            await asyncio.wait([asyncio.wrap_future(self._settled)], timeout=self.server.start_s + 1)
+            await asyncio.wait([asyncio.wrap_future(self._settled)], timeout=self.server.start_s + UNDONE_S)
         if not self._settled.done():
             self._tell(
                 "error", "does not come to an end with starting", "the session goes on without its tools"
@@ -146,11 +151,12 @@ class Connection:
         from mcp import Client  # 0.5 s
         from mcp.types import Implementation
 
-        from workbench import __version__
         from workbench.tools.mcp.wire import Watch, wire
 
         _hush()
-        watch = Watch(lambda reason, hint: self._tell("warning", reason, hint), self._happened.set)
+        watch = Watch(
+            lambda reason, hint: self._tell("warning", reason, hint), self._happened.set, self._told
+        )
         self._down.clear()
         self._happened.clear()
         error: BaseException | None = None
@@ -160,7 +166,7 @@ class Connection:
                 async with Client(
                     wire(self.server, watch),
                     message_handler=self._heard,
-                    client_info=Implementation(name="workbench", version=__version__),
+                    client_info=Implementation(name="workbench", version=metadata.version(OURS)),
                     cache=None,
                 ) as client:
                     self._pid = watch.pid
@@ -258,7 +264,7 @@ class Connection:
         new = offered(
             self.server, listing, self.call, lambda reason, hint: self._tell("warning", reason, hint)
         )
-        self._put(self._without_taken(new), "offers" if self._known is None else "has changed its tools:")
+        self._put(self._without_taken(new), "offers" if self._known is None else "now offers")
         self._known = known
 
     def _without_taken(self, new: Sequence[Tool]) -> list[Tool]:
@@ -332,6 +338,7 @@ class Connection:
 
     def _reason(self, watch: Watch, error: BaseException | None, *, opened: bool) -> Lost:
         import httpx2
+        from pydantic import ValidationError
 
         cause = next(_leaves(error), None) if error else None
         clean = self.server.clean
@@ -349,6 +356,10 @@ class Connection:
             return Lost(f"nobody answers at {_shown_url(self.server.url)}", unsent=True)
         if self._scope.cancelled_caught and not opened:
             return Lost(f"it did not answer within {self.server.start_s:g} s{said}")
+        if isinstance(cause, ValidationError):
+            first = cause.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            return Lost(f"it answered with what is no {cause.title}: {clean(where)}: {clean(first['msg'])}")
         if cause is not None and not (self.server.command and "Connection closed" in str(cause)):
             return Lost(f"{type(cause).__name__}: {clean(str(cause))}{said}")
         return Lost(

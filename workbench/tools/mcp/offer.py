@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
+from workbench.tools.arguments import ArgumentsError
 from workbench.tools.context import RunContext
 from workbench.tools.mcp.server import McpServer
 from workbench.tools.tool import Tool, ToolError
@@ -73,7 +75,11 @@ def _tool(server: McpServer, one: Any, name: str, call: Call) -> Tool:
         idempotent=bool(hints and hints.read_only_hint) and not confirm,
         origin=server.who,
     )
-    _ = made.spec  # the schema is looked at here, not in the middle of a turn
+    _ = (
+        made.spec
+    )  # the schema is looked at here, and what checks arguments is made, not in the middle of a turn
+    with suppress(ArgumentsError):
+        made.parameters.bind({})
     return made
 
 

@@ -37,16 +37,17 @@ Wire = AbstractAsyncContextManager[Any]
 
 
 class Watch:
-    """What is known of one connection; `tell` is called once for each kind of thing that the user should know."""
+    """What is known of one connection; `tell` is called for each kind of thing that the user should know, unless it was
+    `told` before."""
 
-    def __init__(self, tell: Callable[[str, str], None], lost: Callable[[], None]) -> None:
+    def __init__(self, tell: Callable[[str, str], None], lost: Callable[[], None], told: set[str]) -> None:
         self.lost = lost
         self.why = ""
         """Why the connection ended, if it was seen."""
         self.pid: int | None = None
         self.tail = b""
         self._tell = tell
-        self._told: set[str] = set()
+        self._told = told
         self._since = 0.0
         self._count = 0
 
