@@ -85,8 +85,8 @@ run. A conversation leaves no cycles behind, so they find nothing; Python's own 
 def open_session(settings: Settings | None = None, *, agent: Agent | None = None) -> Session:
     """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load()`.
 
-    Nothing is opened before it is entered, but plugins of the settings are loaded. UsageError for one that is broken, and
-    for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
+    Nothing is opened before it is entered, but plugins of the settings are loaded. UsageError for one that is broken,
+    and for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
     `session.error` says so, and `ended` and `wait` raise it.
     """
     settings = settings or load({}, agent=agent)

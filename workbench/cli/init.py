@@ -11,7 +11,22 @@ from workbench.cli import write_new
 TEMPLATE = '''\
 """My agent. Talk to it:  workbench tui {file}"""
 
-from workbench import Agent
+import random
+
+from workbench import Agent, tool
+
+
+# What the agent can do beside talking: the model calls it, if it is one that can (the small one on board cannot).
+# Try it without talking:  workbench tools call {file} roll_die --args '{{"sides": 20}}'
+@tool
+def roll_die(sides: int = 6) -> int:
+    """Roll a die.
+
+    Args:
+        sides: How many sides it has.
+    """
+    return random.randint(1, sides)
+
 
 agent = Agent(
     # The system prompt. Short answers are heard sooner, and interrupted less.
@@ -23,6 +38,7 @@ agent = Agent(
     greeting="Hello! What would you like to know?",
     # What it says when the user has been silent for a while ([reply] silence_after_s in workbench.toml).
     # on_silence="Are you still there?",
+    tools=[roll_die],
     # The language that is spoken.
     # language="en",
     # Where it listens, thinks and speaks: name/model. These run on this machine and need no key (`workbench doctor`
