@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -40,9 +41,17 @@ class Card(BaseModel):
     number: str
 
 
+class Booking(BaseModel, strict=True):
+    day: date
+    seats: tuple[int, int]
+
+
 class Cash(BaseModel):
     kind: Literal["cash"]
     amount: float
+
+
+BOOKED = Booking(day=date(2026, 1, 31), seats=(1, 2))
 
 
 def even(number: int) -> int:
@@ -61,6 +70,7 @@ def weather(
 def colors(color: Color, level: Level = Level.LOW, odd: Odd = Odd.ONE, few: list[Color] = []) -> None: ...
 def trip(stops: list[Stop], prices: dict[str, int] | None = None) -> None: ...
 def pay(by: Annotated[Card | Cash, Field(discriminator="kind")], tip: Card | Cash | None = None) -> None: ...
+def book(booking: Booking) -> None: ...
 def evenly(number: Annotated[int, AfterValidator(even)] = 2) -> None: ...
 def badly(number: Annotated[int, AfterValidator(broken)]) -> None: ...
 def either(value: int | list[int] | Literal["all"]) -> None: ...
@@ -104,6 +114,7 @@ def told(function: Any, text: str) -> str:
         (trip, '{"stops": [{"city": "Rome", "nights": null}]}', {"stops": [Stop("Rome")]}),
         (trip, '{"stops": [], "prices": null}', {"stops": [], "prices": None}),
         (pay, '{"by": {"kind": "card", "number": 5}}', {"by": Card(kind="card", number="5")}),
+        (book, '{"booking": {"day": "2026-01-31", "seats": [1, 2]}}', {"booking": BOOKED}),
         (evenly, "", {}),
         (evenly, " {} ", {}),
         (either, '{"value": "all"}', {"value": "all"}),

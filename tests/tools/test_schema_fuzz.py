@@ -70,7 +70,7 @@ def binds_or_says(parameters: Parameters, arguments: Any) -> None:
         assert "Traceback" not in problem
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(list(FORTY)), data=st.data())
 def test_any_value_binds_or_is_refused_in_words(name: str, data: st.DataObject) -> None:
     parameters = KNOWN[name]
@@ -158,7 +158,7 @@ def of_type(kind: str, schema: Any, defs: dict[str, Any], depth: int) -> st.Sear
 STRICT = [name for name in FORTY if KNOWN[name].strict_schema and name != "tuples"]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(STRICT), data=st.data())
 def test_what_strict_mode_lets_through_binds(name: str, data: st.DataObject) -> None:
     """Not for a tuple of different types: strict mode knows its items, but not their order."""
@@ -177,7 +177,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     schema=st.dictionaries(st.sampled_from(KEYWORDS), SCHEMAS, max_size=4),
     arguments=st.dictionaries(KEYS, VALUES, max_size=3),

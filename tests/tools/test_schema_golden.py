@@ -42,7 +42,9 @@ def test_there_are_forty_and_each_has_its_file() -> None:
 
 @pytest.mark.parametrize("name", FORTY)
 def test_a_schema_is_what_it_was(name: str) -> None:
-    assert told(name) == (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
+    found, wanted = json.loads(told(name)), json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    assert found == wanted
+    assert list(found["schema"].get("properties", {})) == list(wanted["schema"].get("properties", {}))
 
 
 @pytest.mark.parametrize("name", FORTY)

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
+from pydantic_core import SchemaValidator, to_json
 
 from workbench.tools.arguments import ArgumentsError
 from workbench.tools.problems import ABSENT, Path, Problem, of_pydantic, place, sentences, with_change
@@ -46,9 +46,20 @@ def bound(
                 nulls[problem.path] = problem
         for path, meant in repairs.items():
             value = with_change(value, path, meant)
+    found = _from_json(adapter, value)
+    if found is not None:
+        return found
     words = {text: choices(kind) for text, kind in (enums or {}).items()}
     problems = of_pydantic(errors, value, names, words)
     raise ArgumentsError(sentences(nulls.get(problem.path, problem) for problem in problems))
+
+
+def _from_json(adapter: TypeAdapter[dict[str, Any]], value: object) -> dict[str, Any] | None:
+    """The same by pydantic's rules for JSON: of a strict model, only these take a date or a tuple that JSON can say."""
+    try:
+        return adapter.validator.validate_json(to_json(value))  # type: ignore[no-any-return] # a typed dict
+    except ValueError:  # wrong as well, or no JSON
+        return None
 
 
 def choices(kind: type[Enum]) -> list[Any]:
