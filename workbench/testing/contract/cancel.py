@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from workbench.testing.contract.rules import Rule
-from workbench.testing.contract.trial import ABANDONED_S, Trial, awake_s
+from workbench.testing.contract.trial import ABANDONED_S, Trial, now_s
 
 CANCEL_S = 0.1
 """A cancelled call is over within this time, s."""
@@ -45,6 +45,9 @@ class Cancelling:
                 self.cancel()
             try:
                 yield awaited
+            except GeneratorExit:  # nobody waits any more, and it did not end when cancelled
+                self._work.close()
+                raise
             except BaseException as thrown:  # noqa: BLE001  # it goes on to the work
                 error = thrown
 
@@ -52,7 +55,7 @@ class Cancelling:
         """As whoever holds the task would."""
         task = asyncio.current_task()
         assert task
-        self.cancelled_at = awake_s()
+        self.cancelled_at = now_s()
         task.cancel()
 
     async def run(self) -> Any:
@@ -107,14 +110,14 @@ async def _after(trial: Trial, make: Make, seconds: float) -> float:
     """The same after a time."""
     task = asyncio.get_running_loop().create_task(make())
     await asyncio.wait({task}, timeout=seconds)
-    cancelled_at = None if task.done() else awake_s()
+    cancelled_at = None if task.done() else now_s()
     task.cancel()
     return await _ended(trial, task, lambda: cancelled_at)
 
 
 async def _ended(trial: Trial, task: asyncio.Task[Any], cancelled_at: Callable[[], float | None]) -> float:
     ended_at: list[float] = []
-    task.add_done_callback(lambda _: ended_at.append(awake_s()))
+    task.add_done_callback(lambda _: ended_at.append(now_s()))
     await asyncio.wait({task}, timeout=trial.deadline_s if cancelled_at() is None else ABANDONED_S)
     if not task.done():
         raise trial.ledger.broken(Rule.CANCELS, "a call went on after it was cancelled")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from workbench.model.errors import StageError, foreign
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import Provider, ProviderOptions
 
@@ -120,6 +122,18 @@ class Ledger:
         """BrokenRule unless the condition holds."""
         if not condition:
             raise self.broken(rule, what, hint)
+
+    @contextmanager
+    def tolerating(self, what: str) -> Iterator[None]:
+        """Around something odd that is given to what runs inline: there nothing may be raised."""
+        try:
+            with foreign(self.who, self.stage):
+                yield
+        except StageError as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, BrokenRule):
+                raise cause from None
+            raise self.broken(Rule.TOLERATES, f"{what}: {error.reason}", "answer without an error") from cause
 
     def broken(self, rule: Rule, what: str, hint: str = "") -> BrokenRule:
         """The error to raise."""

@@ -95,7 +95,9 @@ async def _take(ledger: Ledger, source: Source, samples: int, came: list[Came]) 
 
 def _frames(ledger: Ledger, source: Source) -> Any:
     """An iterator that can be closed: generators can, and most sources are one."""
-    frames = source.frames()
+    frames: Any = source.frames()
+    if asyncio.iscoroutine(frames):
+        frames.close()  # or Python warns that nobody awaited it
     iterates = hasattr(frames, "__aiter__") and hasattr(frames, "__anext__")
     ledger.need(iterates, Rule.SHAPE, f"frames() gives {shown(frames)} and no async iterator")
     return frames if hasattr(frames, "aclose") else _closable(frames)

@@ -128,6 +128,8 @@ class Trial:
             return
         if isinstance(error, BrokenRule):
             raise error
+        if "read-only" in str(error):  # the arrays that a check gives cannot be written to
+            raise self.ledger.broken(Rule.UNTOUCHED, f"it writes into the sound: {error}") from error
         raise self.ledger.broken(
             rule, f"{what} raised {type(error).__name__}: {shown(str(error))}"
         ) from error
@@ -171,6 +173,12 @@ async def settled(left: Callable[[], list[T]], seconds: float | None = None) -> 
             return now
         await asyncio.sleep(BEAT_S)
     return left()
+
+
+def now_s() -> float:
+    """A clock to measure what is under test with: the loop's where that is virtual, else `awake_s`."""
+    loop = asyncio.get_running_loop()
+    return loop.time() if isinstance(loop, VirtualLoop) else awake_s()
 
 
 def awake_s() -> float:

@@ -119,7 +119,8 @@ def _tolerates(ledger: Ledger, turn: TurnDetector) -> None:
     odd.append(_utterance(silence(0), "typed", typed=True))
     for knobs in (TurnKnobs(), TurnKnobs(adapt=False), TurnKnobs(min_silence_ms=1000, max_silence_ms=1000)):
         for utterance in odd:
-            _wait(ledger, turn, utterance, knobs)
-            for ms in PAUSES_MS:
-                turn.paused(ms, went_on=ms != PAUSES_MS[-1])
+            with ledger.tolerating("an odd utterance"):
+                _wait(ledger, turn, utterance, knobs)
+                for ms in PAUSES_MS:
+                    turn.paused(ms, went_on=ms != PAUSES_MS[-1])
     ledger.kept(Rule.TOLERATES, len(odd), "odd utterances")

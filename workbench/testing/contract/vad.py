@@ -139,6 +139,7 @@ def _tolerates(ledger: Ledger, vad: Vad) -> None:
         "a constant": np.full(INPUT_RATE, -LOUDEST - 1, dtype=np.int16),
         "60 s": np.resize(_sound(4.0), LONG_S * INPUT_RATE),
     }
-    for samples in odd.values():
-        _heard(ledger, vad, samples)
+    for what, samples in odd.items():
+        with ledger.tolerating(what):
+            _heard(ledger, vad, samples)
     ledger.kept(Rule.TOLERATES, len(odd), "odd inputs")

@@ -1,21 +1,28 @@
-"""Every rule can be broken: a provider for each that breaks it, and is caught."""
+"""Every rule of `check_llm` can be broken: a provider for each that breaks it, and is caught."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Self
 
 import pytest
 
+from tests.testing.contract.sabotage import (
+    LEAKS,
+    Outside,
+    a_socket,
+    blocking,
+    caught,
+    deaf_to_cancellation,
+    nothing,
+    now,
+    stubborn,
+    swallowing,
+    with_member,
+)
 from workbench.engine.stages import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
@@ -23,113 +30,8 @@ from workbench.testing.contract import (
     BrokenRule,
     Rule,
     check_llm,
-    leaks,  # its limits are shortened
 )
 from workbench.testing.scripted import Raises, ScriptedLlm
-
-opened: list[Any] = []
-"""What saboteurs leave open."""
-
-
-@pytest.fixture(autouse=True)
-def _close(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(leaks, "SETTLE_S", 0.2)  # nothing here closes late
-    yield
-    while opened:
-        opened.pop()()
-
-
-def a_socket() -> None:
-    left = socket.socket()
-    opened.append(left.close)
-
-
-def a_file() -> None:
-    number = os.open(os.devnull, os.O_RDONLY)
-    opened.append(lambda: os.close(number))
-
-
-def a_thread() -> None:
-    over = threading.Event()
-    thread = threading.Thread(target=over.wait, name="forgotten")
-    thread.start()
-    opened.extend([thread.join, over.set])  # from its end
-
-
-def a_process() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    opened.append(lambda: child.communicate(b"\n"))
-
-
-def a_task() -> None:
-    forgotten = asyncio.get_running_loop().create_task(asyncio.sleep(60))
-    opened.append(forgotten.cancel)
-
-
-LEAKS = [a_socket, a_file, a_thread, a_process, a_task]
-
-
-class Outside:
-    """Waits for a thread, and does not say so."""
-
-    async def wait(self) -> None:
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
-        timer = threading.Timer(0.01, lambda: loop.call_soon_threadsafe(done.set))
-        timer.start()
-        try:
-            await done.wait()
-        finally:
-            timer.cancel()
-            timer.join()
-
-
-async def deaf_to_cancellation(seconds: float = 0.4) -> None:
-    try:
-        await asyncio.sleep(0.01)
-    except asyncio.CancelledError:
-        await asyncio.sleep(seconds)
-        raise
-
-
-async def swallowing() -> None:
-    try:
-        await asyncio.sleep(0.01)
-    except asyncio.CancelledError:
-        pass
-
-
-async def stubborn() -> None:
-    while True:
-        try:
-            await asyncio.sleep(0.01)
-            return
-        except asyncio.CancelledError:
-            await asyncio.sleep(0.01)
-            while True:
-                try:
-                    await asyncio.sleep(60)
-                except asyncio.CancelledError:
-                    continue
-
-
-async def blocking() -> None:
-    time.sleep(0.15)  # noqa: ASYNC251
-
-
-def now(step: Callable[[], object]) -> Callable[[], Any]:
-    """The step as one that is awaited."""
-
-    async def stepping() -> None:
-        step()
-
-    return stepping
-
-
-async def nothing() -> None:
-    pass
-
-
-# --- language model --------------------------------------------------------------------------------------------------
 
 HELLO: list[LlmPart] = [Text("Hello"), Text(" there"), Text("."), Usage(7, 3)]
 
@@ -261,8 +163,8 @@ llm = partial(check_llm, deadline_s=1)
 LLM: list[tuple[Rule, str, Callable[[], object]]] = [
     (Rule.SHAPE, "no async context", NoContext),
     (Rule.SHAPE, "no async iterator", NoIterator),
-    (Rule.SHAPE, "`name` must be", lambda: named(Llm(), None)),
-    (Rule.SHAPE, "`name` is empty", lambda: named(Llm(), " ")),
+    (Rule.SHAPE, "`name` must be", lambda: with_member(Llm(), "name", None)),
+    (Rule.SHAPE, "`name` is empty", lambda: with_member(Llm(), "name", " ")),
     (Rule.ANSWERS, "with nothing", lambda: Llm([])),
     (Rule.ANSWERS, "not done after 1 s", lambda: Llm(between=asyncio.Event().wait)),
     (
@@ -283,7 +185,7 @@ LLM: list[tuple[Rule, str, Callable[[], object]]] = [
     (Rule.CANCELS, "went on", lambda: Llm(before=stubborn)),
     (Rule.LEAVES, "still open", LeftOpen),
     (Rule.LEAVES, "took", lambda: Llm(leaving=partial(asyncio.sleep, 0.2))),
-    *((Rule.CLOSES, leak.__name__[2:], lambda leak=leak: Llm(before=now(leak))) for leak in LEAKS),
+    (Rule.CLOSES, "4 things open until", lambda: Llm(before=now(a_socket))),
     *((Rule.CLOSES, leak.__name__[2:], lambda leak=leak: Llm(entering=now(leak))) for leak in LEAKS),
     (Rule.TOLERATES, "IndexError", lambda: Llm(given=choosy)),
     (Rule.LOOP, "held the loop", lambda: Llm(between=blocking)),
@@ -295,14 +197,19 @@ LLM: list[tuple[Rule, str, Callable[[], object]]] = [
 ]
 
 
-def named(thing: Any, name: object) -> Any:
-    thing.name = name
-    return thing
+@pytest.mark.parametrize(("rule", "what", "make"), LLM)
+def test_it_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+    assert caught(lambda: llm(make), what) == rule
 
 
-@pytest.mark.parametrize(("rule", "what", "make"), LLM, ids=lambda case: getattr(case, "name", None))
-def test_llm(rule: Rule, what: str, make: Callable[[], Any]) -> None:
-    with pytest.raises(BrokenRule, match=what) as caught:
-        llm(make)
-    assert caught.value.rule == rule
-    assert caught.value.hint
+def test_every_rule_can_be_broken() -> None:
+    assert {rule for rule, _, _ in LLM} >= set(check_llm(Llm).figures) | {Rule.ANSWERS}
+
+
+def test_an_error_that_says_nothing() -> None:
+    for error in (StageError("it failed"), StageError("", "try again")):
+        with pytest.raises(BrokenRule, match="failed with") as caught:
+            llm(Llm, failing=lambda error=error: ScriptedLlm(["hi"], faults=Raises(error)))  # type: ignore[misc]
+        assert caught.value.rule == Rule.WHY
+    with pytest.raises(BrokenRule, match="was to fail"):
+        llm(Llm, failing=Llm)
