@@ -48,16 +48,13 @@ from workbench.model.events import (
 )
 from workbench.model.text import plain
 from workbench.plugin.lifecycle import Lifecycle
-from workbench.plugin.manager import load_files, manager, notes, tools_of_plugins
+from workbench.plugin.manager import load_files, manager, notes
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
 from workbench.readers.recorder import Recorder
-from workbench.tools.apart import Apart
-from workbench.tools.call import Runner, Surroundings
-from workbench.tools.mcp.server import McpServer, from_settings
-from workbench.tools.mcp.servers import Servers
+from workbench.tools.call import Surroundings
+from workbench.tools.equipment import Equipment, equipped
 from workbench.tools.registry import Toolbox
-from workbench.tools.tool import Tool, as_tool
 from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
@@ -111,8 +108,7 @@ class Session:
         self.trace = Trace(lambda: self._now())
         self.tools = Toolbox(self.trace, self._call_tool)
         """Add, remove, mock and call tools."""
-        self._runner: Runner | None = None
-        self._agents_tools: tuple[Tool, ...] = ()
+        self._equipment: Equipment | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipeline: Pipeline | None = None
         self._assembly: Assembly | None = None
@@ -312,8 +308,14 @@ class Session:
     async def _talk(self, tapes: Tapes, hooks: Lifecycle) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
-            tools = await self._equip(stack)
-            self._assembly = assembly = Assembly(settings, self.agent, self.trace, tools, hooks, stack)
+            around = Surroundings(self, lambda: self.agent.data, lambda: self.conversation.messages, self.say)
+            self._equipment = equipment = await stack.enter_async_context(
+                equipped(self.tools, self.trace, settings, around)
+            )
+            await equipment.adopt(self.agent)
+            self._assembly = assembly = Assembly(
+                settings, self.agent, self.trace, equipment.runner, hooks, stack
+            )
             stages = await assembly.build()
             ear = Ear(
                 self.trace,
@@ -336,33 +338,12 @@ class Session:
                 self.trace.emit(ListeningStarted())
                 await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
 
-    async def _equip(self, stack: AsyncExitStack) -> Runner:
-        """The tools of the agent, and what runs them. UsageError for what is no tool, or two of one name."""
-        place = await stack.enter_async_context(Apart("tools"))
-        self._servers = await stack.enter_async_context(Servers(self.tools, self.trace))
-        self._given_servers = from_settings(self.settings.mcp)
-        around = Surroundings(self, lambda: self.agent.data, lambda: self.conversation.messages, self.say)
-        runner = Runner(self.tools, self.trace, self.settings.limits, place, around)
-        self._runner = await stack.enter_async_context(runner)
-        for plugin, brought in tools_of_plugins():
-            self.tools.add(brought, origin=f"the plugin {plugin}")
-        await self._adopt(self.agent)
-        return runner
-
-    async def _adopt(self, agent: Agent) -> None:
-        """Its tools and MCP servers in the place of those of the agent before."""
-        servers = [one for one in agent.tools if isinstance(one, McpServer)]
-        new = tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
-        self.tools.exchange(self._agents_tools, new)
-        self._agents_tools = new
-        await self._servers.exchange([*self._given_servers, *servers])
-
     def _call_tool(self, name: str, arguments: str) -> None:
         """For the developer, on the session's loop."""
 
         async def call() -> None:
-            if self._runner is not None:
-                await self._runner.perform(name, arguments)
+            if self._equipment is not None:
+                await self._equipment.runner.perform(name, arguments)
 
         self._do(lambda pipeline: self._spawn(call()))
 
@@ -432,10 +413,11 @@ class Session:
 
     async def _swap(self, stage: str, choice: Any) -> None:
         assert self._assembly is not None
+        assert self._equipment is not None
         assert self._pipeline is not None
         try:
             if stage == "agent":
-                await self._adopt(choice)
+                await self._equipment.adopt(choice)
                 self.agent = choice
                 self.conversation.instruct(choice.instructions)
                 self._pipeline.manner = Manner(choice.on_silence)

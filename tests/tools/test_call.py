@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import threading
 import time
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tools.bench import Bench, on_bench, returned, until
 from workbench import RunContext, ToolError, tool
@@ -428,3 +431,36 @@ def test_tools_come_and_go_and_the_trace_tells() -> None:
         assert [event.names for event in bench.all(ToolsChanged)] == [("weather",), ()]
 
     on_bench(work)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just(object()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+texts = st.text(max_size=50) | anything.map(lambda value: json.dumps(value, default=repr))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["weather", "odd", "\x1b[2J", ""]), texts, anything), max_size=4))
+def test_any_call_with_any_arguments_and_any_result_ends_once_and_is_told(
+    calls: list[tuple[str, str, object]],
+) -> None:
+    results = iter([result for _, _, result in calls])
+
+    @tool
+    def weather(city: str, days: int = 1) -> object:
+        return next(results)
+
+    @tool
+    async def odd(what: list[dict[str, float]] | None = None) -> object:
+        return next(results)
+
+    async def work(bench: Bench) -> None:
+        for name, arguments, _ in calls:
+            end = await bench.call(name, arguments)
+            assert end.status in ("done", "failed")
+            assert (end.error is None) == (end.status == "done")
+            assert "Traceback" not in (end.error or "")
+        assert len(bench.all(ToolReturned)) == len(calls)
+
+    on_bench(work, weather, odd)

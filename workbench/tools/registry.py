@@ -81,10 +81,9 @@ class Toolbox:
             self._put([tool for tool in self._tools.values() if tool not in gone])
         self._changed(gone, "removed")
 
-    def exchange(
-        self, old: Iterable[Tool], new: Iterable[Tool], why: str = "the agent was replaced: its tools are"
-    ) -> None:
-        """Put `new` tools in the place of `old` ones, those that are there. UsageError for two of one name."""
+    def exchange(self, old: Iterable[Tool], new: Iterable[Tool], why: str) -> None:
+        """Put `new` tools in the place of `old` ones, those that are there; `why` is told with their names. UsageError
+        for two of one name."""
         gone, come = list(old), list(new)
         with self._lock:
             kept = [tool for tool in self._tools.values() if not any(tool is one for one in gone)]

@@ -1,0 +1,53 @@
+"""What the agent of a session can do: its own tools, those of plugins and of MCP servers, and what runs them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from workbench.agent import Agent
+from workbench.config import Settings
+from workbench.plugin.manager import tools_of_plugins
+from workbench.tools.apart import Apart
+from workbench.tools.call import Runner, Surroundings
+from workbench.tools.mcp.server import McpServer, from_settings
+from workbench.tools.mcp.servers import Servers
+from workbench.tools.registry import Toolbox
+from workbench.tools.tool import Tool, as_tool
+from workbench.trace.bus import Trace
+
+
+class Equipment:
+    """Made by `equipped`."""
+
+    def __init__(self, tools: Toolbox, runner: Runner, servers: Servers, always: Iterable[McpServer]) -> None:
+        self.runner = runner
+        self._tools = tools
+        self._servers = servers
+        self._always = tuple(always)
+        self._agents: tuple[Tool, ...] = ()
+
+    async def adopt(self, agent: Agent) -> None:
+        """Have the tools and MCP servers of this agent in the place of those of the one before. UsageError for what is
+        no tool, and for two of one name."""
+        new = tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
+        self._tools.exchange(self._agents, new, "the agent has")
+        self._agents = new
+        servers = [one for one in agent.tools if isinstance(one, McpServer)]
+        await self._servers.exchange([*self._always, *servers])
+
+
+@asynccontextmanager
+async def equipped(
+    tools: Toolbox, trace: Trace, settings: Settings, around: Surroundings
+) -> AsyncIterator[Equipment]:
+    """With the tools of plugins, and those of the MCP servers of the settings once an agent is adopted. UsageError for
+    two tools of one name."""
+    async with (
+        Apart("tools") as place,
+        Servers(tools, trace) as servers,
+        Runner(tools, trace, settings.limits, place, around) as runner,
+    ):
+        for plugin, brought in tools_of_plugins():
+            tools.add(brought, origin=f"the plugin {plugin}")
+        yield Equipment(tools, runner, servers, from_settings(settings.mcp))
