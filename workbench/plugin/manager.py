@@ -249,7 +249,9 @@ def summary(plugin: Plugin) -> str:
 
 
 def notes() -> list[tuple[Literal["info", "warning"], str, str]]:
-    """(level, reason, hint) of what a session should say of the plugins: those from files, and what is wrong."""
+    """(level, reason, hint) of what a session should say of the plugins: those from files, and what is wrong. Asks them
+    what they bring, so it may take a while."""
+    manager().ask_all()
     loose: list[tuple[Literal["info", "warning"], str, str]] = [
         ("info", summary(plugin), "")
         for plugin in manager().loaded.values()
