@@ -66,7 +66,7 @@ class Curious:
 
     @hookimpl
     def workbench_filter_user_text(self, text: str) -> str:
-        return text.replace("Bob", "[name]")
+        return text.replace("Bob", "Xavier")
 
     @hookimpl
     def workbench_before_llm(self, messages: Sequence[Message]) -> Sequence[Message]:
@@ -79,7 +79,7 @@ class Curious:
 
     @hookimpl
     def workbench_before_tts(self, text: str) -> str:
-        return text.replace("[name]", "somebody")
+        return text.replace("Xavier", "Zavier")
 
     @hookimpl
     def workbench_session_started(self, session: Session) -> None:
@@ -99,16 +99,16 @@ def test_what_plugins_change_is_said_and_kept(plugins: Plugins) -> None:
     plugins.register(curious, "curious")
     events = talk("I am Bob", "And you?")
     assert [turn.agent_text for turn in of(TurnEnded, events)] == [
-        "I heard: I am [name]",
+        "I heard: I am Xavier",
         "I heard: And you?",
     ]
-    spoken = " ".join(text.spoken for text in of(ReplyText, events))
-    assert spoken == "I heard: I am somebody I heard: And you?"
+    spoken = [text.spoken for text in of(ReplyText, events)]
+    assert spoken == ["I heard: I am Zavier", "I heard: And you?"]
     said = [message.text for message in curious.prompts[-1]]
-    assert said[-3:] == ["I am [name]", "I heard: I am [name]", "And you?"]
+    assert said[-3:] == ["I am Xavier", "I heard: I am Xavier", "And you?"]
     assert curious.told == [
         ("started", None),
-        (1, "done", "I heard: I am [name]"),
+        (1, "done", "I heard: I am Xavier"),
         (2, "done", "I heard: And you?"),
         ("ended", True),
     ]

@@ -163,15 +163,14 @@ def wanting(requires: Any) -> tuple[str, str] | None:
         return None
     from packaging.specifiers import InvalidSpecifier, SpecifierSet  # 5 ms, for those who ask
 
-    from workbench import __version__
-
+    ours = metadata.version(OURS)
     try:
         wanted = SpecifierSet(requires)
     except (InvalidSpecifier, TypeError, AttributeError):
         return f"workbench_requires = {requires!r:.60} is no version", 'write it like ">=0.3"'
-    if wanted.contains(__version__, prereleases=True):
+    if wanted.contains(ours, prereleases=True):
         return None
-    return f"needs workbench {wanted}, this is {__version__}", f'`pip install "{OURS}{wanted}"`'
+    return f"needs workbench {wanted}, this is {ours}", f'`pip install "{OURS}{wanted}"`'
 
 
 def _asked_in_source(module: str) -> str | None:
