@@ -11,7 +11,7 @@ from workbench.plugin.hookspecs import ProviderOptions
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
 from workbench.testing.contract.stage import Use, check
 from workbench.testing.contract.stream import BRIEF, is_over_when_left, items_of
-from workbench.testing.contract.texts import ODD
+from workbench.testing.contract.texts import LONG, ODD
 from workbench.testing.contract.trial import Trial
 
 MEMBERS = {"name": str, "warm": None, "reply": None}
@@ -32,9 +32,13 @@ TURNS = [Message("user", "And?"), Message("assistant", "More.")]
 HISTORIES: dict[str, Sequence[Message]] = {
     **{f"{what} as a message": [SYSTEM, Message("user", text)] for what, text in ODD.items()},
     "no instructions": [Message("user", "Hello.")],
-    "a history of 40 messages": [SYSTEM, *TURNS * 19, Message("user", "Hello.")],
     "a reply that was cut": [*QUESTION, Message("assistant", "Par", cut=True), Message("user", "What?")],
     "a call of a tool and its result": CALLED,
+}
+
+LONG_HISTORIES: dict[str, Sequence[Message]] = {
+    **{f"{what} as a message": [SYSTEM, Message("user", text)] for what, text in LONG.items()},
+    "a history of 100 messages": [SYSTEM, *TURNS * 49, Message("user", "Hello.")],
 }
 
 
@@ -74,6 +78,7 @@ def check_llm(
         whole,
         lambda llm: _reply(ledger, llm, QUESTION, take=BRIEF),
         {what: odd(messages) for what, messages in HISTORIES.items()},
+        {what: odd(messages) for what, messages in LONG_HISTORIES.items()},
         more,
     )
     return check(factory(make, "llm", options), use, ledger, failing, deadline_s)

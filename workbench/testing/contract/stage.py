@@ -16,6 +16,8 @@ from workbench.testing.contract.rules import Ledger, Report, Rule, shown
 from workbench.testing.contract.trial import Trial, run
 
 T = TypeVar("T")
+LONG_S = 5.0
+"""What takes longer than this for a very long input is left, s: then it has to end as any other call."""
 Work = Coroutine[Any, Any, Any]
 
 
@@ -31,6 +33,8 @@ class Use(Generic[T]):
     """A short one, to be made many times."""
     odd: Mapping[str, Callable[[T], Work]]
     """Calls with odd input, by what is odd about it."""
+    long: Mapping[str, Callable[[T], Work]]
+    """Calls with very long input, by what is long about it."""
     more: Callable[[Trial, T], Work]
     """What else is asked of this stage."""
 
@@ -107,8 +111,10 @@ async def _everything(make: Callable[[], T], use: Use[T], ledger: Ledger, deadli
             await use.more(trial, provider)
             for what, odd in use.odd.items():
                 await trial.tolerated(what, odd(provider))
+            for what, long in use.long.items():
+                await trial.tolerated(what, long(provider), patience_s=LONG_S)
             await trial.done("a call after odd ones", use.brief(provider))
-            ledger.kept(Rule.TOLERATES, len(use.odd), "odd inputs")
+            ledger.kept(Rule.TOLERATES, len(use.odd) + len(use.long), "odd inputs")
             await ends_at_once(trial, lambda: use.brief(provider))
             await trial.nothing_grows(lambda: use.brief(provider))
         await trial.no_tasks(known)

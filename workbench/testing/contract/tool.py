@@ -14,7 +14,7 @@ from workbench.plugin.threads import DaemonThreads
 from workbench.testing.contract.cancel import ends_at_once
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown
-from workbench.testing.contract.texts import ODD
+from workbench.testing.contract.texts import EVERY
 from workbench.testing.contract.trial import Trial, run
 from workbench.tools.apart import Here
 from workbench.tools.arguments import ArgumentsError, parse
@@ -197,7 +197,7 @@ class _Calls:
         texts = [
             name for name, about in schema.get("properties", {}).items() if about.get("type") == "string"
         ]
-        odd = [(name, what, text) for name in texts for what, text in ODD.items()][:ODD_CALLS]
+        odd = [(name, what, text) for name in texts for what, text in EVERY.items()][:ODD_CALLS]
         for name, what, text in odd:
             task = await trial.ended(f"{what} as {name}", self._call(threads, {**example, name: text}))
             error = task.exception()

@@ -86,10 +86,14 @@ class Trial:
             raise self.ledger.broken(Rule.ANSWERS, f"{what} failed: {error.reason}", error.hint)
         return task.result()
 
-    async def tolerated(self, what: str, work: Coroutine[Any, Any, Any]) -> None:
-        """Odd input: an answer, or a StageError that says what is wrong with it."""
-        task = await self.ended(what, work)
-        self._judge(task, what, Rule.TOLERATES)
+    async def tolerated(
+        self, what: str, work: Coroutine[Any, Any, Any], patience_s: float | None = None
+    ) -> None:
+        """Odd input: an answer, or a StageError that says what is wrong with it. With `patience_s`, one that takes
+        longer is cancelled, and has to end then."""
+        task = await self.ended(what, work, patience_s, leave=patience_s is not None)
+        if not task.cancelled():
+            self._judge(task, what, Rule.TOLERATES)
 
     async def failing(self, what: str, work: Coroutine[Any, Any, Any]) -> WorkbenchError:
         """The error that it ends with: one with a reason and a hint."""
@@ -104,9 +108,17 @@ class Trial:
         return error
 
     async def ended(
-        self, what: str, work: Coroutine[Any, Any, T], deadline_s: float | None = None
+        self,
+        what: str,
+        work: Coroutine[Any, Any, T],
+        deadline_s: float | None = None,
+        *,
+        leave: bool = False,
     ) -> asyncio.Task[T]:
-        """The task when it is done. A task of nobody on purpose: a group would wait for one that never ends."""
+        """The task when it is done; with `leave`, it may be cancelled at the deadline.
+
+        A task of nobody on purpose: a group would wait for one that never ends.
+        """
         limit = self.deadline_s if deadline_s is None else deadline_s
         task = asyncio.get_running_loop().create_task(work)
         try:
@@ -116,7 +128,8 @@ class Trial:
                 task.cancel()
                 await asyncio.wait({task}, timeout=ABANDONED_S)
                 self.ledger.need(task.done(), Rule.CANCELS, f"{what} went on after it was cancelled")
-        self.ledger.need(not task.cancelled(), Rule.ANSWERS, f"{what} was not done after {limit:g} s")
+        done = leave or not task.cancelled()
+        self.ledger.need(done, Rule.ANSWERS, f"{what} was not done after {limit:g} s")
         return task
 
     def _judge(self, task: asyncio.Task[Any], what: str, rule: Rule = Rule.WHY) -> None:

@@ -16,7 +16,7 @@ from workbench.plugin.hookspecs import ProviderOptions
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
 from workbench.testing.contract.stage import Use, check
 from workbench.testing.contract.stream import is_over_when_left, items_of
-from workbench.testing.contract.texts import ODD
+from workbench.testing.contract.texts import LONG, ODD
 from workbench.testing.contract.trial import Trial
 
 MEMBERS = {"name": str, "rate": int, "warm": None, "speak": None}
@@ -59,6 +59,7 @@ def check_tts(
         whole,
         lambda tts: _speak(ledger, tts, BRIEFLY),
         {what: odd(text) for what, text in ODD.items()},
+        {what: odd(text) for what, text in LONG.items()},
         more,
     )
     return check(factory(make, "tts", options), use, ledger, failing, deadline_s)
@@ -90,7 +91,7 @@ async def _forgets(trial: Trial, tts: Tts) -> None:
         return sum(len(piece.samples) for piece in pieces) / tts.rate
 
     alone = await seconds()
-    await trial.done("a long call", _speak(trial.ledger, tts, ODD["a text of 10,000 characters"], take=1))
+    await trial.done("a long call", _speak(trial.ledger, tts, LONG["a text of 10,000 characters"], take=1))
     after = await seconds()
     trial.ledger.need(
         after <= 2 * alone + 1,

@@ -14,7 +14,7 @@ from workbench.model.conversation import Transcript
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
-from workbench.testing.contract.texts import ODD
+from workbench.testing.contract.texts import EVERY, LONG
 from workbench.testing.sound import speech
 
 LONGEST_MS = 10_000.0
@@ -89,7 +89,7 @@ def _pause(ledger: Ledger, turn: TurnDetector, utterance: Utterance) -> list[flo
 
 
 def _cheap(ledger: Ledger, turn: TurnDetector) -> None:
-    took_s = sorted(_pause(ledger, turn, _utterance(speech(60.0), ODD["a text of 10,000 characters"])))
+    took_s = sorted(_pause(ledger, turn, _utterance(speech(60.0), LONG["a text of 10,000 characters"])))
     median = took_s[len(took_s) // 2]
     ledger.need(median <= CHEAP_S, Rule.CHEAP, f"asking takes {median * 1000:.1f} ms (median)")
     ledger.kept(Rule.CHEAP, median * 1e6, "µs a frame")
@@ -115,7 +115,7 @@ def _tolerates(ledger: Ledger, turn: TurnDetector) -> None:
         _utterance(speech(0.02), None),
         _utterance(silence(INPUT_RATE), None),
     ]
-    odd += [_utterance(speech(0.5), text) for text in ODD.values()]
+    odd += [_utterance(speech(0.5), text) for text in EVERY.values()]
     odd.append(_utterance(silence(0), "typed", typed=True))
     for knobs in (TurnKnobs(), TurnKnobs(adapt=False), TurnKnobs(min_silence_ms=1000, max_silence_ms=1000)):
         for utterance in odd:
