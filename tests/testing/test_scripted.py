@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -342,3 +343,29 @@ def test_factories_have_a_script_of_their_own() -> None:
 def test_a_wrong_script_says_what_is_wrong(script: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         scripted.make_stt(ProviderOptions("", script=script))
+
+
+def test_a_script_chooses_tools_by_what_is_said() -> None:
+    arguments = {"items": ["{item}"], "n": 1, "of": {"x": "{said}"}}
+    choose = [
+        {"when": r"cost of (?P<item>\w+)", "tool": "price", "arguments": arguments},
+        {"when": "bye", "tool": "leave", "then": "{said} {result} {other}"},
+    ]
+    llm = scripted.make_llm(ProviderOptions("", script={"agent": ["One.", "Two."], "choose": choose}))
+    said = "What is the COST of oil?"
+    asked = [Message("user", said)]
+    (call,) = [part for part in _answer(llm, asked)[0] if isinstance(part, ToolCall)]
+    wanted = {"items": ["oil"], "n": 1, "of": {"x": said}}
+    assert (call.name, json.loads(call.arguments)) == ("price", wanted)
+    steps = [Message("assistant", "", calls=(call,)), Message("tool", "seven", call_id=call.id)]
+    assert _text(_answer(llm, [*asked, *steps])[0]) == "seven"
+    assert _text(_answer(llm, [*asked, Message("user", "Fine.")])[0]) == "Two."
+    left = [Message("user", "Bye."), Message("tool", "gone")]
+    assert _text(_answer(llm, left)[0]) == "Bye. gone {other}"
+    question = "Not done yet: the user must agree first. Ask them now: Really?\nIf they say yes, …"
+    assert _text(_answer(llm, [*asked, Message("tool", question)])[0]) == "Really?"
+
+
+def test_a_choice_that_is_no_expression_says_so() -> None:
+    with pytest.raises(UsageError, match="no regular expression"):
+        scripted.make_llm(ProviderOptions("", script={"choose": [{"when": "(", "tool": "x"}]}))

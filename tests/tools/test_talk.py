@@ -25,7 +25,7 @@ from workbench.model.events import (
 )
 from workbench.testing.scripted import Answer, ScriptedLlm, ScriptedStt
 from workbench.testing.sound import Score
-from workbench.tools.consent import agrees
+from workbench.tools.consent import agrees, question_in
 from workbench.tools.tool import OnInterrupt, Tool
 
 BOOK = ToolCall("b", "book", '{"day": "Monday"}')
@@ -216,8 +216,8 @@ def confirmed(
 ) -> tuple[Outcome, list[str], ScriptedLlm]:
     did: list[str] = []
 
-    @tool(confirm="Shall I book {day}?")
-    async def book(day: str) -> str:
+    @tool(confirm="Shall I book {day} for {people}?")
+    async def book(day: str, people: int = 2) -> str:
         did.append(day)
         return "booked"
 
@@ -241,7 +241,7 @@ def test_it_runs_when_the_user_has_said_yes() -> None:
     assert [end.status for end in outcome.all(ToolReturned)] == ["cancelled", "done"]
     assert len(outcome.all(ToolStarted)) == 1
     told = [message.text for message in llm.prompts[1] if message.role == "tool"]
-    assert "Ask them now: Shall I book Monday?" in told[0]
+    assert question_in(told[0]) == "Shall I book Monday for 2?"
 
 
 def test_it_does_not_run_after_a_no() -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.errors import UsageError
+from workbench.tools.consent import question_in
 
 
 class Choice(BaseModel):
@@ -98,7 +99,8 @@ class Script(BaseModel):
             if (words := choice.heard(said)) is None:
                 continue
             if messages[-1].role == "tool":
-                return filled(choice.then, {**words, "result": messages[-1].text})
+                told = messages[-1].text
+                return question_in(told) or filled(choice.then, {**words, "result": told})
             arguments = json.dumps(_filled_all(choice.arguments, words), ensure_ascii=False)
             turn = sum(message.role == "user" for message in messages)
             return [ToolCall(f"call_{turn}", choice.tool, arguments)]

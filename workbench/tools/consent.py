@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ NO = re.compile(
     r"\b(no|nope|nah|not|don'?t|never|cancel|stop|wait|hold on|wrong|instead|rather|leave it|forget it|nevermind|"
     r"never mind)\b"
 )
+UNASKED = "Not done yet: the user must agree first. Ask them now:"
 FILLERS = re.compile(
     r"^(uh|um|er|well|oh|ah|hmm?|so|and|please|that'?s|that is|it'?s|thank you|thanks|i said|i mean)\s+"
 )
@@ -51,7 +53,7 @@ class Consent:
 
     def refusal(self, tool: Tool, arguments: Mapping[str, Any], turn: int, said: str) -> str | None:
         """None if the tool may run; else what the model is told: to ask, or to leave it."""
-        wanted = json.dumps(arguments, sort_keys=True, default=repr)
+        wanted = json.dumps(_whole(tool, arguments), sort_keys=True, default=repr)
         before = self._asked.pop(tool.name, None)
         if before is not None and before.turn + 1 == turn and before.arguments == wanted:
             answer = agrees(said)
@@ -61,14 +63,21 @@ class Consent:
                 return "Not done: the user said no. Do not do it, and do not ask again unless they want to."
         self._asked[tool.name] = _Asked(wanted, turn)
         return (
-            f"Not done yet: the user must agree first. Ask them now: {question(tool, arguments)} "
-            f"If they say yes, call {tool.name} again with the same arguments; if not, do not."
+            f"{UNASKED} {question(tool, arguments)}\nIf they say yes, call {tool.name} again with the same arguments; "
+            "if not, do not."
         )
+
+
+def question_in(told: str) -> str | None:
+    """The question that the model is told to ask, None if it is told something else."""
+    return told.removeprefix(UNASKED).partition("\n")[0].strip() if told.startswith(UNASKED) else None
 
 
 def question(tool: Tool, arguments: Mapping[str, Any]) -> str:
     """What the user is asked."""
-    shown = {name: plain(str(value), limit=200, one_line=True) for name, value in arguments.items()}
+    shown = {
+        name: plain(str(value), limit=200, one_line=True) for name, value in _whole(tool, arguments).items()
+    }
     if isinstance(tool.confirm, str):
         try:
             return tool.confirm.format(**shown)
@@ -76,3 +85,12 @@ def question(tool: Tool, arguments: Mapping[str, Any]) -> str:
             return tool.confirm
     told = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"Shall I {tool.name.replace('_', ' ')}{f', with {told}' if told else ''}?"
+
+
+def _whole(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with the defaults of those that were left out."""
+    if tool.schema is not None:
+        return dict(arguments)
+    parameters = inspect.signature(tool.function).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
+    return {**defaults, **arguments}
