@@ -16,6 +16,8 @@ from workbench.plugin.hookspecs import Provider, ProviderOptions
 
 LONGER, SHORTER = 2.5, 0.7
 """Factors of the silence that would be waited for."""
+TAIL, LONGEST = 40, 200
+"""Characters that are looked at: the question is put at every frame of a pause."""
 OPEN = re.compile(
     r"(\b(and|or|but|because|so|if|when|while|that|which|who|than|as|of|to|for|from|in|on|at|with|by|about|into|"
     r"the|a|an|my|your|his|her|our|their|this|these|those|is|are|was|were|will|would|can|could|should|do|does|"
@@ -43,9 +45,9 @@ class SemanticTurn:
         transcript = utterance.transcript
         if transcript is None or not utterance.covered:
             return wait_ms
-        if OPEN.search(transcript.text):
+        if OPEN.search(transcript.text[-TAIL:]):
             return min(wait_ms * LONGER, knobs.max_silence_ms)
-        if WHOLE.match(transcript.text):
+        if len(transcript.text) <= LONGEST and WHOLE.match(transcript.text):
             return max(wait_ms * SHORTER, min(wait_ms, knobs.min_silence_ms))
         return wait_ms
 
