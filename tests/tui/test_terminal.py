@@ -61,17 +61,22 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
     )
 
 
-@pytest.fixture
-def talking(tmux: Tmux, tmp_path: Path) -> Path:
-    """The program runs in the terminal and listens to a minute of silence; the folder that it records into."""
+def begin(tmux: Tmux, tmp_path: Path, *more: str) -> Path:
+    """Run the program in the terminal; it listens to a minute of silence. The folder that it records into."""
     with wave.open(str(tmp_path / "silence.wav"), "wb") as silence:
         silence.setparams((1, 2, 16_000, 0, "NONE", ""))
         silence.writeframes(bytes(2 * 16_000 * 60))
-    program = [sys.executable, "-m", "workbench", "tui", "--profile", "scripted"]
+    program = [sys.executable, "-m", "workbench", "tui", *more, "--profile", "scripted"]
     ends = ["--source", str(tmp_path / "silence.wav"), "--record", str(tmp_path / "rec")]
     tmux.type(f"cd {shlex.quote(str(ROOT))}; {shlex.join([*program, *ends])}; echo code=$?", "Enter")
     tmux.shows("● Listening", "Speak, or type")
     return tmp_path / "rec"
+
+
+@pytest.fixture
+def talking(tmux: Tmux, tmp_path: Path) -> Path:
+    """The program runs and listens."""
+    return begin(tmux, tmp_path)
 
 
 def events(folder: Path) -> list[dict[str, object]]:
@@ -100,6 +105,85 @@ def test_a_typed_conversation_to_its_end(tmux: Tmux, talking: Path) -> None:
     tmux.type("echo still $((40+2))", "Enter")
     tmux.shows("still 42")
     assert events(talking)[-1]["type"] == "session_ended"
+
+
+AGENT = """
+from workbench import Agent, tool
+
+@tool
+async def weather(city: str, days: int = 1) -> str:
+    \"\"\"The weather of a city.\"\"\"
+    return f"fine in {city}, day {days}"
+
+agent = Agent(instructions="Be brief.", tools=[weather])
+"""
+SCRIPT = """
+[[script.choose]]
+when = "weather in (?P<city>\\\\w+)"
+tool = "weather"
+arguments = {city = "{city}"}
+then = "It is {result}."
+"""
+PLUGIN = """
+from workbench import hookimpl
+from workbench.plugin.values import Panel
+
+def make():
+    from textual.widgets import Static
+
+    class Count(Static):
+        def feed(self, entries):
+            self.update(f"as far as event {entries[-1].i}")
+
+    return Count()
+
+@hookimpl
+def workbench_tui_panels():
+    return [Panel("count", "Counted", make)]
+"""
+
+
+def test_tools_are_looked_at_called_again_and_mocked(tmux: Tmux, tmp_path: Path) -> None:
+    files = {"agent.py": AGENT, "workbench.toml": SCRIPT, "count.py": PLUGIN}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    agent, config, plugin = (str(tmp_path / name) for name in files)
+    folder = begin(tmux, tmp_path, agent, "--config", config, "--plugin", plugin)
+    tmux.type("What is the weather in Oslo?", "Enter")
+    tmux.shows('weather(city="Oslo") →', "It is fine in Oslo, day 1.")
+    tmux.type("C-g")
+    tmux.shows("1 tool", "✓ weather  done", "turn 1 · ", "after typing")
+    tmux.type("C-r")
+    tmux.shows("Call a tool", "✓ a JSON object")
+    tmux.type("BSpace")
+    tmux.shows("✗ line 3, column 1", "Ctrl+S calls it all the same")
+    tmux.type(', "days": 7}')
+    tmux.shows("✓ a JSON object")
+    tmux.type("Enter")
+    tmux.shows("fine in Oslo, day 7", "by you")
+    tmux.type("C-n")
+    tmux.shows("Answer in a tool's place", "text of 19 characters")
+    tmux.type(" or wet", "Enter")
+    tmux.shows("1 tool · mocked: weather")
+    tmux.type("And the weather in Bergen?", "Enter")
+    tmux.shows("It is fine in Oslo, day 7 or wet.", "mocked")
+    tmux.type("C-n")
+    tmux.shows("Ctrl+R runs it again")
+    tmux.type("C-r")
+    tmux.shows("weather is run again")
+    tmux.type("C-g")
+    tmux.shows("Counted", "as far as event")
+    tmux.type("C-q")
+    tmux.shows("code=0")
+    told = [(event["type"], event.get("mocked")) for event in events(folder)]
+    assert [mocked for kind, mocked in told if kind == "tool_started"] == [False, False, True]
+    assert [kind for kind, _ in told].count("tool_mocked") == 2
+    tmux.type(
+        f"clear; {shlex.join([sys.executable, '-m', 'workbench', 'tui', '--replay', str(folder)])}", "Enter"
+    )
+    tmux.shows("Recording", "Turn 2", "weather(city=")
+    tmux.type("C-g")
+    tmux.shows("✓ weather  done", "mocked", "turn 2 · ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -96,7 +96,7 @@ def test_a_typed_turn_counts_from_when_it_was_typed() -> None:
     fold = folded(
         decided, ev.ToolCalled(1, 1, "a", "weather", "{}"), ev.ToolStarted(1, 1, "a", "weather"), heard
     )
-    assert fold.now.calls[0].place == Place(20.0, None, 95.0)
+    assert fold.now.calls[0].place == Place(20.0, None, 95.0, typed=True)
 
 
 def test_what_was_thrown_away_is_no_part_of_the_turn() -> None:

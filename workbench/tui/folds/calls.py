@@ -35,6 +35,7 @@ class Place:
     start_ms: float
     end_ms: float | None = None
     heard_ms: float | None = None
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

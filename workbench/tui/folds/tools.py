@@ -42,6 +42,7 @@ class _Times:
 
     zero_ms: float
     heard_ms: float | None = None
+    typed: bool = False
 
 
 class ToolsFold:
@@ -118,14 +119,14 @@ class ToolsFold:
                     _put(self._turns, reply, turn)
             case ev.ReplyPlaying(reply=reply, turn=int(turn)):
                 _put(self._turns, reply, turn)
-            case ev.TurnDecided(turn=turn, utterance=utterance, waited_ms=waited):
-                _put(self._times, turn, _Times(t_ms - waited))
+            case ev.TurnDecided(turn=turn, utterance=utterance, waited_ms=waited, typed=typed):
+                _put(self._times, turn, _Times(t_ms - waited, typed=typed))
                 for reply, said in self._utterances.items():
                     if said == utterance:
                         _put(self._turns, reply, turn)
             case ev.Heard(turn=turn, user_end_ms=end, agent_start_ms=start):
                 known = self._times.get(turn, _Times(t_ms))
-                _put(self._times, turn, _Times(known.zero_ms if end is None else end, start))
+                _put(self._times, turn, _Times(known.zero_ms if end is None else end, start, known.typed))
             case _:
                 return ()
         recent = islice(reversed(self._calls.values()), KEPT)
@@ -145,6 +146,7 @@ class ToolsFold:
                 start - times.zero_ms,
                 None if call.ended_ms is None else call.ended_ms - times.zero_ms,
                 None if times.heard_ms is None else times.heard_ms - times.zero_ms,
+                times.typed,
             ),
         )
 

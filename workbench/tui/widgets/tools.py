@@ -138,7 +138,7 @@ def told(call: Call, now_ms: float, width: int) -> list[Content]:
     spent = call.spent_ms(now_ms)
     tags = [f"attempt {call.attempt}"] if call.attempt > 1 else []
     tags += ["mocked"] if call.mocked else []
-    tags += ["called by you"] if call.reply is None else []
+    tags += ["by you"] if call.reply is None else []
     lines = [
         Content.assemble(
             (f"{MARKS[call.state]} ", f"bold $call-{call.state}"),
@@ -162,9 +162,12 @@ def told(call: Call, now_ms: float, width: int) -> list[Content]:
 
 
 def where(turn: int, place: Place) -> str:
-    """`turn 3 · 442 ms to 1.0 s after the end of speech`."""
-    end = "" if place.end_ms is None else f" to {_signed(place.end_ms)}"
-    return f"turn {turn} · {_signed(place.start_ms)}{end} after the end of speech"
+    """`turn 3 · 442 to 850 ms after speech`."""
+    told = _signed(place.start_ms)
+    if place.end_ms is not None:
+        end = _signed(place.end_ms)
+        told = f"{told.removesuffix(' ms') if end.endswith(' ms') else told} to {end}"
+    return f"turn {turn} · {told} after {'typing' if place.typed else 'speech'}"
 
 
 def lane(place: Place, width: int) -> Content:
