@@ -51,7 +51,7 @@ def on_bench(work: Callable[[Bench], Awaitable[None]], *tools: Any, **limits: fl
             Runner(
                 toolbox,
                 trace,
-                LimitKnobs(**limits),  # type: ignore[arg-type]
+                LimitKnobs.model_validate(limits),
                 place,
                 Surroundings(say=said.append, data=lambda: "the data"),
             ) as runner,

@@ -384,8 +384,8 @@ class ToolProgressed:
 @dataclass(frozen=True, slots=True)
 class ToolReturned:
     """The end of every call. `result` is what came of it, whole; the model was given `shown` characters of it, None
-    where it was given all or nothing. `status`: `done`; `failed` for the reason in `error`; `cancelled` by the user, who
-    interrupted or has not agreed, or by the session's end; `discarded` with the answer that asked for it. `took_ms`
+    where it was given all or nothing. `status`: `done`; `failed` for the reason in `error`; `cancelled` by the user,
+    who interrupted or has not agreed, or by the session's end; `discarded` with the answer that asked for it. `took_ms`
     counts from `tool_started`."""
 
     reply: int | None

@@ -50,9 +50,8 @@ class Llama(OnBoard):
             "max_tokens": MAX_TOKENS,
             **SAMPLING,
         }
-        async with self.worker.job("chat", request) as results:
-            async with aclosing(_parts(results)) as parts:
-                yield parts
+        async with self.worker.job("chat", request) as results, aclosing(_parts(results)) as parts:
+            yield parts
 
 
 async def _parts(results: Results) -> AsyncGenerator[LlmPart]:

@@ -42,9 +42,8 @@ class Piper(OnBoard):
     @asynccontextmanager
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:
         """See `Tts`. A text without a word gives no sound."""
-        async with self.worker.job("speak", {"text": text}) as results:
-            async with aclosing(_speech(results)) as speech:
-                yield speech
+        async with self.worker.job("speak", {"text": text}) as results, aclosing(_speech(results)) as speech:
+            yield speech
 
 
 async def _speech(results: Results) -> AsyncGenerator[Speech]:

@@ -378,9 +378,8 @@ class ScriptedTts(_Scripted):
     @asynccontextmanager
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:
         """See `workbench.engine.stages.Tts`."""
-        async with self._call() as fault:
-            async with aclosing(self._stream(text, fault)) as pieces:
-                yield pieces
+        async with self._call() as fault, aclosing(self._stream(text, fault)) as pieces:
+            yield pieces
 
     def sound(self, text: str) -> Samples:
         """All that `speak(text)` gives, in one: shape (n,)."""

@@ -1,7 +1,7 @@
 """Calling a tool in a test as a model does: from JSON, with a context, within its deadline.
 
-    called = call_tool(weather, {"city": "Oslo"})
-    assert called.told == "In Oslo it is sunny."
+called = call_tool(weather, {"city": "Oslo"})
+assert called.told == "In Oslo it is sunny."
 """
 
 from __future__ import annotations
