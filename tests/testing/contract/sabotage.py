@@ -65,7 +65,7 @@ class Outside:
             timer.join()
 
 
-async def deaf_to_cancellation(seconds: float = 0.15) -> None:
+async def deaf_to_cancellation(seconds: float = 0.4) -> None:
     try:
         await asyncio.sleep(0.01)
     except asyncio.CancelledError:

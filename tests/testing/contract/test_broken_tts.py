@@ -96,7 +96,7 @@ class Backlog(Tts):
         self.left: list[str] = []
 
     async def _stream(self, text: str) -> AsyncGenerator[Any]:
-        self.left += [word for word in text.split() if word]
+        self.left += text.split()[:30]
         while self.left:
             self.left.pop(0)
             await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -84,6 +85,7 @@ def api(fault: Fault | None = None) -> Iterator[str]:
         loop, over = leave[0]
         loop.call_soon_threadsafe(over.set)
         thread.join()
+        gc.collect()  # what the server dropped
 
 
 def options(base_url: str) -> ProviderOptions:
@@ -130,6 +132,8 @@ def test_scripted_tts() -> None:
 # --- by the API ------------------------------------------------------------------------------------------------------
 
 
+# The form parser of the server drops its temporary file when a client hangs up in the middle of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_openai_stt() -> None:
     with api() as good, api("unauthorized") as bad:
         check_stt(lambda: make_stt(options(good)), failing=lambda: make_stt(options(bad)), sound=speech(1.2))
@@ -156,6 +160,7 @@ def test_whisper() -> None:
 
 
 @pytest.mark.models
+@pytest.mark.timeout(300)  # the only slow one: 2,000 tokens on a machine that is busy with others
 def test_llama() -> None:
     provider, model = installed("llm", "llama")
     check_llm(provider, options=model, deadline_s=60)
@@ -215,3 +220,8 @@ def test_a_report_can_be_printed() -> None:
     assert isinstance(report, Report)
     assert str(report).splitlines()[0] == f"vad Energy keeps {len(report.figures)} rules"
     assert "is cheap enough to run inline" in str(report)
+
+
+def test_the_docs_name_every_rule() -> None:
+    page = (DATA.parents[1] / "docs" / "contract.md").read_text("utf-8")
+    assert [rule for rule in Rule if f"| {rule} |" not in page] == []
