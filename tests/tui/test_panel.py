@@ -18,9 +18,11 @@ from workbench.model import events as ev
 from workbench.model.errors import UsageError
 from workbench.model.events import Entry
 from workbench.tui.asking import Asking
+from workbench.tui.folds.tools import KEPT
 from workbench.tui.live import LiveScreen
 from workbench.tui.panels import Panels
 from workbench.tui.replay import ReplayScreen
+from workbench.tui.widgets.tools import CallList
 
 HOSTILE = '\x1b[2J\x1b]0;owned\x07[red]Hello[/red] \u202egnp.exe\u202c [@click=app.quit]x[/] $error \\[b]"'
 
@@ -118,6 +120,23 @@ def test_the_newest_call_is_followed_until_another_is_chosen() -> None:
             await stage.shows("◌ weather  pending  by you", '{"city": "Rome"}')
             await stage.pilot.click("CallList", offset=(5, 0))
             await stage.shows("✓ weather  done")
+
+    run(scene())
+
+
+def test_old_calls_scroll_out_of_memory() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, USUAL) as stage:
+            tools_started(session)
+            await stage.shows("● Listening")
+            await stage.pilot.press("ctrl+g")
+            for number in range(KEPT):
+                session.at(9, ev.ToolCalled(None, None, str(number), "weather", f'{{"day": {number}}}'))
+            await stage.shows(f"weather(day={KEPT - 1})", f'{{"day": {KEPT - 1}}}')
+            session.at(9, ev.ToolCalled(None, None, "last", "weather", '{"day": "last"}'))
+            await stage.shows('weather(day="last")', f"weather(day={KEPT - 1})", '{"day": "last"}')
+            assert stage.app.screen.query_one(CallList).option_count == KEPT
 
     run(scene())
 
