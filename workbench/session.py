@@ -278,7 +278,7 @@ class Session:
     async def _recorded(self, recorder: Coroutine[Any, Any, None], tapes: Tapes, hooks: Lifecycle) -> None:
         async with beside(recorder), beside(hooks.run(self)):
             try:
-                for level, reason, hint in notes():
+                for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, notes):
                     self.trace.emit(Notice(level, "plugins", reason, hint))
                 await self._talk(tapes, hooks)
                 reason = NATURAL_END

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from copy import deepcopy
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
@@ -52,6 +55,33 @@ def adapter(shell: Shell) -> TypeAdapter[dict[str, Any]]:
 def json_schema(core: CoreSchema) -> dict[str, Any]:
     """The JSON schema, without titles."""
     return bare(_Generator().generate(core))
+
+
+def of_fields(shell: Shell) -> dict[str, Any] | None:
+    """The same, put together from what is known of its types; None where one of them is more than text, numbers,
+    choices and lists of those. Those are what most tools take, and each is asked once a process."""
+    if shell.rest is not None or not all(_is_common(hint) for hint in shell.hints.values()):
+        return None
+    named = {shell.aliases.get(name, name): (name, hint) for name, hint in shell.hints.items()}
+    # unions and choices in another order are equal, but not the same: their text tells
+    properties = {key: deepcopy(_of_type(hint, repr(hint))) for key, (_, hint) in named.items()}
+    required = [key for key, (name, _) in named.items() if name in shell.required]
+    made: dict[str, Any] = {"type": "object", "properties": properties}
+    return {**made, **({"required": required} if required else {}), "additionalProperties": False}
+
+
+@lru_cache(maxsize=256)
+def _of_type(hint: Any, written: str) -> dict[str, Any]:
+    return json_schema(TypeAdapter(hint).core_schema)
+
+
+def _is_common(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is None:
+        return hint in SCALARS or hint is None
+    return origin is Literal or (
+        origin in (list, Union, UnionType) and all(_is_common(inner) for inner in get_args(hint))
+    )
 
 
 def bare(schema: dict[str, Any]) -> dict[str, Any]:

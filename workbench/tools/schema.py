@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
     from workbench.tools.fields import Field
+    from workbench.tools.generate import Shell
 
 __all__ = ["description_of", "parameters_from", "parameters_of"]
 
@@ -53,8 +54,10 @@ class _Parameters:
         from workbench.tools import generate
         from workbench.tools.fields import HIDDEN
 
-        core = self._adapter.core_schema
-        schema = self._made(lambda: generate.json_schema(core))
+        schema = self._made(lambda: generate.of_fields(self._shell))
+        if schema is None:
+            core = self._adapter.core_schema
+            schema = self._made(lambda: generate.json_schema(core))
         said = described(doc_of(self._signature.function))
         for field in self._listed[0]:
             found = schema["properties"][field.key]
@@ -86,17 +89,22 @@ class _Parameters:
         return fields_of(self._signature)
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[dict[str, Any]]:
+    def _shell(self) -> Shell:
         from workbench.tools import generate
 
         fields, rest = self._listed
-        shell = generate.Shell(
+        return generate.Shell(
             {field.name: field.hint for field in fields},
             {field.name for field in fields if field.default is EMPTY},
             {field.name: field.key for field in fields if field.key != field.name},
             rest,
         )
-        return self._made(lambda: generate.adapter(shell))
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[dict[str, Any]]:
+        from workbench.tools import generate
+
+        return self._made(lambda: generate.adapter(self._shell))
 
     def _made(self, make: Callable[[], T]) -> T:
         """What pydantic makes of the types, or an error that names the parameter that it cannot do."""
