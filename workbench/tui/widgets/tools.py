@@ -75,8 +75,8 @@ class ToolPanel(Horizontal):
         self._draw()
 
     def on_resize(self) -> None:
-        """A line is as long as there is room."""
-        self._draw()
+        """A line is as long as there is room, once that has been divided."""
+        self.call_after_refresh(self._draw)
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
@@ -114,9 +114,16 @@ class CallList(OptionList):
     def __init__(self) -> None:
         super().__init__(compact=True, markup=False)
         self._drawn: dict[str, _Drawn] = {}
+        self._latest: tuple[Shown, Call | None] = (Shown(), None)
+
+    def on_resize(self) -> None:
+        """A line is as long as there is room."""
+        self.draw(*self._latest)
+        self.call_after_refresh(self.scroll_to_highlight)
 
     def draw(self, shown: Shown, chosen: Call | None) -> None:
         """Change only the lines that changed, and keep the chosen one in sight."""
+        self._latest = shown, chosen
         width = max(8, self.scrollable_content_region.width - 2)
         before, drawn = self._drawn, {}
         for call in shown.tools.calls:
