@@ -184,23 +184,23 @@ def answers() -> Iterator[TextIO]:
     """Where the answer goes. Whatever else is printed meanwhile, by tools or by programs that they start, goes to
     standard error."""
     out = sys.stdout
-    try:
-        real = out.fileno() == 1
-    except (OSError, ValueError):
-        real = False
-    if not real:  # a test, a notebook
-        with contextlib.redirect_stdout(sys.stderr):
-            yield out
-        return
     out.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
         with (
-            open(kept, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as mine,
+            open(kept, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as real,
             contextlib.redirect_stdout(sys.stderr),
         ):
-            yield mine
+            yield real if _is_the_first(out) else out
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _is_the_first(out: TextIO) -> bool:
+    """Whether that is standard output itself, and not what somebody put in its place."""
+    try:
+        return out.fileno() == 1
+    except (OSError, ValueError):
+        return False

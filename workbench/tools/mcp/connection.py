@@ -37,6 +37,8 @@ STEADY_S = 30.0
 PATIENCE_S = 5.0
 """A call waits so long for a server that is being opened again."""
 PAGES, RELIST_S = 50, 0.5
+CLOSED = ("Connection closed", "SSE stream")
+"""How the SDK begins to say that an answer will not come."""
 UNDONE_S = 2.0
 """A server that did not start in time has so long to be ended again, s."""
 LEAVE_S = 4.0
@@ -306,7 +308,10 @@ class Connection:
             except ValidationError:
                 raise ToolError(f"{who} answered with what is no result of a tool") from None
             expired = code == INVALID_REQUEST and told == "Session terminated"
-            if code != CONNECTION_CLOSED and not expired:
+            closed = code == CONNECTION_CLOSED and told.startswith(
+                CLOSED
+            )  # servers use the code for their own errors
+            if not closed and not expired:
                 raise ToolError(f"{who} refused: {told}")
             lost = await self._gone()
             if last or not (lost.unsent or expired):
