@@ -68,6 +68,21 @@ def test_a_function_is_as_good_as_a_tool() -> None:
     assert set(check_tool(now).figures) == TOOL_RULES
 
 
+def test_what_is_taken_is_refused_the_next_time_in_words_for_the_model() -> None:
+    taken: set[str] = set()
+
+    def book(day: str) -> str:
+        """Book a day."""
+        if day in taken:
+            raise ToolError(f"{day} is taken.")
+        taken.add(day)
+        return "booked"
+
+    check_tool(book, arguments={"day": "Monday"})
+    with pytest.raises(BrokenRule, match="the example failed: ToolError: Monday is taken"):
+        check_tool(book, arguments={"day": "Monday"})
+
+
 def test_without_an_example_a_tool_is_not_called() -> None:
     @tool
     def never(city: str) -> str:
