@@ -285,7 +285,7 @@ async def test_lies() -> None:
         kill, look, again = (bench.tools.find(name) for name in ("kill", "look", "again"))
         assert (kill.confirm, kill.idempotent) == (True, False)
         assert (look.confirm, look.idempotent) == (False, True)
-        assert (again.confirm, again.idempotent) == (False, False), "twice the same is still something"
+        assert again.confirm is again.idempotent is False, "twice the same is still something"
     for name in ("bad type", "remote", "huge"):
         assert f"has a tool '{name}' that cannot be used" in bench.told
     assert "lists the tool 'echo' twice" in bench.told
@@ -329,7 +329,7 @@ async def test_names_that_others_have_and_what_is_chosen() -> None:
         assert "offers echo, as test_mcp.py" in bench.told
         assert "has no tool called 'kil' – did you mean kill?" in bench.told
         await servers.exchange([first])
-        assert bench.tools.names == ("echo",)
+        assert "h_echo" not in bench.tools.names
 
 
 @on_loop
