@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import click
 
 from workbench.cli.flags import plugin_option
-from workbench.cli.tools.opened import Desk, Wanted, answers, found, opened, run, wanted
+from workbench.cli.tools.opened import Desk, Wanted, answers, opened, run, wanted
 from workbench.model.text import plain
 
 FILE = "[FILE.py]"
@@ -130,7 +130,7 @@ def show(words: tuple[str, ...], plugins: tuple[Path, ...], config: Path | None,
 
 async def _show(what: Wanted, as_json: bool, out: TextIO) -> None:
     async with opened(what) as desk:
-        one = described(found(desk.tools, what.name or ""))
+        one = described(desk.tools.find(what.name or ""))
     if as_json:
         click.echo(json.dumps(one), file=out)
         return
@@ -174,7 +174,7 @@ def schema(
 
 async def _schema(what: Wanted, form: str, as_json: bool, out: TextIO) -> None:
     async with opened(what) as desk:
-        chosen = [found(desk.tools, what.name)] if what.name else [*desk.tools]
+        chosen = [desk.tools.find(what.name)] if what.name else [*desk.tools]
         made = {one.name: _openai(one.spec) if form == "openai" else one.parameters.schema for one in chosen}
     every = list(made.values()) if form == "openai" else made
     answer = made[what.name] if what.name else every

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-from workbench.cli.tools.opened import Desk, Wanted, found, opened
+from workbench.cli.tools.opened import Desk, Wanted, opened
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
@@ -34,7 +34,7 @@ def read_arguments(given: str) -> str:
 async def call_tool(what: Wanted, arguments: str, *, yes: bool, as_json: bool, out: TextIO) -> int:
     """Call it, and say what came of it; the exit code."""
     async with opened(what) as desk:
-        tool = found(desk.tools, what.name or "")
+        tool = desk.tools.find(what.name or "")
         refusal = _refusal(desk, tool.name, arguments)
         if refusal is None and tool.confirm and not yes:
             _agreed(desk, tool.name, arguments)
@@ -68,7 +68,7 @@ def _refusal(desk: Desk, name: str, arguments: str) -> str | None:
     from workbench.tools.arguments import ArgumentsError, parse
 
     try:
-        parse(arguments, found(desk.tools, name).parameters)
+        parse(arguments, desk.tools.find(name).parameters)
     except ArgumentsError as error:
         return str(error)
     return None
@@ -79,7 +79,7 @@ def _agreed(desk: Desk, name: str, arguments: str) -> None:
     from workbench.tools.arguments import parse
     from workbench.tools.consent import question
 
-    tool = found(desk.tools, name)
+    tool = desk.tools.find(name)
     asked = question(tool, parse(arguments, tool.parameters))
     if not sys.stdin.isatty():
         raise UsageError(f"{name} asks the user first: {asked}", "add --yes")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from workbench.cli.tools.opened import Wanted, found, opened
+from workbench.cli.tools.opened import Wanted, opened
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
@@ -36,7 +36,7 @@ async def check(what: Wanted, arguments: str | None, as_json: bool, out: TextIO)
     """Check the tools; the exit code."""
     example = _example(arguments)
     async with opened(what) as desk:
-        chosen = [found(desk.tools, what.name)] if what.name else [*desk.tools]
+        chosen = [desk.tools.find(what.name)] if what.name else [*desk.tools]
         verdicts = [await asyncio.to_thread(partial(_checked, tool, example)) for tool in chosen]
     for verdict in verdicts:
         click.echo(json.dumps(_json(verdict)) if as_json else _text(verdict), file=out)

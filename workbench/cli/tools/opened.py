@@ -8,9 +8,8 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from workbench.model.events import ToolReturned
     from workbench.tools.call import Runner
     from workbench.tools.registry import Toolbox
-    from workbench.tools.tool import Tool
     from workbench.trace.bus import Trace
 
 T = TypeVar("T")
@@ -83,55 +81,31 @@ def wanted(words: Sequence[str], *, name: bool | None = None, **options: Any) ->
     return Wanted(file, called, **options)
 
 
-def found(tools: Toolbox, name: str) -> Tool:
-    """A tool by its name. UsageError with the nearest one."""
-    tool = tools.get(name)
-    if tool is None:
-        near = get_close_matches(name, tools.names, n=1)
-        there = f"there are: {', '.join(tools.names)}" if tools.names else "there are none"
-        raise UsageError(
-            f"there is no tool called {plain(name, 60, one_line=True)!r}",
-            f"did you mean {near[0]}?" if near else there,
-        )
-    return tool
-
-
 @asynccontextmanager
 async def opened(what: Wanted) -> AsyncIterator[Desk]:
     """Entered on a loop; notices and progress are told on standard error meanwhile."""
+    from workbench.agent import Agent
     from workbench.engine.flow import beside
-    from workbench.plugin.manager import manager, tools_of_plugins
+    from workbench.plugin.manager import manager
     from workbench.readers import Readers
-    from workbench.tools.apart import Apart
-    from workbench.tools.call import Runner, Surroundings
-    from workbench.tools.mcp.server import McpServer, from_settings
-    from workbench.tools.mcp.servers import Servers
+    from workbench.tools.call import Surroundings
+    from workbench.tools.equipment import equipped
     from workbench.tools.registry import Toolbox
     from workbench.trace.bus import Trace
 
     agent, settings = _loaded(what)
-    loop = asyncio.get_running_loop()
+    await asyncio.get_running_loop().run_in_executor(None, manager)  # some plugins import for a second
     began = time.perf_counter()
     trace = Trace(lambda: (time.perf_counter() - began) * 1000)
     tools = Toolbox(trace, lambda name, arguments: None)
     around = Surroundings(data=lambda: agent.data if agent else None, say=lambda text: _err(f"says: {text}"))
-    given = agent.tools if agent else ()
     readers = Readers(trace, [_tell])
-    async with AsyncExitStack() as stack:
-        place = await stack.enter_async_context(Apart("tools"))
-        servers = await stack.enter_async_context(Servers(tools, trace))
-        runner = await stack.enter_async_context(Runner(tools, trace, settings.limits, place, around))
-        await loop.run_in_executor(None, manager)
-        for plugin, brought in tools_of_plugins():
-            tools.add(brought, origin=f"the plugin {plugin}")
-        tools.add(*(one for one in given if not isinstance(one, McpServer)))
-        async with beside(readers.run()):
-            asked = [one for one in given if isinstance(one, McpServer)]
-            await servers.exchange([*from_settings(settings.mcp), *asked])
-            try:
-                yield Desk(_title(what, agent), tools, runner, trace, settings)
-            finally:
-                readers.catch_up()
+    async with equipped(tools, trace, settings, around) as equipment, beside(readers.run()):
+        await equipment.adopt(agent or Agent(instructions=""))
+        try:
+            yield Desk(_title(what, agent), tools, equipment.runner, trace, settings)
+        finally:
+            readers.catch_up()
 
 
 def _title(what: Wanted, agent: Agent | None) -> str:
