@@ -9,11 +9,11 @@ from tests.tui.acted import FakeSession, conversation, spoken_turn, started
 from workbench.model import events as ev
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
+from workbench.readers.folds.conversation import KEPT, Line
+from workbench.readers.folds.log import log_line
+from workbench.readers.folds.screen import ScreenFold
 from workbench.trace.tape import Tape
-from workbench.tui.folds.conversation import KEPT, Line
-from workbench.tui.folds.log import log_line
 from workbench.tui.folds.recording import Recording
-from workbench.tui.folds.screen import ScreenFold
 
 
 def folded(*events: ev.Event) -> ScreenFold:

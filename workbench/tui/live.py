@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from workbench.model.errors import WorkbenchError
-from workbench.tui.folds.screen import ScreenFold
+from workbench.readers.folds.screen import ScreenFold
 from workbench.tui.host import Handle, Host
 from workbench.tui.messages import SessionClosed, Typed
 from workbench.tui.widgets.conversation import Conversation

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import Track
 from workbench.readers import entries
+from workbench.readers.folds.conversation import Line
+from workbench.readers.folds.screen import ScreenFold
+from workbench.readers.folds.status import Status
+from workbench.readers.folds.turns import History
 from workbench.readers.moments import MomentsFold
 from workbench.readers.sound import SIDES, both, envelope_db, side
 from workbench.readers.timeline import Turn
 from workbench.trace.bus import Trace
-from workbench.tui.folds.conversation import Line
-from workbench.tui.folds.screen import ScreenFold
-from workbench.tui.folds.status import Status
-from workbench.tui.folds.turns import History
 
 Envelope = tuple[float, ...]
 """Loudest level in equal stretches of time, dBFS."""

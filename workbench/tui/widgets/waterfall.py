@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.tui.folds.turns import Bar, Falls
+from workbench.readers.folds.turns import Bar, Falls
 
 LABEL_CELLS, MS_CELLS = 16, 7
 LEAST_MS = 0.5
