@@ -18,13 +18,14 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of
+from workbench.audio.page import PageLink
 from workbench.config import Settings, load
 from workbench.config.check import change
 from workbench.config.settings import MODEL_STAGES
@@ -45,12 +46,16 @@ from workbench.model.events import (
     SessionStarted,
     SettingChanged,
     Swapped,
+    TurnDecided,
+    TurnEnded,
 )
 from workbench.model.text import plain
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
+from workbench.readers.html import session_html
+from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
-from workbench.trace.bus import Trace
+from workbench.readers.timeline import Turn
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
 
@@ -74,21 +79,27 @@ FULL_COLLECTION = 200
 run. A conversation leaves no cycles behind, so they find nothing; Python's own default is 10."""
 
 
-def open_session(settings: Settings | None = None, *, agent: Agent | None = None) -> Session:
+def open_session(
+    settings: Settings | None = None, *, agent: Agent | None = None, page: PageLink | None = None
+) -> Session:
     """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load()`.
+
+    `page` is what a front end with a browser gives, for `audio.source` or `audio.sink` = "browser".
 
     Nothing is opened before it is entered. UsageError for a provider, file or setting that cannot be; what is missing
     (a device, weights, a key) ends the session: `session.error` says so, and `ended` and `wait` raise it.
     """
     return Session(
-        settings or load({}, agent=agent), agent or Agent(instructions=INSTRUCTIONS, name="default")
+        settings or load({}, agent=agent), agent or Agent(instructions=INSTRUCTIONS, name="default"), page
     )
 
 
 class Session:
     """One running conversation: a source, a sink, an agent, a trace."""
 
-    def __init__(self, settings: Settings, agent: Agent) -> None:
+    def __init__(self, settings: Settings, agent: Agent, page: PageLink | None = None) -> None:
+        self.page = page
+        """The way to a browser's page, where there is one."""
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
         self.agent = agent
@@ -99,7 +110,7 @@ class Session:
         self.conversation = Conversation(agent.instructions)
         self._origin = 0.0
         self._now: Callable[[], float] = lambda: 0.0
-        self.trace = Trace(lambda: self._now())
+        self.trace = OpenTrace(lambda: self._now())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipeline: Pipeline | None = None
         self._assembly: Assembly | None = None
@@ -138,6 +149,31 @@ class Session:
         """The user types: a turn like a spoken one."""
         if text.strip():
             self._do(lambda pipeline: pipeline.type(text))
+
+    def ask(self, text: str) -> Turn:
+        """The user types `text`: the turn, when it has ended. It takes as long as the answer is spoken; without TTS
+        (`tts.provider` = `none`) as long as it is written.
+
+        UsageError where the session is not there to answer, and on the thread that it runs on (`await aask`).
+        """
+        if self._loop is not None and asyncio._get_running_loop() is self._loop:
+            raise UsageError(
+                "this thread runs the session and cannot wait for it", "write `await session.aask(…)`"
+            )
+        answer = self._asked(text)
+        while not wait([answer], timeout=1.0).done:
+            if self._loop is None or self._loop.is_closed():
+                raise _unanswered()
+        return answer.result()
+
+    async def aask(self, text: str) -> Turn:
+        """The same for coroutines, on any loop. Who is cancelled here waits no more; the turn goes on."""
+        return await asyncio.wrap_future(self._asked(text))
+
+    @property
+    def turns(self) -> Turns:
+        """The turns that have ended until now, the last 1,000."""
+        return self.trace.turns
 
     def interrupt(self) -> None:
         """Cut the reply."""
@@ -295,14 +331,14 @@ class Session:
     async def _talk(self, tapes: Tapes) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
-            self._assembly = assembly = Assembly(settings, self.agent, self.trace, stack)
+            self._assembly = assembly = Assembly(settings, self.agent, self.trace, stack, self.page)
             stages = await assembly.build()
             ear = Ear(
                 self.trace,
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
-            readers = Readers(self.trace, [ear, self._mind_echo])
+            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -367,6 +403,11 @@ class Session:
         if self._echoing >= ECHOING:
             self._pipeline.floor.half_duplex(f"echo is not under control: {erle_db:.0f} dB are removed")
 
+    def _mind_turns(self, entry: Entry) -> None:
+        """A reader: each turn is read while its events are in memory, so that `turns` has it for good."""
+        if isinstance(entry.event, TurnEnded):
+            self.trace.catch_up()
+
     async def _mind_host(self) -> None:
         """How late the loop wakes: what a busy process does to the conversation."""
         loop = asyncio.get_running_loop()
@@ -397,6 +438,37 @@ class Session:
         else:
             self.trace.emit(Swapped(stage, choice.name or "agent" if stage == "agent" else str(choice)))
 
+    def _asked(self, text: str) -> Future[Turn]:
+        if not text.strip():
+            raise UsageError("nothing was asked", "give the words that the user types")
+        if self._loop is None:
+            raise UsageError("the session has not been entered", "write `with session:` around it")
+        if self.over:
+            raise self.error or _unanswered()
+        answer: Future[Turn] = Future()
+        answer.set_running_or_notify_cancel()  # nobody who waits can undo the question
+        self._call(lambda: self._spawn(self._answer(text, answer)))
+        return answer
+
+    async def _answer(self, text: str, answer: Future[Turn]) -> None:
+        """Have `text` typed, and give the turn that it becomes."""
+        typed, asked = list[int](), None
+        index = self.trace.end
+        self._do(lambda pipeline: typed.append(pipeline.type(text)))
+        async for entry in self.trace.follow(index):
+            match entry.event:
+                case TurnDecided(turn=turn, utterance=utterance) if utterance in typed:
+                    asked = turn
+                case TurnEnded(turn=turn) if turn == asked:
+                    return answer.set_result(next(one for one in reversed(self.turns) if one.turn == turn))
+                case _:
+                    pass
+        answer.set_exception(self.error or _unanswered())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return session_html(self.trace.title(), self.over, self.turns._repr_html_())
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None
         self._tasks.create_task(work)
@@ -422,6 +494,10 @@ class Session:
         if self._loop is None:
             self._waiting.append(verb)
         self._call(now)
+
+
+def _unanswered() -> UsageError:
+    return UsageError("the session ended before there was an answer", "open another one with open_session")
 
 
 async def _nothing() -> None:
