@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.plugin.hookspecs import hookimpl
     from workbench.session import open_session
-    from workbench.trace.store import open_trace
+    from workbench.readers.opened import open_trace
 
 __all__ = ["Agent", "hookimpl", "open_session", "open_trace"]
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ _HOMES = {
     "Agent": "workbench.agent",
     "hookimpl": "workbench.plugin.hookspecs",
     "open_session": "workbench.session",
-    "open_trace": "workbench.trace.store",
+    "open_trace": "workbench.readers.opened",
 }
 """Names are imported when they are asked for: the package itself costs nothing, the engine 0.3 s."""
 

@@ -50,6 +50,14 @@ class Agent:
             raise UsageError("Agent: speakable must be a function from text to text")
         object.__setattr__(self, "tools", tuple(self.tools))
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from workbench.readers.html import (
+            agent_html,
+        )  # 60 ms with numpy, and agents are written without notebooks too
+
+        return agent_html((field.name, getattr(self, field.name)) for field in fields(self))
+
 
 def load_agent(path: str | Path) -> Agent:
     """Run the file in a module of its own and return its `agent`. Raises UsageError that names file, line and reason.

@@ -116,7 +116,7 @@ class Session:
         self._assembly: Assembly | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
-        self._waiting: list[Callable[[Pipeline], None]] = []
+        self._waiting: list[Callable[[Pipeline], object]] = []
         self._over = threading.Event()
         self._reason = NATURAL_END
         self._echoing = 0
@@ -482,7 +482,7 @@ class Session:
         if loop is not None and not loop.is_closed() and not self._over.is_set():
             loop.call_soon_threadsafe(do)
 
-    def _do(self, verb: Callable[[Pipeline], None]) -> None:
+    def _do(self, verb: Callable[[Pipeline], object]) -> None:
         """With the pipeline, as soon as it talks."""
 
         def now() -> None:

@@ -19,6 +19,8 @@ from workbench.model.events import (
     TurnEnded,
 )
 
+KEPT = 1000
+"""Moments that a fold keeps by default, as a timeline does turns."""
 AROUND_MS = 150.0
 """Sound before and after a turn that belongs to hearing it."""
 
@@ -33,10 +35,11 @@ class Moment:
 
 
 class MomentsFold:
-    """Feed it every entry in order; `of` gives the moment of a turn that has ended."""
+    """Feed it every entry in order; `of` gives the moment of a turn that has ended; the last `keep` (None: all)."""
 
-    def __init__(self, rates: Mapping[Track, int]) -> None:
+    def __init__(self, rates: Mapping[Track, int], *, keep: int | None = KEPT) -> None:
         self._rates = rates
+        self._keep = keep
         self._maps: defaultdict[Track, list[ClockMapped]] = defaultdict(list)
         self._onsets: dict[int, float] = {}
         self._started: dict[int, float] = {}
@@ -74,6 +77,8 @@ class MomentsFold:
         end = max(start, self._replied.pop(turn, now_ms))
         zero = self._zeros.pop(turn, start)
         self._moments[turn] = Moment(max(0.0, start - AROUND_MS), end + AROUND_MS, zero)
+        if self._keep is not None and len(self._moments) > self._keep:
+            del self._moments[next(iter(self._moments))]
 
     def sample(self, track: Track, ms: float) -> int:
         """The position on the track at that time of the session's clock; below 0 before its first sample."""

@@ -35,7 +35,7 @@ class Recording:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._moments = MomentsFold({track: tape.rate for track, tape in trace.tapes.items()})
+        self._moments = MomentsFold({track: tape.rate for track, tape in trace.tapes.items()}, keep=None)
         self._log: list[str] = []
         self._log_upto: list[int] = []
         self.turns: list[Turn] = []
