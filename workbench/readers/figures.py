@@ -12,11 +12,15 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
+from workbench.model.text import plain
 from workbench.readers.colours import AGENT, INK, LIGHT, LINE, PAPER, QUIET, USER, label
+from workbench.readers.compare import Comparison
 from workbench.readers.latency import Latency, kind_of
 from workbench.readers.sound import peaks
 from workbench.readers.timeline import CHAIN, Turn
@@ -58,7 +62,7 @@ class Plot:
     def latency(self) -> Drawing:
         """Heard latency over the turns, with p50 and p95 of those that compare."""
         figure, axes = _drawing(2.6)
-        draw_latency(axes, self._trace.turns)
+        draw_latency(axes, [("", AGENT, self._trace.turns)])
         return figure
 
     def waterfall(self, turn: int | None = None) -> Drawing:
@@ -109,38 +113,33 @@ def rows(start_ms: float, end_ms: float) -> list[tuple[float, float]]:
 # --- one figure each -------------------------------------------------------------------------------------------------
 
 
-def draw_latency(axes: Axes, turns: Sequence[Turn], colour: str = AGENT, name: str = "") -> None:
-    """A point a turn; those that do not compare are hollow."""
-    latency = Latency()
-    for turn in turns:
-        latency.add(turn)
-    heard = [turn for turn in turns if turn.heard_latency_ms is not None]
-    for turn in heard:
-        compares = kind_of(turn) == "done"
-        axes.plot(
-            turn.turn, turn.heard_latency_ms or 0.0, "o", color=colour, markersize=6,
-            markerfacecolor=colour if compares else PAPER,
-        )  # fmt: skip
-    for percent, style in ((50, "-"), (95, ":")):
-        value = latency.percentile(percent)
-        if value is not None:
-            shown = f"{name} p{percent} {value:.0f} ms".strip()
-            axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=shown)
-    axes.set_ylim(bottom=0)
+def draw_latency(axes: Axes, sessions: Sequence[tuple[str, str, Sequence[Turn]]]) -> None:
+    """A point a turn, of sessions with name and colour; those that do not compare are hollow."""
+    for name, colour, turns in sessions:
+        latency = Latency()
+        for turn in turns:
+            latency.add(turn)
+            filled = colour if kind_of(turn) == "done" else PAPER
+            if turn.heard_latency_ms is not None:
+                axes.plot(turn.turn, turn.heard_latency_ms, "o", color=colour, markersize=6, mfc=filled)
+        for percent, style in ((50, "-"), (95, ":")):
+            value = latency.percentile(percent)
+            if value is not None:
+                shown = f"{name} p{percent} {value:.0f} ms".strip()
+                axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=shown)
+    if not axes.lines:
+        return _empty(axes, "no answer was heard yet")
     axes.margins(y=0.15)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("turn")
     axes.set_ylabel("heard after, ms")
-    if heard:
-        axes.set_xticks(range(min(turn.turn for turn in heard), max(turn.turn for turn in heard) + 1))
-        axes.locator_params(axis="x", nbins=20, integer=True) if len(heard) > 20 else None
-        axes.legend(frameon=False, fontsize=8, loc="lower left", ncols=4, bbox_to_anchor=(0, 1.0))
-    else:
-        _empty(axes, "no answer was heard yet")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _above(axes, axes.get_legend_handles_labels()[0], 2)
 
 
 def draw_bars(axes: Axes, names: Sequence[str], parts: Sequence[dict[str, float]]) -> None:
     """A bar each: the parts on the critical path one after the other, their sum at its end."""
-    if not names:
+    if not any(parts):
         return _empty(axes, "no answer was heard yet")
     for row, found in enumerate(parts):
         at = 0.0
@@ -156,7 +155,7 @@ def draw_bars(axes: Axes, names: Sequence[str], parts: Sequence[dict[str, float]
     axes.margins(x=0.12)
     axes.set_xlabel("ms from the end of the user's speech to the first sound heard")
     used = [part for part in LIGHT if any(abs(found.get(part, 0)) >= LEAST_MS for found in parts)]
-    _legend(axes, used)
+    _above(axes, _patches(used), 3)
 
 
 def lanes_of(turn: Turn) -> dict[str, tuple[float, float]]:
@@ -190,6 +189,26 @@ def draw_lanes(axes: Axes, turn: Turn) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.14)
     axes.set_xlabel("ms from the end of the user's speech")
+
+
+def draw_comparison(comparison: Comparison, names: tuple[str, str]) -> Drawing:
+    """Heard latency of both over their turns, and beside it where the time went."""
+    figure = Drawing(figsize=(WIDTH_IN, 2.7), facecolor=PAPER, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    styled(left)
+    styled(right)
+    shown = [plain_name(name) for name in names]
+    draw_latency(left, list(zip(shown, (USER, AGENT), comparison.all, strict=True)))
+    medians = [comparison.medians(turns) for turns in (comparison.a, comparison.b)]
+    draw_bars(right, shown, medians)
+    right.set_xlabel("median of each part, ms")
+    return figure
+
+
+def plain_name(name: str) -> str:
+    """A name that the font has, and that is no formula."""
+    shown = "".join(letter for letter in plain(name, 24, one_line=True) if letter.isascii())
+    return shown.replace("$", "") or "–"
 
 
 # --- a row of a timeline ---------------------------------------------------------------------------------------------
@@ -281,9 +300,9 @@ def _patches(parts: Sequence[str]) -> list[Patch]:
     ]
 
 
-def _legend(axes: Axes, parts: Sequence[str]) -> None:
+def _above(axes: Axes, handles: Sequence[Artist], columns: int) -> None:
     axes.legend(
-        handles=_patches(parts), frameon=False, fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0)
+        handles=handles, frameon=False, fontsize=8, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.0)
     )
 
 

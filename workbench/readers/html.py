@@ -16,6 +16,10 @@ from workbench.readers.timeline import CHAIN, Turn
 
 BAR_PX = 220
 """Width of the longest bar in a table."""
+LEAST_MS = 0.5
+"""What is shorter is left out."""
+ROWS = 200
+"""Turns in a table at most."""
 SAID = 300
 """Characters shown of what was said."""
 CELL = 'style="text-align:left;vertical-align:top"'
@@ -66,7 +70,7 @@ def bar(turn: Turn, longest_ms: float) -> str:
         f'<span title="{label(part)} {ms(turn.parts_ms[part])}" style="display:inline-block;height:12px;'
         f'width:{turn.parts_ms[part] / max(1.0, longest_ms) * BAR_PX:.1f}px;background-color:{LIGHT[part]}"></span>'
         for part in CHAIN
-        if turn.parts_ms.get(part, 0.0) >= 0.5
+        if turn.parts_ms.get(part, 0.0) >= LEAST_MS
     ]
     return f'<span style="white-space:nowrap">{"".join(pieces)}</span>' if pieces else ""
 
@@ -77,7 +81,8 @@ def longest(turns: Iterable[Turn]) -> float:
 
 
 def turns_html(turns: Sequence[Turn], hear: Callable[[Turn], str] | None = None) -> str:
-    """A row a turn; `hear` gives what stands in a last column, as HTML."""
+    """A row a turn, of the last `ROWS`; `hear` gives what stands in a last column, as HTML."""
+    left_out, turns = len(turns[:-ROWS]), turns[-ROWS:]
     top = longest(turns)
     head = ["turn", "you", "agent", "heard after", "where the time went"]
     rows = [
@@ -91,14 +96,17 @@ def turns_html(turns: Sequence[Turn], hear: Callable[[Turn], str] | None = None)
         ]
         for turn in turns
     ]
-    return table([*head, *(["hear it"] if hear else [])], rows)
+    note = f"<small>the {left_out} turns before are not shown</small>" if left_out else ""
+    return note + table([*head, *(["hear it"] if hear else [])], rows)
 
 
-def key() -> str:
-    """Which colour is which part."""
+def key(turns: Iterable[Turn]) -> str:
+    """Which colour is which part of their waterfalls."""
+    used = {part for turn in turns for part, value in turn.parts_ms.items() if value >= LEAST_MS}
     return " ".join(
         f'<small style="white-space:nowrap"><span style="color:{LIGHT[part]}">■</span> {label(part)}</small>'
         for part in CHAIN
+        if part in used
     )
 
 
@@ -112,6 +120,7 @@ def turn_html(turn: Turn) -> str:
             f"{lane[0]:.0f} … {lane[1]:.0f} ms",
         ]
         for part, lane in turn.lanes_ms.items()
+        if lane[1] - lane[0] >= LEAST_MS
     ]
     if turn.heard_latency_ms is not None:
         rows.append(["unexplained", ms(turn.parts_ms.get("unexplained")), ""])

@@ -101,8 +101,6 @@ class OpenTrace(Trace):
         self, now: Callable[[], float], *, keep: int = KEPT, keep_turns: int | None = KEPT_TURNS
     ) -> None:
         super().__init__(now, keep=keep)
-        self.holds: object = None
-        """What must live as long as this trace, such as a temporary folder."""
         rates: dict[Track, int] = {"mic": INPUT_RATE, "user": INPUT_RATE, "agent": OUTPUT_RATE}
         self._timeline = Timeline(keep=keep_turns)
         self._moments = MomentsFold(rates, keep=keep_turns)

@@ -20,6 +20,8 @@ class Script(BaseModel):
         default=["Hello there.", "What can you do?", "Tell me more.", "How long did that take?", "Thank you."]
     )
     """What the user is taken to say, utterance by utterance, round and round."""
+    spoken: list[tuple[str, int, int]] | None = None
+    """What is said from which sample up to which (16 kHz), where a score knows it; `user` is not used then."""
     agent: list[str] = Field(
         default=[
             "Hello! You said: {said}",
@@ -29,6 +31,8 @@ class Script(BaseModel):
         ]
     )
     """What the agent answers, turn by turn, round and round; `{said}` stands for what the user said."""
+    answers: list[tuple[str, str]] | None = None
+    """What is answered to which words (or a part of them), instead of `agent`; of several the one nearest in order."""
     partials: bool = True
     """Write words while the user speaks."""
     stt_ms: float = Field(0, ge=0)
@@ -41,6 +45,17 @@ class Script(BaseModel):
     """Time to the first sound of a clause, ms."""
     leading_silence_ms: float = Field(0, ge=0)
     """Silence before the voice in each clause, ms."""
+
+    def answer(self, said: str, turn: int) -> str | None:
+        """The one of `answers` to what was said as turn number `turn` (from 0); None if there is none.
+
+        An utterance may be a part of a line, or more than one.
+        """
+        words, lines = said.casefold().strip(), self.answers or []
+        fitting = [
+            at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
+        ]
+        return lines[min(fitting, key=lambda at: abs(at - turn))][1] if words and fitting else None
 
     @classmethod
     def of(cls, table: Mapping[str, Any] | None) -> Self:

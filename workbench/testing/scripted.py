@@ -26,7 +26,7 @@ from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript
 from workbench.model.errors import StageError
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.testing.script import Script
-from workbench.testing.sound import SECONDS_A_CHARACTER, Score, agent_voice
+from workbench.testing.sound import SECONDS_A_CHARACTER, Score, Spoken, agent_voice
 
 WORD_MS = 250.0
 """How long a word takes to say, where no score knows."""
@@ -427,15 +427,32 @@ class ScriptedTts(_Scripted):
 
 
 def make_stt(options: ProviderOptions) -> ScriptedStt:
-    """The STT of `[script]`: the texts of `user` in turn."""
+    """The STT of `[script]`: the texts of `user` in turn, or those of a score by their time."""
     script = Script.of(options.script)
-    return ScriptedStt(script.user, delay_ms=script.stt_ms, partials=script.partials)
+    says: Sequence[str] | Score = script.user
+    if script.spoken is not None:
+        says = Score()
+        says.spoken = [Spoken(*one) for one in script.spoken]
+    return ScriptedStt(says, delay_ms=script.stt_ms, partials=script.partials)
 
 
 def make_llm(options: ProviderOptions) -> ScriptedLlm:
-    """The LLM of `[script]`: the texts of `agent` in turn."""
+    """The LLM of `[script]`: the texts of `agent` in turn, or `answers` to what was said."""
     script = Script.of(options.script)
-    return ScriptedLlm(script.agent, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
+
+    def answer(messages: Sequence[Message]) -> Answer:
+        said = [message.text for message in messages if message.role == "user"]
+        found = script.answer(said[-1], len(said) - 1) if said else None
+        return (
+            found
+            if found is not None
+            else script.agent[(len(said) - 1) % len(script.agent)]
+            if script.agent
+            else ""
+        )
+
+    answers: Answers = script.agent if script.answers is None else answer
+    return ScriptedLlm(answers, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
 
 
 def make_tts(options: ProviderOptions) -> ScriptedTts:
