@@ -34,5 +34,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext workbench` in a notebook: the magics `%%agent` and `%%score`."""
+    from workbench.notebook.magics import load
+
+    load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
