@@ -171,6 +171,7 @@ class BrowserSpeaker(ClockSink):
         """When which sample is heard, on the loop's clock."""
         self._link = link
         self._quiet_sent = LAST
+        self._spurt = 0
         self._plays = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -221,14 +222,15 @@ class BrowserSpeaker(ClockSink):
         else:
             self._quiet_sent += len(samples)
         if first:
+            self._spurt = position
             self._map(position, self.due(position) + self._link.way.delay)
         for at in range(0, len(samples), BLOCK):
             due = self.time_of(position + at)
             self._link.post(Outgoing(samples[at : at + BLOCK], position + at, due, first and at == 0))
 
     def _heard_at(self, sample: int, at: float) -> None:
-        off = at - self.time_of(sample)
-        if abs(off) > STEP_S and sample <= self._position:
+        """What the page says of samples before the last words that began is of no use any more."""
+        if self._spurt <= sample <= self._position and abs(at - self.time_of(sample)) > STEP_S:
             self._map(sample, at)
 
     def _map(self, sample: int, at: float) -> None:
