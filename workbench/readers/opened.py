@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import UsageError
 from workbench.model.events import SessionStarted, Track
+from workbench.model.text import plain
 from workbench.readers.html import session_html, summary, turns_html
 from workbench.readers.moments import Moment, MomentsFold
 from workbench.readers.sound import both
@@ -187,6 +188,9 @@ class OpenTrace(Trace):
         start = self.started
         words = [f"session {start.session}", start.agent, start.profile, start.date] if start else ["session"]
         return " · ".join(filter(None, words))
+
+    def __repr__(self) -> str:
+        return f"<{plain(self.title(), 200, one_line=True)}: {summary(self.turns)}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
