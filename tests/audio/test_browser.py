@@ -120,7 +120,7 @@ def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
             link.claim("other")
             link.captures("other", "another one", False)
             link.heard("page", chunk(99, loop.time()))  # it has nothing to say any more
-            for n in range(4):
+            for n in range(8):
                 link.heard("other", chunk(n, loop.time() + n * 0.02, capture=2))
             after = [frame for frame in await some(frames, 4) if frame.samples.any()]
         assert before[0].position < quiet[0].position < after[0].position

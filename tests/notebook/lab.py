@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright
 
 PATIENCE_S = 60.0
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or "chromium"
 
 
 def free_port() -> int:
@@ -38,9 +39,10 @@ class Lab:
         self.token = token
         self._process = process
 
-    def url(self, notebook: str, *, app: str = "lab/tree") -> str:
-        """Where a notebook is opened; `app` is "notebooks" for Notebook 7."""
-        return f"http://127.0.0.1:{self.port}/{app}/{notebook}?token={self.token}"
+    def url(self, notebook: str, *, classic: bool = False) -> str:
+        """Where a notebook is opened, in JupyterLab in a workspace of its own, or in Notebook 7 (`classic`)."""
+        place = "notebooks" if classic else f"lab/workspaces/{Path(notebook).stem}/tree"
+        return f"http://127.0.0.1:{self.port}/{place}/{notebook}?token={self.token}"
 
     def write(self, name: str, cells: Sequence[str]) -> str:
         """Write a notebook of code cells; its name."""
@@ -110,6 +112,7 @@ def jupyter(folder: Path, *, app: str = "jupyterlab", **environment: str) -> Ite
         "ServerApp.port": port,
         "ServerApp.token": token,
         "ServerApp.root_dir": str(work),
+        "ServerApp.allow_remote_access": True,
         "LabApp.expose_app_in_browser": True,
         "JupyterNotebookApp.expose_app_in_browser": True,
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
@@ -144,22 +147,26 @@ def jupyter(folder: Path, *, app: str = "jupyterlab", **environment: str) -> Ite
 
 @contextmanager
 def chromium(
-    speech: Path | None = None, *, allow: bool = True, flags: Sequence[str] = ()
+    playwright: Playwright,
+    speech: Path | None = None,
+    *,
+    fake: bool = True,
+    allow: bool = True,
+    flags: Sequence[str] = (),
 ) -> Iterator[Browser]:
-    """A headless Chromium whose microphone speaks the wav file, round and round; without one it beeps."""
-    arguments = ["--use-fake-device-for-media-stream", "--autoplay-policy=user-gesture-required", *flags]
+    """A headless Chromium whose microphone speaks the wav file, round and round; `fake=False`: it has none."""
+    arguments = ["--no-sandbox", "--autoplay-policy=user-gesture-required", *flags]
+    if fake:
+        arguments.append("--use-fake-device-for-media-stream")
     if allow:
         arguments.append("--use-fake-ui-for-media-stream")
     if speech is not None:
         arguments.append(f"--use-file-for-fake-audio-capture={speech}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", *arguments], headless=True
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, headless=True)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 class Book:

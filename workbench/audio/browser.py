@@ -22,8 +22,6 @@ from workbench.trace.bus import Trace
 
 FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms."""
-LOOK_S = 1.0
-"""How often a page of which nothing comes is looked at, s."""
 LAST = OUTPUT_RATE // 5
 """Silence after a reply that is still sent, samples: 200 ms."""
 WAIT_S = 5.0
@@ -111,11 +109,7 @@ class BrowserMicrophone:
                 while len(self._rest) >= FRAME:
                     now, self._rest = self._rest[:FRAME], self._rest[FRAME:]
                     yield self._frame(to_samples(now))
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._come.wait()
-            except TimeoutError:
-                self._link.look()
+            await self._come.wait()
         if self._link.owner is None:
             hint = "open the notebook again and press Talk; the recording is kept"
             self._trace.emit(DeviceLost("mic", self.name, "the page was closed or is gone", hint))

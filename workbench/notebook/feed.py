@@ -104,6 +104,8 @@ class Feed:
             with contextlib.suppress(WorkbenchError):  # `error` has it
                 self._session.wait(POLL_S)
             over = self._session.over
+            if self._session.page is not None:
+                self._session.page.look()
             changed = self._look()
             if changed:
                 with self._lock:

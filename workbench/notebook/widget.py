@@ -61,6 +61,7 @@ class Live(anywidget.AnyWidget):
         """The session; its verbs work in the next cell."""
         self._link = session.page or PageLink()
         self._local = threading.local()
+        self._traits_lock = threading.RLock()
         super().__init__(
             _esm=page_program(),
             _css=page_style(),
@@ -91,6 +92,19 @@ class Live(anywidget.AnyWidget):
             with suppress(WorkbenchError):
                 self.session.wait(LEAVE_S)
 
+    # ipywidgets holds changes back by a flag that all threads see: those of the feed, of a cell and of the page's
+    # messages would lose each other's.
+
+    def notify_change(self, change: Any) -> None:
+        """A trait has changed; one thread at a time."""
+        with self._traits_lock:
+            super().notify_change(change)
+
+    def send_state(self, key: Any = None) -> None:
+        """Send traits to the pages; one thread at a time."""
+        with self._traits_lock:
+            super().send_state(key)
+
     def __repr__(self) -> str:
         name = self.session.agent.name or "agent"
         return f"<Live {name}: {self.activity}, {len(self.latency['points'])} turns heard>"
@@ -104,7 +118,7 @@ class Live(anywidget.AnyWidget):
             del state["session_status"]
         self._local.feeding = True
         try:
-            with self.hold_sync():
+            with self._traits_lock, self.hold_sync():
                 for name, value in state.items():
                     setattr(self, name, value)
         finally:

@@ -107,6 +107,7 @@ class Microphone {
     this.on = true;
   }
   give({ samples, at }) {
+    if (!this.context) return; // closed meanwhile
     const t = this.wire.kernelTime() - this.latencyMs;
     this.sent += 1;
     this.wire.send({ k: "sound", n: this.capture, at, t, rate: this.context.sampleRate }, [samples.buffer]);
@@ -200,6 +201,7 @@ class Speaker {
     );
   }
   told(data) {
+    if (!this.context) return;
     if (data.dry) {
       this.dry += 1;
       this.extraMs = Math.min(200, this.extraMs + 40);
