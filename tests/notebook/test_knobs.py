@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import ipywidgets as widgets
 import pytest
 
+from tests.notebook.waiting import until
 from workbench.config import load
 from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs
@@ -25,14 +25,6 @@ def session() -> Iterator[Session]:
     )
     with open_session(settings) as session:
         yield session
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for another thread."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "waited 10 s in vain"
-        time.sleep(0.01)
 
 
 def test_a_knob_has_the_bounds_and_the_sentence_of_its_setting() -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from tests.notebook.waiting import until
 from workbench import Agent
 from workbench.config import load
 from workbench.model.events import Swapped
@@ -56,14 +56,6 @@ def told(shell: InteractiveShell, cell: str) -> str:
 def session() -> Iterator[Session]:
     with open_session(load(SETTINGS), agent=Agent(instructions="old", name="host")) as session:
         yield session
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for another thread."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "waited 10 s in vain"
-        time.sleep(0.01)
 
 
 # --- %%agent ---------------------------------------------------------------------------------------------------------

@@ -101,12 +101,11 @@ class Plot:
 
 
 def rows(start_ms: float, end_ms: float) -> list[tuple[float, float]]:
-    """The stretches of a timeline's rows, ms; all of the same length where there are several."""
-    length = end_ms - start_ms
-    row_ms = next((s * 1000 for s in ROW_S if length <= s * 1000 * ROWS), length / ROWS)
-    if length <= row_ms:
-        return [(start_ms, end_ms)]
-    count = math.ceil(length / row_ms)
+    """The stretches of a timeline's rows, ms; where there are several, all of the same length in whole seconds."""
+    length_s = (end_ms - start_ms) / 1000
+    longest_s = next((row_s for row_s in ROW_S if length_s <= row_s * ROWS), length_s / ROWS)
+    count = math.ceil(length_s / longest_s)
+    row_ms = length_s * 1000 if count == 1 else math.ceil(length_s / count) * 1000
     return [(start_ms + at * row_ms, start_ms + (at + 1) * row_ms) for at in range(count)]
 
 

@@ -90,7 +90,7 @@ def turns_html(turns: Sequence[Turn], hear: Callable[[Turn], str] | None = None)
             f"{turn.turn}<br><small>{marks(turn)}</small>",
             safe(turn.user_text),
             _answer(turn),
-            ms(turn.heard_latency_ms),
+            f'<span style="white-space:nowrap">{ms(turn.heard_latency_ms)}</span>',
             bar(turn, top),
             *([hear(turn)] if hear else []),
         ]
@@ -113,21 +113,19 @@ def key(turns: Iterable[Turn]) -> str:
 def turn_html(turn: Turn) -> str:
     """One turn: what was said, and its waterfall as figures."""
     title = " · ".join(filter(None, [f"Turn {turn.turn}", marks(turn)]))
+    heard = turn.heard_latency_ms
     rows = [
-        [
-            label(part),
-            ms(turn.parts_ms.get(part, 0.0)),
-            f"{lane[0]:.0f} … {lane[1]:.0f} ms",
-        ]
+        [label(part), f"{lane[0]:.0f} … {lane[1]:.0f} ms", ms(turn.parts_ms.get(part)) if heard else ""]
         for part, lane in turn.lanes_ms.items()
         if lane[1] - lane[0] >= LEAST_MS
     ]
-    if turn.heard_latency_ms is not None:
-        rows.append(["unexplained", ms(turn.parts_ms.get("unexplained")), ""])
-        rows.append(
-            ["<b>heard after</b>", f"<b>{ms(turn.heard_latency_ms)}</b>", bar(turn, turn.heard_latency_ms)]
-        )
-    parts = table(["part", "on the critical path", "ran from the end of speech"], rows) if rows else ""
+    head = ["part", "ran from the end of speech", "of it waited for"]
+    if heard is not None:
+        rows.append(["unexplained", "", ms(turn.parts_ms.get("unexplained"))])
+        rows.append(["<b>heard after</b>", bar(turn, heard), f"<b>{ms(heard)}</b>"])
+    elif turn.lanes_ms:
+        head = ["part", "ran from the decision", ""]
+    parts = table(head, rows) if rows else ""
     return f"<b>{title}</b><br>you: {safe(turn.user_text)}<br>agent: {_answer(turn)}{parts}"
 
 
