@@ -32,8 +32,8 @@ class Page {
     return owner !== "" && owner !== this.id;
   }
   close() {
+    this.wire.send({ k: "bye" }); // first: the capture ends because the page does
     this.quiet();
-    this.wire.send({ k: "bye" });
     clearInterval(this.timer);
     window.removeEventListener("pagehide", this.onHide);
     this.model.off("change:owner", this.onOwner);
