@@ -21,7 +21,6 @@ from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import SettingChanged
 from workbench.readers.html import safe
 from workbench.session import FIXED, Session
-from workbench.trace.bus import Trace
 
 USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "reply.speculate")
 """What is tuned most often."""
@@ -70,11 +69,12 @@ def knobs(session: Session, *names: str) -> Any:
             raise _unknown(name)
         if name.split(".")[0] in FIXED or name.endswith(".provider"):
             raise UsageError(f"{name} is fixed while a session runs", "`swap` replaces a provider")
+    index = session.trace.end
     controls = {name: knob(name, setting(session, name)) for name in names}
     said = widgets.HTML()
     for name, control in controls.items():
         control.observe(_setter(session, name, said), names="value")
-    follow = _follow(session.trace, controls)
+    follow = _follow(session, index, controls)
     threading.Thread(target=asyncio.run, args=(follow,), name="notebook-knobs", daemon=True).start()
     return widgets.VBox([*controls.values(), said])
 
@@ -93,12 +93,14 @@ def _setter(session: Session, name: str, said: Any) -> Callable[[Any], None]:
     return changed
 
 
-async def _follow(trace: Trace, controls: dict[str, Any]) -> None:
-    """Move the widgets when a setting changes, until the session has ended."""
-    async for entry in trace.follow(trace.end):
+async def _follow(session: Session, index: int, controls: dict[str, Any]) -> None:
+    """Move the widgets to what is set, whenever a setting changes, until the session has ended."""
+    async for entry in session.trace.follow(index):
         match entry.event:
-            case SettingChanged(name=name, value=value) if name in controls:
-                controls[name].value = value
+            case SettingChanged(name=name) if name in controls:
+                controls[name].value = setting(
+                    session, name
+                )  # not what the event says: it may be history by now
             case _:
                 pass
 
