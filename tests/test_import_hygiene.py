@@ -9,6 +9,8 @@ import time
 import pytest
 
 HEAVY = {
+    "IPython",
+    "anywidget",
     "ctranslate2",
     "ipywidgets",
     "livekit",
@@ -16,6 +18,7 @@ HEAVY = {
     "numpy",
     "onnxruntime",
     "openai",
+    "pandas",
     "piper",
     "pydantic",
     "sounddevice",
@@ -27,6 +30,7 @@ MAY = {
     "workbench.cli": set[str](),
     "workbench.__main__": set[str](),
     "workbench.agent": set[str](),
+    "workbench.notebook": set[str](),
     "workbench.session": {"numpy", "pydantic"},
     "workbench.readers.timeline": {"numpy"},
     "workbench.config": {"numpy", "pydantic"},

@@ -358,3 +358,81 @@ def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
             return [event.cold for event in events_of(session, TurnEnded)]
 
     assert run_virtual(talk()) == [False, True, False]
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_answered_by_its_turn() -> None:
+    async def talk() -> tuple[Turn, Turn, list[Turn]]:
+        async with open_session(settings(script=SCRIPT)) as session:
+            first = await session.aask("how are you?")
+            second = await session.aask("and now?")
+            with pytest.raises(UsageError, match="aask"):
+                session.ask("this thread is busy")
+            with pytest.raises(UsageError, match="nothing was asked"):
+                await session.aask("  ")
+            return first, second, list(session.turns)
+
+    first, second, kept = run_virtual(talk())
+    assert (first.turn, first.user_text, first.agent_text) == (1, "how are you?", "It is a fine day.")
+    assert (second.turn, second.agent_text) == (2, "Nothing else.")
+    assert kept == [first, second]
+
+
+def test_a_question_that_a_later_one_cuts_is_answered_too() -> None:
+    async def talk() -> list[Turn]:
+        async with open_session(settings()) as session, asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(session.aask("one"))
+            await asyncio.sleep(1)
+            second = tasks.create_task(session.aask("two"))
+            return [await first, await second]
+
+    assert [(turn.user_text, turn.status) for turn in run_virtual(talk())] == [
+        ("one", "cut"),
+        ("two", "done"),
+    ]
+
+
+def test_who_waits_no_more_for_an_answer_does_not_disturb_it() -> None:
+    async def talk() -> list[Turn]:
+        async with open_session(settings()) as session:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await session.aask("hello")
+            await said(session)
+            return list(session.turns)
+
+    assert [turn.status for turn in run_virtual(talk())] == ["done"]
+
+
+def test_a_question_to_a_session_that_ends_or_has_ended_is_refused() -> None:
+    async def talk() -> None:
+        async with open_session(settings()) as session:
+            async with asyncio.TaskGroup() as tasks:
+                asked = tasks.create_task(session.aask("hello"))
+                await asyncio.sleep(0.5)
+                session.stop()
+                assert (await asked).status == "cut"
+            with pytest.raises(UsageError, match="ended before"):
+                await session.aask("hello?")
+
+    run_virtual(talk())
+    with pytest.raises(UsageError, match="not been entered"):
+        open_session(settings()).ask("hello")
+
+
+def test_a_question_before_the_session_fails_gets_its_error(tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with open_session(settings(audio__source=str(tmp_path / "absent.wav"))) as session:
+            await session.aask("hello")
+
+    with pytest.raises(UsageError, match=r"absent\.wav"):
+        run_virtual(talk())
+
+
+def test_ask_waits_from_another_thread() -> None:
+    with open_session(settings(tts__provider="none", script=SCRIPT)) as session:
+        assert session.ask("hello").agent_text == "It is a fine day."
+        assert "It is a fine day." in session._repr_html_()
+        assert "running" in session._repr_html_()

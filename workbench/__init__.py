@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from workbench.agent import Agent
     from workbench.plugin.hookspecs import hookimpl
+    from workbench.readers.opened import open_trace
     from workbench.session import open_session
     from workbench.tools.context import RunContext
     from workbench.tools.tool import ToolError, tool
-    from workbench.trace.store import open_trace
 
 __all__ = ["Agent", "RunContext", "ToolError", "hookimpl", "open_session", "open_trace", "tool"]
 __version__ = "0.1.0"
@@ -27,7 +27,7 @@ _HOMES = {
     "ToolError": "workbench.tools.tool",
     "hookimpl": "workbench.plugin.hookspecs",
     "open_session": "workbench.session",
-    "open_trace": "workbench.trace.store",
+    "open_trace": "workbench.readers.opened",
     "tool": "workbench.tools.tool",
 }
 """Names are imported when they are asked for: the package itself costs nothing, the engine 0.3 s."""
@@ -40,6 +40,13 @@ def __getattr__(name: str) -> Any:
 
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext workbench` in a notebook: the magics `%%agent` and `%%score`."""
+    from workbench.notebook.magics import load
+
+    load(shell)
 
 
 def __dir__() -> list[str]:

@@ -53,6 +53,14 @@ class Agent:
             raise UsageError(f"Agent: tools must be a list of functions, not {given!r:.60}")
         object.__setattr__(self, "tools", tuple(given))
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from workbench.readers.html import (
+            agent_html,
+        )  # 60 ms with numpy, and agents are written without notebooks too
+
+        return agent_html((field.name, getattr(self, field.name)) for field in fields(self))
+
 
 Names = dict[str, Any]
 

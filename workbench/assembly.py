@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from workbench.audio.browser import BrowserMicrophone, BrowserSpeaker
 from workbench.audio.clockfit import TrackClock
 from workbench.audio.echo import CleanMicrophone, EchoCanceller
 from workbench.audio.echostate import echo_correlation
 from workbench.audio.microphone import Microphone
 from workbench.audio.nobody import Nobody
+from workbench.audio.page import PageLink
 from workbench.audio.speaker import Played, Speaker
 from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
 NONE = "none"
 """What is left out: a source in which nobody speaks (typed text only), no STT, no TTS (text only), a sink that nobody
 hears."""
-
+BROWSER = "browser"
+"""A page's microphone or speaker: what a front end with a page gives the session a `PageLink` for."""
 
 LAG = OUTPUT_RATE * 3 // 10
 """How late an echo may come back, samples of `agent`: 300 ms."""
@@ -64,7 +67,9 @@ class Assembly:
         tools: ToolRunner,
         hooks: Hooks,
         stack: AsyncExitStack,
+        page: PageLink | None = None,
     ) -> None:
+        self._page = page
         self._tools = tools
         self._hooks = hooks
         self._settings = settings
@@ -170,17 +175,30 @@ class Assembly:
         sink: Sink
         source: Source
         microphone = Microphone(audio.input, trace) if audio.source == "mic" else None
+        speaker: Speaker | None = None
         if audio.sink == "speaker":
             sink = speaker = Speaker(
                 audio.output, trace, lambda samples, position: self._played(samples, position)
             )
+        elif audio.sink == BROWSER:
+            sink = BrowserSpeaker(self._the_page(), trace)
         else:
-            sink, speaker = ClockSink(trace) if audio.sink == NONE else WavSink(Path(audio.sink), trace), None
+            sink = ClockSink(trace) if audio.sink == NONE else WavSink(Path(audio.sink), trace)
         if microphone is not None:
             source = await self._cleaned(microphone, speaker)
+        elif audio.source == BROWSER:
+            source = BrowserMicrophone(self._the_page(), trace, echo=audio.echo_cancellation)
         else:
             source = Nobody(trace) if audio.source == NONE else WavSource(Path(audio.source), trace)
         return await self._stack.enter_async_context(source), await self._stack.enter_async_context(sink)
+
+    def _the_page(self) -> PageLink:
+        if self._page is None:
+            raise UsageError(
+                "a browser's microphone and speaker are there in a notebook only",
+                "write live(agent) in a cell; elsewhere use mic, speaker, a wav file or none",
+            )
+        return self._page
 
     async def _cleaned(self, microphone: Microphone, speaker: Speaker | None) -> Source:
         """The microphone without echo, noise or wrong level, as far as the settings want and this machine can."""
@@ -211,7 +229,7 @@ class Assembly:
 
 def _same_file(source: str, sink: str) -> bool:
     try:
-        return source not in ("mic", NONE) and Path(source).samefile(sink)
+        return source not in ("mic", NONE, BROWSER) and Path(source).samefile(sink)
     except OSError:  # one of them is not there
         return False
 

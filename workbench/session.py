@@ -18,13 +18,14 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of
+from workbench.audio.page import PageLink
 from workbench.config import Settings, load
 from workbench.config.check import change
 from workbench.config.settings import MODEL_STAGES
@@ -45,17 +46,21 @@ from workbench.model.events import (
     SessionStarted,
     SettingChanged,
     Swapped,
+    TurnDecided,
+    TurnEnded,
 )
 from workbench.model.text import plain
 from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import load_files, manager, notes
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
+from workbench.readers.html import session_html
+from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
+from workbench.readers.timeline import Turn
 from workbench.tools.call import Surroundings
 from workbench.tools.equipment import Equipment, equipped
 from workbench.tools.registry import Toolbox
-from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
 
@@ -79,8 +84,12 @@ FULL_COLLECTION = 200
 run. A conversation leaves no cycles behind, so they find nothing; Python's own default is 10."""
 
 
-def open_session(settings: Settings | None = None, *, agent: Agent | None = None) -> Session:
+def open_session(
+    settings: Settings | None = None, *, agent: Agent | None = None, page: PageLink | None = None
+) -> Session:
     """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load()`.
+
+    `page` is what a front end with a browser gives, for `audio.source` or `audio.sink` = "browser".
 
     Nothing is opened before it is entered, but plugins of the settings are loaded. UsageError for one that is broken,
     and for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
@@ -88,13 +97,15 @@ def open_session(settings: Settings | None = None, *, agent: Agent | None = None
     """
     settings = settings or load({}, agent=agent)
     load_files(settings.plugins)
-    return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"))
+    return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), page)
 
 
 class Session:
     """One running conversation: a source, a sink, an agent, a trace."""
 
-    def __init__(self, settings: Settings, agent: Agent) -> None:
+    def __init__(self, settings: Settings, agent: Agent, page: PageLink | None = None) -> None:
+        self.page = page
+        """The way to a browser's page, where there is one."""
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
         self.agent = agent
@@ -105,7 +116,7 @@ class Session:
         self.conversation = Conversation(agent.instructions)
         self._origin = 0.0
         self._now: Callable[[], float] = lambda: 0.0
-        self.trace = Trace(lambda: self._now())
+        self.trace = OpenTrace(lambda: self._now())
         self.tools = Toolbox(self.trace, self._call_tool)
         """Add, remove, mock and call tools."""
         self._equipment: Equipment | None = None
@@ -114,7 +125,7 @@ class Session:
         self._assembly: Assembly | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
-        self._waiting: list[Callable[[Pipeline], None]] = []
+        self._waiting: list[Callable[[Pipeline], object]] = []
         self._over = threading.Event()
         self._reason = NATURAL_END
         self._echoing = 0
@@ -147,6 +158,31 @@ class Session:
         """The user types: a turn like a spoken one."""
         if text.strip():
             self._do(lambda pipeline: pipeline.type(text))
+
+    def ask(self, text: str) -> Turn:
+        """The user types `text`: the turn, when it has ended. It takes as long as the answer is spoken; without TTS
+        (`tts.provider` = `none`) as long as it is written.
+
+        UsageError where the session is not there to answer, and on the thread that it runs on (`await aask`).
+        """
+        if self._loop is not None and asyncio._get_running_loop() is self._loop:
+            raise UsageError(
+                "this thread runs the session and cannot wait for it", "write `await session.aask(…)`"
+            )
+        answer = self._asked(text)
+        while not wait([answer], timeout=1.0).done:
+            if self._loop is None or self._loop.is_closed():
+                raise _unanswered()
+        return answer.result()
+
+    async def aask(self, text: str) -> Turn:
+        """The same for coroutines, on any loop. Who is cancelled here waits no more; the turn goes on."""
+        return await asyncio.wrap_future(self._asked(text))
+
+    @property
+    def turns(self) -> Turns:
+        """The turns that have ended until now, the last 1,000."""
+        return self.trace.turns
 
     def interrupt(self) -> None:
         """Cut the reply."""
@@ -314,7 +350,7 @@ class Session:
             )
             await equipment.adopt(self.agent)
             self._assembly = assembly = Assembly(
-                settings, self.agent, self.trace, equipment.runner, hooks, stack
+                settings, self.agent, self.trace, equipment.runner, hooks, stack, self.page
             )
             stages = await assembly.build()
             ear = Ear(
@@ -322,7 +358,7 @@ class Session:
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
-            readers = Readers(self.trace, [ear, self._mind_echo])
+            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -396,6 +432,11 @@ class Session:
         if self._echoing >= ECHOING:
             self._pipeline.floor.half_duplex(f"echo is not under control: {erle_db:.0f} dB are removed")
 
+    def _mind_turns(self, entry: Entry) -> None:
+        """A reader: each turn is read while its events are in memory, so that `turns` has it for good."""
+        if isinstance(entry.event, TurnEnded):
+            self.trace.catch_up()
+
     async def _mind_host(self) -> None:
         """How late the loop wakes: what a busy process does to the conversation."""
         loop = asyncio.get_running_loop()
@@ -428,6 +469,37 @@ class Session:
         else:
             self.trace.emit(Swapped(stage, choice.name or "agent" if stage == "agent" else str(choice)))
 
+    def _asked(self, text: str) -> Future[Turn]:
+        if not text.strip():
+            raise UsageError("nothing was asked", "give the words that the user types")
+        if self._loop is None:
+            raise UsageError("the session has not been entered", "write `with session:` around it")
+        if self.over:
+            raise self.error or _unanswered()
+        answer: Future[Turn] = Future()
+        answer.set_running_or_notify_cancel()  # nobody who waits can undo the question
+        self._call(lambda: self._spawn(self._answer(text, answer)))
+        return answer
+
+    async def _answer(self, text: str, answer: Future[Turn]) -> None:
+        """Have `text` typed, and give the turn that it becomes."""
+        typed, asked = list[int](), None
+        index = self.trace.end
+        self._do(lambda pipeline: typed.append(pipeline.type(text)))
+        async for entry in self.trace.follow(index):
+            match entry.event:
+                case TurnDecided(turn=turn, utterance=utterance) if utterance in typed:
+                    asked = turn
+                case TurnEnded(turn=turn) if turn == asked:
+                    return answer.set_result(next(one for one in reversed(self.turns) if one.turn == turn))
+                case _:
+                    pass
+        answer.set_exception(self.error or _unanswered())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return session_html(self.trace.title(), self.over, self.turns._repr_html_())
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None
         self._tasks.create_task(work)
@@ -441,7 +513,7 @@ class Session:
         if loop is not None and not loop.is_closed() and not self._over.is_set():
             loop.call_soon_threadsafe(do)
 
-    def _do(self, verb: Callable[[Pipeline], None]) -> None:
+    def _do(self, verb: Callable[[Pipeline], object]) -> None:
         """With the pipeline, as soon as it talks."""
 
         def now() -> None:
@@ -453,6 +525,10 @@ class Session:
         if self._loop is None:
             self._waiting.append(verb)
         self._call(now)
+
+
+def _unanswered() -> UsageError:
+    return UsageError("the session ended before there was an answer", "open another one with open_session")
 
 
 async def _nothing() -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.tui.acted import FakeSession, agent, conversation, spoken_turn, started, user
+from tests.tui.acted import FakeSession, conversation, spoken_turn, started
 from workbench.model import events as ev
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
+from workbench.readers.folds.conversation import KEPT, Line
+from workbench.readers.folds.log import log_line
+from workbench.readers.folds.screen import ScreenFold
 from workbench.trace.tape import Tape
-from workbench.tui.folds.conversation import KEPT, Line
-from workbench.tui.folds.log import log_line
-from workbench.tui.folds.moments import Moment, MomentsFold
 from workbench.tui.folds.recording import Recording
-from workbench.tui.folds.screen import ScreenFold
 
 
 def folded(*events: ev.Event) -> ScreenFold:
@@ -172,23 +171,6 @@ def test_log_lines_are_plain_and_short() -> None:
         log_line(Entry(5, 0.0, ev.TurnDecided(1, 2, True)))
         == "0.000 turn_decided turn=1 utterance=2 typed=yes waited_ms=0.0"
     )
-
-
-def test_a_moment_is_from_onset_to_the_last_sample_heard() -> None:
-    fold = MomentsFold({"user": 16_000, "agent": 24_000})
-    events: list[ev.Event] = [
-        ev.ClockMapped("agent", 0, 500.0, 24_000.0),
-        ev.SpeechStarted(1, user(1000)),
-        ev.TurnDecided(1, 1),
-        ev.ReplyEnded(1, 1, "done", "", "", agent(3000)),
-        ev.TurnEnded(1, "done", "", ""),
-    ]
-    for i, event in enumerate(events):
-        fold.feed(Entry(i, 9000.0, event))
-    assert fold.of(1) == Moment(850.0, 3650.0)
-    assert fold.sample("agent", 1500) == agent(1000)
-    assert fold.sample("user", 1500) == user(1500)
-    assert fold.of(2) is None
 
 
 def recorded() -> FakeSession:

@@ -17,8 +17,8 @@ from tests.tui.staged import SMALL, USUAL, WIDE, Stage, live, run, staged
 from workbench.model import events as ev
 from workbench.model.errors import UsageError
 from workbench.model.events import Entry
+from workbench.readers.folds.tools import KEPT
 from workbench.tui.asking import Asking
-from workbench.tui.folds.tools import KEPT
 from workbench.tui.live import LiveScreen
 from workbench.tui.panels import Panels
 from workbench.tui.replay import ReplayScreen

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.tui.acted import SUNNY, WEATHER, FakeSession, tool_turn, tools_started
 from workbench.model import events as ev
 from workbench.model.events import Entry, Event
-from workbench.tui.folds.calls import Call, Place, outcome, pretty, seconds, signature, trouble
-from workbench.tui.folds.conversation import Line
-from workbench.tui.folds.log import log_line
+from workbench.readers.folds.calls import Call, Place, outcome, pretty, seconds, signature, trouble
+from workbench.readers.folds.conversation import Line
+from workbench.readers.folds.log import log_line
+from workbench.readers.folds.screen import ScreenFold
+from workbench.readers.folds.tools import KEPT, KEPT_CHARS, ToolsFold
 from workbench.tui.folds.recording import Recording
-from workbench.tui.folds.screen import ScreenFold
-from workbench.tui.folds.tools import KEPT, KEPT_CHARS, ToolsFold
 
 
 def folded(*events: Event, step_ms: float = 10.0) -> ToolsFold:

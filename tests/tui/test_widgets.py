@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.readers.folds.status import LOST, Provider, Status
+from workbench.readers.folds.turns import Bar, Falls, History, Point
 from workbench.tui import themes
-from workbench.tui.folds.status import LOST, Provider, Status
-from workbench.tui.folds.turns import Bar, Falls, History, Point
 from workbench.tui.widgets import latency, stateline, waterfall
 from workbench.tui.widgets.meters import meter
 

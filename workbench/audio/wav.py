@@ -128,7 +128,7 @@ class ClockSink:
             if self._quiet >= DOZE_AFTER:
                 await self._doze()
             else:
-                await asyncio.sleep(max(0.0, self.time_of(self._position) - loop.time()))
+                await asyncio.sleep(max(0.0, self.due(self._position) - loop.time()))
                 self._take(BLOCK)
 
     def wake(self) -> None:
@@ -140,9 +140,13 @@ class ClockSink:
             self._quiet = 0
             self._woken.set()
 
-    def time_of(self, sample: int) -> float:
-        """When that sample is played, on the loop's clock."""
+    def due(self, sample: int) -> float:
+        """When that sample is pulled, on the loop's clock, s."""
         return self._start + sample / OUTPUT_RATE
+
+    def time_of(self, sample: int) -> float:
+        """When that sample is played, on the loop's clock: when it is pulled."""
+        return self.due(sample)
 
     async def _doze(self) -> None:
         self._dozing = True

@@ -53,9 +53,10 @@ class AudioSettings(Knobs):
     """Where the user's voice comes from, and where the agent's goes."""
 
     source: str = "mic"
-    """`mic`, or a wav file that is played to the agent in real time."""
+    """`mic`, `browser` (a notebook's page), `none` (type only), or a wav file that is played to the agent in real
+    time."""
     sink: str = "speaker"
-    """`speaker`, a wav file to write, or `none`: played to nobody, in real time."""
+    """`speaker`, `browser` (a notebook's page), a wav file to write, or `none`: played to nobody, in real time."""
     input: Device = None
     """The microphone: its name, a part of it, or its number; the system's default if absent."""
     output: Device = None

@@ -94,7 +94,7 @@ class Pipeline:
         return self._tasks is not None
 
     async def run(
-        self, *, greeting: str | None = None, first: Sequence[Callable[[Pipeline], None]] = ()
+        self, *, greeting: str | None = None, first: Sequence[Callable[[Pipeline], object]] = ()
     ) -> None:
         """Talk until the source has ended and everything was answered; cancelled by whoever wants it to stop.
 
@@ -212,15 +212,16 @@ class Pipeline:
         if self._tasks is not None:
             self._tasks.create_task(self.answers.speak(text, self.listening.number()))
 
-    def type(self, text: str) -> None:
-        """The user types: a turn like any other."""
+    def type(self, text: str) -> int:
+        """The user types: a turn like any other. The number of its utterance."""
+        utterance = Utterance(self.listening.number(), self.listening.position)
         if self._tasks is not None:
             self._silence_said = False
-            utterance = Utterance(self.listening.number(), self.listening.position)
             utterance.typed = text
             utterance.write(Transcript(text, utterance.start_sample, final=True))
             utterance.become("ended")
             self._tasks.create_task(self.answers.answer(utterance))
+        return utterance.id
 
     def interrupt(self) -> None:
         """Cut whatever is being answered."""

@@ -18,6 +18,7 @@ from workbench.engine.knobs import TurnKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Frame, Samples
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
+from workbench.model.events import Part
 
 Pull = Callable[[int], Samples]
 """Gives the next n samples of the track `agent` (24 kHz), silence where nobody speaks. Never blocks, callable from any
@@ -63,6 +64,13 @@ class Sink(Protocol):
 
     def time_of(self, sample: int) -> float:
         """When that sample of `agent` leaves (left, will leave) the speaker, on the loop's clock, seconds."""
+
+
+def way_of(sink: Sink, sample: int) -> Sequence[tuple[Part, float]]:
+    """The stretches of the way from the session to the device that the sink knows apart, and when each ends for that
+    sample, on the loop's clock, s, in order: for a sink that has `way(sample)`; most have no such way."""
+    way: Callable[[int], Sequence[tuple[Part, float]]] | None = getattr(sink, "way", None)
+    return way(sample) if way is not None else ()
 
 
 class Vad(Protocol):

@@ -32,16 +32,26 @@ class WorkbenchError(Exception):
         return f"{self.reason} – {self.hint}" if self.hint else self.reason
 
 
+def _told(error: WorkbenchError) -> list[str]:
+    """What a notebook shows instead of a traceback, where the user can do something about it."""
+    return [
+        f"{type(error).__name__}: {plain(error.reason)}",
+        *([f"→ {plain(error.hint)}"] if error.hint else []),
+    ]
+
+
 class UsageError(WorkbenchError):
     """Bad input: a flag, a file or a setting that cannot be used as it is."""
 
     exit_code = 2
+    _render_traceback_ = _told
 
 
 class MissingError(WorkbenchError):
     """A device, a model's weights, a key or a system package is not there."""
 
     exit_code = 3
+    _render_traceback_ = _told
 
 
 class StageError(WorkbenchError):

@@ -22,6 +22,8 @@ Part = Literal[
     "tts_first_byte",
     "leading_silence",
     "floor",
+    "network",
+    "playback_buffer",
     "output_buffer",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)

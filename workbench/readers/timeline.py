@@ -15,8 +15,11 @@ from typing import Any, Literal
 
 from workbench.model.events import (
     PARTS,
+    EchoState,
     Entry,
     Heard,
+    HostLag,
+    Levels,
     Part,
     ReplyDiscarded,
     ReplyEnded,
@@ -33,6 +36,7 @@ from workbench.model.events import (
     TurnEnded,
     TurnStatus,
     UtteranceDismissed,
+    VadBatch,
 )
 
 CHAIN: tuple[Part, ...] = (
@@ -43,10 +47,14 @@ CHAIN: tuple[Part, ...] = (
     "tools",
     "tts_first_byte",
     "floor",
+    "network",
+    "playback_buffer",
     "output_buffer",
     "leading_silence",
 )
 """The parts in the order in which they follow each other."""
+OFTEN = frozenset({EchoState, HostLag, Levels, VadBatch})
+"""Most of the entries, and nothing in them for a timeline: passed over in 0.1 µs instead of 2."""
 KEPT_TURNS = 1000
 """Turns that a timeline keeps: 2 MB."""
 KEPT_SPANS = 1000
@@ -90,6 +98,12 @@ class Turn:
         """What `--json` prints, ready for `json.dumps`."""
         return {**asdict(self), "lanes_ms": {part: list(lane) for part, lane in self.lanes_ms.items()}}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from workbench.readers.html import turn_html  # it draws turns, so it imports this module
+
+        return turn_html(self)
+
 
 @dataclass(slots=True)
 class Live:
@@ -114,9 +128,12 @@ class _Open:
 
 
 class Timeline:
-    """A reader: folds entries into `turns` (the last `keep`) and `live`; calls `on_turn` with each turn that ended."""
+    """A reader: folds entries into `turns` (the last `keep`, None: all) and `live`; calls `on_turn` with each turn that
+    ended."""
 
-    def __init__(self, on_turn: Callable[[Turn], None] | None = None, *, keep: int = KEPT_TURNS) -> None:
+    def __init__(
+        self, on_turn: Callable[[Turn], None] | None = None, *, keep: int | None = KEPT_TURNS
+    ) -> None:
         self.turns: deque[Turn] = deque(maxlen=keep)
         self.live = Live()
         self._on_turn = on_turn
@@ -127,6 +144,8 @@ class Timeline:
 
     def __call__(self, entry: Entry) -> None:
         """Take the next entry."""
+        if type(entry.event) in OFTEN:
+            return
         self._watch_user(entry)
         self._watch_agent(entry)
         match entry.event:

@@ -26,7 +26,7 @@ from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript
 from workbench.model.errors import StageError
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.testing.script import Script
-from workbench.testing.sound import SECONDS_A_CHARACTER, Score, agent_voice
+from workbench.testing.sound import SECONDS_A_CHARACTER, Score, Spoken, agent_voice
 
 WORD_MS = 250.0
 """How long a word takes to say, where no score knows."""
@@ -428,15 +428,19 @@ class ScriptedTts(_Scripted):
 
 
 def make_stt(options: ProviderOptions) -> ScriptedStt:
-    """The STT of `[script]`: the texts of `user` in turn."""
+    """The STT of `[script]`: the texts of `user` in turn, or those of a score by their time."""
     script = Script.of(options.script)
-    return ScriptedStt(script.user, delay_ms=script.stt_ms, partials=script.partials)
+    says: Sequence[str] | Score = script.user
+    if script.spoken is not None:
+        says = Score()
+        says.spoken = [Spoken(*one) for one in script.spoken]
+    return ScriptedStt(says, delay_ms=script.stt_ms, partials=script.partials)
 
 
 def make_llm(options: ProviderOptions) -> ScriptedLlm:
-    """The LLM of `[script]`: the tools of `choose`, else the texts of `agent` in turn."""
+    """The LLM of `[script]`: the tools of `choose`, the `answers` to what was said, else `agent` in turn."""
     script = Script.of(options.script)
-    answers: Answers = script.answer if script.choose else script.agent
+    answers: Answers = script.reply if script.choose or script.answers is not None else script.agent
     return ScriptedLlm(answers, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
 
 

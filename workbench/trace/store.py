@@ -18,14 +18,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import UsageError
@@ -40,6 +40,8 @@ FORMAT = 1
 """Of the folder. One with a higher number cannot be read."""
 TRACKS: tuple[Track, ...] = get_args(Track)
 ABOUT, EVENTS = "session.json", "events.jsonl"
+
+T = TypeVar("T", bound=Trace)
 
 _ABOUT_LIMIT = 4 * 1024 * 1024
 _SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
@@ -209,6 +211,11 @@ def open_trace(path: Path | str) -> Trace:
     A track whose file is absent or damaged is left out. Raises UsageError with the reason where the folder is none of a
     session, or is damaged beyond reading.
     """
+    return open_as(Trace, path)
+
+
+def open_as(kind: Callable[[Callable[[], float]], T], path: Path | str) -> T:
+    """The same as a trace of that kind."""
     folder = SessionFolder.open(Path(path))
     archive = EventFile(folder.events)
     try:
@@ -216,7 +223,7 @@ def open_trace(path: Path | str) -> Trace:
     except OSError as error:
         raise _unreadable(folder.path, f"{EVENTS}: {error.strerror}") from error
     end_ms = last.t_ms if last else 0.0
-    trace = Trace(lambda: end_ms)
+    trace = kind(lambda: end_ms)
     trace.archive = archive
     trace.end = last.i + 1 if last else 0
     for track in TRACKS:

@@ -18,8 +18,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Select, Static, TextArea
 
 from workbench.model.text import plain
-from workbench.tui.folds.calls import READ_CHARS, Call, parsed, trouble
-from workbench.tui.folds.tools import Tools
+from workbench.readers.folds.calls import READ_CHARS, Call, parsed, trouble
+from workbench.readers.folds.tools import Tools
 
 Kind = Literal["call", "mock"]
 

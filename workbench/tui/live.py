@@ -14,8 +14,8 @@ from textual.widgets import Footer, Static
 
 from workbench.model.errors import WorkbenchError
 from workbench.model.text import plain
+from workbench.readers.folds.screen import ScreenFold
 from workbench.tui.asking import Answer, Asking, Kind, answers_for, arguments_for
-from workbench.tui.folds.screen import ScreenFold
 from workbench.tui.host import Handle, Host
 from workbench.tui.messages import SessionClosed, Typed
 from workbench.tui.paneled import PaneledScreen

@@ -15,10 +15,10 @@ from textual.widgets import Footer, Static
 
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
+from workbench.readers.folds.conversation import Line
+from workbench.readers.folds.turns import falls
 from workbench.trace.bus import Trace
-from workbench.tui.folds.conversation import Line
 from workbench.tui.folds.recording import Recording
-from workbench.tui.folds.turns import falls
 from workbench.tui.paneled import PaneledScreen
 from workbench.tui.panels import TOOLS, Offer
 from workbench.tui.player import Player

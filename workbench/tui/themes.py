@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from textual.theme import Theme
 
+from workbench.readers.colours import DARK as DARK_PARTS
+from workbench.readers.colours import LIGHT as LIGHT_PARTS
+
 DARK, LIGHT = "workbench-dark", "workbench-light"
 
 
@@ -21,10 +24,7 @@ def themes() -> list[Theme]:
         "activity-recording": "#7cb7ff",
         "call-pending": "#8a94a6", "call-running": "#e5c07b", "call-done": "#8ccfa8", "call-failed": "#ee7f86",
         "call-cancelled": "#c58f6d", "call-discarded": "#7a8496",
-        "part-endpointing": "#7b8699", "part-stt": "#7cb7ff", "part-llm-first-token": "#b9a2f2",
-        "part-first-chunk": "#9683d6", "part-tools": "#e0a0c8", "part-tts-first-byte": "#8ccfa8",
-        "part-leading-silence": "#5fa583", "part-floor": "#d4b26a", "part-output-buffer": "#c58f6d",
-        "part-unexplained": "#ee7f86",
+        **_parts(DARK_PARTS),
         "footer-background": "#12151b", "footer-key-foreground": "#7cb7ff", "footer-description-foreground": "#8a94a6",
     }  # fmt: skip
     light = {
@@ -36,10 +36,7 @@ def themes() -> list[Theme]:
         "activity-recording": "#1862ae",
         "call-pending": "#667080", "call-running": "#94660a", "call-done": "#1f7446", "call-failed": "#b8323b",
         "call-cancelled": "#a2633a", "call-discarded": "#737d8c",
-        "part-endpointing": "#8a919c", "part-stt": "#2f7cc9", "part-llm-first-token": "#7353c4",
-        "part-first-chunk": "#9279d6", "part-tools": "#b0508c", "part-tts-first-byte": "#2f8d58",
-        "part-leading-silence": "#5aa67b", "part-floor": "#a97a17", "part-output-buffer": "#a2633a",
-        "part-unexplained": "#c93a44",
+        **_parts(LIGHT_PARTS),
         "footer-background": "#faf9f6", "footer-key-foreground": "#1862ae", "footer-description-foreground": "#667080",
     }  # fmt: skip
     return [
@@ -54,6 +51,10 @@ def themes() -> list[Theme]:
             boost="#efede7", dark=False, variables=light,
         ),
     ]  # fmt: skip
+
+
+def _parts(colours: Mapping[str, str]) -> dict[str, str]:
+    return {f"part-{part.replace('_', '-')}": colour for part, colour in colours.items()}
 
 
 def preferred(environ: Mapping[str, str] = os.environ) -> str:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from workbench.model.audio import OUTPUT_RATE, SILENCE_DB, Samples, block_levels, silence
+from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import Track
 from workbench.readers import entries
+from workbench.readers.folds.conversation import Line
+from workbench.readers.folds.screen import ScreenFold
+from workbench.readers.folds.status import Status
+from workbench.readers.folds.tools import Tools
+from workbench.readers.folds.turns import History
+from workbench.readers.moments import MomentsFold
+from workbench.readers.sound import SIDES, both, envelope_db, side
 from workbench.readers.timeline import Turn
 from workbench.trace.bus import Trace
-from workbench.tui.folds.conversation import Line
-from workbench.tui.folds.moments import MomentsFold
-from workbench.tui.folds.screen import ScreenFold
-from workbench.tui.folds.status import Status
-from workbench.tui.folds.tools import Tools
-from workbench.tui.folds.turns import History
 
 Envelope = tuple[float, ...]
 """Loudest level in equal stretches of time, dBFS."""
@@ -37,7 +36,7 @@ class Recording:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._moments = MomentsFold({track: tape.rate for track, tape in trace.tapes.items()})
+        self._moments = MomentsFold({track: tape.rate for track, tape in trace.tapes.items()}, keep=None)
         self._log: list[str] = []
         self._log_upto: list[int] = []
         self.turns: list[Turn] = []
@@ -63,35 +62,18 @@ class Recording:
 
     def sound(self, turn: int) -> Samples:
         """Both sides of a turn together, mono PCM16 at `OUTPUT_RATE`; empty where nothing was recorded."""
-        sides = [self._side(track, turn) for track in ("user", "agent") if track in self._trace.tapes]
-        length = max((len(side) for side in sides), default=0)
-        mixed = np.zeros(length, dtype=np.int32)
-        for side in sides:
-            mixed[: len(side)] += side
-        return np.clip(mixed, -32768, 32767).astype(np.int16)
+        moment = self._moments.of(turn)
+        return both(self._trace, self._moments, moment.start_ms, moment.end_ms) if moment else silence(0)
 
     def sounds(self, turn: int, columns: int) -> Sounds:
         """The envelopes of a turn in so many columns."""
-        user, agent = (_envelope(self._side(track, turn), columns) for track in ("user", "agent"))
+        user, agent = (self._envelope(track, turn, columns) for track in SIDES)
         moment = self._moments.of(turn)
         return Sounds((moment.end_ms - moment.start_ms) / 1000 if moment else 0.0, user, agent)
 
-    def _side(self, track: Track, turn: int) -> Samples:
+    def _envelope(self, track: Track, turn: int, columns: int) -> Envelope:
         tape, moment = self._trace.tapes.get(track), self._moments.of(turn)
         if tape is None or moment is None:
-            return silence(0)
-        start, stop = (self._moments.sample(track, ms) for ms in (moment.start_ms, moment.end_ms))
-        samples = tape.read(start, stop)
-        return samples if tape.rate == OUTPUT_RATE else _resampled(samples, tape.rate)
-
-
-def _resampled(samples: Samples, rate: int) -> Samples:
-    import soxr  # 10 ms, and only needed to listen
-
-    return np.asarray(soxr.resample(samples, rate, OUTPUT_RATE), dtype=np.int16)
-
-
-def _envelope(samples: Samples, columns: int) -> Envelope:
-    levels = block_levels(samples, OUTPUT_RATE)
-    parts = np.array_split(levels, max(1, columns))
-    return tuple(float(part.max()) if len(part) else SILENCE_DB for part in parts)
+            return envelope_db(silence(0), OUTPUT_RATE, columns)
+        samples = side(self._trace, self._moments, track, moment.start_ms, moment.end_ms)
+        return envelope_db(samples, tape.rate, columns)

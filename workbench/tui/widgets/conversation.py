@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from workbench.model.text import plain
-from workbench.tui.folds.conversation import Line
+from workbench.readers.folds.conversation import Line
 
 SHOWN = 120
 """Rows kept on the screen: each costs three widgets."""

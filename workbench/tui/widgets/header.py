@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.tui.folds.status import NOT_YET, Activity, Status
+from workbench.readers.folds.status import NOT_YET, Activity, Status
 
 ACTIVITIES: dict[Activity, tuple[str, str, str]] = {
     "starting": ("◌", "Warming up", "one moment"),

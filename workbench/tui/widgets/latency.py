@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.tui.folds.turns import History, Point
+from workbench.readers.folds.turns import History, Point
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_CELLS = 6

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.tui.folds.gauges import Gauges, Voice
+from workbench.readers.folds.gauges import Gauges, Voice
 
 LOWEST_DB = -60.0
 """Left end of a meter, dBFS; the right end is full scale."""

@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.tui.folds.status import LOST, Provider, Status
+from workbench.readers.folds.status import LOST, Provider, Status
 
 SLOW_HOST_MS = 20.0
 """A loop that wakes later than this is worth a mark: sound is handed over in frames of 10 or 20 ms."""

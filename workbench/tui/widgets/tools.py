@@ -14,8 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from workbench.model.text import plain
-from workbench.tui.folds.calls import MARKS, Call, Place, outcome, pretty, seconds, signature
-from workbench.tui.folds.tools import Tools
+from workbench.readers.folds.calls import MARKS, Call, Place, outcome, pretty, seconds, signature
+from workbench.readers.folds.tools import Tools
 
 NAMES_CHARS = 2_000
 

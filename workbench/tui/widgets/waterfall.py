@@ -8,9 +8,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
+from workbench.readers.colours import label
+from workbench.readers.folds.calls import MARKS, Call
+from workbench.readers.folds.turns import Bar, Falls
 from workbench.readers.timeline import CHAIN
-from workbench.tui.folds.calls import MARKS, Call
-from workbench.tui.folds.turns import Bar, Falls
 
 ORDER = (*CHAIN, "unexplained")
 LABEL_CELLS, MS_CELLS = 16, 7
@@ -112,11 +113,9 @@ def _line(bar: Bar, room: int, ms_per_cell: float) -> Content:
     hidden = not counts and bar.part != "unexplained"
     told = f"({round(end - max(0.0, start))})" if hidden else f"{round(bar.counted_ms)} "
     style = "$quiet" if hidden else ""
-    return Content.assemble((f"{_label(bar):<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style))
-
-
-def _label(bar: Bar) -> str:
-    return bar.part.replace("_", " ").replace("tts", "TTS").replace("stt", "STT").replace("llm", "LLM")
+    return Content.assemble(
+        (f"{label(bar.part):<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style)
+    )
 
 
 def _cells(start: float, end: float, room: int, ms_per_cell: float) -> tuple[int, int]:

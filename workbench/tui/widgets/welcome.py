@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.tui.folds.status import NOT_YET, Provider, Status
+from workbench.readers.folds.status import NOT_YET, Provider, Status
 
 WARMED = ("stt", "llm", "tts")
 """The stages whose models are warmed up."""

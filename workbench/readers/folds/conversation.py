@@ -7,8 +7,8 @@ from typing import Literal
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
+from workbench.readers.folds.calls import MARKS, Call, outcome, signature
 from workbench.readers.timeline import Turn
-from workbench.tui.folds.calls import MARKS, Call, outcome, signature
 
 Who = Literal["user", "agent", "tool", "note"]
 State = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from workbench.readers.folds.calls import Call
 from workbench.readers.latency import Kind, Latency, kind_of
 from workbench.readers.timeline import Turn
-from workbench.tui.folds.calls import Call
 
 KEPT_POINTS = 300
 """Points kept: more than any screen has columns for."""

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from workbench.model.events import Entry
+from workbench.readers.folds.conversation import KEPT, ConversationFold, Line
+from workbench.readers.folds.gauges import Gauges, GaugesFold
+from workbench.readers.folds.log import log_line
+from workbench.readers.folds.status import Activity, Status, StatusFold, activity
+from workbench.readers.folds.tools import KEPT as KEPT_CALLS
+from workbench.readers.folds.tools import Tools, ToolsFold
+from workbench.readers.folds.turns import Falls, History, HistoryFold, falls
 from workbench.readers.timeline import Timeline, Turn
-from workbench.tui.folds.conversation import KEPT, ConversationFold, Line
-from workbench.tui.folds.gauges import Gauges, GaugesFold
-from workbench.tui.folds.log import log_line
-from workbench.tui.folds.status import Activity, Status, StatusFold, activity
-from workbench.tui.folds.tools import KEPT as KEPT_CALLS
-from workbench.tui.folds.tools import Tools, ToolsFold
-from workbench.tui.folds.turns import Falls, History, HistoryFold, falls
 
 
 class ScreenFold:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
-from workbench.tui.folds.calls import Call, CallState, Place
+from workbench.readers.folds.calls import Call, CallState, Place
 
 KEPT = 300
 """Calls kept of a live session; older ones are in the trace."""

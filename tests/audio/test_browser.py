@@ -1,0 +1,219 @@
+"""A page's microphone and speaker, with the test as the page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from workbench.audio.browser import BrowserMicrophone, BrowserSpeaker
+from workbench.audio.page import Chunk, Outgoing, PageLink
+from workbench.model.audio import OUTPUT_RATE, Frame, Samples, silence
+from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice
+from workbench.testing.clock import run_virtual
+from workbench.trace.bus import Trace
+
+RATE = 48_000
+CHUNK = RATE // 50
+
+
+def tone(position: int, count: int = CHUNK) -> Samples:
+    """A stretch of 1 kHz, so that resampled sound can be told from silence and each place from another."""
+    return (8000 * np.sin(2 * np.pi * 1000 * (position + np.arange(count)) / RATE)).astype(np.int16)
+
+
+def a_trace() -> Trace:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    return Trace(lambda: (loop.time() - start) * 1000)
+
+
+def chunk(n: int, ended_at: float, capture: int = 1) -> Chunk:
+    return Chunk(capture, tone(n * CHUNK), RATE, n * CHUNK, ended_at)
+
+
+async def some(frames: AsyncIterator[Frame], count: int) -> list[Frame]:
+    return [await anext(frames) for _ in range(count)]
+
+
+def talking(link: PageLink, device: str = "a microphone") -> None:
+    link.claim("page")
+    link.captures("page", device, True)
+
+
+def test_nobody_speaks_while_no_page_captures() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with BrowserMicrophone(PageLink(), a_trace()) as source:
+            frames = source.frames()
+            heard = await some(frames, 5)
+            assert loop.time() == pytest.approx(0.1)
+            assert [frame.position for frame in heard] == [0, 320, 640, 960, 1280]
+            assert not any(frame.samples.any() for frame in heard)
+            assert source.time_of(1600) == pytest.approx(0.1)
+
+    run_virtual(main())
+
+
+def test_what_comes_late_is_heard_and_dated_by_when_it_was_said() -> None:
+    """As beside a busy kernel: two seconds of sound arrive at once, three seconds late."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        async with BrowserMicrophone(link, trace) as source:
+            frames = source.frames()
+            await some(frames, 5)
+            talking(link)
+            begin = loop.time()
+            asking = asyncio.ensure_future(some(frames, 98))
+            await asyncio.sleep(5)
+            assert not asking.done()  # no silence was put in the place of what is on its way
+            for n in range(100):
+                link.heard("page", chunk(n, begin + (n + 1) * 0.02))
+            heard = await asking
+        assert loop.time() - begin == pytest.approx(5)
+        positions = [frame.position for frame in heard]
+        assert positions == list(range(1600, 1600 + 98 * 320, 320))
+        assert all(frame.samples.any() for frame in heard[1:])
+        assert source.time_of(1600 + 16_000) == pytest.approx(begin + 1, abs=0.002)
+        opened = [entry.event for entry in trace.since(0) if isinstance(entry.event, DeviceOpened)]
+        assert (opened[0].name, opened[0].rate) == ("browser: a microphone", RATE)
+        assert not [entry for entry in trace.since(0) if isinstance(entry.event, Glitch)]
+
+    run_virtual(main())
+
+
+def test_a_lost_chunk_is_a_gap_and_one_that_comes_twice_is_dropped() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        async with BrowserMicrophone(link, trace) as source:
+            talking(link)
+            for n in (0, 1, 2, 2, 1, 4, 5, 6, 7):
+                link.heard("page", chunk(n, loop.time() + n * 0.02))
+            heard = await some(source.frames(), 6)
+        lost = [entry.event for entry in trace.since(0) if isinstance(entry.event, Glitch)]
+        assert [glitch.lost_samples for glitch in lost] == [320]
+        steps = np.diff([frame.position for frame in heard])
+        assert sorted(steps) == [320] * 4 + [640]
+
+    run_virtual(main())
+
+
+def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        async with BrowserMicrophone(link, trace) as source:
+            frames = source.frames()
+            talking(link)
+            for n in range(3):
+                link.heard("page", chunk(n, loop.time()))
+            before = await some(frames, 2)
+            link.leave("page")
+            quiet = await some(frames, 3)
+            assert not any(frame.samples.any() for frame in quiet)
+            assert [entry.event for entry in trace.since(0) if isinstance(entry.event, DeviceLost)]
+            link.claim("other")
+            link.captures("other", "another one", False)
+            link.heard("page", chunk(99, loop.time()))  # it has nothing to say any more
+            for n in range(8):
+                link.heard("other", chunk(n, loop.time() + n * 0.02, capture=2))
+            after = [frame for frame in await some(frames, 4) if frame.samples.any()]
+        assert before[0].position < quiet[0].position < after[0].position
+        echo = [entry.event for entry in trace.since(0) if isinstance(entry.event, Notice)]
+        assert [notice.owner for notice in echo] == ["echo"]
+
+    run_virtual(main())
+
+
+class Mouth:
+    """Speaks as many samples as it is told."""
+
+    def __init__(self, left: int = 0) -> None:
+        self.at = 0
+        self.left = left
+
+    def pull(self, count: int) -> Samples:
+        out = silence(count)
+        out[: self.left] = 5000
+        self.left = max(0, self.left - count)
+        self.at += count
+        return out
+
+
+def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        sent: list[tuple[float, Outgoing]] = []
+        link.post = lambda sound: sent.append((loop.time(), sound))
+        link.claim("page")
+        async with BrowserSpeaker(link, trace) as sink:
+            mouth = Mouth()
+            playing = asyncio.ensure_future(sink.play(mouth.pull))
+            await asyncio.sleep(0.1)
+            assert not sent  # it waits for a page that plays
+            link.plays("page", True)
+            link.measured("page", 0.01, 0.03, 0.1)
+            await asyncio.sleep(1.234)
+            sink.wake()
+            mouth.left = 6_000
+            await asyncio.sleep(1)
+            first = sent[0][1]
+            assert first.first
+            assert not any(sound.first for _, sound in sent[1:])
+            assert all(sound.due - at == pytest.approx(0.1, abs=0.001) for at, sound in sent)
+            assert sink.time_of(first.position) == first.due
+            way = dict(sink.way(first.position))
+            assert way["network"] == pytest.approx(sink.due(first.position) + 0.01)
+            assert way["playback_buffer"] == pytest.approx(first.due - 0.03)
+            link.measured("page", 0.01, 0.03, 0.2)  # a worse network: from the next words on
+            link.left_speaker("page", first.position + 2400, first.due + 0.1 + 0.02)
+            await asyncio.sleep(0)
+            assert sink.time_of(first.position + 2400) == pytest.approx(first.due + 0.12)
+            await asyncio.sleep(1)
+            sink.wake()
+            mouth.left = 1_000
+            await asyncio.sleep(1)
+            again = next((at, sound) for at, sound in sent[1:] if sound.first)
+            assert again[1].due - again[0] == pytest.approx(0.2, abs=0.001)
+            playing.cancel()
+        total = sum(len(sound.samples) for _, sound in sent)
+        assert 7000 <= total <= 7000 + 2 * (OUTPUT_RATE // 5 + 960)
+        mapped = [entry.event for entry in trace.since(0) if isinstance(entry.event, ClockMapped)]
+        assert len([event for event in mapped if event.track == "agent"]) == 4
+
+    run_virtual(main())
+
+
+def test_a_session_that_no_page_comes_to_speaks_to_nobody() -> None:
+    async def main() -> None:
+        async with BrowserSpeaker(PageLink(), a_trace()) as sink:
+            mouth = Mouth(24_000)
+            playing = asyncio.ensure_future(sink.play(mouth.pull))
+            await asyncio.sleep(4.9)
+            assert mouth.at == 0
+            await asyncio.sleep(1.2)
+            assert mouth.at >= 24_000
+            playing.cancel()
+
+    run_virtual(main())
+
+
+def test_only_the_owner_is_listened_to_and_delays_are_bounded() -> None:
+    link = PageLink()
+    link.claim("one")
+    link.plays("two", True)
+    link.captures("two", "a microphone")
+    link.measured("two", 1, 1, 1)
+    assert (link.playing, link.capture) == (False, None)
+    link.measured("one", -5, -5, 99)
+    assert (link.way.network, link.way.output, link.way.delay) == (0, 0, 0.4)
+    assert link.present
+    link.claim("two")
+    link.leave("one")
+    assert link.owner == "two"

@@ -1,0 +1,366 @@
+"""The live widget in a real JupyterLab, in a real Chromium with a microphone that speaks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+
+from tests.notebook.lab import Book, Lab, chromium, jupyter
+from tests.notebook.proxy import Proxy
+from tests.notebook.waiting import until
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+expect.set_options(timeout=60_000)
+
+DATA = Path(__file__).parents[1] / "data"
+SCRIPT = {"agent": ["You said: {said}"], "user": ["One.", "Two.", "Three."]}
+HOSTILE = "<img src=x onerror=owned=1>"
+BEGIN = f"""
+import json
+from workbench import Agent
+from workbench.model.events import *
+from workbench.notebook import live
+w = live(Agent(instructions="Be brief.", name="tour"), profile="scripted", script={SCRIPT!r}, bargein_mode="half")
+w
+"""
+SILENT = BEGIN.replace('bargein_mode="half"', 'tts_provider="none"')
+"""The agent answers by text, so that all is heard that the microphone hears."""
+TOLD = """
+def told(*kinds):
+    return [str(e.event) for e in w.session.trace.since(0) if type(e.event).__name__ in kinds]
+print(json.dumps([
+    told("SpeechStarted", "SpeechPaused", "SpeechResumed"), told("Glitch"), told("DeviceOpened", "DeviceLost"),
+    [m.text for m in w.session.conversation.messages], w.muted, w.session.settings.turn.silence_ms, w.session.over,
+]))
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Its microphone asks the question again and again, with 0.7 s of silence between."""
+    with chromium(playwright, DATA / "question.wav") as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def opened(
+    browser: Browser, lab: Lab, *cells: str, url: Callable[[str], str] | None = None, begin: str = BEGIN
+) -> Iterator[Book]:
+    """A notebook of its own in a page of its own; its kernel is ended afterwards."""
+    name = lab.write(f"book{time.monotonic_ns()}.ipynb", [begin, TOLD, *cells])
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    try:
+        book = Book(context.new_page())
+        book.open(url(name) if url else lab.url(name))
+        yield book
+        assert not book.page.evaluate("window.owned === 1")
+    finally:
+        context.close()
+        for kernel in lab.kernels():
+            lab.ask(f"api/kernels/{kernel['id']}", "DELETE")
+
+
+def told(book: Book) -> list[Any]:
+    book.run(1)
+    found: list[Any] = book.said(1)
+    return found
+
+
+def talk(book: Book) -> None:
+    book.page.click(".wb-talk")
+    expect(book.page.locator(".wb-talk")).to_have_text("Stop")
+
+
+def said(book: Book, who: str, text: str | re.Pattern[str]) -> None:
+    """Wait until a line of the conversation says that."""
+    expect(book.page.locator(f".wb-{who} .wb-text").filter(has_text=text).first).to_be_visible()
+
+
+def notice(book: Book, text: str | re.Pattern[str], seconds: float = 60) -> None:
+    expect(book.page.locator(".wb-notice")).to_contain_text(text, timeout=seconds * 1000)
+
+
+def test_everything_on_the_page_does_what_it_says(browser: Browser, lab: Lab) -> None:
+    with opened(browser, lab, "w.muted = True; w.session.set(turn_silence_ms=700)") as book:
+        page = book.page
+        book.run(0)
+        page.fill(".wb-type", HOSTILE)
+        page.press(".wb-type", "Enter")
+        said(book, "user", HOSTILE)  # as a text
+        said(book, "agent", f"You said: {HOSTILE}")
+        expect(page.locator(".wb-fall")).not_to_have_count(0)
+        talk(book)
+        said(book, "user", "One.")
+        said(book, "agent", "You said: One.")
+        expect(page.locator(".wb-plot canvas")).to_be_visible()
+        expect(page.locator(".wb-part-playback_buffer, .wb-part-network").first).to_be_visible()
+        expect(page.locator(".wb-way")).to_contain_text("echo cancelled by the browser")
+        page.click(".wb-mute")
+        expect(page.locator(".wb-mute")).to_have_text("Unmute")
+        assert told(book)[4] is True
+        page.click(".wb-mute")
+        expect(page.locator(".wb-mute")).to_have_text("Mute")
+        page.hover(".wb-push")
+        page.mouse.down()
+        page.mouse.up()  # let go: not listening
+        expect(page.locator(".wb-mute")).to_have_text("Unmute")
+        page.click(".wb-bookmark")
+        said(book, "note", "bookmark")
+        page.click(".wb-interrupt")
+        page.click(".wb-more summary")
+        page.locator(".wb-knobs input[aria-label='turn.silence_ms']").fill("900")
+        expect(page.locator(".wb-devices select[aria-label='microphone'] option")).not_to_have_count(0)
+        until(lambda: told(book)[5] == 900)
+        book.run(2)  # from Python
+        expect(page.locator(".wb-knobs input[aria-label='turn.silence_ms']")).to_have_value("700")
+        page.click(".wb-talk")
+        expect(page.locator(".wb-talk")).to_have_text("Talk")
+        assert any("browser: Fake" in device for device in told(book)[2])
+        assert not book.errors
+
+
+def test_a_blocking_cell_loses_no_word_and_what_is_said_is_answered_meanwhile(
+    browser: Browser, lab: Lab
+) -> None:
+    sleep = "import time\ntime.sleep(10)\nprint(json.dumps(w.lines))"
+    compute = """
+until, n = time.monotonic() + 5, 1
+while time.monotonic() < until:
+    n = n * 31 % 1_000_003
+"""
+    with opened(browser, lab, sleep, compute, begin=SILENT) as book:
+        book.run(0)
+        talk(book)
+        said(book, "user", "One.")
+        book.run(2)
+        during = [line["text"] for line in book.said(2) if line["who"] == "user"]
+        assert "Two." in during  # it was heard and shown while the cell slept
+        book.run(3)
+        time.sleep(1)
+        speech, glitches, *_ = told(book)
+        assert glitches == []
+        assert whole(speech) >= 6
+        assert not book.errors
+
+
+def whole(speech: list[str]) -> int:
+    """How often the question was heard from its beginning to its end; an assertion if one was cut or merged.
+
+    It is 1.6 s long, and begins every 2.3 s of the microphone's own time.
+    """
+    starts = [
+        int(found[1])
+        for text in speech
+        if (found := re.search(r"(?:Started|Resumed).*at_sample=(\d+)", text))
+    ]
+    ends = [int(found[1]) for text in speech if (found := re.search(r"Paused.*end_sample=(\d+)", text))]
+    assert all(1.2 < (end - start) / 16_000 < 2.0 for start, end in zip(starts, ends, strict=False)), speech
+    between = np.diff(ends) / 16_000  # one that was not heard would leave twice the time
+    assert np.allclose(between, np.median(between), atol=0.1), speech
+    return len(ends)
+
+
+def test_a_reload_a_second_page_and_a_closed_page(browser: Browser, lab: Lab) -> None:
+    with opened(browser, lab) as book:
+        book.run(0)
+        book.page.fill(".wb-type", "Remember me.")
+        book.page.press(".wb-type", "Enter")
+        said(book, "agent", "You said: Remember me.")
+        talk(book)
+        said(book, "user", "One.")
+        book.page.keyboard.press("Control+s")
+        other = Book(book.page.context.new_page())
+        other.open(book.page.url)
+        said(other, "agent", "You said: Remember me.")  # both show it
+        expect(other.page.locator(".wb-talk")).to_have_text("Take over")
+        other.page.click(".wb-talk")
+        expect(other.page.locator(".wb-way")).to_contain_text("echo")  # it captures
+        expect(book.page.locator(".wb-talk")).to_have_text("Take over")
+        other.page.goto("about:blank")
+        expect(book.page.locator(".wb-talk")).to_have_text("Talk")  # the sound is free again
+        book.page.reload()
+        said(book, "agent", "You said: Remember me.")
+        found = told(book)
+        assert any("DeviceLost" in device for device in found[2])
+        assert found[6] is False  # it goes on: typing works
+
+
+def test_the_connection_is_lost_for_a_while(browser: Browser, lab: Lab) -> None:
+    with Proxy(lab.port) as proxy:
+        away = lambda name: lab.url(name).replace(str(lab.port), str(proxy.port))  # noqa: E731
+        with opened(browser, lab, url=away, begin=SILENT) as book:
+            book.run(0)
+            talk(book)
+            said(book, "user", "One.")
+            proxy.hold()
+            notice(book, "the kernel does not answer")
+            time.sleep(4)
+            proxy.release()
+            expect(book.page.locator(".wb-notice")).to_be_hidden()
+            until(lambda: len(told(book)[3]) >= 4, 30)
+            speech, glitches, *_ = told(book)
+            assert glitches == []  # what was said meanwhile came late, and is whole
+            assert whole(speech) >= 3
+
+
+def test_the_kernel_is_restarted_and_the_conversation_taken_up(browser: Browser, lab: Lab) -> None:
+    again = (
+        BEGIN.replace("profile=", "resume=True, profile=")
+        + "\nprint(json.dumps(len(w.session.conversation.messages)))"
+    )
+    with opened(browser, lab, again) as book:
+        book.run(0)
+        book.page.fill(".wb-type", "Remember me.")
+        book.page.press(".wb-type", "Enter")
+        said(book, "agent", "You said: Remember me.")
+        expect(book.page.locator(".wb-agent.wb-is-done")).to_have_count(1)
+        expect(book.page.locator(".wb-activity")).to_have_text("listening")
+        book.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        notice(book, "resume=True")
+        book.page.wait_for_function(
+            "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+        )
+        book.run(2)
+        assert json.loads(re.findall(r"^\d+$", book.output(2), re.MULTILINE)[0]) == 2
+
+
+def test_a_kernel_that_was_killed_is_told(browser: Browser, lab: Lab) -> None:
+    with opened(browser, lab, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)") as book:
+        book.run(0)
+        talk(book)
+        book.run(2, wait=False)
+        notice(book, re.compile("kernel (was restarted|has ended|does not answer)"))
+
+
+# --- where there is no microphone ------------------------------------------------------------------------------------
+
+
+def test_permission_denied_no_microphone_and_an_insecure_page(playwright: Playwright, lab: Lab) -> None:
+    """Each says why, and the conversation goes on by text."""
+    resolve = f"--host-resolver-rules=MAP elsewhere.test 127.0.0.1:{lab.port}"
+    flags = [resolve, "--deny-permission-prompts"]
+
+    def insecure(name: str) -> str:
+        return lab.url(name).replace("127.0.0.1", "elsewhere.test")
+
+    with chromium(playwright, DATA / "question.wav", allow=False, flags=flags) as browser:
+        for url, words in ((lab.url, "was told to give this page no microphone"), (insecure, "not secure")):
+            with opened(browser, lab, url=url) as book:
+                book.run(0)
+                book.page.click(".wb-talk")
+                notice(book, words)
+                book.page.fill(".wb-type", "Hello?")
+                book.page.press(".wb-type", "Enter")
+                said(book, "agent", "You said: Hello?")
+    with chromium(playwright, fake=False) as browser, opened(browser, lab) as book:
+        book.run(0)
+        book.page.click(".wb-talk")
+        notice(book, "there is no microphone")
+
+
+# --- both ways, with models ------------------------------------------------------------------------------------------
+
+LISTEN = """
+(() => {
+  window.heard = [];
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (to, ...more) {
+    if (to instanceof AudioDestinationNode && !(this instanceof ScriptProcessorNode)) {
+      const tap = this.context.createScriptProcessor(1024, 1, 1);
+      tap.onaudioprocess = (event) => window.heard.push(Array.from(event.inputBuffer.getChannelData(0)));
+      connect.call(this, tap);
+      connect.call(tap, to);
+    }
+    return connect.call(this, to, ...more);
+  };
+})()
+"""
+
+
+@pytest.mark.models
+def test_an_agent_with_models_answers_and_can_be_understood_from_the_page(
+    browser: Browser, lab: Lab, tmp_path: Path
+) -> None:
+    three_lines = """
+from workbench import Agent
+from workbench.notebook import live
+w = live(Agent(instructions="Answer in one short sentence."))
+w
+"""
+    report = """
+import json
+t = w.session.turns
+print(json.dumps([[x.status, x.user_text, x.agent_text, x.heard_latency_ms, x.parts_ms] for x in t]))
+"""
+    with opened(browser, lab, three_lines, report) as book:
+        book.page.add_init_script(LISTEN)
+        book.page.reload()
+        book.open(book.page.url)
+        book.run(2)
+        expect(book.page.locator(".wb-activity")).to_have_text("listening")
+        talk(book)
+        said(book, "user", re.compile("capital of france", re.IGNORECASE))
+        book.page.click(".wb-mute")  # one question is enough
+        expect(book.page.locator(".wb-agent .wb-ms").first).to_be_visible()
+        expect(book.page.locator(".wb-activity")).to_have_text("muted")
+        book.page.wait_for_timeout(1000)
+        book.run(3)
+        _status, user, agent, latency, parts = book.said(3)[0]
+        assert "capital" in user.lower()
+        assert latency > 0
+        assert parts["playback_buffer"] + parts["network"] > 0
+        assert abs(sum(parts.values()) - latency) < 0.01
+        samples = np.concatenate(
+            [np.asarray(block, np.float32) for block in book.page.evaluate("window.heard")]
+        )
+    said_words = set(re.findall(r"\w+", agent.lower()))
+    heard_words = set(re.findall(r"\w+", transcribed(samples, tmp_path / "page.wav").lower()))
+    assert len(said_words & heard_words) >= 0.6 * len(said_words), (agent, heard_words)
+
+
+def transcribed(samples: Any, path: Path) -> str:
+    """What Whisper hears in what the page played at 24 kHz."""
+    from workbench import Agent, open_session
+    from workbench.config import load
+
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    spoken = np.concatenate([np.zeros(12_000), samples[loud[0] : loud[-1]], np.zeros(24_000)])
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        file.writeframes((np.clip(spoken, -1, 1) * 32767).astype("<i2").tobytes())
+    settings = load(
+        {
+            "audio.source": str(path),
+            "audio.sink": "none",
+            "llm.provider": "scripted",
+            "tts.provider": "none",
+            "turn.silence_ms": 900,
+            "record.enabled": False,
+        }
+    )
+    with open_session(settings, agent=Agent(instructions="")) as session:
+        session.wait(60)
+        return " ".join(turn.user_text for turn in session.turns)

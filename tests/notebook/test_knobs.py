@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ipywidgets as widgets
+import pytest
+
+from tests.notebook.waiting import until
+from workbench.config import load
+from workbench.model.errors import UsageError
+from workbench.notebook import knob, knobs
+from workbench.session import Session, open_session
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    settings = load(
+        {
+            "profile": "scripted",
+            "audio.source": "none",
+            "audio.sink": "none",
+            "tts.provider": "none",
+            "record.enabled": False,
+        }
+    )
+    with open_session(settings) as session:
+        yield session
+
+
+def test_a_knob_has_the_bounds_and_the_sentence_of_its_setting() -> None:
+    slider = knob("turn.silence_ms")
+    assert isinstance(slider, widgets.FloatSlider)
+    assert (slider.value, slider.min, slider.max, slider.step) == (350, 50, 5000, 10)
+    assert "Silence that ends a turn" in slider.tooltip
+    assert slider.description == "turn.silence_ms"
+
+
+def test_knobs_of_every_kind() -> None:
+    assert isinstance(knob("turn.adapt"), widgets.Checkbox)
+    assert isinstance(knob("bargein.min_words"), widgets.IntSlider)
+    assert isinstance(knob("limits.retries", 3), widgets.IntSlider)
+    assert isinstance(knob("limits.tool_ms"), widgets.FloatText)
+    assert knob("bargein.mode").options == ("full", "half")
+    assert knob("llm.voice").value == ""
+    assert knob("vad.threshold").step == 0.01
+    assert (knob("turn.silence_ms", 400, max=900).value, knob("turn.silence_ms", max=900).max) == (400, 900)
+
+
+def test_what_is_no_setting_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"did you mean turn\.silence_ms"):
+        knob("turn.silence")
+    with pytest.raises(UsageError, match="no widget"):
+        knob("script")
+
+
+def test_knobs_compose_with_interact() -> None:
+    seen: list[float] = []
+    made = widgets.interactive(lambda silence: seen.append(silence), silence=knob("turn.silence_ms"))
+    made.update()
+    made.children[0].value = 800
+    assert seen[-1] == 800
+
+
+def test_knobs_set_a_running_session_and_follow_it(session: Session) -> None:
+    box = knobs(session, "turn.silence_ms", "bargein.mode")
+    silence, mode, _ = box.children
+    silence.value = 700
+    assert session.settings.turn.silence_ms == 700
+    mode.value = "half"
+    assert session.settings.bargein.mode == "half"
+    session.set(turn_silence_ms=250)
+    until(lambda: silence.value == 250)
+    changes = [entry for entry in session.trace.since(0) if type(entry.event).__name__ == "SettingChanged"]
+    assert len(changes) == 3, "a widget that follows sets nothing"
+
+
+def test_what_the_session_refuses_is_said_and_taken_back(session: Session) -> None:
+    box = knobs(session, "limits.tool_ms")
+    number, said = box.children
+    number.value = 1
+    assert "limits.tool_ms" in said.value
+    assert number.value == session.settings.limits.tool_ms == 30_000
+    number.value = 500
+    assert said.value == ""
+
+
+def test_knobs_by_default_and_those_that_cannot_be(session: Session) -> None:
+    assert len(knobs(session).children) == 6
+    with pytest.raises(UsageError, match="swap"):
+        knobs(session, "llm.provider")
+    with pytest.raises(UsageError, match="no setting"):
+        knobs(session, "turn.nothing")

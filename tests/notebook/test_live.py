@@ -1,0 +1,242 @@
+"""The widget without a page: sessions, traits and messages, in this process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.notebook.waiting import until
+from workbench import Agent, open_trace
+from workbench.audio.page import Chunk, PageLink
+from workbench.config import load
+from workbench.model.errors import UsageError
+from workbench.model.events import Notice, SettingChanged, TurnEnded
+from workbench.notebook import Live, live, talk
+from workbench.notebook.inbox import Inbox
+from workbench.notebook.widget import page_program, page_style
+from workbench.session import Session
+
+AGENT = Agent(instructions="Be brief.", greeting="Hello, I am here.", name="tour")
+SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello."]}
+
+
+def begun(agent: Agent | Session = AGENT, **more: Any) -> Live:
+    wanted = {"profile": "scripted", "source": "none", "sink": "none", "script": SCRIPT, **more}
+    return live(agent, **wanted)
+
+
+@pytest.fixture(autouse=True)
+def all_ended() -> Iterator[None]:
+    """No session outlives its test."""
+    yield
+    for widget in list(talk._running.values()):
+        widget.end()
+    talk._running.clear()
+
+
+def texts(widget: Live, who: str = "agent") -> list[str]:
+    return [line["text"] for line in widget.lines if line["who"] == who and line["state"] == "done"]
+
+
+def test_the_cell_returns_at_once_and_the_widget_shows_the_conversation() -> None:
+    widget = begun()
+    assert not widget.session.over
+    until(lambda: texts(widget) == ["Hello, I am here."])
+    widget.session.type("How are you?")
+    until(lambda: texts(widget)[1:] == ["You said: How are you?"])
+    assert texts(widget, "user") == ["How are you?"]
+    assert "Live tour" in repr(widget)
+    widget.end()
+    until(lambda: widget.activity == "ended")
+    assert widget.status["ended"] == "stopped"
+    assert open_trace(widget.status["recording"]).end > 10
+
+
+def test_traits_are_observed_both_ways() -> None:
+    widget = begun()
+    seen: list[Any] = []
+    widget.observe(lambda change: seen.append(change["new"]), names="muted")
+    widget.session.mute()
+    until(lambda: widget.muted)
+    widget.muted = False
+    until(lambda: not widget.session._pipeline.muted)  # type: ignore[union-attr]
+    until(lambda: seen == [True, False])
+    widget.knobs = {**widget.knobs, "turn.silence_ms": 300}
+    assert widget.session.settings.turn.silence_ms == 300
+    widget.session.set(vad_threshold=0.7)
+    until(lambda: widget.knobs["vad.threshold"] == 0.7)
+    with pytest.raises(UsageError, match="allowed: ≥ 50"):
+        widget.knobs = {**widget.knobs, "turn.silence_ms": -1}
+    assert widget.knobs["turn.silence_ms"] == 300
+    with pytest.raises(UsageError, match="no knob"):
+        widget.knobs = {**widget.knobs, "stt.api_key": "x"}
+    assert widget.session.settings.turn.silence_ms == 300
+
+
+def test_running_the_cell_again_replaces_the_session() -> None:
+    first = begun()
+    second = begun()
+    assert first.session.over
+    assert not second.session.over
+    until(lambda: first.activity == "ended")
+    assert first.status["ended"] == "replaced by a new one"
+
+
+def test_many_widgets_on_one_session_show_the_same() -> None:
+    first = begun()
+    others = [live(first.session) for _ in range(9)]
+    first.session.type("How are you?")
+    until(lambda: all("You said: How are you?" in texts(widget) for widget in others))
+    others[0].muted = True
+    until(lambda: all(widget.muted for widget in (first, *others)))
+    assert not first.session.over
+
+
+def test_a_conversation_is_taken_up_again() -> None:
+    first = begun()
+    until(lambda: texts(first))
+    first.session.set(turn_silence_ms=300)
+    first.session.type("My name is Ada.")
+    until(lambda: [entry for entry in first.session.trace.since(0) if isinstance(entry.event, TurnEnded)])
+    first.end()
+    again = begun(resume=True)
+    said = [(message.role, message.text) for message in again.session.conversation.messages]
+    assert said == [
+        ("assistant", "Hello, I am here."),
+        ("user", "My name is Ada."),
+        ("assistant", "You said: My name is Ada."),
+    ]
+    assert again.session.settings.turn.silence_ms == 300
+    assert [e for e in again.session.trace.since(0) if isinstance(e.event, SettingChanged)]
+    again.session.type("And now?")
+    until(lambda: texts(again) == ["You said: And now?"])  # no second greeting
+    by_path = begun(resume=first.status["recording"])
+    assert len(by_path.session.conversation.messages) == 3
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Any) -> None:
+    with pytest.raises(UsageError, match="no Agent but str"):
+        live("agent.py")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="silence_mss"):
+        begun(turn_silence_mss=1)
+    with pytest.raises(UsageError, match="there is no recording"):
+        begun(resume=True, record_dir=tmp_path)
+    with pytest.raises(UsageError, match="leave out"):
+        live(AGENT, settings=load({"profile": "scripted"}), turn_silence_ms=3)
+    absent = begun(source="no such file.wav")
+    error = until(lambda: absent.status["error"])
+    assert "no such file.wav" in error[0]
+
+
+def test_a_browser_is_needed_for_its_microphone() -> None:
+    from workbench import open_session
+
+    with (
+        pytest.raises(UsageError, match=r"live\(agent\)"),
+        open_session(load({"profile": "scripted", "audio.source": "browser"})) as session,
+    ):
+        session.wait(20)
+
+
+def test_the_page_gets_one_program_that_fetches_nothing() -> None:
+    program, style = page_program(), page_style()
+    assert "export default" in program
+    for word in ("http://", "importScripts", "fetch(", "XMLHttpRequest", "innerHTML =", "insertAdjacentHTML"):
+        assert word not in program.replace("https://github.com", "")
+    assert "@import" not in style
+    assert "url(" not in style
+
+
+# --- messages of pages -----------------------------------------------------------------------------------------------
+
+SANE: dict[str, dict[str, Any]] = {
+    "hello": {},
+    "ping": {"t": 1.5},
+    "claim": {},
+    "capture": {"on": True, "device": "x", "echo": True},
+    "sound": {"n": 1, "at": 0, "t": 1, "rate": 48000},
+    "play": {"on": True},
+    "heard": {"at": 0, "t": 5},
+    "way": {"network": 1, "output": 20, "want": 80},
+    "trouble": {"what": "denied", "detail": ""},
+    "verb": {"verb": "mute", "on": True},
+    "release": {},
+    "bye": {},
+}
+FIELDS = ["page", "k", "on", "t", "at", "n", "rate", "verb", "text", "name", "value", "device"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[Session]:
+    from workbench import open_session
+
+    settings = load(
+        {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
+    )
+    with open_session(settings, page=PageLink()) as session:
+        yield session
+
+
+@given(
+    kind=st.sampled_from(sorted(SANE)) | st.text(max_size=8),
+    twist=st.dictionaries(
+        st.sampled_from(FIELDS),
+        JSON,
+    ),
+    buffers=st.lists(st.binary(max_size=9) | st.none(), max_size=2),
+)
+def test_no_message_of_a_page_does_harm(quiet: Session, kind: str, twist: Any, buffers: list[Any]) -> None:
+    sent: list[Any] = []
+    assert quiet.page is not None
+    inbox = Inbox(quiet, quiet.page, lambda content, _: sent.append(content))
+    inbox.take({"k": kind, "page": "abcd", **SANE.get(kind, {}), **twist}, buffers)
+    inbox.take(twist, buffers)
+    assert not quiet.over
+    json.dumps(sent, allow_nan=False)
+
+
+def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
+    assert quiet.page is not None
+    inbox = Inbox(quiet, quiet.page, lambda content, _: None)
+    before = quiet.trace.end
+    for content in (
+        "no object",
+        {"k": "ping"},
+        {"k": "verb", "page": "abcd", "verb": "type", "text": "x" * 5000},
+        {"k": "verb", "page": "abcd", "verb": "set", "name": "llm.api_key", "value": 1},
+        {"k": "sound", "page": "abcd", **SANE["sound"], "rate": 10**9},
+    ):
+        inbox.take(content, [])
+    notices = [e.event for e in quiet.trace.since(before) if isinstance(e.event, Notice)]
+    assert [notice.reason for notice in notices] == ["a message of the page cannot be used: it is no object"]
+
+
+def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:
+    assert quiet.page is not None
+    link = quiet.page
+    heard: list[Chunk] = []
+    inbox = Inbox(quiet, link, lambda content, _: None)
+    link.on_chunk = heard.append
+    now = time.monotonic() * 1000
+    inbox.take({"k": "claim", "page": "abcd"}, [])
+    inbox.take({"k": "capture", "page": "abcd", "on": True, "device": "<b>a</b>\x1b[2J", "echo": True}, [])
+    assert link.capture is not None
+    assert "\x1b" not in link.capture
+    fields = {"k": "sound", "page": "abcd", "n": 1, "at": 0, "rate": 16000}
+    inbox.take({**fields, "t": now + 10**6}, [memoryview(b"\0\1" * 320)])  # from the future: it came just now
+    for data in (b"", b"\0", b"\0" * 100_000):
+        inbox.take({**fields, "t": now}, [data])
+    assert len(heard) == 1
+    assert heard[0].ended_at <= time.monotonic()
+    assert heard[0].samples.tolist() == [256] * 320

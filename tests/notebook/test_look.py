@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.readers.test_opened import HOSTILE, Page, size, spoken, traced
+from workbench.config import load
+from workbench.model.audio import OUTPUT_RATE
+from workbench.model.errors import UsageError
+from workbench.notebook import compare, score, show
+from workbench.notebook.look import HEARD_RATE
+from workbench.readers.opened import OpenTrace
+from workbench.session import open_session
+
+SCENE = """
+you: Good morning.
+agent: It is a fine day.
+you: What else?
+agent: Nothing else.
+"""
+
+
+@pytest.fixture(scope="module")
+def quick() -> OpenTrace:
+    return score(SCENE)
+
+
+@pytest.fixture(scope="module")
+def slow() -> OpenTrace:
+    return score(SCENE, turn_silence_ms=900, turn_adapt=False)
+
+
+def sounds(html: str) -> list[bytes]:
+    return [b64decode(data) for data in re.findall(r'src="data:audio/wav;base64,([^"]+)"', html)]
+
+
+def test_a_session_is_shown_with_picture_words_and_every_turn_to_hear(quick: OpenTrace) -> None:
+    bundle: Any = show(quick)._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert size(b64decode(bundle["image/png"]))[0] > 800
+    assert "2 turns" in bundle["text/plain"]
+    html = bundle["text/html"]
+    assert "It is a fine day." in Page(html).text
+    wavs = sounds(html)
+    assert len(wavs) == 2
+    for turn, wav in zip(quick.turns, wavs, strict=True):
+        assert wav[:4] == b"RIFF"
+        seconds = (len(wav) - 44) / 2 / HEARD_RATE
+        assert seconds == pytest.approx(len(quick.audio(turn=turn.turn)) / OUTPUT_RATE, abs=0.01)
+
+
+def test_one_turn_is_shown_alone(quick: OpenTrace) -> None:
+    html = show(quick, turn=2).html
+    assert "Nothing else." in html
+    assert "fine day" not in html
+    assert len(sounds(html)) == 1
+    with pytest.raises(UsageError, match="no turn 7"):
+        show(quick, turn=7)
+
+
+def test_only_so_much_sound_is_in_a_page(quick: OpenTrace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.notebook.look.HEARD_S", 3.0)
+    html = show(quick).html
+    assert len(sounds(html)) == 1
+    assert "show(…, turn=2)" in html
+
+
+def test_two_sessions_are_compared_turn_by_turn(quick: OpenTrace, slow: OpenTrace) -> None:
+    shown = compare(quick, slow, names=("quick", "slow"))
+    page = Page(shown.html)
+    assert shown.text.startswith("quick: 2 turns")
+    assert re.search(r"endpointing\d+900\+\d+ ms", page.text)
+    assert len(sounds(shown.html)) == 4
+    assert len(re.findall("data:image/png", shown.html)) == 3
+    assert "+0 ms" in Page(compare(quick, quick).html).text
+
+
+def test_sessions_of_different_length_are_compared(quick: OpenTrace) -> None:
+    page = Page(compare(quick, traced(), names=("{0}", "$<b>")).html)
+    assert "$<b>" in page.text
+    assert "–" in page.text
+    assert "b" not in page.tags - {"b"}
+
+
+def test_a_session_and_what_has_one_are_shown_too() -> None:
+    settings = load(
+        {
+            "profile": "scripted",
+            "audio.source": "none",
+            "audio.sink": "none",
+            "tts.provider": "none",
+            "record.enabled": False,
+        }
+    )
+
+    class Widget:
+        def __init__(self, session: Any) -> None:
+            self.session = session
+
+    with open_session(settings) as session:
+        session.ask("hello")
+        assert "1 turn" in show(session).text
+        assert "1 turn" in show(Widget(session)).text  # type: ignore[arg-type]
+
+
+def test_what_is_neither_is_refused() -> None:
+    with pytest.raises(UsageError, match="str is neither a trace nor a session – give session"):
+        show("folder")  # type: ignore[arg-type]
+
+
+def test_hostile_text_does_not_become_part_of_the_page() -> None:
+    trace = traced(*spoken(1, HOSTILE, HOSTILE), clock=[20_000.0])
+    for html in (
+        show(trace).html,
+        show(trace, turn=1).html,
+        compare(trace, trace, names=(HOSTILE, HOSTILE)).html,
+    ):
+        assert html.count("<script>") == 1, "our own"
+        body, _, script = html.partition("<script>")
+        assert "alert" not in script
+        assert Page(body).tags <= {
+            "div",
+            "img",
+            "audio",
+            "table",
+            "thead",
+            "tbody",
+            "tr",
+            "th",
+            "td",
+            "b",
+            "br",
+            "small",
+            "span",
+        }
+        assert "http" not in html, "nothing is fetched"
+
+
+@pytest.mark.browser
+def test_a_click_on_the_picture_plays_that_moment(quick: OpenTrace, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    page_file = tmp_path / "page.html"
+    page_file.write_text(f'<meta charset="utf-8">{show(quick).html}', "utf-8")
+    moment = quick.moment(2)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.goto(page_file.as_uri())
+        page.wait_for_function("[...document.querySelectorAll('audio')].every((sound) => sound.duration > 0)")
+        place = page.evaluate(
+            """(ms) => {
+                const picture = document.querySelector('img[data-rows]'), box = picture.getBoundingClientRect();
+                const [left, bottom, right, top, first, last] = picture.dataset.rows.split(',').map(Number);
+                return [box.left + box.width * (left + (right - left) * (ms - first) / (last - first)),
+                        box.top + box.height * (1 - (bottom + top) / 2)];
+            }""",
+            moment.start_ms + 500,
+        )
+        page.mouse.click(*place)
+        page.wait_for_function(
+            "(() => { const s = document.querySelectorAll('audio')[1]; return !s.paused && s.currentTime >= 0.5 })()"
+        )
+        assert page.evaluate("document.querySelectorAll('audio')[0].paused")
+        line = "getComputedStyle(document.querySelector('img[data-rows]').nextElementSibling).display"
+        page.wait_for_function(f"{line} === 'block'")
+        page.wait_for_function(f"document.querySelectorAll('audio')[1].ended && {line} === 'none'")
+        assert not troubles
+        browser.close()

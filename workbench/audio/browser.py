@@ -1,0 +1,234 @@
+"""A browser's microphone and speaker as source and sink, over the way that a front end keeps (`PageLink`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from workbench.audio.clockfit import MappingLog, TrackClock
+from workbench.audio.page import Chunk, Outgoing, PageLink
+from workbench.audio.resample import Resampler, Wave, to_samples, to_wave
+from workbench.audio.wav import BLOCK, ClockSink
+from workbench.engine.stages import Pull
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
+from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice, Part
+from workbench.trace.bus import Trace
+
+FRAME = INPUT_RATE // 50
+"""Samples in a frame of 20 ms."""
+LAST = OUTPUT_RATE // 5
+"""Silence after a reply that is still sent, samples: 200 ms."""
+WAIT_S = 5.0
+"""How long the first words wait for a page that plays, s: it is drawn a second or two after the session began."""
+STEP_S = 0.003
+"""A mapping that is off by so much is told anew, s."""
+
+
+class BrowserMicrophone:
+    """The page's microphone as a source; whatever its rate, frames of 20 ms at 16 kHz.
+
+    While no page captures, nobody speaks: silence by the clock. While one does, its sound is waited for however late it
+    comes, so that what was said while a cell kept the kernel busy is heard afterwards.
+    """
+
+    def __init__(self, link: PageLink, trace: Trace, *, echo: bool = True) -> None:
+        """`echo`: whether ours is to be cancelled, which the browser must do: it alone has both sides."""
+        self.name = "browser"
+        """The microphone's, as the browser calls it."""
+        self._echo = echo
+        self.clock = TrackClock(INPUT_RATE)
+        """When which sample was spoken, on the loop's clock."""
+        self._link = link
+        self._trace = trace
+        self._log: MappingLog | None = None
+        self._chunks: deque[Chunk] = deque()
+        self._come = asyncio.Event()
+        self._position = 0
+        self._chunk: Chunk | None = None
+        """The last one, or the one that will be the first, without its sound."""
+        self._resampler = Resampler(INPUT_RATE, INPUT_RATE)
+        self._rest: Wave = np.zeros(0, np.float32)
+        self._begin = 0
+        self._base = 0
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed under us
+                loop.call_soon_threadsafe(self._come.set)
+
+        def take(chunk: Chunk) -> None:
+            self._chunks.append(chunk)
+            wake()
+
+        self._link.on_chunk, self._link.changed = take, wake
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._link.on_chunk, self._link.changed = lambda chunk: None, lambda: None
+
+    def time_of(self, sample: int) -> float:
+        """When that sample was spoken into the microphone, on the loop's clock, s."""
+        return self.clock.time_of(sample)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Frames from now on until the source is left; where the positions jump, sound was lost."""
+        while True:
+            async for frame in self._nobody():
+                yield frame
+            async for frame in self._captured():
+                yield frame
+
+    # --- nobody captures ---------------------------------------------------------------------------------------------
+
+    async def _nobody(self) -> AsyncIterator[Frame]:
+        """Silence by the clock, until a page captures."""
+        loop = asyncio.get_running_loop()
+        self.clock.restart(self._position, loop.time())
+        while self._link.capture is None and not self._chunks:
+            due = self.clock.time_of(self._position + FRAME)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            yield self._frame(silence(FRAME))
+
+    # --- a page captures ---------------------------------------------------------------------------------------------
+
+    async def _captured(self) -> AsyncIterator[Frame]:
+        """What the page sends, until it no longer captures."""
+        while self._link.capture is not None or self._chunks:
+            self._come.clear()
+            while self._chunks:
+                self._take(self._chunks.popleft())
+                while len(self._rest) >= FRAME:
+                    now, self._rest = self._rest[:FRAME], self._rest[FRAME:]
+                    yield self._frame(to_samples(now))
+            await self._come.wait()
+        if self._link.owner is None:
+            hint = "open the notebook again and press Talk; the recording is kept"
+            self._trace.emit(DeviceLost("mic", self.name, "the page was closed or is gone", hint))
+
+    def _take(self, chunk: Chunk) -> None:
+        """Resample the next stretch; what is missing before it is a gap, what came before is dropped."""
+        if self._chunk is None or (chunk.capture, chunk.rate) != (self._chunk.capture, self._chunk.rate):
+            self._opened(chunk)
+        assert self._chunk is not None
+        lost = chunk.position - self._chunk.end
+        if lost < 0:
+            return
+        per_sample = INPUT_RATE / chunk.rate
+        if lost:
+            self._trace.emit(Glitch("user", self._position, round(lost * per_sample)))
+            self._position += round(lost * per_sample)
+        self._chunk = chunk
+        self.clock.observe(self._begin + (chunk.end - self._base) * per_sample, chunk.ended_at)
+        self._rest = np.concatenate((self._rest, self._resampler(to_wave(chunk.samples))))
+
+    def _opened(self, chunk: Chunk) -> None:
+        """The first chunk of a capture: positions count from here."""
+        self._chunk = replace(chunk, samples=chunk.samples[:0])
+        self._resampler, self._rest = Resampler(chunk.rate, INPUT_RATE, live=True), np.zeros(0, np.float32)
+        self._begin, self._base = self._position, chunk.position
+        self.clock.restart(self._begin, chunk.ended_at - len(chunk.samples) / chunk.rate)
+        self.name = f"browser: {self._link.capture}"
+        self._trace.emit(DeviceOpened("mic", self.name, chunk.rate))
+        if self._link.echo_cancelled is False and self._echo:
+            reason = "the browser does not take out of its microphone what we say, and nobody else does"
+            self._trace.emit(Notice("warning", "echo", reason, "use headphones, or another browser"))
+
+    def _frame(self, samples: Samples) -> Frame:
+        frame = Frame(samples, INPUT_RATE, self._position)
+        self._position = frame.end
+        if self._log is not None and frame.position % (10 * FRAME) < FRAME:
+            self._log.tell(frame.position)
+        return frame
+
+
+class BrowserSpeaker(ClockSink):
+    """The page's speaker as a sink: sound is pulled by the clock, sent, and due at the ear a delay later.
+
+    The delay is what the page measured that its jitter buffer needs; it changes only between replies, so that the time
+    at which a sample is heard is known when it is pulled. Where the page says that it was another, that is believed.
+    """
+
+    name = "browser"
+
+    def __init__(self, link: PageLink, trace: Trace, start: int = 0) -> None:
+        super().__init__(trace, start)
+        self.clock = TrackClock(OUTPUT_RATE)
+        """When which sample is heard, on the loop's clock."""
+        self._link = link
+        self._quiet_sent = LAST
+        self._spurt = 0
+        self._plays = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+
+        def left(sample: int, at: float) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed under us
+                loop.call_soon_threadsafe(self._heard_at, sample, at)
+
+        def plays() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._plays.set)
+
+        self._link.on_heard, self._link.on_plays = left, plays
+        if self._link.playing:
+            self._plays.set()
+        self._trace.emit(DeviceOpened("agent", "browser", OUTPUT_RATE))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._link.on_heard, self._link.on_plays = lambda sample, at: None, lambda: None
+
+    async def play(self, pull: Pull) -> None:
+        """Pull until cancelled; the first words wait for the page for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                await self._plays.wait()
+        await super().play(pull)
+
+    def time_of(self, sample: int) -> float:
+        """When that sample leaves the page's speaker, on the loop's clock, s."""
+        return self.clock.time_of(sample) if self.clock.known else self.due(sample) + self._link.way.delay
+
+    def way(self, sample: int) -> Sequence[tuple[Part, float]]:
+        """Until when a sample is on the network and in the page's buffer; the rest is the browser's."""
+        way, heard = self._link.way, self.time_of(sample)
+        arrived = min(heard, self.due(sample) + way.network)
+        return [("network", arrived), ("playback_buffer", max(arrived, heard - way.output))]
+
+    def heard(self, samples: Samples) -> None:
+        """Send what is no silence, and the silence after it for 200 ms."""
+        position = self._position - len(samples)
+        first = self._quiet_sent >= LAST
+        if samples.any():
+            self._quiet_sent = 0
+        elif first:
+            return
+        else:
+            self._quiet_sent += len(samples)
+        if first:
+            self._spurt = position
+            self._map(position, self.due(position) + self._link.way.delay)
+        for at in range(0, len(samples), BLOCK):
+            due = self.time_of(position + at)
+            self._link.post(Outgoing(samples[at : at + BLOCK], position + at, due, first and at == 0))
+
+    def _heard_at(self, sample: int, at: float) -> None:
+        """What the page says of samples before the last words that began is of no use any more."""
+        if self._spurt <= sample <= self._position and abs(at - self.time_of(sample)) > STEP_S:
+            self._map(sample, at)
+
+    def _map(self, sample: int, at: float) -> None:
+        self.clock.restart(sample, at)
+        ahead_ms = (at - asyncio.get_running_loop().time()) * 1000
+        at_ms = round(self._trace.now() + ahead_ms, 3)
+        self._trace.emit(ClockMapped("agent", sample, at_ms, float(OUTPUT_RATE)))

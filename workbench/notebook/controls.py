@@ -1,0 +1,145 @@
+"""Settings as ipywidgets, made from where they are declared: with their bounds, and their sentence as tooltip.
+
+interact(play, silence_ms=knob("turn.silence_ms"))      # any function of yours
+knobs(session, "turn.silence_ms", "bargein.mode")       # bound to a running session, both ways
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import ipywidgets as widgets
+
+from workbench.config import known_settings, sentences
+from workbench.config.check import nearest
+from workbench.model.errors import UsageError, WorkbenchError
+from workbench.model.events import SettingChanged
+from workbench.readers.html import safe
+from workbench.session import FIXED, Session
+
+USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "reply.speculate")
+"""What is tuned most often."""
+STEPS = 100
+"""Steps of a slider, about."""
+STYLE = {"description_width": "12em"}
+
+
+def knob(name: str, value: Any = None, **options: Any) -> Any:
+    """The widget of a setting (`turn.silence_ms`) at `value` or its default; `options` (`min`, `max`) go to the widget.
+
+    Raises UsageError for what is no setting, or none that a widget can hold.
+    """
+    info = known_settings().get(name)
+    if info is None:
+        raise _unknown(name)
+    value = info.get_default(call_default_factory=True) if value is None else value
+    kind, bounds = _plain_kind(info.annotation), _bounds(info.metadata)
+    common = {"description": name, "style": STYLE, "tooltip": _sentences().get(name, ""), **options}
+    if get_origin(kind) is Literal:
+        return widgets.Dropdown(options=get_args(kind), value=value, **common)
+    if kind is bool:
+        return widgets.Checkbox(value=value, indent=False, **common)
+    if kind in (int, float) and len(bounds) == 2:
+        span = options.get("max", bounds["max"]) - options.get("min", bounds["min"])
+        step = 1 if kind is int else _step(span)
+        slider = widgets.IntSlider if kind is int else widgets.FloatSlider
+        shown = {} if kind is int else {"readout_format": ".0f" if step >= 1 else ".2f"}
+        return slider(value=value, **{**bounds, "step": step, "continuous_update": False, **shown, **common})
+    if kind in (int, float):
+        return (widgets.IntText if kind is int else widgets.FloatText)(value=value, **common)
+    if kind is str:
+        return widgets.Text(value=value or "", continuous_update=False, **common)
+    raise UsageError(f"{name} has no widget", "set it with session.set, or in workbench.toml")
+
+
+def knobs(session: Session, *names: str) -> Any:
+    """A column of widgets bound to a session: they set it, and move when somebody else does.
+
+    What is refused is said under them. By default those that are tuned most often. Raises UsageError for what is no
+    setting, or is fixed while a session runs.
+    """
+    names = names or USUAL
+    for name in names:
+        if name not in known_settings():
+            raise _unknown(name)
+        if name.split(".")[0] in FIXED or name.endswith(".provider"):
+            raise UsageError(f"{name} is fixed while a session runs", "`swap` replaces a provider")
+    index = session.trace.end
+    controls = {name: knob(name, setting(session, name)) for name in names}
+    said = widgets.HTML()
+    for name, control in controls.items():
+        control.observe(_setter(session, name, said), names="value")
+    follow = _follow(session, index, controls)
+    threading.Thread(target=asyncio.run, args=(follow,), name="notebook-knobs", daemon=True).start()
+    return widgets.VBox([*controls.values(), said])
+
+
+def _setter(session: Session, name: str, said: Any) -> Callable[[Any], None]:
+    def changed(change: Any) -> None:
+        if setting(session, name) == change["new"]:
+            return  # it was changed elsewhere, and the widget follows
+        try:
+            session.set(name, change["new"])
+            said.value = ""
+        except WorkbenchError as error:
+            said.value = f"{safe(error.reason)}<br>→ {safe(error.hint)}"
+            change["owner"].value = setting(session, name)
+
+    return changed
+
+
+async def _follow(session: Session, index: int, controls: dict[str, Any]) -> None:
+    """Move the widgets to what is set, whenever a setting changes, until the session has ended."""
+    async for entry in session.trace.follow(index):
+        match entry.event:
+            case SettingChanged(name=name) if name in controls:
+                controls[name].value = setting(
+                    session, name
+                )  # not what the event says: it may be history by now
+            case _:
+                pass
+
+
+def setting(session: Session, name: str) -> Any:
+    """The value of a setting now."""
+    found: Any = session.settings
+    for key in name.split("."):
+        found = getattr(found, key)
+    return found
+
+
+def _plain_kind(kind: Any) -> Any:
+    """`float | None` is a float."""
+    if get_origin(kind) in (Union, UnionType):
+        (kind, *_) = [one for one in get_args(kind) if one is not type(None)]
+    return kind
+
+
+def _unknown(name: str) -> UsageError:
+    return UsageError(f"{name} is no setting", nearest(name, known_settings()))
+
+
+def _bounds(metadata: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for bound in metadata:
+        for key, name in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
+            if getattr(bound, key, None) is not None:
+                found[name] = getattr(bound, key)
+    return found
+
+
+def _step(span: float) -> float:
+    """A round number of which about a hundred make the span: 0.01, 0.1, 1, 10, …"""
+    step = 0.001
+    while step * 10 <= span / STEPS * 2:
+        step *= 10
+    return round(step, 3)
+
+
+_sentences = cache(sentences)
+"""Reads the source: 20 ms."""

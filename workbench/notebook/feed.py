@@ -1,0 +1,163 @@
+"""What widgets show of a session: its trace is read ten times a second, once for all widgets on it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from workbench.model.errors import WorkbenchError
+from workbench.model.events import Entry, ToolCalled, ToolReturned
+from workbench.readers.folds.screen import ScreenFold
+from workbench.session import Session
+
+POLL_S = 0.1
+"""How often the trace is read, s: levels come as often."""
+LINES = 60
+"""Lines of the conversation that are shown."""
+TOOLS = 5
+"""Calls of tools that are shown."""
+SHOWN = 400
+"""Characters of an argument or a result that are shown."""
+TEXT = 4_000
+"""Characters of a line that are shown."""
+
+KNOBS = (
+    "vad.threshold",
+    "turn.silence_ms",
+    "turn.min_silence_ms",
+    "bargein.min_speech_ms",
+    "bargein.verdict_ms",
+)
+"""Settings that have a slider."""
+
+State = dict[str, Any]
+"""The widget's traits by name."""
+
+
+class ToolFold:
+    """Feed it every entry in order; `now` has the last calls of tools."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, dict[str, str]] = {}
+
+    @property
+    def now(self) -> list[dict[str, str]]:
+        """Name, arguments, state and result of each, oldest first."""
+        return [dict(call) for call in self._calls.values()]
+
+    def feed(self, entry: Entry) -> None:
+        """Take one entry in."""
+        match entry.event:
+            case ToolCalled() as called:
+                arguments = called.arguments[:SHOWN]
+                self._calls[called.call] = {
+                    "name": called.name,
+                    "args": arguments,
+                    "state": "runs",
+                    "result": "",
+                }
+                while len(self._calls) > TOOLS:
+                    del self._calls[next(iter(self._calls))]
+            case ToolReturned(call=call, result=result, error=error) if call in self._calls:
+                state = "done" if error is None else "failed"
+                self._calls[call] |= {"state": state, "result": (error or result or "nothing")[:SHOWN]}
+            case _:
+                pass
+
+
+class Feed:
+    """Follows one session in a thread of its own, from its first event until it has ended.
+
+    `on_change` is called in that thread with what has changed since the last call.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._fold = ScreenFold()
+        self._tools = ToolFold()
+        self._read = 0
+        self._state: State = {}
+        self._watchers: list[Callable[[State], None]] = []
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="notebook-feed", daemon=True)
+
+    def watch(self, on_change: Callable[[State], None]) -> None:
+        """Call this with all there is now, and with each change from now on."""
+        with self._lock:
+            self._watchers.append(on_change)
+            if not self._thread.is_alive() and self._thread.ident is None:
+                self._thread.start()
+            on_change(dict(self._state))
+
+    def leave(self, on_change: Callable[[State], None]) -> None:
+        """Call this no more."""
+        with self._lock:
+            if on_change in self._watchers:
+                self._watchers.remove(on_change)
+
+    def _run(self) -> None:
+        over = False
+        while not over:
+            with contextlib.suppress(WorkbenchError):  # `error` has it
+                self._session.wait(POLL_S)
+            over = self._session.over
+            if self._session.page is not None:
+                self._session.page.look()
+            changed = self._look()
+            if changed:
+                with self._lock:
+                    for watcher in list(self._watchers):
+                        watcher(changed)
+
+    def _look(self) -> State:
+        """Read what is new; the traits that are other than before."""
+        while entries := self._session.trace.since(self._read):
+            self._read = entries[-1].i + 1
+            self._fold.feed(entries)
+            for entry in entries:
+                self._tools.feed(entry)
+        now = self._shown()
+        changed = {name: value for name, value in now.items() if self._state.get(name) != value}
+        self._state = now
+        return changed
+
+    def _shown(self) -> State:
+        fold, session = self._fold, self._session
+        gauges, status = fold.gauges, fold.status
+        partial = next((line.text for line in reversed(fold.lines) if line.state == "partial"), "")
+        return {
+            "activity": fold.activity,
+            "muted": gauges.muted,
+            "partial": partial[:TEXT],
+            "lines": [shown_line(asdict(line)) for line in fold.lines[-LINES:]],
+            "levels": [gauges.user_db, gauges.user_peak_db, gauges.agent_db, gauges.agent_peak_db],
+            "waterfall": asdict(fold.last),
+            "latency": asdict(fold.history),
+            "tools": self._tools.now,
+            "knobs": {name: setting(session, name) for name in KNOBS},
+            "owner": (session.page.owner or "") if session.page else "",
+            "session_status": {
+                "agent": status.agent,
+                "profile": status.profile,
+                "duplex": status.duplex,
+                "lag": status.lag_max_ms if (status.lag_max_ms or 0) > 20 else None,
+                "recording": status.recording,
+                "ended": status.ended,
+                "error": [session.error.reason, session.error.hint] if session.error else None,
+            },
+        }
+
+
+def setting(session: Session, name: str) -> Any:
+    """The value of a setting now."""
+    table, _, key = name.partition(".")
+    return getattr(getattr(session.settings, table), key)
+
+
+def shown_line(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of the conversation as the page gets it: no longer than anybody reads."""
+    shown = {name: line[name] for name in ("who", "state", "text", "unheard", "hint", "turn", "heard_ms")}
+    return {name: value[:TEXT] if isinstance(value, str) else value for name, value in shown.items()}

@@ -1,0 +1,202 @@
+"""`%load_ext workbench`: the magics `%%agent` and `%%score`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError as MagicUsageError
+from IPython.core.magic import Magics, cell_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.display import display
+
+from workbench.agent import Agent
+from workbench.config.settings import MODEL_STAGES
+from workbench.model.errors import UsageError, WorkbenchError
+from workbench.notebook.look import Shown, show
+from workbench.notebook.scenes import score
+from workbench.readers.html import safe
+from workbench.session import Session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+OPTIONS = ("greeting", "on_silence", "language", *MODEL_STAGES)
+"""What `%%agent` can say of an agent beside its instructions."""
+
+
+def plainly(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Bad input is said in a line, as IPython does for its own magics."""
+
+    @wraps(magic)
+    def said(self: object, line: str, cell: str) -> Any:
+        try:
+            return magic(self, line, cell)
+        except WorkbenchError as error:
+            raise MagicUsageError(str(error)) from None
+
+    return said
+
+
+@magics_class
+class WorkbenchMagics(Magics):
+    """Agents and conversations in cells of their own."""
+
+    @magic_arguments()
+    @argument(
+        "name", help="The variable that the agent gets; one that is there keeps what is not given here."
+    )
+    @argument("--greeting", help="What the agent says first.")
+    @argument("--on-silence", help="What it says when the user has been silent for a while.")
+    @argument("--language", help="The language that is spoken, like en.")
+    @argument("--stt", help="Speech to text: name/model.")
+    @argument("--llm", help="The language model: name/model.")
+    @argument("--tts", help="The voice: name/model.")
+    @argument("--session", help="The variable of the session (or of its widget) that gets the agent.")
+    @cell_magic
+    @plainly
+    def agent(self, line: str, cell: str) -> Agent:
+        """Define an agent whose instructions are this cell, and swap it into the running session.
+
+        %%agent host --greeting "Welcome!"
+        You are the host of a quiz. Ask one question at a time.
+
+        Run the cell again with other instructions and go on talking: from the next reply on they hold. The session is
+        the one that has the agent of that name, else the only one that runs.
+        """
+        wanted = parse_argstring(self.agent, line)
+        if not cell.strip():
+            raise UsageError("an agent without instructions", "write them under the line of %%agent")
+        if not wanted.name.isidentifier():
+            raise UsageError(f"{wanted.name!r} cannot name a variable", "write %%agent host")
+        before = self._namespace.get(wanted.name)
+        given: dict[str, Any] = {
+            name: _unquoted(getattr(wanted, name)) for name in OPTIONS if getattr(wanted, name) is not None
+        }
+        base = before if isinstance(before, Agent) else Agent(instructions="", name=wanted.name)
+        found = replace(base, instructions=cell.strip(), **given)
+        session, why = self._session_for(wanted.name, before, wanted.session)
+        self._namespace[wanted.name] = found
+        if session is not None:
+            _swap(session, found)
+        _say(why)
+        return found
+
+    @cell_magic
+    @plainly
+    def score(self, line: str, cell: str) -> Shown:
+        """Play the scene in this cell under the virtual clock, and show it.
+
+        %%score slow turn.silence_ms=900 script.first_token_ms=300
+        you: Good morning.
+        agent: It is a fine day.
+        (pause 2)
+        you: And else?
+
+        The first word names the variable that gets the trace; `agent=NAME` plays it with an agent of yours. What can be
+        written in a scene: help(workbench.notebook.scenes).
+        """
+        name, settings, script = "", dict[str, Any](), dict[str, Any]()
+        for word in _words(line):
+            key, equals, value = word.partition("=")
+            if not equals and not name and word.isidentifier():
+                name = word
+            elif not equals:
+                raise UsageError(
+                    f"{word!r} is no setting", "write NAME and settings like turn.silence_ms=300"
+                )
+            elif key.startswith("script."):
+                script[key.removeprefix("script.")] = _value(value)
+            else:
+                settings[key] = _value(value)
+        agent = self._agent(settings.pop("agent")) if "agent" in settings else None
+        trace = score(cell, {**settings, "script": script}, agent=agent)
+        if name:
+            self._namespace[name] = trace
+        return show(trace)
+
+    @property
+    def _namespace(self) -> dict[str, Any]:
+        assert self.shell is not None
+        namespace: dict[str, Any] = self.shell.user_ns
+        return namespace
+
+    def _agent(self, name: Any) -> Agent:
+        found = self._namespace.get(str(name))
+        if not isinstance(found, Agent):
+            raise UsageError(f"{name} is no Agent here", "define it with %%agent, or write agent=NAME of one")
+        return found
+
+    def _session_for(self, name: str, agent: object, chosen: str | None) -> tuple[Session | None, str]:
+        """The session that the agent goes into, and what to say about it."""
+        running = dict(_running(self._namespace))
+        if chosen is not None:
+            if chosen not in running:
+                there = ", ".join(running) or "none runs"
+                raise UsageError(f"{chosen} is no running session", f"there are: {there}")
+            running = {chosen: running[chosen]}
+        elif its := {
+            key: one for key, one in running.items() if one.agent is agent or one.agent.name == name
+        }:
+            running = its
+        if len(running) > 1:
+            raise UsageError(f"several sessions run: {', '.join(running)}", "choose one: --session NAME")
+        for key, session in running.items():
+            return session, f"{name} goes into {key}: from the next reply on"
+        return None, f"{name} is defined; no session runs that it could go into"
+
+
+def _running(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Session]]:
+    """The sessions of variables that are not over, each once; a widget of ours stands for its session."""
+    seen: set[int] = set()
+    for name, value in sorted(namespace.items(), key=lambda item: item[0].startswith("_")):
+        ours = type(value).__module__.startswith("workbench.")
+        session = value if isinstance(value, Session) else getattr(value, "session", None) if ours else None
+        if isinstance(session, Session) and not session.over and id(session) not in seen:
+            seen.add(id(session))
+            yield name, session
+
+
+def _swap(session: Session, agent: Agent) -> None:
+    """The agent, and those of its models that are others than before."""
+    stages = {stage: getattr(agent, stage) for stage in MODEL_STAGES}
+    changed = {
+        stage: model for stage, model in stages.items() if model and model != getattr(session.agent, stage)
+    }
+    session.swap(**changed, agent=agent)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{line.strip()!r}: {str(error).lower()}", "close the quotes") from None
+
+
+def _value(text: str) -> Any:
+    """A number, true, a list, … as JSON; anything else is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _unquoted(text: str) -> str:
+    """IPython leaves the quotes around a word."""
+    for quote in "\"'":
+        if len(text) > 1 and text[0] == text[-1] == quote:
+            return text[1:-1]
+    return text
+
+
+def _say(text: str) -> None:
+    display({"text/html": f"<small>{safe(text)}</small>", "text/plain": text}, raw=True)
+
+
+def load(shell: InteractiveShell) -> None:
+    """What `%load_ext workbench` does."""
+    shell.register_magics(WorkbenchMagics)

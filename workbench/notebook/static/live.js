@@ -1,0 +1,185 @@
+// The widget: a page (one for each model and tab) with its sound, and views of it.
+
+const pages = new Map();
+const KERNEL_ENDED = "the kernel ended"; // what the session says of it
+
+class Page {
+  constructor(model) {
+    this.model = model;
+    this.id = Math.random().toString(36).slice(2) + Date.now().toString(36);
+    this.views = new Set();
+    this.trouble = null;
+    this.wire = new Wire(model, this.id);
+    this.wire.heardOf = (content, buffers) => this.take(content, buffers);
+    this.microphone = new Microphone(this.wire, (trouble) => this.fail(trouble));
+    this.speaker = null;
+    this.talking = false;
+    this.hiddenAt = null;
+    this.woke = performance.now();
+    this.onOwner = () => this.owned();
+    model.on("change:owner", this.onOwner);
+    this.onHide = (event) => !event.persisted && this.close();
+    window.addEventListener("pagehide", this.onHide);
+    this.timer = setInterval(() => this.look(), 1000);
+    this.watchKernel();
+    if (this.status.browser && model.get("fresh")) this.greet();
+  }
+  get status() {
+    return this.model.get("status");
+  }
+  get taken() {
+    const owner = this.model.get("owner");
+    return owner !== "" && owner !== this.id;
+  }
+  close() {
+    this.wire.send({ k: "bye" }); // first: the capture ends because the page does
+    this.quiet();
+    clearInterval(this.timer);
+    window.removeEventListener("pagehide", this.onHide);
+    this.model.off("change:owner", this.onOwner);
+    this.wire.close();
+  }
+  // JupyterLab and Notebook 7 say what the kernel does; elsewhere its silence must do.
+  watchKernel() {
+    const kernel = this.model.widget_manager?.kernel;
+    kernel?.statusChanged?.connect((_, status) => {
+      if (!["restarting", "autorestarting", "dead", "terminating"].includes(status)) return;
+      this.gone = status === "dead" || status === "terminating" ? "the kernel has ended" : "the kernel was restarted";
+      this.quiet();
+      this.draw();
+    });
+  }
+  draw() {
+    for (const view of this.views) view.header();
+  }
+  verb(name, more = {}) {
+    this.wire.send({ k: "verb", verb: name, ...more });
+  }
+
+  // --- sound
+
+  // The cell was run by a hand in this page, so the browser may let it speak: the greeting is heard.
+  async greet() {
+    if (!navigator.userActivation?.hasBeenActive || this.taken || !this.status.speaks) return;
+    try {
+      await this.openSpeaker();
+    } catch (error) {
+      this.fail(error instanceof Trouble ? error : new Trouble("asleep", String(error)));
+    }
+    this.draw();
+  }
+  async openSpeaker() {
+    if (this.speaker || !this.status.speaks) return;
+    this.wire.send({ k: "claim" });
+    this.speaker = new Speaker(this.wire);
+    if (!(await this.speaker.open(this.output))) throw new Trouble("asleep");
+  }
+  async talk() {
+    if (this.talking) {
+      this.quiet();
+      this.wire.send({ k: "release" });
+      this.draw();
+      return;
+    }
+    this.trouble = null;
+    this.talking = true;
+    this.draw();
+    try {
+      this.wire.send({ k: "claim" });
+      await this.openSpeaker();
+      if (this.speaker) await this.speaker.context.resume();
+      if (this.status.hears) await this.microphone.open({ device: this.device, echo: this.status.echo_wanted });
+      this.device = this.microphone.device ?? this.device;
+    } catch (error) {
+      this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
+    }
+    this.draw();
+  }
+  fail(trouble) {
+    this.talking = false;
+    this.microphone.close();
+    this.trouble = trouble;
+    this.wire.send({ k: "trouble", what: trouble.what, detail: trouble.detail.slice(0, 300) });
+    this.draw();
+  }
+  quiet() {
+    this.talking = false;
+    this.microphone.close();
+    this.speaker?.close();
+    this.speaker = null;
+  }
+  owned() {
+    if (this.taken && (this.talking || this.speaker)) this.quiet();
+    this.draw();
+  }
+  async useMicrophone(id) {
+    this.device = id;
+    if (!this.talking || !this.microphone.on) return;
+    this.microphone.close();
+    try {
+      await this.microphone.open({ device: id, echo: this.status.echo_wanted });
+    } catch (error) {
+      this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
+    }
+  }
+  async useSpeaker(id) {
+    this.output = id;
+    await this.speaker?.use(id).catch(() => this.fail(new Trouble("busy")));
+  }
+  async listDevices() {
+    const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+    const kind = (name) => all.filter((one) => one.kind === name);
+    return { inputs: kind("audioinput"), outputs: this.speaker?.context?.setSinkId ? kind("audiooutput") : [] };
+  }
+  take(content, buffers) {
+    if (content.k !== "sound" || !this.speaker || !buffers?.length) return;
+    const bytes = buffers[0];
+    const samples = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    this.speaker.play(content, samples);
+  }
+
+  // --- once a second
+
+  look() {
+    const now = performance.now();
+    if (now - this.woke > 20000) this.slept = Math.round((now - this.woke) / 1000); // the laptop was asleep
+    else if (this.wire.silentMs < QUIET_MS) this.slept = null;
+    this.woke = now;
+    for (const view of this.views) {
+      view.say();
+      view.network();
+    }
+  }
+  // What stands in the way, in words, and what to do.
+  word() {
+    const again = "run the cell again; live(agent, resume=True) takes up the conversation where it was";
+    if (this.gone) return [this.gone, again];
+    if (this.status.ended === KERNEL_ENDED) return ["the kernel was restarted or has ended", again];
+    if (this.status.ended) return null;
+    const silent = this.wire.silentMs;
+    if (silent > 30000) return ["the kernel has not answered for " + Math.round(silent / 1000) + " s", `it is busy, was restarted, or the connection is lost; if it does not come back, ${again}`];
+    if (silent > QUIET_MS) return ["the kernel does not answer", this.talking ? "it is busy, or the connection is lost; what you say is kept and heard later" : "it is busy, or the connection is lost"];
+    if (this.trouble) return TROUBLES[this.trouble.what];
+    if (this.slept) return [`this page was asleep for ${this.slept} s`, "what was said meanwhile was not heard"];
+    return null;
+  }
+}
+
+function render({ model, el }) {
+  const key = model.get("ident");
+  if (!pages.has(key)) pages.set(key, new Page(model));
+  const page = pages.get(key);
+  const view = new View(model, el, page);
+  page.views.add(view);
+  view.header();
+  return () => {
+    view.close();
+    page.views.delete(view);
+    if (!page.views.size) {
+      pages.delete(key);
+      page.close();
+    }
+  };
+}
+
+export default { render };

@@ -1,0 +1,236 @@
+// Microphone and speaker of the page.
+
+const OUTPUT_RATE = 24000;
+const BLOCK_MS = 20;
+
+async function withWorklet(context) {
+  if (!context.audioWorklet) throw new Trouble("old");
+  const url = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
+  try {
+    await context.audioWorklet.addModule(url);
+  } catch (error) {
+    throw new Trouble("worklet", String(error));
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+// What can stand in the way, and what to do about it.
+const TROUBLES = {
+  insecure: [
+    "this page is not secure, so the browser gives it no microphone",
+    "open JupyterLab by https or on localhost (ssh -L 8888:localhost:8888); or type, or live(agent, source='question.wav')",
+  ],
+  denied: [
+    "the browser was told to give this page no microphone",
+    "allow it at the lock in the address bar and press Talk again; or type below",
+  ],
+  blocked: [
+    "this page is in a frame that may not use a microphone",
+    "open the notebook in JupyterLab or Notebook 7; or type, or live(agent, source='question.wav')",
+  ],
+  none: ["there is no microphone", "plug one in and press Talk again; or type, or live(agent, source='question.wav')"],
+  busy: ["the microphone is in use by something else, or broken", "close what uses it and press Talk again; or type below"],
+  old: ["this browser has no AudioWorklet", "use a newer one; or type below"],
+  worklet: ["this page may not run audio code", "open the notebook in JupyterLab; or type below"],
+  ended: ["the microphone was unplugged or taken away", "plug it in and press Talk again; or type below"],
+  asleep: ["the browser holds its sound back", "press Talk"],
+};
+
+class Trouble extends Error {
+  constructor(what, detail = "") {
+    super(TROUBLES[what][0]);
+    this.what = what;
+    this.detail = detail;
+  }
+}
+
+function troubleOf(error) {
+  if (error instanceof Trouble) return error;
+  const inFrame = window.self !== window.top;
+  switch (error.name) {
+    case "NotAllowedError":
+    case "SecurityError":
+      return new Trouble(inFrame ? "blocked" : "denied", error.message);
+    case "NotFoundError":
+    case "OverconstrainedError":
+      return new Trouble("none", error.message);
+    default:
+      return new Trouble("busy", `${error.name}: ${error.message}`);
+  }
+}
+
+class Microphone {
+  constructor(wire, onTrouble) {
+    this.wire = wire;
+    this.onTrouble = onTrouble;
+    this.on = false;
+    this.capture = 0;
+    this.sent = 0;
+  }
+  async open({ device, echo }) {
+    if (!window.isSecureContext || !navigator.mediaDevices) throw new Trouble("insecure");
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({
+        audio: {
+          echoCancellation: echo,
+          noiseSuppression: false,
+          autoGainControl: false,
+          channelCount: 1,
+          ...(device ? { deviceId: { exact: device } } : {}),
+        },
+      });
+    } catch (error) {
+      throw troubleOf(error);
+    }
+    this.stream = stream;
+    const track = stream.getAudioTracks()[0];
+    track.onended = () => this.lost();
+    this.context = new AudioContext({ latencyHint: "interactive" });
+    await withWorklet(this.context);
+    if (this.context.state !== "running") await Promise.race([this.context.resume(), pause(1500)]);
+    this.node = new AudioWorkletNode(this.context, "workbench-ear", { numberOfOutputs: 0 });
+    this.source = this.context.createMediaStreamSource(stream);
+    const settings = track.getSettings();
+    this.latencyMs = 1000 * (settings.latency || 0);
+    this.capture += 1;
+    this.name = track.label || "microphone";
+    this.device = settings.deviceId;
+    const cancelled = settings.echoCancellation;
+    this.wire.send({
+      k: "capture", on: true, device: this.name,
+      echo: cancelled === undefined ? null : cancelled !== false && cancelled !== "none",
+    });
+    this.node.port.onmessage = ({ data }) => this.give(data);
+    this.source.connect(this.node);
+    this.on = true;
+  }
+  give({ samples, at }) {
+    if (!this.context) return; // closed meanwhile
+    const t = this.wire.kernelTime() - this.latencyMs;
+    this.sent += 1;
+    this.wire.send({ k: "sound", n: this.capture, at, t, rate: this.context.sampleRate }, [samples.buffer]);
+  }
+  lost() {
+    this.close();
+    this.onTrouble(new Trouble("ended"));
+  }
+  close() {
+    if (this.node) this.node.port.postMessage("end");
+    if (this.source) this.source.disconnect();
+    if (this.stream) this.stream.getTracks().forEach((track) => ((track.onended = null), track.stop()));
+    if (this.context) this.context.close().catch(() => {});
+    this.node = this.source = this.stream = this.context = null;
+    if (this.on) this.wire.send({ k: "capture", on: false });
+    this.on = false;
+  }
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+class Speaker {
+  constructor(wire) {
+    this.wire = wire;
+    this.on = false;
+    this.delays = []; // ms that blocks were on their way, the last few hundred
+    this.extraMs = 0; // more buffer after it ran dry; it wears off
+    this.shift = []; // ms between the context's clock and the page's
+    this.dry = 0;
+    this.blocks = 0;
+    this.lost = 0;
+    this.next = null;
+  }
+  async open(device) {
+    if (!window.AudioContext) throw new Trouble("old");
+    this.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: "interactive" });
+    await withWorklet(this.context);
+    if (device && this.context.setSinkId) await this.context.setSinkId(device).catch(() => {});
+    this.node = new AudioWorkletNode(this.context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
+    this.node.port.onmessage = ({ data }) => this.told(data);
+    this.node.connect(this.context.destination);
+    if (this.context.state !== "running") await Promise.race([this.context.resume(), pause(1500)]);
+    this.context.onstatechange = () => this.state();
+    this.timer = setInterval(() => this.measure(), 250);
+    this.state();
+    return this.running;
+  }
+  get running() {
+    return this.context?.state === "running";
+  }
+  state() {
+    if (this.running === this.on) return;
+    this.on = this.running;
+    this.wire.send({ k: "play", on: this.on });
+  }
+  async use(device) {
+    if (this.context?.setSinkId) await this.context.setSinkId(device);
+  }
+  // When the context's frame leaves the speaker, ms of the page's clock: the browser's own word, smoothed.
+  stamp() {
+    const told = this.context.getOutputTimestamp?.() ?? {};
+    const now = performance.now();
+    const fallback = now - 1000 * this.context.currentTime + 1000 * (this.context.outputLatency || this.context.baseLatency || 0);
+    const known = told.contextTime > 0 && told.performanceTime > 0;
+    const shift = known ? told.performanceTime - 1000 * told.contextTime : fallback;
+    this.shift.push(shift);
+    if (this.shift.length > 20) this.shift.shift();
+  }
+  get shiftMs() {
+    if (!this.shift.length) this.stamp();
+    const sorted = [...this.shift].sort((one, two) => one - two);
+    return sorted[sorted.length >> 1];
+  }
+  // How far ahead of the ear the context renders, ms.
+  get outputMs() {
+    return Math.max(0, this.shiftMs + 1000 * this.context.currentTime - performance.now());
+  }
+  play(sound, samples) {
+    if (!this.node) return;
+    const late = this.wire.kernelTime() - sound.sent;
+    this.delays.push(late);
+    if (this.delays.length > 400) this.delays.shift();
+    this.blocks += 1;
+    if (!sound.first && this.next !== null && sound.at !== this.next) this.lost += 1;
+    this.next = sound.at + samples.length;
+    if (sound.first) this.stamp();
+    const frame = ((this.wire.pageTime(sound.due) - this.shiftMs) / 1000) * OUTPUT_RATE;
+    this.node.port.postMessage(
+      { samples, at: sound.at, first: sound.first, frame, tell: this.blocks % 50 === 0 },
+      [samples.buffer],
+    );
+  }
+  told(data) {
+    if (!this.context) return;
+    if (data.dry) {
+      this.dry += 1;
+      this.extraMs = Math.min(200, this.extraMs + 40);
+      return;
+    }
+    const at = this.wire.kernelTime((data.frame / OUTPUT_RATE) * 1000 + this.shiftMs);
+    this.bufferMs = (data.ready / OUTPUT_RATE) * 1000;
+    this.wire.send({ k: "heard", at: data.at, t: at });
+  }
+  measure() {
+    if (!this.running || !this.wire.known) return;
+    this.stamp();
+    this.extraMs = Math.max(0, this.extraMs - 0.5);
+    const sorted = [...this.delays].sort((one, two) => one - two);
+    const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+    const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
+    const worst = sorted.length ? part(0.98) : this.wire.rtt / 2 + 40;
+    this.wantMs = this.outputMs + worst + 15 + this.extraMs;
+    this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs });
+  }
+  close() {
+    clearInterval(this.timer);
+    if (this.node) this.node.port.postMessage("end");
+    if (this.context) {
+      this.context.onstatechange = null;
+      this.context.close().catch(() => {});
+    }
+    this.node = this.context = null;
+    if (this.on) this.wire.send({ k: "play", on: false });
+    this.on = false;
+  }
+}

@@ -1,0 +1,266 @@
+// What is seen. Everything that was said or written comes in as text nodes, never as markup.
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const ms = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)} ms`);
+
+const ACTIVITIES = {
+  starting: "starting …",
+  listening: "listening",
+  hearing: "hears you",
+  thinking: "thinking",
+  speaking: "speaking",
+  muted: "muted",
+  ended: "ended",
+};
+
+class View {
+  constructor(model, el, page) {
+    this.model = model;
+    this.page = page;
+    this.build(el);
+    this.seen = {};
+    this.handlers = {
+      activity: () => this.header(),
+      status: () => this.header(),
+      muted: () => this.header(),
+      lines: () => this.conversation(),
+      levels: () => this.meters(),
+      waterfall: () => this.falls(),
+      latency: () => this.plot(),
+      knobs: () => this.sliders(),
+      tools: () => this.toolCalls(),
+    };
+    for (const [name, draw] of Object.entries(this.handlers)) {
+      model.on(`change:${name}`, draw);
+      draw();
+    }
+    this.resized = new ResizeObserver(() => this.resize());
+    this.resized.observe(this.plotBox);
+  }
+
+  build(el) {
+    const button = (name, label, title, action) => make("button", { class: `wb-${name}`, title, onclick: action }, label);
+    const page = this.page;
+    this.dot = make("span", { class: "wb-dot" });
+    this.activity = make("span", { class: "wb-activity", role: "status" });
+    this.about = make("span", { class: "wb-about" });
+    this.talk = button("talk", "Talk", "Use this page's microphone and speaker", () => page.talk());
+    this.mute = button("mute", "Mute", "Stop listening, or listen again", () => page.verb("mute", { on: !this.model.get("muted") }));
+    this.push = button("push", "Hold to talk", "Listen only while this is held down (or the space bar on it)", () => {});
+    for (const [down, up] of [["pointerdown", "pointerup"], ["keydown", "keyup"]]) {
+      const key = (event, on) => {
+        if (event.key && event.key !== " ") return;
+        event.preventDefault();
+        if (!event.repeat) this.hold(on);
+      };
+      this.push.addEventListener(down, (event) => key(event, true));
+      this.push.addEventListener(up, (event) => key(event, false));
+    }
+    this.push.addEventListener("pointerleave", () => this.held && this.hold(false));
+    const interrupt = button("interrupt", "Interrupt", "Stop the agent's answer here", () => page.verb("interrupt"));
+    const bookmark = button("bookmark", "Bookmark", "Mark this moment in the recording", () => page.verb("bookmark"));
+    this.notice = make("div", { class: "wb-notice", role: "alert", hidden: true });
+    this.lines = make("div", { class: "wb-lines", "aria-live": "polite" });
+    this.field = make("input", { class: "wb-type", type: "text", placeholder: "Type to the agent …", maxlength: "4000", "aria-label": "Type to the agent" });
+    this.field.addEventListener("keydown", (event) => {
+      event.stopPropagation(); // the notebook's own keys
+      if (event.key === "Enter" && this.field.value.trim()) {
+        page.verb("type", { text: this.field.value });
+        this.field.value = "";
+      }
+    });
+    const meter = (name) => make("div", { class: "wb-meter" }, make("span", {}, name), make("div", { class: "wb-bar" }, make("i")));
+    this.you = meter("you");
+    this.agent = meter("agent");
+    this.way = make("div", { class: "wb-way" });
+    this.fallsTitle = make("div", { class: "wb-title" }, "Last turn");
+    this.fallsBox = make("div", { class: "wb-falls" });
+    this.plotTitle = make("div", { class: "wb-title" }, "Heard latency");
+    this.plotBox = make("div", { class: "wb-plot" });
+    this.toolsBox = make("div", { class: "wb-tools" });
+    this.knobsBox = make("div", { class: "wb-knobs" });
+    this.devices = make("div", { class: "wb-devices" });
+    const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices);
+    settings.addEventListener("toggle", () => settings.open && page.listDevices().then((all) => this.choose(all)));
+    this.root = make("div", { class: "wb-live" },
+      make("div", { class: "wb-head" }, this.dot, this.activity, this.about, make("span", { class: "wb-space" }), this.talk, this.mute, this.push, interrupt, bookmark),
+      this.notice,
+      make("div", { class: "wb-body" },
+        make("div", { class: "wb-left" }, this.lines, this.field, settings),
+        make("div", { class: "wb-right" }, this.you, this.agent, this.way, this.fallsTitle, this.fallsBox, this.toolsBox, this.plotTitle, this.plotBox)));
+    el.append(this.root);
+  }
+
+  close() {
+    for (const [name, draw] of Object.entries(this.handlers)) this.model.off(`change:${name}`, draw);
+    this.resized.disconnect();
+    if (this.chart) this.chart.destroy();
+    this.root.remove();
+  }
+
+  hold(on) {
+    this.held = on;
+    this.push.classList.toggle("wb-on", on);
+    this.page.verb("mute", { on: !on });
+  }
+
+  header() {
+    const activity = this.model.get("activity");
+    const status = this.model.get("status");
+    this.root.dataset.activity = activity;
+    this.activity.textContent = ACTIVITIES[activity] ?? activity;
+    const facts = [status.agent, status.profile, status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
+    this.about.textContent = facts.filter(Boolean).join(" · ");
+    this.about.title = status.recording ? `recorded in ${status.recording}` : "not recorded";
+    const muted = this.model.get("muted");
+    this.mute.textContent = muted ? "Unmute" : "Mute";
+    this.mute.classList.toggle("wb-on", muted);
+    const sound = status.browser;
+    this.talk.hidden = !sound;
+    this.push.hidden = !status.hears;
+    this.talk.textContent = this.page.talking ? "Stop" : this.page.taken ? "Take over" : "Talk";
+    this.talk.classList.toggle("wb-on", this.page.talking);
+    const over = activity === "ended";
+    for (const control of [this.talk, this.mute, this.push, this.field]) control.disabled = over;
+    this.say();
+  }
+
+  // The page's own trouble comes first, then the session's.
+  say() {
+    const status = this.model.get("status");
+    const [reason, hint] = this.page.word() ?? status.error ?? (status.ended ? [`the session has ended: ${status.ended}`, status.recording ? `recorded in ${status.recording}; run the cell again for a new one` : "run the cell again for a new one"] : ["", ""]);
+    this.notice.hidden = !reason;
+    this.notice.replaceChildren(make("b", {}, reason), ...(hint ? [` → ${hint}`] : []));
+  }
+
+  conversation() {
+    const near = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 40;
+    const rows = this.model.get("lines").map(({ who, state, text, unheard, hint, heard_ms }) => {
+      const row = make("div", { class: `wb-line wb-${who} wb-is-${state}` }, make("span", { class: "wb-who" }, { user: "you", agent: "agent", note: "" }[who] ?? ""), make("span", { class: "wb-text" }, text));
+      if (unheard) row.lastChild.append(make("s", { title: "not heard" }, ` ${unheard}`));
+      if (hint) row.lastChild.append(make("em", {}, ` → ${hint}`));
+      if (heard_ms !== null && heard_ms !== undefined) row.append(make("span", { class: "wb-ms" }, ms(heard_ms)));
+      return row;
+    });
+    this.lines.replaceChildren(...rows);
+    if (near) this.lines.scrollTop = this.lines.scrollHeight;
+  }
+
+  meters() {
+    const [user, userPeak, agent, agentPeak] = this.model.get("levels");
+    const show = (meter, rms, peak) => {
+      const bar = meter.lastChild.firstChild;
+      bar.style.width = `${Math.max(0, Math.min(100, ((rms + 70) / 70) * 100))}%`;
+      meter.classList.toggle("wb-hot", peak > -1);
+    };
+    show(this.you, user, userPeak);
+    show(this.agent, agent, agentPeak);
+  }
+
+  // Numbers of the way between page and kernel, once a second.
+  network() {
+    const { wire, speaker, microphone } = this.page;
+    const facts = [];
+    if (this.page.talking) {
+      facts.push(`round trip ${ms(wire.rtt)}`);
+      if (speaker?.wantMs) facts.push(`playback buffer ${ms(speaker.wantMs)}`);
+      if (speaker?.dry) facts.push(`${speaker.dry} under-runs`);
+      if (microphone?.on) facts.push(this.model.get("status").echo);
+    }
+    this.way.textContent = facts.filter(Boolean).join(" · ");
+  }
+
+  falls() {
+    const { title, total_ms, bars } = this.model.get("waterfall");
+    this.fallsTitle.textContent = title ? `${title}${total_ms === null ? "" : ` · heard after ${ms(total_ms)}`}` : "Last turn";
+    const start = Math.min(0, ...bars.map((bar) => bar.lane[0]));
+    const end = Math.max(total_ms ?? 0, 1, ...bars.map((bar) => bar.lane[1]));
+    const share = (value) => `${(100 * value) / (end - start)}%`;
+    this.fallsBox.replaceChildren(...bars.map((bar) => {
+      const lane = make("span", { class: "wb-hidden" });
+      const counted = make("span", { class: "wb-counted" });
+      lane.style.left = share(bar.lane[0] - start);
+      lane.style.width = share(bar.lane[1] - bar.lane[0]);
+      const solid = Math.min(Math.abs(bar.counted_ms), bar.lane[1] - bar.lane[0]);
+      counted.style.left = share(bar.lane[1] - solid - start);
+      counted.style.width = share(solid);
+      return make("div", { class: `wb-fall wb-part-${bar.part}` }, make("span", { class: "wb-part" }, bar.part.replaceAll("_", " ")), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
+    }));
+  }
+
+  plot() {
+    const { points, p50, p95, n } = this.model.get("latency");
+    this.plotTitle.textContent = n ? `Heard latency · p50 ${ms(p50)} · p95 ${ms(p95)} · n ${n}` : "Heard latency";
+    const turns = points.map((point) => point.turn);
+    const done = points.map((point) => (point.kind === "done" ? point.ms : null));
+    const other = points.map((point) => (point.kind === "done" ? null : point.ms));
+    const flat = (value) => turns.map(() => value);
+    const data = [turns, done, other, flat(p50), flat(p95)];
+    if (this.chart) this.chart.setData(data);
+    else if (points.length) this.draw(data);
+  }
+
+  draw(data) {
+    const style = getComputedStyle(this.root);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const grid = { stroke: color("--wb-line"), width: 1 };
+    const axis = { stroke: color("--wb-quiet"), grid, ticks: grid, font: "11px system-ui" };
+    const dots = (stroke) => ({ stroke, paths: () => null, points: { show: true, size: 6, fill: stroke } });
+    this.chart = new uPlot({
+      width: Math.max(160, this.plotBox.clientWidth), height: 130,
+      legend: { show: false }, cursor: { show: false },
+      scales: { x: { time: false, range: (u, low, high) => [low - 0.5, Math.max(high, low + 4) + 0.5] }, y: { range: (u, low, high) => [0, Math.max(100, high * 1.15)] } },
+      axes: [{ ...axis, size: 26, incrs: [1, 2, 5, 10, 20, 50, 100] }, { ...axis, size: 46 }],
+      series: [{}, dots(color("--wb-accent")), dots(color("--wb-warn")), { stroke: color("--wb-accent"), width: 1, points: { show: false } }, { stroke: color("--wb-accent"), width: 1, dash: [4, 4], points: { show: false } }],
+    }, data, this.plotBox);
+  }
+
+  resize() {
+    if (this.chart && this.plotBox.clientWidth > 0) this.chart.setSize({ width: this.plotBox.clientWidth, height: 130 });
+  }
+
+  sliders() {
+    const knobs = this.model.get("knobs");
+    const about = this.model.get("knob_bounds");
+    if (!this.knobs) {
+      this.knobs = {};
+      for (const [name, { low, high, step, says }] of Object.entries(about)) {
+        const value = make("output");
+        const slider = make("input", { type: "range", min: low, max: high, step, "aria-label": name });
+        slider.addEventListener("input", () => (value.textContent = slider.value));
+        slider.addEventListener("change", () => this.page.verb("set", { name, value: Number(slider.value) }));
+        this.knobs[name] = { slider, value };
+        this.knobsBox.append(make("label", { title: says }, make("span", {}, name), slider, value));
+      }
+    }
+    for (const [name, { slider, value }] of Object.entries(this.knobs)) {
+      slider.value = knobs[name];
+      value.textContent = knobs[name];
+    }
+  }
+
+  choose({ inputs, outputs }) {
+    const select = (label, all, chosen, use) => {
+      const box = make("select", { "aria-label": label }, ...all.map((one) => make("option", { value: one.deviceId, selected: one.deviceId === chosen }, one.label || "(allow the microphone to see names)")));
+      box.addEventListener("change", () => use(box.value));
+      return make("label", {}, make("span", {}, label), box);
+    };
+    this.devices.replaceChildren(
+      ...(inputs.length ? [select("microphone", inputs, this.page.device, (id) => this.page.useMicrophone(id))] : []),
+      ...(outputs.length ? [select("speaker", outputs, this.page.output, (id) => this.page.useSpeaker(id))] : []));
+  }
+
+  toolCalls() {
+    const calls = this.model.get("tools");
+    this.toolsBox.replaceChildren(...calls.map(({ name, args, state, result }) => make("div", { class: `wb-tool wb-is-${state}` }, make("b", {}, name), make("code", {}, args), make("span", {}, result ? ` → ${result}` : ` ${state} …`))));
+  }
+}

@@ -1,0 +1,65 @@
+// Messages to the session and its clock. Every time that leaves the page is in ms of the kernel's monotonic clock.
+
+const QUIET_MS = 4000; // no answer for so long is worth a word
+
+class Wire {
+  constructor(model, id) {
+    this.model = model;
+    this.id = id;
+    this.rtt = Infinity;
+    this.offset = null;
+    this.pings = [];
+    this.answered = performance.now();
+    this.asked = 0;
+    this.heardOf = () => {};
+    this.onMessage = (content, buffers) => this.take(content, buffers);
+    model.on("msg:custom", this.onMessage);
+    this.timer = setInterval(() => this.ping(), 250);
+    this.send({ k: "hello" });
+    this.ping();
+  }
+  close() {
+    clearInterval(this.timer);
+    this.model.off("msg:custom", this.onMessage);
+  }
+  send(content, buffers = []) {
+    try {
+      this.model.send({ ...content, page: this.id }, undefined, buffers);
+    } catch (error) {
+      console.warn("workbench:", error);
+    }
+  }
+  ping() {
+    const now = performance.now();
+    if (this.offset !== null && now - this.asked < 1000 && this.pings.length >= 8) return;
+    this.asked = now;
+    this.send({ k: "ping", t: now });
+  }
+  take(content, buffers) {
+    if (content.page !== undefined && content.page !== this.id) return;
+    if (content.k === "pong") this.pong(content);
+    else this.heardOf(content, buffers);
+  }
+  pong({ t, at }) {
+    const now = performance.now();
+    this.answered = now;
+    if (typeof t !== "number" || typeof at !== "number") return;
+    this.pings.push({ rtt: now - t, offset: at - (t + now) / 2 });
+    if (this.pings.length > 30) this.pings.shift();
+    const best = this.pings.reduce((one, two) => (two.rtt < one.rtt ? two : one));
+    this.rtt = best.rtt;
+    this.offset = best.offset;
+  }
+  get silentMs() {
+    return performance.now() - this.answered;
+  }
+  get known() {
+    return this.offset !== null;
+  }
+  kernelTime(pageMs = performance.now()) {
+    return pageMs + (this.offset ?? 0);
+  }
+  pageTime(kernelMs) {
+    return kernelMs - (this.offset ?? 0);
+  }
+}

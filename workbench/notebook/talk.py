@@ -1,0 +1,92 @@
+"""`live(agent)`: talk to an agent from a cell, with the page's own microphone and speaker."""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from workbench.agent import Agent
+from workbench.audio.page import PageLink
+from workbench.config import load
+from workbench.config.settings import Settings
+from workbench.model.errors import UsageError
+from workbench.notebook import resume as recorded
+from workbench.notebook.widget import BROWSER, Live
+from workbench.session import Session, open_session
+
+KERNEL_ENDED = "the kernel ended"
+"""Why a session ends with its kernel; the page knows it too."""
+__all__ = ["Live", "live"]
+
+_running: dict[str, Live] = {}
+"""The widget that began a session, by cell."""
+
+
+def live(
+    agent: Agent | Session | None = None,
+    *,
+    source: str = BROWSER,
+    sink: str = BROWSER,
+    profile: str | None = None,
+    resume: bool | str | Path = False,
+    settings: Settings | None = None,
+    **changes: Any,
+) -> Live:
+    """A widget on a conversation with `agent`; the cell returns at once, `.session` is the session.
+
+    `source` is "browser" (the page's microphone), "mic" (the kernel's sound card), "none" (type only) or a wav file;
+    `sink` is "browser", "speaker", "none" or a wav file to write. `changes` are settings (`turn_silence_ms=300`).
+    `resume` takes up a recorded conversation: its folder, or True for the latest. Running the cell again ends the
+    session that it began before. Given a running `Session`, it is one more widget on that one.
+
+    UsageError for what cannot be used. What is missing (weights, a device, a key) is said in the widget.
+    """
+    if isinstance(agent, Session):
+        return Live(agent)
+    if agent is not None and not isinstance(agent, Agent):
+        raise UsageError(f"no Agent but {type(agent).__name__}", "write live(Agent(instructions=…))")
+    _end_earlier(_cell())
+    flags = {key.replace("_", ".", 1): value for key, value in changes.items()}
+    flags |= {"audio.source": source, "audio.sink": sink, "profile": profile}
+    if settings is not None and (profile or changes):
+        raise UsageError("`settings` has all settings already", "leave out the others, or `settings`")
+    if settings is None:
+        settings = load(flags, agent=agent)
+    else:
+        settings = settings.model_copy(deep=True)
+        settings.audio.source, settings.audio.sink = source, sink
+    session = open_session(settings, agent=agent, page=PageLink())
+    again = recorded.resume(session, resume) if resume else {}
+    session.__enter__()
+    for name, value in again.items():
+        with suppress(UsageError):  # a setting of another version
+            session.set(name, value)
+    widget = Live(session)
+    _running[_cell()] = widget
+    return widget
+
+
+def _cell() -> str:
+    """The cell that runs, where the notebook says which; else all cells are one."""
+    try:
+        from IPython import get_ipython  # it is there in a kernel, and nowhere else needed
+
+        parent = get_ipython().parent_header
+        return str(parent["metadata"]["cellId"])
+    except (ImportError, AttributeError, KeyError, TypeError):
+        return ""
+
+
+def _end_earlier(cell: str) -> None:
+    earlier = _running.pop(cell, None)
+    if earlier is not None:
+        earlier.end("replaced by a new one")
+
+
+@atexit.register
+def _end_all() -> None:
+    """The kernel ends: recordings are closed."""
+    for widget in list(_running.values()):
+        widget.end(KERNEL_ENDED)

@@ -1,0 +1,218 @@
+"""The widget: what the page runs, and the traits that it shows."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import anywidget
+import traitlets
+
+from workbench.audio.page import PageLink
+from workbench.config.settings import known_settings, sentences
+from workbench.model.errors import UsageError, WorkbenchError
+from workbench.model.text import plain
+from workbench.notebook.feed import KNOBS, Feed, State, setting
+from workbench.notebook.inbox import Inbox
+from workbench.session import Session
+
+STATIC = Path(__file__).parent / "static"
+BROWSER = "browser"
+"""A source or sink: the page's."""
+LEAVE_S = 10.0
+"""How long the end of a session is waited for, s."""
+STEPS = 100
+"""Steps of a slider, about."""
+
+
+_feeds: WeakValueDictionary[int, Feed] = WeakValueDictionary()
+
+
+class Live(anywidget.AnyWidget):
+    """The widget. Its traits are what it shows; `muted` and `knobs` may also be set, from Python and from the page."""
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
+    ident = traitlets.Unicode().tag(sync=True)
+    fresh = traitlets.Bool(True).tag(sync=True)
+    owner = traitlets.Unicode().tag(sync=True)
+    activity = traitlets.Unicode("starting").tag(sync=True)
+    muted = traitlets.Bool(False).tag(sync=True)
+    partial = traitlets.Unicode().tag(sync=True)
+    lines: Any = traitlets.List().tag(sync=True)
+    levels = traitlets.List([-120, -120, -120, -120]).tag(sync=True)
+    waterfall: Any = traitlets.Dict({"title": "", "total_ms": None, "bars": []}).tag(sync=True)
+    latency: Any = traitlets.Dict({"points": [], "p50": None, "p95": None, "n": 0}).tag(sync=True)
+    tools: Any = traitlets.List().tag(sync=True)
+    knobs = traitlets.Dict().tag(sync=True)
+    knob_bounds = traitlets.Dict().tag(sync=True)
+    status = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        """The session; its verbs work in the next cell."""
+        self._link = session.page or PageLink()
+        self._local = threading.local()
+        self._traits_lock = threading.RLock()
+        super().__init__(
+            _esm=page_program(),
+            _css=page_style(),
+            ident=f"{id(self):x}{time.monotonic_ns():x}",
+            knobs={name: setting(session, name) for name in KNOBS},
+            knob_bounds=knob_bounds(),
+            status=self._status({}),
+        )
+        # A page's messages go to the subshell that it chose, not to the thread that last sent: that may run a cell.
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = None
+        self._inbox = Inbox(session, self._link, self.send)
+        self.on_msg(self._take)
+        self.observe(self._wanted, names=["muted", "knobs"])
+        self._feed = feed_of(session)
+        self._feed.watch(self._show)
+
+    def close(self) -> None:
+        """End the session, and take the widget away. Another widget on the session stays, and shows the end."""
+        self.end()
+        self._feed.leave(self._show)
+        super().close()
+
+    def end(self, reason: str = "stopped") -> None:
+        """End the session; the widget stays, and the recording is whole when this returns."""
+        if not self.session.over:
+            self.session.stop(reason)
+            with suppress(WorkbenchError):
+                self.session.wait(LEAVE_S)
+
+    # ipywidgets holds changes back by a flag that all threads see: those of the feed, of a cell and of the page's
+    # messages would lose each other's.
+
+    def notify_change(self, change: Any) -> None:
+        """A trait has changed; one thread at a time."""
+        with self._traits_lock:
+            super().notify_change(change)
+
+    def send_state(self, key: Any = None) -> None:
+        """Send traits to the pages; one thread at a time."""
+        with self._traits_lock:
+            super().send_state(key)
+
+    def __repr__(self) -> str:
+        name = self.session.agent.name or "agent"
+        return f"<Live {name}: {self.activity}, {len(self.latency['points'])} turns heard>"
+
+    # --- from the session to the page --------------------------------------------------------------------------------
+
+    def _show(self, state: State) -> None:
+        """In the feed's thread: what has changed."""
+        if "session_status" in state:
+            state = {**state, "status": self._status(state["session_status"])}
+            del state["session_status"]
+        self._local.feeding = True
+        try:
+            with self._traits_lock, self.hold_sync():
+                for name, value in state.items():
+                    setattr(self, name, value)
+        finally:
+            self._local.feeding = False
+
+    def _status(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        audio = self.session.settings.audio
+        hears, speaks = audio.source == BROWSER, audio.sink == BROWSER
+        return {
+            "agent": "",
+            "profile": "",
+            "recording": None,
+            "ended": "",
+            "error": None,
+            **status,
+            "browser": hears or speaks,
+            "hears": hears,
+            "speaks": speaks,
+            "echo_wanted": audio.echo_cancellation and speaks,
+            "echo": self._echo(),
+        }
+
+    def _echo(self) -> str:
+        words = {True: "echo cancelled by the browser", False: "echo not cancelled", None: ""}
+        return words[self._link.echo_cancelled]
+
+    # --- from Python -------------------------------------------------------------------------------------------------
+
+    def _wanted(self, change: Any) -> None:
+        """Somebody set a trait; what the feed sets is what already is."""
+        if getattr(self._local, "feeding", False):
+            return
+        if change["name"] == "muted":
+            self.session.mute(bool(change["new"]))
+            return
+        try:
+            for name, value in change["new"].items():
+                if name not in KNOBS:
+                    hint = f"knobs: {', '.join(KNOBS)}"
+                    raise UsageError(f"{plain(str(name), 40)} is no knob of the widget", hint)
+                if value != setting(self.session, name):
+                    self.session.set(name, value)
+        except UsageError:
+            self._show({"knobs": {name: setting(self.session, name) for name in KNOBS}})
+            raise
+
+    # --- from the page -----------------------------------------------------------------------------------------------
+
+    def _take(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
+        self.fresh = False
+        self._inbox.take(content, buffers)
+
+
+def feed_of(session: Session) -> Feed:
+    """The one feed of a session, for as long as a widget holds it."""
+    feed = _feeds.get(id(session))
+    if feed is None:
+        feed = _feeds[id(session)] = Feed(session)
+    return feed
+
+
+# --- what the page runs ----------------------------------------------------------------------------------------------
+
+
+@cache
+def page_program() -> str:
+    """The page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
+    parts = [
+        (STATIC / f"{name}.js").read_text("utf-8") for name in ("uplot", "wire", "sound", "view", "live")
+    ]
+    worklet = (STATIC / "worklet.js").read_text("utf-8")
+    parts.insert(1, f"const WORKLET = {json.dumps(worklet)};")
+    return "\n".join(parts)
+
+
+@cache
+def page_style() -> str:
+    """The page's style sheets."""
+    return "\n".join((STATIC / f"{name}.css").read_text("utf-8") for name in ("uplot", "live"))
+
+
+@cache
+def knob_bounds() -> dict[str, dict[str, Any]]:
+    """Bounds, step and sentence of each setting that has a slider."""
+    told = sentences()
+    found = {}
+    for name in KNOBS:
+        bounds = {
+            key: getattr(one, key)
+            for one in known_settings()[name].metadata
+            for key in ("ge", "le")
+            if hasattr(one, key)
+        }
+        low, high = float(bounds["ge"]), float(bounds["le"])
+        step = 10 ** math.floor(math.log10((high - low) / STEPS))
+        found[name] = {"low": low, "high": high, "step": step, "says": told[name]}
+    return found

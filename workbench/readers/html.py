@@ -1,0 +1,153 @@
+"""Turns as HTML for notebooks. Text from outside is escaped, and nothing here runs: no script, no link, no request.
+
+Styles are those that the sanitizers of notebooks let through; where one takes them away, the figures still stand there
+as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+
+from workbench.model.text import plain
+from workbench.readers.colours import LIGHT, label
+from workbench.readers.latency import Latency
+from workbench.readers.timeline import CHAIN, Turn
+
+BAR_PX = 220
+"""Width of the longest bar in a table."""
+LEAST_MS = 0.5
+"""What is shorter is left out."""
+ROWS = 200
+"""Turns in a table at most."""
+SAID = 300
+"""Characters shown of what was said."""
+CELL = 'style="text-align:left;vertical-align:top"'
+
+
+def safe(text: object, limit: int = SAID) -> str:
+    """One line of text that no page takes for anything else: not for tags, nor for formulas between dollar signs."""
+    clean = escape(plain(str(text), limit, one_line=True))
+    return clean.replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are HTML already."""
+    top = "".join(f"<th {CELL}>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td {CELL}>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def ms(value: float | None) -> str:
+    """`612 ms`, or a dash."""
+    return "–" if value is None else f"{value:.0f} ms"
+
+
+def summary(turns: Sequence[Turn]) -> str:
+    """`5 turns · heard after p50 612 ms, p95 840 ms (n 4)`; plain text."""
+    latency = Latency()
+    for turn in turns:
+        latency.add(turn)
+    told = [f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"]
+    if latency.values_ms:
+        p50, p95 = ms(latency.percentile(50)), ms(latency.percentile(95))
+        told.append(f"heard after p50 {p50}, p95 {p95} (n {len(latency.values_ms)})")
+    apart = [f"{count} {kind}" for kind, count in sorted(latency.kinds.items()) if kind != "done"]
+    return " · ".join([*told, *apart])
+
+
+def marks(turn: Turn) -> str:
+    """What is special about a turn, in words; empty for most."""
+    found: list[str] = [turn.status] if turn.status != "done" else []
+    found += ["cold"] if turn.cold else []
+    found += [f"{turn.discarded_replies} discarded"] if turn.discarded_replies else []
+    return " · ".join(found)
+
+
+def bar(turn: Turn, longest_ms: float) -> str:
+    """What lay on the critical path, one after the other, as a bar; each part says what it is when pointed at."""
+    pieces = [
+        f'<span title="{label(part)} {ms(turn.parts_ms[part])}" style="display:inline-block;height:12px;'
+        f'width:{turn.parts_ms[part] / max(1.0, longest_ms) * BAR_PX:.1f}px;background-color:{LIGHT[part]}"></span>'
+        for part in CHAIN
+        if turn.parts_ms.get(part, 0.0) >= LEAST_MS
+    ]
+    return f'<span style="white-space:nowrap">{"".join(pieces)}</span>' if pieces else ""
+
+
+def longest(turns: Iterable[Turn]) -> float:
+    """The greatest heard latency, ms."""
+    return max((turn.heard_latency_ms or 0.0 for turn in turns), default=0.0)
+
+
+def turns_html(turns: Sequence[Turn], hear: Callable[[Turn], str] | None = None) -> str:
+    """A row a turn, of the last `ROWS`; `hear` gives what stands in a last column, as HTML."""
+    left_out, turns = len(turns[:-ROWS]), turns[-ROWS:]
+    top = longest(turns)
+    head = ["turn", "you", "agent", "heard after", "where the time went"]
+    rows = [
+        [
+            f"{turn.turn}<br><small>{marks(turn)}</small>",
+            safe(turn.user_text),
+            _answer(turn),
+            f'<span style="white-space:nowrap">{ms(turn.heard_latency_ms)}</span>',
+            bar(turn, top),
+            *([hear(turn)] if hear else []),
+        ]
+        for turn in turns
+    ]
+    note = f"<small>the {left_out} turns before are not shown</small>" if left_out else ""
+    return note + table([*head, *(["hear it"] if hear else [])], rows)
+
+
+def key(turns: Iterable[Turn]) -> str:
+    """Which colour is which part of their waterfalls."""
+    used = {part for turn in turns for part, value in turn.parts_ms.items() if value >= LEAST_MS}
+    return " ".join(
+        f'<small style="white-space:nowrap"><span style="color:{LIGHT[part]}">■</span> {label(part)}</small>'
+        for part in CHAIN
+        if part in used
+    )
+
+
+def turn_html(turn: Turn) -> str:
+    """One turn: what was said, and its waterfall as figures."""
+    title = " · ".join(filter(None, [f"Turn {turn.turn}", marks(turn)]))
+    heard = turn.heard_latency_ms
+    rows = [
+        [label(part), f"{lane[0]:.0f} … {lane[1]:.0f} ms", ms(turn.parts_ms.get(part)) if heard else ""]
+        for part, lane in turn.lanes_ms.items()
+        if lane[1] - lane[0] >= LEAST_MS
+    ]
+    head = ["part", "ran from the end of speech", "of it waited for"]
+    if heard is not None:
+        rows.append(["unexplained", "", ms(turn.parts_ms.get("unexplained"))])
+        rows.append(["<b>heard after</b>", bar(turn, heard), f"<b>{ms(heard)}</b>"])
+    elif turn.lanes_ms:
+        head = ["part", "ran from the decision", ""]
+    parts = table(head, rows) if rows else ""
+    return f"<b>{title}</b><br>you: {safe(turn.user_text)}<br>agent: {_answer(turn)}{parts}"
+
+
+def session_html(title: str, closed: bool, turns: str) -> str:
+    """A session or its trace: `title` as plain text, `turns` as HTML."""
+    return f"<b>{safe(title)}</b> · {'ended' if closed else 'running'}<br>{turns}"
+
+
+def agent_html(fields: Iterable[tuple[str, object]]) -> str:
+    """An agent: what it was told, and what it was given."""
+    rows = [[safe(name), _long(str(value))] for name, value in fields if value not in (None, "", ())]
+    return table(["agent", ""], rows)
+
+
+def _long(text: str) -> str:
+    lines = [safe(line, 1000) for line in plain(text, 4000).splitlines()]
+    return "<br>".join(lines)
+
+
+def _answer(turn: Turn) -> str:
+    if turn.error is None:
+        return safe(turn.agent_text)
+    error = turn.error
+    told = f"<b>{safe(error.stage)}</b>: {safe(error.reason)}<br>→ {safe(error.hint)}"
+    return f"{safe(turn.agent_text)}<br>{told}" if turn.agent_text else told

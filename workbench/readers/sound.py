@@ -1,0 +1,66 @@
+"""The sound of both sides by the session's clock: to hear a turn again, and to draw it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.model.audio import OUTPUT_RATE, SILENCE_DB, Samples, block_levels, silence
+from workbench.model.events import Track
+from workbench.readers.moments import MomentsFold
+from workbench.trace.bus import Trace
+
+SIDES: tuple[Track, Track] = ("user", "agent")
+PIECE_MS = 60_000.0
+"""Sound read at a time where a long stretch is only looked at: 2 MB."""
+
+
+def side(trace: Trace, moments: MomentsFold, track: Track, start_ms: float, end_ms: float) -> Samples:
+    """A stretch of a track at the track's own rate, silence where nothing was recorded; empty without the track."""
+    tape = trace.tapes.get(track)
+    if tape is None:
+        return silence(0)
+    return tape.read(moments.sample(track, start_ms), moments.sample(track, end_ms))
+
+
+def at_output_rate(samples: Samples, rate: int) -> Samples:
+    """Mono PCM16 at `OUTPUT_RATE`."""
+    if rate == OUTPUT_RATE:
+        return samples
+    import soxr  # 10 ms, and only needed to listen
+
+    return np.asarray(soxr.resample(samples, rate, OUTPUT_RATE), dtype=np.int16)
+
+
+def both(trace: Trace, moments: MomentsFold, start_ms: float, end_ms: float) -> Samples:
+    """Both sides together, mono PCM16 at `OUTPUT_RATE`; empty where nothing was recorded."""
+    sides = [
+        at_output_rate(side(trace, moments, track, start_ms, end_ms), trace.tapes[track].rate)
+        for track in SIDES
+        if track in trace.tapes
+    ]
+    mixed = np.zeros(max((len(one) for one in sides), default=0), dtype=np.int32)
+    for one in sides:
+        mixed[: len(one)] += one
+    return np.clip(mixed, -32768, 32767).astype(np.int16)
+
+
+def envelope_db(samples: Samples, rate: int, columns: int) -> tuple[float, ...]:
+    """Loudest level (5 ms blocks) in so many equal stretches, dBFS."""
+    parts = np.array_split(block_levels(samples, rate), max(1, columns))
+    return tuple(float(part.max()) if len(part) else SILENCE_DB for part in parts)
+
+
+def peaks(
+    trace: Trace, moments: MomentsFold, track: Track, start_ms: float, end_ms: float, columns: int
+) -> NDArray[np.float32]:
+    """The greatest amplitude (0…1) in so many equal stretches, shape (columns,). Reads a minute at a time."""
+    found = np.zeros(columns, dtype=np.float32)
+    edges = np.linspace(start_ms, end_ms, columns + 1)
+    step = max(1, int(PIECE_MS * columns / max(1.0, end_ms - start_ms)))
+    for first in range(0, columns, step):
+        last = min(columns, first + step)
+        piece = side(trace, moments, track, float(edges[first]), float(edges[last]))
+        for column, part in enumerate(np.array_split(piece, last - first), first):
+            found[column] = max(-int(part.min(initial=0)), int(part.max(initial=0))) / 32768
+    return found
