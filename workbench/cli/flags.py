@@ -31,3 +31,12 @@ def agent_and_settings(
             raise UsageError(f"--set {change}: there is no =", "write it like --set turn.silence_ms=300")
         given[name.strip()] = value.strip()
     return agent, load(given, agent=agent, config_path=config)
+
+
+def ends(source: str | None, sink: str | None, room: str | None) -> dict[str, Any]:
+    """Source and sink by the names of the settings. UsageError where --room goes with others."""
+    if room is None:
+        return {"audio.source": source, "audio.sink": sink or (None if source in (None, "mic") else "none")}
+    if source or sink:
+        raise UsageError("--room is source and sink at once", "leave out --source and --sink")
+    return {"audio.source": "room", "audio.sink": "room", "room.name": room}

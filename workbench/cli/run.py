@@ -29,7 +29,8 @@ WIDTH = 78
 Examples:
   workbench run --source question.wav --sink none
   workbench run my_agent.py --source calls.wav --sink answers.wav --fast --json
-  workbench run --record demo/            # talk; Ctrl-C ends it"""
+  workbench run --record demo/            # talk; Ctrl-C ends it
+  workbench run my_agent.py --room demo   # join a LiveKit room (LIVEKIT_URL, …)"""
 )
 @click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -42,6 +43,7 @@ Examples:
     metavar="speaker|FILE.wav|none",
     help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
 )
+@click.option("--room", metavar="NAME", help="A LiveKit room instead: see `workbench room --help`.")
 @click.option(
     "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
 )
@@ -62,6 +64,7 @@ def run(
     agent_file: Path | None,
     source: str | None,
     sink: str | None,
+    room: str | None,
     profile: str | None,
     record: Path | None,
     fast: bool,
@@ -74,13 +77,11 @@ def run(
     Ends by itself when the file has ended and the last reply was spoken. Exit codes: 0 fine, 2 bad input, 3 something
     is missing, 4 a turn failed, 128 + signal.
     """
-    from workbench.cli.flags import agent_and_settings
+    from workbench.cli.flags import agent_and_settings, ends
 
-    sink = sink or ("speaker" if source in (None, "mic") else "none")
     flags = {
         "profile": profile,
-        "audio.source": source,
-        "audio.sink": sink,
+        **ends(source, sink, room),
         "record.enabled": record is not None,
         "record.folder": record,
     }
@@ -93,7 +94,7 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
     from workbench.model.errors import UsageError
     from workbench.testing.clock import run_virtual  # 3 ms
 
-    if fast and (settings.audio.source in ("mic", "none") or settings.audio.sink == "speaker"):
+    if fast and (settings.audio.source in ("mic", "none", "room") or settings.audio.sink == "speaker"):
         raise UsageError("--fast goes through a file, to no speaker", "give --source FILE.wav --sink none")
     talk = _converse(settings, agent, as_json, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr):  # what the agent's own code prints is no turn
@@ -201,7 +202,15 @@ def _turns(figures: dict[str, Any]) -> str:
 
 def tell(entry: Any) -> None:
     """What a person wants to know meanwhile, on standard error."""
-    from workbench.model.events import DeviceLost, DuplexChanged, ListeningStarted, Notice, ProviderWarmed
+    from workbench.model.events import (
+        DeviceLost,
+        DuplexChanged,
+        ListeningStarted,
+        Notice,
+        ParticipantChanged,
+        ProviderWarmed,
+        RoomConnection,
+    )
     from workbench.model.text import plain
 
     match entry.event:
@@ -221,5 +230,9 @@ def tell(entry: Any) -> None:
             err(plain(f"{mode} duplex: {reason}"))
         case DeviceLost(name=name, reason=reason, hint=hint):
             err(plain(f"lost {name}: {reason} – {hint}"))
+        case RoomConnection(room=room, state=state, reason=reason, hint=hint):
+            err(plain(f"room {room}: {state}{f': {reason}' if reason else ''}{f' – {hint}' if hint else ''}"))
+        case ParticipantChanged(identity=identity, kind=kind, state=state):
+            err(plain(f"{identity} ({kind}): {state}"))
         case _:
             pass

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
+from workbench.config.room import SECRET, RoomSettings
 from workbench.engine.knobs import EngineKnobs, Knobs, TurnKnobs, VadKnobs
 from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
 
@@ -44,9 +45,9 @@ class AudioSettings(Knobs):
     """Where the user's voice comes from, and where the agent's goes."""
 
     source: str = "mic"
-    """`mic`, or a wav file that is played to the agent in real time."""
+    """`mic`, `room` (see `[room]`), or a wav file that is played to the agent in real time."""
     sink: str = "speaker"
-    """`speaker`, a wav file to write, or `none`: played to nobody, in real time."""
+    """`speaker`, `room`, a wav file to write, or `none`: played to nobody, in real time."""
     input: Device = None
     """The microphone: its name, a part of it, or its number; the system's default if absent."""
     output: Device = None
@@ -113,6 +114,7 @@ class Settings(EngineKnobs):
     vad: VadSettings = Field(default_factory=lambda: VadSettings())
     turn: TurnSettings = Field(default_factory=lambda: TurnSettings())
     record: RecordSettings = Field(default_factory=lambda: RecordSettings())
+    room: RoomSettings = Field(default_factory=lambda: RoomSettings())
     script: dict[str, Any] | None = None
     """What the scripted providers say and how long they take."""
 
@@ -140,6 +142,9 @@ class Settings(EngineKnobs):
             table = shown[stage]
             table["api_key"] = "set" if table["api_key"] is not None else None
             table["base_url"] = _without_login(table["base_url"])
+        room = shown["room"]
+        room |= {name: "set" if room[name] is not None else None for name in SECRET}
+        room["url"] = _without_login(room["url"])
         return shown
 
     def options(self, stage: ProviderStage, model: str, language: str) -> ProviderOptions:

@@ -153,6 +153,14 @@ def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
             return "warning", f"{stage}: {provider} failed too often", f"asked again in {wait / 1000:.0f} s"
         case ev.ProviderWarmed(error=str(error), stage=stage, provider=provider):
             return "error", f"{stage}: {provider} did not warm up: {error}", "each turn tries it again"
+        case ev.RoomConnection(
+            room=room, state="reconnecting" | "lost" as state, reason=reason, hint=hint
+        ) if reason:
+            return "warning" if state == "reconnecting" else "error", f"room {room} {state}: {reason}", hint
+        case ev.RoomConnection(room=room, state="connected"):
+            return "info", f"room {room} connected", ""
+        case ev.ParticipantChanged(identity=identity, state="heard" | "muted" | "away" | "left" as state):
+            return "info", f"{identity} {'is listened to' if state == 'heard' else state}", ""
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
         case ev.SessionEnded(reason=reason):
