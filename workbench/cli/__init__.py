@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Talk to an agent without a screen, or from a wav file.",
     "tui": "Talk to an agent and see where the time goes.",
     "init": "Write an agent file to begin with.",
+    "room": "LiveKit rooms: try an agent in one, look into them, sign tokens.",
     "sessions": "List, search and show recordings.",
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",

@@ -96,12 +96,13 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
 
     if fast and (settings.audio.source in ("mic", "none", "room") or settings.audio.sink == "speaker"):
         raise UsageError("--fast goes through a file, to no speaker", "give --source FILE.wav --sink none")
-    talk = _converse(settings, agent, as_json, sys.stdout)
+    conversation = talk(settings, agent, as_json, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr):  # what the agent's own code prints is no turn
-        return run_virtual(talk) if fast else asyncio.run(talk)
+        return run_virtual(conversation) if fast else asyncio.run(conversation)
 
 
-async def _converse(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
+async def talk(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
+    """The same, on this loop; turns are printed to `to`."""
     from workbench.engine.flow import beside
     from workbench.model.events import Notice
     from workbench.readers import Readers

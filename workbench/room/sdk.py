@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import warnings
 from types import ModuleType
 
 from workbench.model.errors import MissingError
@@ -35,12 +36,15 @@ def rtc() -> ModuleType:
 def api() -> ModuleType:
     """The module `livekit.api`. MissingError if the extra is not installed."""
     try:
+        from jwt.warnings import InsecureKeyLengthWarning
         from livekit import api  # 0.3 s
     except ImportError as error:
         raise MissingError(
             "livekit-api, which signs tokens and asks the server, is not installed",
             "install it: `pip install 'voice-workbench[room]'`; a ready token (LIVEKIT_TOKEN) needs none of it",
         ) from error
+    # a server for development has the secret `secret`; how long it is, is the server's matter
+    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
     return api
 
 

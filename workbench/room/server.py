@@ -66,6 +66,11 @@ class LocalServer:
         """Where clients connect to."""
         return f"ws://{self._address}:{self._port}"
 
+    def claim(self) -> str:
+        """Choose a free port now; the address."""
+        self._port = self._port or _free(self._address, socket.SOCK_STREAM)
+        return self.url
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -78,7 +83,7 @@ class LocalServer:
         binary = shutil.which(BINARY)
         if binary is None:
             raise MissingError(f"there is no {BINARY} on the path", HOW)
-        self._port = self._port or _free(self._address, socket.SOCK_STREAM)
+        self.claim()
         self._media = self._media or (
             _free(self._address, socket.SOCK_STREAM),
             _free(self._address, socket.SOCK_DGRAM),

@@ -33,8 +33,8 @@ class Access:
         return f"Access({self.url!r}, …)"
 
     def token(self, **claims: Any) -> str:
-        """The ready token, or a new one; see `mint`."""
-        return self.ready or mint(self.api_key, self.api_secret, **claims)
+        """A new one (see `mint`); the ready one where there are no keys."""
+        return mint(self.api_key, self.api_secret, **claims) if self.api_secret else self.ready
 
 
 def access(settings: RoomSettings, *, keys: bool = False) -> Access:
@@ -50,7 +50,7 @@ def access(settings: RoomSettings, *, keys: bool = False) -> Access:
     if not (key and secret) and (keys or not ready):
         lacking = " and ".join(name for name, value in (("key", key), ("secret", secret)) if not value)
         raise MissingError(f"the LiveKit server's API {lacking} is missing", hint)
-    return Access(settings.url, key, secret, "" if keys else ready)
+    return Access(settings.url, key, secret) if key and secret else Access(settings.url, "", "", ready)
 
 
 def mint(
