@@ -90,6 +90,9 @@ def test_each_part_counts_from_where_the_one_before_it_ended() -> None:
         "leading_silence": 40,
         "floor": 0,
         "output_buffer": 29,
+        "network_in": 0,
+        "jitter_buffer": 0,
+        "network_out": 0,
         "unexplained": 6,
     }
     assert turn.lanes_ms["endpointing"] == (0.0, 350.0)

@@ -23,6 +23,9 @@ Part = Literal[
     "leading_silence",
     "floor",
     "output_buffer",
+    "network_in",
+    "jitter_buffer",
+    "network_out",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 TurnStatus = Literal["done", "cut", "failed"]

@@ -13,6 +13,7 @@ from workbench.model.events import Entry, ReplyEnded
 from workbench.room.connection import Connection
 from workbench.room.front import NAME, STATE, Front, Verbs
 from workbench.room.members import Members
+from workbench.room.network import Network
 from workbench.room.sink import RoomSink
 from workbench.room.source import RoomSource, Voice, quieter
 from workbench.room.token import access
@@ -45,6 +46,7 @@ class RoomEnds:
             attributes=lambda: {STATE: self.front.state, NAME: agent},
         )
         self.front = Front(self.connection, trace, self._who, lambda: self.sink.track_sid)
+        self.network = Network(trace, self.connection, self.source, self.sink)
         self._trace = trace
         self._tasks: asyncio.TaskGroup | None = None
         self._readers: dict[str, asyncio.Task[None]] = {}
@@ -68,6 +70,7 @@ class RoomEnds:
     def note(self, entry: Entry) -> None:
         """A reader: what clients and the sink must know of the conversation."""
         self.front.note(entry)
+        self.network.note(entry)
         if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
             self.sink.clear()
 
@@ -77,12 +80,15 @@ class RoomEnds:
             async with asyncio.TaskGroup() as self._tasks:
                 for voice in self.source.voices.values():
                     self._read(voice)
-                front = self._tasks.create_task(self.front.run(verbs))
+                beside = [
+                    self._tasks.create_task(work) for work in (self.front.run(verbs), self.network.run())
+                ]
                 try:
                     verbs.stop(await self.connection.keep())
                 except WorkbenchError as error:
                     self.source.fail(error)
-                front.cancel()
+                for task in beside:
+                    task.cancel()
         except BaseExceptionGroup as group:
             raise single(group) from None
         finally:
