@@ -30,7 +30,8 @@ Examples:
   workbench run --source question.wav --sink none
   workbench run my_agent.py --source calls.wav --sink answers.wav --fast --json
   workbench run --record demo/            # talk; Ctrl-C ends it
-  workbench run my_agent.py --room demo   # join a LiveKit room (LIVEKIT_URL, …)"""
+  workbench run my_agent.py --room demo   # join a LiveKit room (LIVEKIT_URL, …)
+  workbench run my_agent.py --room 'demo-*'   # every room of that kind, a session in each"""
 )
 @click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -96,6 +97,11 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
 
     if fast and (settings.audio.source in ("mic", "none", "room") or settings.audio.sink == "speaker"):
         raise UsageError("--fast goes through a file, to no speaker", "give --source FILE.wav --sink none")
+    if settings.audio.source == "room":
+        from workbench.cli.many import means_many, talk_in_many
+
+        if means_many(settings):
+            return asyncio.run(talk_in_many(settings, agent, as_json, sys.stdout))
     conversation = talk(settings, agent, as_json, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr):  # what the agent's own code prints is no turn
         return run_virtual(conversation) if fast else asyncio.run(conversation)

@@ -20,7 +20,7 @@ VARIABLES = {
 """What LiveKit's own tools read, by the name of our setting."""
 SECRET = ("api_key", "api_secret", "token")
 """Settings whose value is never shown."""
-LISTEN = re.compile(r"(first|all|(identity|kind):.+|attribute:[^=]+=.*)\Z")
+LISTEN = re.compile(r"(first|all|each|(identity|kind):.+|attribute:[^=]+=.*)\Z")
 
 
 def _address(text: str) -> str:
@@ -36,7 +36,7 @@ def _address(text: str) -> str:
 
 def _listen(text: str) -> str:
     if not LISTEN.match(text):
-        raise ValueError("who is that? first, all, identity:NAME, kind:sip or attribute:KEY=VALUE")
+        raise ValueError("who is that? first, all, each, identity:NAME, kind:sip or attribute:KEY=VALUE")
     return text
 
 
@@ -56,8 +56,8 @@ class RoomSettings(Knobs):
     identity: str = Field("", max_length=256)
     """The agent's identity in the room; `agent-` and something random if absent."""
     listen: Annotated[str, AfterValidator(_listen)] = "first"
-    """Who is listened to: `first` (who comes first), `all` (mixed), `identity:NAME`, `kind:sip` or
-    `attribute:KEY=VALUE`."""
+    """Who is listened to: `first` (who comes first), `all` (mixed), `each` (`workbench run`: a session with each),
+    `identity:NAME`, `kind:sip` or `attribute:KEY=VALUE`."""
     grace_s: float = Field(20, ge=0, le=3600)
     """How long somebody who left may take to come back before somebody else is listened to, s."""
     connect_s: float = Field(15, ge=1, le=3600)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from workbench.config.room import RoomSettings
+from workbench.model.errors import UsageError
 from workbench.model.events import ParticipantChanged
 from workbench.model.text import plain
 from workbench.room.sdk import rtc
@@ -44,6 +45,10 @@ class Members:
         self, settings: RoomSettings, trace: Trace, heard: Heard, gone: Callable[[str], None]
     ) -> None:
         self._listen, _, self._whom = settings.listen.partition(":")
+        if self._listen == "each":
+            raise UsageError(
+                "one session has one user", "`workbench run --room NAME` opens a session with each"
+            )
         self._grace_s = settings.grace_s
         self._trace = trace
         self._heard = heard
@@ -60,6 +65,11 @@ class Members:
         if self._who in self.there:
             return self._who
         return next(iter(self._chosen()), None) if self._listen == "all" else None
+
+    @property
+    def somebody(self) -> bool:
+        """Whether anybody is there, or may come back, who could be listened to."""
+        return bool(self._away) or any(self._fits(identity, one) for identity, one in self.there.items())
 
     @property
     def there(self) -> dict[str, Any]:
