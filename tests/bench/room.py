@@ -4,7 +4,12 @@ A client speaks (LiveKit's own SDK) and listens; its clock says when the last sa
 when the first sound came back. Beyond the echo is what comes on top of an echo of frames and of the silence that
 endpointing waited for. The echo is the barest: 10 ms from an `AudioStream` into an `AudioSource` without a queue. With
 the SDK's default queue of a second it would gather 500 ms of delay on a busy machine, and flatter us. Providers are
-scripted, without delay. Server, client and agent share this machine; echo and turns alternate.
+scripted, without delay. Server, client and agent share this machine; echo and turns alternate, in a new room each time:
+a room has one phase between its frames and the client's, so that a few rooms would be worth a few samples only.
+
+Two figures for a turn: `beyond` takes off the time from the arrival of the last sample to the decision, which contains
+up to a frame in which nothing can be decided; `beyond_asked` takes off only the 350 ms of silence that were asked for,
+so that frames and the detector's windows count too.
 """
 
 from __future__ import annotations
@@ -28,9 +33,11 @@ from workbench.session import Session, open_session
 from workbench.testing.sound import speech
 
 FRAME = INPUT_RATE // 100
-ROUNDS, JOINS = 4, 8
-TURNS, ECHOES, BARGES = 10, 10, 4
+ROUNDS, JOINS = 10, 8
+TURNS, ECHOES, BARGES = 4, 4, 1
 """A round."""
+ASKED_MS = 350
+"""Silence that ends a turn."""
 STEADY_MS = 20
 """An echo whose p95 is further from its p50 is no measure: the machine had other work, and nothing is promised then."""
 LOUD, QUIET = 600, 120
@@ -176,12 +183,13 @@ def of(server: LocalServer, room: str, **values: Any) -> Any:
     )
 
 
-async def turns(server: LocalServer, name: str) -> tuple[list[float], list[float]]:
-    """Of each turn, ms: from the last sample of speech to the answer, without the silence that was waited for; and
-    what of it lies between the decision and the first sample handed to the SDK."""
-    found, inside = [], []
+async def turns(server: LocalServer, name: str) -> tuple[list[float], list[float], list[float]]:
+    """Of each turn, ms: from the last sample of speech to the answer, without the silence that was waited for; what of
+    it lies between the decision and the first sample handed to the SDK; and without the silence that was asked for."""
+    found, inside, asked_only = [], [], []
     script = {"user": ["Yes."], "agent": ["Fine."]}
-    async with client(server, name) as one, open_session(of(server, name, script=script)) as session:
+    given = of(server, name, script=script, turn__adapt=False, turn__silence_ms=ASKED_MS)
+    async with client(server, name) as one, open_session(given) as session:
         await one.hearing.wait()
         await asyncio.sleep(2)
         for number in range(TURNS):
@@ -191,9 +199,10 @@ async def turns(server: LocalServer, name: str) -> tuple[list[float], list[float
             trip = (back - one.spoke_at) * 1000
             waited, decided, playing = decision(session, seen)
             found.append(trip - waited)
+            asked_only.append(trip - ASKED_MS)
             inside.append(playing - decided)
             await asyncio.sleep(0.9 + 0.0037 * number)
-    return found, inside
+    return found, inside, asked_only
 
 
 def decision(session: Session, seen: int) -> tuple[float, float, float]:
@@ -255,9 +264,10 @@ async def measure() -> dict[str, list[float]]:
         found["join"] = await joins(server)
         for round_ in range(ROUNDS):
             found["echo"] += await echoes(server, f"echo{round_}")
-            answered, inside = await turns(server, f"turns{round_}")
+            answered, inside, asked_only = await turns(server, f"turns{round_}")
             found["turn"] += answered
             found["inside"] += inside
+            found["turn_asked"] += asked_only
             found["barge_in"] += await barges(server, f"barge{round_}")
     return found
 
@@ -288,6 +298,7 @@ def main() -> None:
             "server": "livekit-server on loopback",
         },
         {name: spread(values) for name, values in found.items()}
+        | {"beyond_asked": spread([ms - echo for ms in found["turn_asked"]])}
         | {"beyond": spread(beyond), "barge_in_beyond": spread(barge)},
     )
 
