@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from livekit import rtc
 
 from tests.room.conftest import Run
 from tests.room.people import events, person, settings, until
 from workbench import Agent, open_session, open_trace
+from workbench.model.errors import StageError
 from workbench.model.events import (
     ListeningStarted,
     ParticipantChanged,
@@ -168,5 +170,29 @@ def test_who_is_there_before_and_who_comes_later_is_heard_first_come_first(with_
             await until(lambda: ("ann", "left") in states())
             async with person(server, "who", "cid"):
                 await until(lambda: ("cid", "heard") in states())
+
+    with_server(talk)
+
+
+def test_the_agents_side_calls_a_client_and_sends_it_data(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        async with person(server, "call") as ann, open_session(settings(server, "call")) as session:
+            came: list[bytes] = []
+            ann.room.on("data_received", lambda packet: came.append(packet.data))
+
+            async def show(call: rtc.RpcInvocationData) -> str:
+                if call.payload == "bad":
+                    raise rtc.RpcError(1500, "no such thing")
+                return f"shown to {ann.identity}: {call.payload}"
+
+            ann.room.local_participant.register_rpc_method("show", show)
+            await until(lambda: session.room and session.room.members.who)
+            assert session.room
+            assert await session.room.call("show", "a map") == "shown to ann: a map"
+            for method, payload, said in (("show", "bad", "no such thing"), ("hide", "", "not supported")):
+                with pytest.raises(StageError, match=said):
+                    await session.room.call(method, payload)
+            await session.room.send(b"here", "map", to="ann")
+            await until(lambda: came == [b"here"])
 
     with_server(talk)

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from workbench.config.room import RoomSettings
 from workbench.engine.flow import single
-from workbench.model.errors import UsageError, WorkbenchError
+from workbench.model.clock import outside
+from workbench.model.errors import StageError, UsageError, WorkbenchError, foreign
 from workbench.model.events import Entry, ReplyEnded
 from workbench.room.connection import Connection
 from workbench.room.front import NAME, STATE, Front, Verbs
@@ -73,6 +74,31 @@ class RoomEnds:
         self.network.note(entry)
         if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
             self.sink.clear()
+
+    async def call(
+        self, method: str, payload: str = "", *, to: str | None = None, timeout_s: float = 5.0
+    ) -> str:
+        """Call a method of a client (of who is listened to, unless `to` names another): its answer.
+
+        StageError where nobody is there, the method is not, fails, or does not answer in time. On the session's loop.
+        """
+        whom = to or self.members.who
+        if whom is None or not self.connection.flowing:
+            raise StageError("nobody is in the room to be called", "wait until somebody is listened to")
+        with foreign("the client in the room", "tools"), outside():
+            answer: str = await self.connection.room.local_participant.perform_rpc(
+                destination_identity=whom, method=method, payload=payload, response_timeout=timeout_s
+            )
+        return answer
+
+    async def send(self, data: bytes | str, topic: str, *, to: str | None = None) -> None:
+        """Send data to everybody, or to one: at most 15 kB, in order. StageError where it can't be sent."""
+        if not self.connection.flowing:
+            raise StageError("the room is not connected", "wait until it is again")
+        with foreign("LiveKit", "tools"), outside():
+            await self.connection.room.local_participant.publish_data(
+                data, topic=topic, destination_identities=[to] if to else []
+            )
 
     async def run(self, verbs: Verbs) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""
