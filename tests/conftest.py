@@ -113,7 +113,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No key, setting or session of whoever runs the tests is read or written; the cache of weights is."""
     for name in list(os.environ):
-        if name.startswith(("WORKBENCH_", "OPENAI_")) and name not in KEPT:
+        if name.startswith(("WORKBENCH_", "OPENAI_", "LIVEKIT_")) and name not in KEPT:
             monkeypatch.delenv(name)
     home: Path = tmp_path_factory.getbasetemp() / "home"
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):

@@ -28,8 +28,16 @@ def blocks(language: str) -> list[str]:
     ]
 
 
-def commands() -> list[str]:
+def lines() -> list[str]:
     return [line for body in blocks("sh") for line in body.splitlines() if line.startswith("workbench ")]
+
+
+def in_a_room(command: str) -> bool:
+    return command.startswith("workbench room") or "--room" in command
+
+
+def commands() -> list[str]:
+    return [line for line in lines() if not in_a_room(line)]
 
 
 @pytest.fixture

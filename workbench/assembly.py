@@ -35,6 +35,7 @@ from workbench.trace.bus import Trace
 
 if TYPE_CHECKING:
     from workbench.agent import Agent
+    from workbench.room.ends import RoomEnds
 
 NONE = "none"
 """What is left out: a source in which nobody speaks (typed text only), no STT, no TTS (text only), a sink that nobody
@@ -42,6 +43,8 @@ hears."""
 BROWSER = "browser"
 """A page's microphone or speaker: what a front end with a page gives the session a `PageLink` for."""
 
+ROOM = "room"
+"""A LiveKit room, as source and sink."""
 LAG = OUTPUT_RATE * 3 // 10
 """How late an echo may come back, samples of `agent`: 300 ms."""
 
@@ -80,6 +83,8 @@ class Assembly:
         self._onboard: dict[str, bool] = {}
         self._stages: Stages | None = None
         self._played: Played = nothing_played
+        self.room: RoomEnds | None = None
+        """The room that the session is in."""
 
     async def build(self) -> Stages:
         """All of them, entered. UsageError for a name that is not there, MissingError for what is missing."""
@@ -168,6 +173,8 @@ class Assembly:
     async def _ends(self) -> tuple[Source, Sink]:
         """The source and the sink. MissingError without PortAudio or a device, UsageError for a file."""
         audio, trace = self._settings.audio, self._trace
+        if ROOM in (audio.source, audio.sink):
+            return await self._room()
         if _same_file(audio.source, audio.sink):
             raise UsageError(
                 f"{audio.sink}: the sink would overwrite the source", "give the sink another file"
@@ -199,6 +206,22 @@ class Assembly:
                 "write live(agent) in a cell; elsewhere use mic, speaker, a wav file or none",
             )
         return self._page
+
+    async def _room(self) -> tuple[Source, Sink]:
+        """Both ends in a LiveKit room. MissingError without a server or keys, UsageError where it refuses."""
+        audio = self._settings.audio
+        if audio.source != audio.sink:
+            raise UsageError("a room is source and sink at once", "give --room NAME alone")
+        from workbench.room.ends import RoomEnds  # 0.4 s with the SDK
+
+        ends = RoomEnds(
+            self._settings.room,
+            self._trace,
+            agent=self._agent.name or "agent",
+            noise_suppression=audio.noise_suppression,
+        )
+        self.room = await self._stack.enter_async_context(ends)
+        return ends.source, ends.sink
 
     async def _cleaned(self, microphone: Microphone, speaker: Speaker | None) -> Source:
         """The microphone without echo, noise or wrong level, as far as the settings want and this machine can."""

@@ -21,13 +21,14 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of
 from workbench.audio.page import PageLink
 from workbench.config import Settings, load
 from workbench.config.check import change
+from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
 from workbench.engine.flow import beside, single
 from workbench.engine.pipeline import Manner, Pipeline, Tapes
@@ -64,6 +65,9 @@ from workbench.tools.registry import Toolbox
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
 
+if TYPE_CHECKING:
+    from workbench.room.ends import RoomEnds
+
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
 NATURAL_END = "source ended"
@@ -73,7 +77,7 @@ HEARD_S, PLAYED_S = 6.0, 2.0
 """Sound of `user` and of `agent` kept without a recorder: what readers look back, s."""
 ECHOING = 4
 """Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
-FIXED = ("profile", "models_path", "script", "plugins", "mcp", "audio", "record")
+FIXED = ("profile", "models_path", "script", "plugins", "mcp", "audio", "record", "room")
 """Settings that are read when a session opens."""
 TICK_S = 0.25
 """How often the loop's delay is measured, s."""
@@ -188,6 +192,15 @@ class Session:
         """Cut the reply."""
         self._do(lambda pipeline: pipeline.interrupt())
 
+    def spoken(self) -> tuple[int, str] | None:
+        """Number of the reply that is on the sink, and what was heard of its text; None while there is none."""
+        return self._pipeline.spoken() if self._pipeline is not None else None
+
+    @property
+    def room(self) -> RoomEnds | None:
+        """The LiveKit room that it is in: to call and send to those who are there, on the session's loop."""
+        return self._assembly.room if self._assembly is not None else None
+
     def bookmark(self, label: str = "") -> None:
         """Mark this moment in the trace."""
         self.trace.emit(Bookmarked(plain(label, limit=200)))
@@ -203,7 +216,7 @@ class Session:
             if key.split(".")[0] in FIXED or key.endswith(".provider"):
                 raise UsageError(f"{key} is fixed while a session runs", "`swap` replaces a provider")
             change(self.settings, key, item)
-            self.trace.emit(SettingChanged(key, "set" if key.endswith("api_key") else item))
+            self.trace.emit(SettingChanged(key, "set" if key.endswith(SECRET) else item))
 
     def swap(self, **what: Any) -> None:
         """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on.
@@ -358,7 +371,8 @@ class Session:
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
-            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns])
+            beyond = [assembly.room.note] if assembly.room else []
+            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns, *beyond])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -369,7 +383,8 @@ class Session:
                 echo_of=echo_of(tapes, stages),
                 settle=readers.catch_up,
             )
-            async with beside(readers.run()), beside(self._mind_host()):
+            room = assembly.room.run(self) if assembly.room else _nothing()
+            async with beside(readers.run()), beside(self._mind_host()), beside(room):
                 await assembly.warm()
                 self.trace.emit(ListeningStarted())
                 await pipeline.run(greeting=self.agent.greeting, first=self._waiting)

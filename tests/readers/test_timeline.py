@@ -92,6 +92,9 @@ def test_each_part_counts_from_where_the_one_before_it_ended() -> None:
         "network": 0,
         "playback_buffer": 0,
         "output_buffer": 29,
+        "network_in": 0,
+        "jitter_buffer": 0,
+        "network_out": 0,
         "unexplained": 6,
     }
     assert turn.lanes_ms["endpointing"] == (0.0, 350.0)

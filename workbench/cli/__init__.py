@@ -15,6 +15,7 @@ COMMANDS = {
     "tui": "Talk to an agent and see where the time goes.",
     "init": "Write an agent file to begin with.",
     "tools": "Tools of an agent: list, show, call, test them; serve them by MCP.",
+    "room": "LiveKit rooms: try an agent in one, look into them, sign tokens.",
     "sessions": "List, search, show and export recordings.",
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",

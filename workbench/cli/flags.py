@@ -62,3 +62,12 @@ def load_plugins(settings: Settings, files: Sequence[Path] = ()) -> None:
 
     for line in load_files(loose):
         click.echo(plain(line, one_line=True), err=True)
+
+
+def ends(source: str | None, sink: str | None, room: str | None) -> dict[str, Any]:
+    """Source and sink by the names of the settings. UsageError where --room goes with others."""
+    if room is None:
+        return {"audio.source": source, "audio.sink": sink or (None if source in (None, "mic") else "none")}
+    if source or sink:
+        raise UsageError("--room is source and sink at once", "leave out --source and --sink")
+    return {"audio.source": "room", "audio.sink": "room", "room.name": room}

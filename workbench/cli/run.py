@@ -31,7 +31,9 @@ WIDTH = 78
 Examples:
   workbench run --source question.wav --sink none
   workbench run my_agent.py --source calls.wav --sink answers.wav --fast --json
-  workbench run --record demo/            # talk; Ctrl-C ends it"""
+  workbench run --record demo/            # talk; Ctrl-C ends it
+  workbench run my_agent.py --room demo   # join a LiveKit room (LIVEKIT_URL, …)
+  workbench run my_agent.py --room 'demo-*'   # every room of that kind, a session in each"""
 )
 @click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -44,6 +46,7 @@ Examples:
     metavar="speaker|FILE.wav|none",
     help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
 )
+@click.option("--room", metavar="NAME", help="A LiveKit room instead: see `workbench room --help`.")
 @click.option(
     "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
 )
@@ -65,6 +68,7 @@ def run(
     agent_file: Path | None,
     source: str | None,
     sink: str | None,
+    room: str | None,
     profile: str | None,
     record: Path | None,
     fast: bool,
@@ -78,11 +82,11 @@ def run(
     Ends by itself when the file has ended and the last reply was spoken. Exit codes: 0 fine, 2 bad input, 3 something
     is missing, 4 a turn failed, 128 + signal.
     """
-    sink = sink or ("speaker" if source in (None, "mic") else "none")
+    from workbench.cli.flags import ends
+
     flags = {
         "profile": profile,
-        "audio.source": source,
-        "audio.sink": sink,
+        **ends(source, sink, room),
         "record.enabled": record is not None,
         "record.folder": record,
     }
@@ -95,14 +99,20 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
     from workbench.model.errors import UsageError
     from workbench.testing.clock import run_virtual  # 3 ms
 
-    if fast and (settings.audio.source in ("mic", "none") or settings.audio.sink == "speaker"):
+    if fast and (settings.audio.source in ("mic", "none", "room") or settings.audio.sink == "speaker"):
         raise UsageError("--fast goes through a file, to no speaker", "give --source FILE.wav --sink none")
-    talk = _converse(settings, agent, as_json, sys.stdout)
+    if settings.audio.source == "room":
+        from workbench.cli.many import means_many, talk_in_many
+
+        if means_many(settings):
+            return asyncio.run(talk_in_many(settings, agent, as_json, sys.stdout))
+    conversation = talk(settings, agent, as_json, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr):  # what the agent's own code prints is no turn
-        return run_virtual(talk) if fast else asyncio.run(talk)
+        return run_virtual(conversation) if fast else asyncio.run(conversation)
 
 
-async def _converse(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
+async def talk(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
+    """The same, on this loop; turns are printed to `to`."""
     from workbench.engine.flow import beside
     from workbench.model.events import Notice
     from workbench.readers import Readers
@@ -208,8 +218,10 @@ def tell(entry: Any) -> None:
         DuplexChanged,
         ListeningStarted,
         Notice,
+        ParticipantChanged,
         PluginFailed,
         ProviderWarmed,
+        RoomConnection,
     )
     from workbench.model.text import plain
 
@@ -232,5 +244,9 @@ def tell(entry: Any) -> None:
             err(plain(f"{mode} duplex: {reason}"))
         case DeviceLost(name=name, reason=reason, hint=hint):
             err(plain(f"lost {name}: {reason} – {hint}"))
+        case RoomConnection(room=room, state=state, reason=reason, hint=hint):
+            err(plain(f"room {room}: {state}{f': {reason}' if reason else ''}{f' – {hint}' if hint else ''}"))
+        case ParticipantChanged(identity=identity, kind=kind, state=state):
+            err(plain(f"{identity} ({kind}): {state}"))
         case _:
             pass

@@ -43,6 +43,7 @@ Examples:
     metavar="speaker|FILE.wav|none",
     help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
 )
+@click.option("--room", metavar="NAME", help="A LiveKit room instead: see `workbench room --help`.")
 @click.option(
     "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
 )
@@ -120,7 +121,7 @@ def _live(given: dict[str, Any], screenshot: Path | None, size: tuple[int, int])
 
     def ready() -> Any:
         screen = app.first(LiveScreen)
-        return (screen.listening if settings.audio.source == "mic" else screen.ended).wait()
+        return (screen.listening if settings.audio.source in ("mic", "room") else screen.ended).wait()
 
     host = Host(opener)
     app = WorkbenchApp(lambda: LiveScreen(host, _panels))
@@ -145,11 +146,11 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     """What was given, by the names of the settings."""
     if given["record"] and given["no_record"]:
         raise UsageError("--record and --no-record contradict each other", "give one of them")
-    source = given["source"]
+    from workbench.cli.flags import ends
+
     return {
         "profile": given["profile"],
-        "audio.source": source,
-        "audio.sink": given["sink"] or (None if source in (None, "mic") else "none"),
+        **ends(given["source"], given["sink"], given["room"]),
         "record.folder": given["record"],
         "record.enabled": False if given["no_record"] else None,
     }

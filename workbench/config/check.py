@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from workbench.config.room import SECRET
 from workbench.config.settings import (
     DEFAULT_PROFILE,
     MODEL_STAGES,
@@ -115,9 +116,7 @@ def _refused(error: ValidationError, given: Mapping[str, Given], tables: tuple[s
         return _refused_server(name, first, given)
     name = next((parent for parent in parents(name) if parent in given), name)
     one = given.get(name, Given(first["input"], "settings"))
-    shown = (
-        "…" if name.endswith("api_key") else plain(repr(_without_login(name, one.value)), 80, one_line=True)
-    )
+    shown = "…" if name.endswith(SECRET) else plain(repr(_without_login(name, one.value)), 80, one_line=True)
     reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
     words = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
     hint = nearest(str(one.value), words) if words else _allowed(name)
@@ -141,7 +140,11 @@ def _refused_server(name: str, first: Any, given: Mapping[str, Given]) -> UsageE
 
 def _without_login(name: str, value: Any) -> Any:
     """What stands before an @ in an address may be a password."""
-    return value.rpartition("@")[2] if name.endswith(".base_url") and isinstance(value, str) else value
+    return (
+        value.rpartition("@")[2]
+        if name.endswith((".base_url", "room.url")) and isinstance(value, str)
+        else value
+    )
 
 
 def _allowed(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from workbench.agent import Agent
 from workbench.config.check import Given, nearest, parents, validated
+from workbench.config.room import from_livekit
 from workbench.config.settings import (
     DEFAULT_PROFILE,
     MODEL_STAGES,
@@ -55,7 +56,8 @@ def load(
     given = {**_from_agent(agent), **file.values, **_from_environ(environ), **_from_flags(flags or {})}
     profile = given.get("profile", Given(DEFAULT_PROFILE, "default"))
     given = {**_from_profile(profile, file), **given}
-    return validated({**_for_openai(given, environ), **given}, file.path)
+    livekit = {name: Given(value, variable) for name, value, variable in from_livekit(environ)}
+    return validated({**livekit, **_for_openai(given, environ), **given}, file.path)
 
 
 def find_file(config_path: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
+from workbench.config.room import SECRET, RoomSettings
 from workbench.engine.knobs import EngineKnobs, Knobs, TurnKnobs, VadKnobs
 from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
 
@@ -53,10 +54,10 @@ class AudioSettings(Knobs):
     """Where the user's voice comes from, and where the agent's goes."""
 
     source: str = "mic"
-    """`mic`, `browser` (a notebook's page), `none` (type only), or a wav file that is played to the agent in real
-    time."""
+    """`mic`, `browser` (a notebook's page), `room` (see `[room]`), `none` (type only), or a wav file that is played to
+    the agent in real time."""
     sink: str = "speaker"
-    """`speaker`, `browser` (a notebook's page), a wav file to write, or `none`: played to nobody, in real time."""
+    """`speaker`, `browser`, `room`, a wav file to write, or `none`: played to nobody, in real time."""
     input: Device = None
     """The microphone: its name, a part of it, or its number; the system's default if absent."""
     output: Device = None
@@ -142,6 +143,7 @@ class Settings(EngineKnobs):
     record: RecordSettings = Field(default_factory=lambda: RecordSettings())
     mcp: dict[str, McpSettings] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, each by a name: `[mcp.files]`."""
+    room: RoomSettings = Field(default_factory=lambda: RoomSettings())
     script: dict[str, Any] | None = None
     """What the scripted providers say and how long they take."""
 
@@ -173,6 +175,9 @@ class Settings(EngineKnobs):
             server["url"] = (_without_login(server["url"]) or "").partition("?")[0]
             for word in ("env", "headers"):
                 server[word] = dict.fromkeys(server[word], "set")
+        room = shown["room"]
+        room |= {name: "set" if room[name] is not None else None for name in SECRET}
+        room["url"] = _without_login(room["url"])
         return shown
 
     def options(self, stage: ProviderStage, model: str, language: str) -> ProviderOptions:

@@ -18,6 +18,7 @@ import numpy as np
 from workbench.engine.answer import Answers
 from workbench.engine.floor import EchoOf, Floor
 from workbench.engine.flow import beside
+from workbench.engine.heard import cut
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.listen import Listening
 from workbench.engine.parts import Manner, Stages, Tapes
@@ -194,7 +195,8 @@ class Pipeline:
         while True:
             reply, position = self.floor.holder, self.playout.position
             await asyncio.sleep(1.0)
-            if reply is None or reply is not self.floor.holder or position != self.playout.position:
+            waits = getattr(sink, "away", False)  # a lost room comes back: what is to be said waits
+            if reply is None or reply is not self.floor.holder or position != self.playout.position or waits:
                 since = self._loop.time()
             elif self._loop.time() - since >= STALLED_S:
                 reason = f"{sink.name} took no sound for {STALLED_S:.0f} s"
@@ -204,6 +206,11 @@ class Pipeline:
         """What was handed to the sink leaves the speaker a little later."""
         left = self.stages.sink.time_of(self.playout.position) - self._loop.time()
         await asyncio.sleep(min(max(0.0, left), 1.0))
+
+    def spoken(self) -> tuple[int, str] | None:
+        """The reply that has the floor, by its number, and what was heard of its text so far."""
+        reply = self.floor.holder
+        return None if reply is None else (reply.id, cut(reply.chunks, reply.audio.played).heard)
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,9 @@ Part = Literal[
     "network",
     "playback_buffer",
     "output_buffer",
+    "network_in",
+    "jitter_buffer",
+    "network_out",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 TurnStatus = Literal["done", "cut", "failed"]
@@ -201,6 +204,57 @@ class HostLag:
 
     p50_ms: float
     max_ms: float
+
+
+# --- rooms --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RoomConnection:
+    """The connection to a LiveKit room: `connecting`, `connected`, `reconnecting` (what is to be said waits), `lost`
+    for good, or `left`. `attempt` counts tries from 1 where there is more than one."""
+
+    room: str
+    state: Literal["connecting", "connected", "reconnecting", "lost", "left"]
+    reason: str = ""
+    hint: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantChanged:
+    """Somebody in the room: `joined`, `heard` (is listened to from now on), `muted`, `unmuted`, `away` (left, and may
+    come back), `left`. `kind` is standard, sip, agent or what else LiveKit knows."""
+
+    identity: str
+    kind: str
+    state: Literal["joined", "heard", "muted", "unmuted", "away", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMessage:
+    """Something that a participant sent: `chat`, `data`, `rpc` (`topic` is the method), `dtmf`, `text` or `bytes` (a
+    stream). `text` is its beginning, made safe; `size` in bytes."""
+
+    kind: Literal["chat", "data", "rpc", "dtmf", "text", "bytes"]
+    sender: str
+    topic: str
+    text: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMeasured:
+    """What WebRTC says of the last second. `rtt_ms` to the server; `jitter_ms`, `loss` (0…1), `buffer_ms` (time in the
+    jitter buffer) and `concealed` (share of samples that were made up) of what comes in; `out_…` of what goes out."""
+
+    rtt_ms: float
+    jitter_ms: float
+    loss: float
+    buffer_ms: float
+    concealed: float
+    out_jitter_ms: float
+    out_loss: float
 
 
 # --- providers ----------------------------------------------------------------------------------------------
@@ -527,6 +581,10 @@ Event = (
     | EchoState
     | DuplexChanged
     | HostLag
+    | RoomConnection
+    | ParticipantChanged
+    | RoomMessage
+    | NetworkMeasured
     | ProviderWarmed
     | ProviderRetried
     | BreakerChanged

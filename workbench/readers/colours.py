@@ -14,6 +14,9 @@ LIGHT = {
     "network": "#2b8a94",
     "playback_buffer": "#c07a52",
     "output_buffer": "#a2633a",
+    "network_in": "#2b8a94",
+    "jitter_buffer": "#4f9aa3",
+    "network_out": "#2b8a94",
     "unexplained": "#c93a44",
 }
 DARK = {
@@ -28,6 +31,9 @@ DARK = {
     "network": "#6fc3cc",
     "playback_buffer": "#dba582",
     "output_buffer": "#c58f6d",
+    "network_in": "#6fc3cc",
+    "jitter_buffer": "#8fcfd6",
+    "network_out": "#6fc3cc",
     "unexplained": "#ee7f86",
 }
 USER, AGENT = "#1862ae", "#1f7446"

@@ -40,6 +40,8 @@ from workbench.model.events import (
 )
 
 CHAIN: tuple[Part, ...] = (
+    "network_in",
+    "jitter_buffer",
     "endpointing",
     "stt",
     "llm_first_token",
@@ -50,9 +52,12 @@ CHAIN: tuple[Part, ...] = (
     "network",
     "playback_buffer",
     "output_buffer",
+    "network_out",
     "leading_silence",
 )
 """The parts in the order in which they follow each other."""
+INWARD: tuple[Part, ...] = ("network_in", "jitter_buffer")
+"""What comes before endpointing where the user is far away: it waits for the sound first."""
 OFTEN = frozenset({EchoState, HostLag, Levels, VadBatch})
 """Most of the entries, and nothing in them for a timeline: passed over in 0.1 µs instead of 2."""
 KEPT_TURNS = 1000
@@ -244,18 +249,35 @@ def critical_path(
     reaches beyond the end is not clipped, so that an error in the clocks shows as a negative `unexplained`.
     """
     parts = dict.fromkeys((*PARTS, "unexplained"), 0.0)
-    cursor = start_ms
-    if decided_ms is not None and decided_ms > start_ms:
-        parts["endpointing"] = decided_ms - start_ms
+    spans = list(spans)
+    arrived_ms = start_ms
+    for span in spans:
+        if span.part in INWARD:
+            parts[span.part] += span.end_ms - span.start_ms
+            arrived_ms += span.end_ms - span.start_ms
+    cursor = arrived_ms
+    if decided_ms is not None and decided_ms > arrived_ms:
+        parts["endpointing"] = decided_ms - arrived_ms
         cursor = decided_ms
-    for span in sorted(spans, key=lambda span: (span.end_ms, span.start_ms)):
-        if span.part == "endpointing" or span.start_ms > end_ms or span.end_ms <= cursor:
+    for part, first_ms, last_ms in _in_order(spans):
+        if first_ms > end_ms or last_ms <= cursor:
             continue
-        parts[span.part] += span.end_ms - max(cursor, span.start_ms)
-        cursor = span.end_ms
+        parts[part] += last_ms - max(cursor, first_ms)
+        cursor = last_ms
     parts = {part: round(ms, 3) for part, ms in parts.items()}
     parts["unexplained"] = round(end_ms - start_ms - sum(parts.values()), 3)
     return parts
+
+
+def _in_order(spans: list[Span]) -> list[tuple[Part, float, float]]:
+    """The spans after the decision by their ends; the output buffer ends where the way to the listener begins."""
+    away_ms = min((span.start_ms for span in spans if span.part == "network_out"), default=float("inf"))
+    found = []
+    for span in spans:
+        if span.part != "endpointing" and span.part not in INWARD:
+            last_ms = min(span.end_ms, away_ms) if span.part == "output_buffer" else span.end_ms
+            found.append((span.part, min(span.start_ms, last_ms), last_ms))
+    return sorted(found, key=lambda one: (one[2], one[1]))
 
 
 def _turn(ended: TurnEnded, found: _Open, spans: list[Span], discarded: int) -> Turn:
@@ -292,12 +314,14 @@ def _lanes(
 
     What ended before the end of speech was for words that the user then went on from.
     """
+    spans = list(spans)
     zero = decided_ms if start_ms is None else start_ms
     if zero is None:
         return {}
     lanes: dict[str, tuple[float, float]] = {}
     if start_ms is not None and decided_ms is not None:
-        lanes["endpointing"] = (0.0, round(decided_ms - start_ms, 3))
+        inward_ms = sum(span.end_ms - span.start_ms for span in spans if span.part in INWARD)
+        lanes["endpointing"] = (round(inward_ms, 3), round(decided_ms - start_ms, 3))
     for span in sorted(spans, key=lambda span: span.start_ms):
         if span.part == "endpointing" or span.end_ms < zero:
             continue

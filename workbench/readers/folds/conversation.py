@@ -179,6 +179,14 @@ def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
             return "warning", f"plugin {plugin}: {hook}: {reason}", "it is not asked again in this session"
         case ev.ToolMocked(name=name, answer=answer):
             return "info", f"{name} is {'run again' if answer is None else 'mocked from now on'}", ""
+        case ev.RoomConnection(
+            room=room, state="reconnecting" | "lost" as state, reason=reason, hint=hint
+        ) if reason:
+            return "warning" if state == "reconnecting" else "error", f"room {room} {state}: {reason}", hint
+        case ev.RoomConnection(room=room, state="connected"):
+            return "info", f"room {room} connected", ""
+        case ev.ParticipantChanged(identity=identity, state="heard" | "muted" | "away" | "left" as state):
+            return "info", f"{identity} {'is listened to' if state == 'heard' else state}", ""
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
         case ev.SessionEnded(reason=reason):

@@ -8,7 +8,7 @@ from workbench.model import events as ev
 from workbench.model.events import Entry, type_name
 from workbench.model.text import plain
 
-TOO_MANY = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState)
+TOO_MANY = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState, ev.NetworkMeasured)
 """Events that come many times a second and have a place of their own on the screen."""
 
 MOST_CHARS = 200

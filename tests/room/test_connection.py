@@ -1,0 +1,240 @@
+"""Servers that refuse, vanish and come back; rooms that are deleted; agents that are removed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from livekit import api
+
+from tests.room.conftest import Run
+from tests.room.people import events, person, settings, token, until
+from workbench import Agent, open_session
+from workbench.config import Settings
+from workbench.model.errors import MissingError, UsageError, WorkbenchError
+from workbench.model.events import ListeningStarted, ReplyEnded, RoomConnection, SessionEnded, TurnEnded
+from workbench.room.server import LocalServer
+from workbench.room.token import LIFE_S
+from workbench.testing.sound import speech
+
+pytestmark = pytest.mark.room
+LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen."
+
+
+def states(session: Any) -> list[str]:
+    return [one.state for one in events(session, RoomConnection)]
+
+
+async def failure(given: Settings) -> WorkbenchError:
+    async with open_session(given) as session:
+        with pytest.raises(WorkbenchError) as failed:
+            await asyncio.wait_for(session.ended(), 20)
+        assert states(session)[-1] == "lost"
+        told = " ".join(str(entry.event) for entry in session.trace.since(0))
+        assert "eyJ" not in told
+    assert "eyJ" not in str(failed.value)
+    return failed.value
+
+
+async def outage(seconds: float, **values: Any) -> None:
+    """The server is killed in the middle of an answer; afterwards the answer and the conversation go on."""
+    async with LocalServer() as server:
+        agent = Agent(instructions="x", greeting=LONG)
+        async with open_session(settings(server, "out", **values), agent=agent) as session:
+            async with person(server, "out", "ann") as ann:
+                await until(ann.loud_at)
+                await asyncio.sleep(0.6)
+                await server.kill()
+            await until(lambda: "reconnecting" in states(session))
+            await asyncio.sleep(seconds)
+            await server.start()
+            await until(lambda: states(session)[-1] == "connected", 20 + seconds)
+            assert not events(session, SessionEnded)
+            async with person(server, "out", "ann") as ann:
+                await until(lambda: events(session, ReplyEnded), 15)
+                assert events(session, ReplyEnded)[0].heard == LONG
+                await until(lambda: session.room and session.room.source.voices, 15)
+                await until(lambda: ann.state() == "listening", 15)
+                ann.say(speech(1.0))
+                await until(lambda: events(session, TurnEnded), 15)
+                (turn,) = events(session, TurnEnded)
+                assert (turn.status, turn.user_text) == ("done", "Hello there.")
+                assert ann.loud_at()
+
+
+@pytest.mark.timeout(180)
+def test_a_server_that_was_killed_and_comes_back_goes_on_where_it_stopped() -> None:
+    async def all_of_them() -> None:
+        await asyncio.gather(outage(1), outage(10), outage(60))
+
+    asyncio.run(all_of_them())
+
+
+def test_a_server_that_does_not_come_back_ends_the_session(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        async with open_session(settings(server, "dead", room__reconnect_s=1)) as session:
+            await until(lambda: events(session, ListeningStarted))
+            await server.kill()
+            with pytest.raises(MissingError, match="cannot be reached"):
+                await asyncio.wait_for(session.ended(), 90)
+            assert states(session)[-1] == "lost"
+
+    with_server(talk)
+
+
+def test_no_server_and_no_host_are_told_apart_from_a_refusal(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        nowhere = settings(server, "x", room__url="ws://127.0.0.1:9", room__connect_s=1)
+        error = await failure(nowhere)
+        assert isinstance(error, MissingError)
+        assert "127.0.0.1:9 cannot be reached" in error.reason
+        error = await failure(settings(server, "x", room__url=server.url.replace("ws:", "wss:")))
+        assert isinstance(error, UsageError)
+        assert "no secure connection" in error.reason
+        error = await failure(settings(server, "x", room__api_secret="x" * 40))
+        assert isinstance(error, UsageError)
+        assert "does not know this key and secret" in error.reason
+
+    with_server(talk)
+
+
+def test_tokens_that_are_refused_are_told_apart(with_server: Run) -> None:
+    def signed(server: LocalServer, life_s: float = LIFE_S, **grants: Any) -> str:
+        made = api.AccessToken(server.keys.api_key, server.keys.api_secret).with_identity("me")
+        made.claims.video = api.VideoGrants(room="x", **grants)
+        return made.with_ttl(timedelta(seconds=life_s)).to_jwt()
+
+    def ready(server: LocalServer, made: str) -> Settings:
+        return settings(server, "x", room__token=made, room__api_key=None, room__api_secret=None)
+
+    async def talk(server: LocalServer) -> None:
+        error = await failure(ready(server, signed(server, -3600, room_join=True)))
+        assert "expired" in error.reason
+        assert "clock" in error.hint
+        error = await failure(ready(server, signed(server, room_join=False)))
+        assert "does not allow to join x" in error.reason
+        ahead = jwt.decode(signed(server, room_join=True), options={"verify_signature": False})
+        ahead |= {"nbf": ahead["nbf"] + 3600, "exp": ahead["exp"] + 3600}
+        error = await failure(ready(server, jwt.encode(ahead, server.keys.api_secret)))
+        assert "not valid yet" in error.reason
+        assert "clock" in error.hint
+        error = await failure(ready(server, "nonsense"))
+        assert "refused the token" in error.reason
+        async with open_session(ready(server, token(server, "me", "x", kind="agent"))) as session:
+            await until(lambda: events(session, ListeningStarted))
+
+    with_server(talk)
+
+
+def test_a_server_that_makes_no_rooms_says_how_to_make_one() -> None:
+    class Strict(LocalServer):
+        def _config(self) -> str:
+            return json.dumps({**json.loads(super()._config()), "room": {"auto_create": False}})
+
+    async def talk() -> None:
+        async with Strict() as server:
+            error = await failure(settings(server, "nowhere"))
+            assert isinstance(error, UsageError)
+            assert "there is no room nowhere" in error.reason
+            assert "workbench room create" in error.hint
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("how", ["deleted", "removed", "replaced"])
+def test_what_ends_for_good_ends_the_session_with_its_reason(with_server: Run, how: str) -> None:
+    async def talk(server: LocalServer) -> None:
+        given = settings(server, "end", room__identity="agent")
+        async with (
+            open_session(given) as session,
+            api.LiveKitAPI(
+                server.url.replace("ws", "http"), server.keys.api_key, server.keys.api_secret
+            ) as asked,
+        ):
+            await until(lambda: events(session, ListeningStarted))
+            if how == "deleted":
+                await asked.room.delete_room(api.DeleteRoomRequest(room="end"))
+            elif how == "removed":
+                await asked.room.remove_participant(api.RoomParticipantIdentity(room="end", identity="agent"))
+            else:
+                async with person(server, "end", "agent", microphone=False):
+                    await until(lambda: events(session, SessionEnded))
+            await asyncio.wait_for(session.ended(), 10)
+            (ended,) = events(session, SessionEnded)
+            assert (
+                ended.reason
+                == {
+                    "deleted": "the room was deleted",
+                    "removed": "the agent was removed from the room",
+                    "replaced": "somebody joined the room under the agent's identity",
+                }[how]
+            )
+
+    with_server(talk)
+
+
+def test_two_agents_in_one_room_do_not_talk_to_each_other(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        first = Agent(instructions="x", greeting="Good morning to everybody.")
+        async with (
+            open_session(settings(server, "two"), agent=first) as one,
+            open_session(settings(server, "two")) as other,
+        ):
+            await until(lambda: events(one, ReplyEnded) and events(other, ListeningStarted))
+            await asyncio.sleep(1)
+            assert not events(other, TurnEnded)
+            assert not events(one, TurnEnded)
+            assert other.room
+            assert not other.room.source.voices
+
+    with_server(talk)
+
+
+def test_ctrl_c_leaves_the_room_at_once(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        async with person(server, "ctrl") as ann:
+            program = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "workbench", "run", "--profile", "scripted", "--room", "ctrl"),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={
+                    **os.environ,
+                    "LIVEKIT_URL": server.url,
+                    "LIVEKIT_API_KEY": server.keys.api_key,
+                    "LIVEKIT_API_SECRET": server.keys.api_secret,
+                },
+            )
+            await until(lambda: ann.state() == "listening", 20)
+            began = time.monotonic()
+            program.terminate()
+            await until(lambda: ann.agent() is None)
+            assert time.monotonic() - began < 5
+            assert program.stderr
+            told = (await program.stderr.read()).decode()
+            assert await program.wait() == 143
+            assert "room ctrl: connected" in told
+            assert "ann (standard): heard" in told
+            assert server.keys.api_secret not in told
+
+    with_server(talk)
+
+
+def test_a_native_part_that_cannot_be_loaded_says_what_to_install() -> None:
+    program = "import workbench.room.sdk as sdk; sdk.rtc()"
+    broken = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LIVEKIT_LIB_PATH": "/dev/null"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "MissingError" in broken.stderr
+    assert "pip install --force-reinstall livekit" in broken.stderr

@@ -1,0 +1,171 @@
+"""Both ends of a session that is in a room: the source, the sink, and what is to be done beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any, Self
+
+from workbench.config.room import RoomSettings
+from workbench.engine.flow import single
+from workbench.model.clock import outside
+from workbench.model.errors import StageError, UsageError, WorkbenchError, foreign
+from workbench.model.events import Entry, ReplyEnded
+from workbench.room.connection import Connection
+from workbench.room.front import NAME, STATE, Front, Verbs
+from workbench.room.members import Members
+from workbench.room.network import Network
+from workbench.room.sink import RoomSink
+from workbench.room.source import RoomSource, Voice, quieter
+from workbench.room.token import access
+from workbench.trace.bus import Trace
+
+
+class RoomEnds:
+    """`async with`: the agent's place in a room. `run` beside the conversation looks after it.
+
+    Entering raises MissingError (no server, no keys, no SDK) or UsageError (refused).
+    """
+
+    def __init__(
+        self, settings: RoomSettings, trace: Trace, *, agent: str = "agent", noise_suppression: bool = False
+    ) -> None:
+        if not settings.name:
+            raise UsageError("no room is named", "give --room NAME, or set [room] name")
+        self.source = RoomSource(trace, f"room {settings.name}", quieter() if noise_suppression else None)
+        self.sink = RoomSink(trace, f"room {settings.name}")
+        self.members = Members(settings, trace, self._heard, self._gone)
+        identity = settings.identity or f"agent-{secrets.token_hex(4)}"
+        self.connection = Connection(
+            settings,
+            access(settings),
+            identity,
+            trace,
+            self._wire,
+            self._joined,
+            name=agent,
+            attributes=lambda: {STATE: self.front.state, NAME: agent},
+        )
+        self.front = Front(self.connection, trace, self._who, lambda: self.sink.track_sid)
+        self.network = Network(trace, self.connection, self.source, self.sink)
+        self._trace = trace
+        self._tasks: asyncio.TaskGroup | None = None
+        self._readers: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.source.__aenter__()
+        await self.sink.__aenter__()
+        try:
+            await self.connection.open()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.members.close()
+        await self.connection.close()
+        await self.sink.__aexit__()
+        await self.source.__aexit__()
+
+    def note(self, entry: Entry) -> None:
+        """A reader: what clients and the sink must know of the conversation."""
+        self.front.note(entry)
+        self.network.note(entry)
+        if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
+            self.sink.clear()
+
+    async def call(
+        self, method: str, payload: str = "", *, to: str | None = None, timeout_s: float = 5.0
+    ) -> str:
+        """Call a method of a client (of who is listened to, unless `to` names another): its answer.
+
+        StageError where nobody is there, the method is not, fails, or does not answer in time. On the session's loop.
+        """
+        whom = to or self.members.who
+        if whom is None or not self.connection.flowing:
+            raise StageError("nobody is in the room to be called", "wait until somebody is listened to")
+        with foreign("the client in the room", "tools"), outside():
+            answer: str = await self.connection.room.local_participant.perform_rpc(
+                destination_identity=whom, method=method, payload=payload, response_timeout=timeout_s
+            )
+        return answer
+
+    async def send(self, data: bytes | str, topic: str, *, to: str | None = None) -> None:
+        """Send data to everybody, or to one: at most 15 kB, in order. StageError where it can't be sent."""
+        if not self.connection.flowing:
+            raise StageError("the room is not connected", "wait until it is again")
+        with foreign("LiveKit", "tools"), outside():
+            await self.connection.room.local_participant.publish_data(
+                data, topic=topic, destination_identities=[to] if to else []
+            )
+
+    async def run(self, verbs: Verbs) -> None:
+        """Look after the connection, until the room is over for good: that stops the session."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for voice in self.source.voices.values():
+                    self._read(voice)
+                beside = [
+                    self._tasks.create_task(work) for work in (self.front.run(verbs), self.network.run())
+                ]
+                try:
+                    verbs.stop(await self.connection.keep())
+                except WorkbenchError as error:
+                    self.source.fail(error)
+                for task in beside:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            raise single(group) from None
+        finally:
+            self._tasks = None
+
+    # --- what the connection calls -----------------------------------------------------------------------------------
+
+    def _wire(self, room: Any) -> None:
+        self.members.wire(room)
+        self.front.wire(room)
+        room.on("reconnecting", lambda: self.sink.flow(False))
+        room.on("reconnected", lambda: self.sink.flow(True))
+        room.on("disconnected", lambda _: self._cut_off())
+
+    async def _joined(self, room: Any, anew: bool) -> None:
+        if anew:
+            await self.sink.publish(room)
+        self.front.joined(room)
+        self.members.joined(room)
+        self.sink.flow(True)
+
+    def _cut_off(self) -> None:
+        self.sink.flow(False)
+        for sid in [*self.source.voices]:
+            self._gone(sid)
+
+    def _who(self) -> tuple[str, str]:
+        """Identity and track sid of who is listened to, empty where nobody is."""
+        who = self.members.who or ""
+        sids = [voice.track_sid for voice in self.source.voices.values() if voice.identity == who]
+        return who, sids[0] if sids else ""
+
+    # --- voices ------------------------------------------------------------------------------------------------------
+
+    def _heard(self, identity: str, track: Any) -> None:
+        voice = self.source.voices[track.sid] = Voice(identity, track)
+        if self._tasks is not None:
+            self._read(voice)
+
+    def _read(self, voice: Voice) -> None:
+        assert self._tasks is not None
+        self._readers[voice.track_sid] = self._tasks.create_task(self._voice(voice))
+
+    async def _voice(self, voice: Voice) -> None:
+        try:
+            await voice.read(self.source.come)
+        finally:
+            self._gone(voice.track_sid)
+
+    def _gone(self, sid: str) -> None:
+        if self.source.voices.pop(sid, None) is not None:
+            self.source.come()
+        if task := self._readers.pop(sid, None):
+            task.cancel()

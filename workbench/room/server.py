@@ -1,0 +1,169 @@
+"""A LiveKit server of our own on loopback: for `workbench room demo` and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from workbench.model.errors import MissingError
+from workbench.model.text import plain
+
+BINARY = "livekit-server"
+MODULE = "github.com/livekit/livekit-server/cmd/server@v1.13.5"
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+START_S = 15.0
+"""The longest that it may take to answer, s; 0.3 s is usual."""
+STOP_S = 3.0
+"""After a polite request it is killed, s."""
+HOW = (
+    f"install it (`brew install livekit`; or with Go: `GOBIN=/tmp/lk go install {MODULE}`, the binary is called "
+    f"`server`: put it on the path as `{BINARY}`), or name a server: --url ws://…"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What tokens are signed with; never shown."""
+
+    api_key: str
+    api_secret: str
+
+    def __repr__(self) -> str:
+        return "Keys(…)"
+
+
+def new_keys() -> Keys:
+    """A pair that nobody else has."""
+    return Keys(f"API{secrets.token_hex(6)}", secrets.token_urlsafe(32))
+
+
+class LocalServer:
+    """`async with LocalServer() as server`: runs the binary with keys of its own, reachable on this machine only.
+
+    Entering raises MissingError where there is no binary, or it does not start. `start` and `kill` may be called in
+    between: the address and the keys stay.
+    """
+
+    def __init__(self, *, address: str = "127.0.0.1", port: int = 0, keys: Keys | None = None) -> None:
+        self.keys = keys or new_keys()
+        self._address = address
+        self._port = port
+        self._media: tuple[int, int] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._last = b""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"ws://{self._address}:{self._port}"
+
+    def claim(self) -> str:
+        """Choose a free port now; the address."""
+        self._port = self._port or _free(self._address, socket.SOCK_STREAM)
+        return self.url
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start it (again) and wait until it answers."""
+        binary = shutil.which(BINARY)
+        if binary is None:
+            raise MissingError(f"there is no {BINARY} on the path", HOW)
+        self.claim()
+        self._media = self._media or (
+            _free(self._address, socket.SOCK_STREAM),
+            _free(self._address, socket.SOCK_DGRAM),
+        )
+        self._process = await asyncio.create_subprocess_exec(
+            binary,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "LIVEKIT_CONFIG": self._config()},  # not in the list of processes
+            start_new_session=True,  # Ctrl-C is for us: we stop it when we have left the room
+        )
+        try:
+            await asyncio.wait_for(self._answering(self._process), START_S)
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, TimeoutError):
+                raise MissingError(f"{BINARY} does not answer", f"run `{BINARY} --dev` to see why") from None
+            raise
+
+    async def stop(self) -> None:
+        """Ask it to leave, then make it."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """As if the machine had lost power."""
+        await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _answering(self, process: asyncio.subprocess.Process) -> None:
+        while process.returncode is None:
+            try:
+                reader, writer = await asyncio.open_connection(self._address, self._port)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            self._last = await reader.read(64)
+            writer.close()
+            if b" 200 " in self._last:
+                return
+            await asyncio.sleep(0.02)
+        said = plain(str(process.returncode))
+        raise MissingError(f"{BINARY} ended with {said} as it started", f"run `{BINARY} --dev` to see why")
+
+    def _config(self) -> str:
+        """JSON is YAML too."""
+        assert self._media is not None
+        tcp, udp = self._media
+        return json.dumps(
+            {
+                "port": self._port,
+                "bind_addresses": [self._address],
+                "rtc": {
+                    "tcp_port": tcp,
+                    "udp_port": udp,
+                    "interfaces": {"includes": [LOOPBACK]} if self._address == "127.0.0.1" else {},
+                    "node_ip": self._address,
+                    "use_external_ip": False,
+                    "enable_loopback_candidate": True,
+                },
+                "keys": {self.keys.api_key: self.keys.api_secret},
+                "logging": {"level": "error"},
+            }
+        )
+
+
+def _free(address: str, kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port

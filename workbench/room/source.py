@@ -1,0 +1,185 @@
+"""The room as a source: whoever is listened to, mixed, and silence while nobody is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
+
+import numpy as np
+
+from workbench.audio.clockfit import MappingLog, TrackClock
+from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
+from workbench.model.errors import WorkbenchError
+from workbench.model.events import DeviceOpened, Glitch
+from workbench.room.sdk import rtc
+from workbench.trace.bus import Trace
+
+FRAME = INPUT_RATE // 100
+"""Samples in a frame of 10 ms: a packet has 20, but what ends in the middle of one need not wait for its end."""
+FRAME_S = FRAME / INPUT_RATE
+STARVED_S = 0.08
+"""A voice from which nothing came for so long is taken for silent, s."""
+TOGETHER_S = 0.03
+"""Voices are mixed when all have a frame, or when one has waited so long, s."""
+MOST = 200
+"""Frames that wait for a loop that is behind: 2 s; then the oldest are lost."""
+
+Clean = Callable[[Samples], Samples]
+
+
+def quieter() -> Clean:
+    """Lowers steady noise, by WebRTC's audio processing."""
+    sdk = rtc()
+    module = sdk.apm.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
+
+    def clean(samples: Samples) -> Samples:
+        frame = sdk.AudioFrame(bytearray(samples.tobytes()), INPUT_RATE, 1, FRAME)
+        module.process_stream(frame)  # takes 10 ms at a time
+        return np.frombuffer(frame.data, dtype=np.int16)
+
+    return clean
+
+
+class Voice:
+    """The sound of one participant's track on its way in. Frames come from the SDK's stream."""
+
+    def __init__(self, identity: str, track: Any) -> None:
+        self.identity = identity
+        self.track_sid: str = track.sid
+        self.frames: deque[Samples] = deque(maxlen=MOST)
+        self._track = track
+
+    async def read(self, come: Callable[[], None]) -> None:
+        """Take frames until the track ends or the task is cancelled."""
+        stream = rtc().AudioStream(
+            self._track, sample_rate=INPUT_RATE, num_channels=1, frame_size_ms=10, capacity=MOST
+        )
+        try:
+            async for event in stream:
+                samples = np.frombuffer(event.frame.data, dtype=np.int16)
+                if len(samples) == FRAME:
+                    self.frames.append(samples)
+                    come()
+        finally:
+            await stream.aclose()
+
+
+class RoomSource:
+    """Frames of 10 ms, in real time, from the room's voices; whoever comes and goes, the track goes on."""
+
+    def __init__(self, trace: Trace, name: str, clean: Clean | None = None) -> None:
+        self.name = name
+        self.clock = TrackClock(INPUT_RATE)
+        """When a sample came in."""
+        self.delay_s = 0.0
+        """How long before that it was spoken, s; see `network`."""
+        self.voices: dict[str, Voice] = {}
+        """Who is listened to, by the track's sid."""
+        self._trace = trace
+        self._clean = clean
+        self._come = asyncio.Event()
+        self._delays: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=64)
+        self._failure: WorkbenchError | None = None
+        self._starved = 0
+        self._position = 0
+
+    async def __aenter__(self) -> Self:
+        self._trace.emit(DeviceOpened("mic", self.name, INPUT_RATE, 0.0))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.voices.clear()
+
+    def fail(self, error: WorkbenchError) -> None:
+        """The room is lost for good: `frames` raises this."""
+        self._failure = error
+        self._come.set()
+
+    def come(self) -> None:
+        """There is a new frame, or a voice less to wait for."""
+        self._come.set()
+
+    def delayed(self, seconds: float) -> None:
+        """From now on, sound was spoken so long before it came in."""
+        self.delay_s = seconds
+        self._delays.append((self._position, seconds))
+
+    def time_of(self, sample: int) -> float:
+        """When that sample was spoken, as far as is known, on the loop's clock, s."""
+        delay = next((seconds for start, seconds in reversed(self._delays) if start <= sample), 0.0)
+        return self.clock.time_of(sample) - delay
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Frames until the room is lost. Raises the WorkbenchError that it was lost for."""
+        loop = asyncio.get_running_loop()
+        log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
+        self.clock.restart(0, loop.time())
+        last = loop.time()
+        while self._failure is None:
+            if (mixed := self._mixed(loop.time() - last >= FRAME_S + TOGETHER_S)) is not None:
+                samples, last = mixed, loop.time()
+            elif count := await self._waited(last):
+                samples = silence(count * FRAME)
+                last += count * FRAME_S
+            else:
+                continue
+            for frame in self._framed(samples):
+                self._position = frame.end
+                self.clock.observe(frame.end, last)
+                log.tell(frame.position)
+                yield frame
+        raise self._failure
+
+    async def _waited(self, last: float) -> int:
+        """Wait for a frame; 0 if one came, else how many frames of silence have passed."""
+        loop = asyncio.get_running_loop()
+        behind = any(voice.frames for voice in self.voices.values())
+        wait_s = FRAME_S
+        if self.voices and not self._starved:
+            wait_s = FRAME_S + TOGETHER_S if behind else STARVED_S
+        self._come.clear()
+        timer = loop.call_later(max(0.0, last + wait_s - loop.time()), self._come.set)
+        try:
+            await self._come.wait()
+        finally:
+            timer.cancel()
+        now = loop.time()
+        if now - last < wait_s or any(voice.frames for voice in self.voices.values()):
+            return 0
+        count = int((now - last) / FRAME_S + 1e-6)
+        if self.voices:
+            self._starved += count * FRAME
+        return count
+
+    def _mixed(self, late: bool) -> Samples | None:
+        """The next frame of everybody, if it is there."""
+        voices = self.voices.values()
+        ready = [voice for voice in voices if voice.frames]
+        if not ready or (len(ready) < len(self.voices) and not late):
+            return None
+        if self._starved:
+            self._make_up(ready)
+        parts = [voice.frames.popleft() for voice in ready]
+        mixed = parts[0]
+        if len(parts) > 1:
+            total = np.sum(parts, axis=0, dtype=np.int32)
+            mixed = np.clip(total, -32768, 32767).astype(np.int16)
+        return self._clean(mixed) if self._clean is not None else mixed
+
+    def _make_up(self, ready: list[Voice]) -> None:
+        """Sound that comes after silence was put in its place is dropped, or the track would run ahead of the clock."""
+        for voice in ready:
+            extra = min(len(voice.frames) - 1, self._starved // FRAME)
+            for _ in range(extra):
+                voice.frames.popleft()
+            if extra:
+                self._trace.emit(Glitch("user", self._position, extra * FRAME))
+        self._starved = 0
+
+    def _framed(self, samples: Samples) -> list[Frame]:
+        return [
+            Frame(samples[at : at + FRAME], INPUT_RATE, self._position + at)
+            for at in range(0, len(samples), FRAME)
+        ]
