@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -123,6 +124,50 @@ def test_executor_jobs_fail_and_are_cancelled_like_any() -> None:
         return ran
 
     assert run_virtual(main()) == []
+
+
+def test_a_job_for_an_executor_of_its_own_runs_there_while_the_clock_stands() -> None:
+    async def main() -> tuple[list[object], float]:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as threads:
+            found: list[object] = [await loop.run_in_executor(threads, threading.get_ident)]
+            with pytest.raises(ZeroDivisionError):
+                await loop.run_in_executor(threads, lambda: 1 / 0)
+            never = loop.run_in_executor(threads, found.append, "never")
+            never.cancel()
+            await asyncio.sleep(0)
+        return found, loop.time()
+
+    found, passed_s = run_virtual(main())
+    assert passed_s == 0.0
+    assert len(found) == 1
+    assert found != [threading.get_ident()]
+
+
+def test_a_job_for_an_executor_of_its_own_that_hangs_meets_its_deadline() -> None:
+    """As code of strangers may: `workbench run --fast` goes on, and Ctrl-C reaches it."""
+    let_go = threading.Event()
+
+    async def main() -> tuple[float, bool]:
+        loop = asyncio.get_running_loop()
+        threads = ThreadPoolExecutor(2)
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(loop.run_in_executor(threads, let_go.wait, 60), 0.05)
+            hung_for_s = loop.time()
+            await asyncio.sleep(3600)  # at once: nobody waits for it any more
+            slow = loop.run_in_executor(threads, let_go.wait, 60)
+            loop.call_later(0.05, let_go.set)
+            return hung_for_s, await slow
+        finally:
+            let_go.set()
+            threads.shutdown(wait=False)
+
+    began = time.monotonic()
+    hung_for_s, slow_came = run_virtual(main())
+    assert 0.05 <= hung_for_s < 30
+    assert slow_came
+    assert time.monotonic() - began < 50
 
 
 def test_outside_a_process_time_is_real() -> None:

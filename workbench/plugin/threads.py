@@ -52,8 +52,8 @@ class DaemonThreads(Executor):
         self._closed = False
 
     async def run(self, job: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Await a job. Cancelling leaves it behind; its late result is dropped. A loop with a clock of its own runs it
-        inline."""
+        """Await a job. Cancelling leaves it behind; its late result is dropped. A loop with a clock of its own
+        lets it stand meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self, contained, job, *args)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:

@@ -3,10 +3,11 @@
     result = run_virtual(main())     # an hour of sleeps is over at once, and every run is the same
 
 When nothing is ready, the clock jumps to the next timer; callbacks run in the order of (virtual time, sequence).
-Executor jobs run on the loop's own thread while the clock stands still. If nothing is ready, no timer is set and nobody
-waits for the world outside, no run could ever go on: that is a `Deadlock`, at once. While somebody does wait for it
-(`workbench.model.clock.outside`), time flows at its real rate and the loop really waits, so that the latency of sockets
-and worker processes is a real one.
+Executor jobs run on the loop's own thread while the clock stands still; those for an executor of their own (the code of
+strangers) run there, and time is real for one that takes longer than a second. If nothing is ready, no timer is set and
+nobody waits for the world outside, no run could ever go on: that is a `Deadlock`, at once. While somebody does wait for
+it (`workbench.model.clock.outside`), time flows at its real rate and the loop really waits, so that the latency of
+sockets and worker processes is a real one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 import heapq
 import selectors
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from contextvars import Context
 from itertools import count
 from time import monotonic
@@ -30,6 +31,9 @@ Ts = TypeVarTuple("Ts")
 POLL_EVERY = 64
 """Turns of the loop between two looks at the file descriptors while nobody waits for them: a look costs 2 µs, and only
 signals come this way."""
+PATIENCE_S = 1.0
+"""For so long the clock stands still for a job on an executor of its own, real seconds: longer than any that is no
+hanging one takes on a busy machine."""
 
 
 class Deadlock(InternalError):
@@ -81,7 +85,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         """Run the job on the loop's thread, at the present virtual time, after what is ready now.
 
-        While time is real anyway, the job goes to the executor like on any loop, and time stays real until it is done.
+        A job for a given executor runs there, so that one that hangs meets its deadline. While time is real anyway,
+        any job goes to the executor like on any loop, and time stays real until it is done.
         """
         if self._outside.pending:
             self._outside.__enter__()
@@ -89,8 +94,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             job.add_done_callback(self._outside.__exit__)
             return job
         future: asyncio.Future[T] = self.create_future()
-        self.call_soon(_run_job, future, func, args)
+        if executor is None:
+            self.call_soon(_run_job, future, func, args)
+        else:
+            self.call_soon(self._run_there, future, executor, func, args)
         return future
+
+    def _run_there(
+        self, future: asyncio.Future[T], executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
+    ) -> None:
+        if future.done():  # cancelled before its turn
+            return
+        job = executor.submit(func, *args)
+        wait([job], PATIENCE_S)
+        if job.done():
+            _run_job(future, job.result, ())
+            return
+        self._outside.__enter__()
+        future.add_done_callback(self._outside.__exit__)
+        asyncio.wrap_future(job, loop=self).add_done_callback(lambda late: _run_job(future, late.result, ()))
 
     async def shutdown_default_executor(self, *timeout: float) -> None:
         """As any loop's: it waits for threads, so time is real."""
