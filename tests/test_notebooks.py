@@ -26,7 +26,7 @@ WORTH = {
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    book: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    book: Any = nbformat.read(path, as_version=4)
     client = NotebookClient(
         book, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from workbench.agent import Agent
     from workbench.plugin.hookspecs import hookimpl
-    from workbench.session import open_session
     from workbench.readers.opened import open_trace
+    from workbench.session import open_session
 
 __all__ = ["Agent", "hookimpl", "open_session", "open_trace"]
 __version__ = "0.1.0"

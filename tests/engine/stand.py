@@ -40,7 +40,7 @@ from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
 
 E = TypeVar("E", bound=Event)
-Verb = Callable[[Pipeline], None]
+Verb = Callable[[Pipeline], object]
 
 
 @dataclass
