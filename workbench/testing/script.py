@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from workbench.model.conversation import Message
 from workbench.model.errors import UsageError
 
 
@@ -46,17 +47,6 @@ class Script(BaseModel):
     leading_silence_ms: float = Field(0, ge=0)
     """Silence before the voice in each clause, ms."""
 
-    def answer(self, said: str, turn: int) -> str | None:
-        """The one of `answers` to what was said as turn number `turn` (from 0); None if there is none.
-
-        An utterance may be a part of a line, or more than one.
-        """
-        words, lines = said.casefold().strip(), self.answers or []
-        fitting = [
-            at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
-        ]
-        return lines[min(fitting, key=lambda at: abs(at - turn))][1] if words and fitting else None
-
     @classmethod
     def of(cls, table: Mapping[str, Any] | None) -> Self:
         """The script in a table, by default a small one. Raises UsageError for what cannot be used."""
@@ -69,3 +59,23 @@ class Script(BaseModel):
             hint = f"did you mean {near[0]}?" if near else f"keys: {', '.join(cls.model_fields)}"
             reason = "is no setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
             raise UsageError(f"[script] {key}: {reason}", hint) from None
+
+    def answer(self, messages: Sequence[Message]) -> str:
+        """What the agent says to these messages: what fits of `answers`, else the text whose turn it is."""
+        said = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        asked = sum(message.role == "user" for message in messages)
+        fitting = self.fitting(said, asked - 1)
+        if fitting is not None:
+            return fitting
+        return self.agent[(asked - 1) % len(self.agent)] if self.agent else ""
+
+    def fitting(self, said: str, turn: int) -> str | None:
+        """The one of `answers` to what was said as turn number `turn` (from 0); None if there is none.
+
+        An utterance may be a part of a line, or more than one.
+        """
+        words, lines = said.casefold().strip(), self.answers or []
+        fitting = [
+            at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
+        ]
+        return lines[min(fitting, key=lambda at: abs(at - turn))][1] if words and fitting else None

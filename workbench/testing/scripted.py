@@ -439,19 +439,7 @@ def make_stt(options: ProviderOptions) -> ScriptedStt:
 def make_llm(options: ProviderOptions) -> ScriptedLlm:
     """The LLM of `[script]`: the texts of `agent` in turn, or `answers` to what was said."""
     script = Script.of(options.script)
-
-    def answer(messages: Sequence[Message]) -> Answer:
-        said = [message.text for message in messages if message.role == "user"]
-        found = script.answer(said[-1], len(said) - 1) if said else None
-        return (
-            found
-            if found is not None
-            else script.agent[(len(said) - 1) % len(script.agent)]
-            if script.agent
-            else ""
-        )
-
-    answers: Answers = script.agent if script.answers is None else answer
+    answers: Answers = script.agent if script.answers is None else script.answer
     return ScriptedLlm(answers, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
 
 
