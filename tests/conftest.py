@@ -65,7 +65,9 @@ NEEDS: dict[str, Callable[[], list[str]]] = {
     "sound": _sound,
     "terminal": lambda: _commands(tmux="tmux"),
     "picture": lambda: _commands(rsvg_convert="librsvg2-bin"),
-    "browser": lambda: _commands(chromium="chromium") + _modules(playwright="playwright", jupyterlab="jupyterlab"),
+    "browser": lambda: (
+        _commands(chromium="chromium") + _modules(playwright="playwright", jupyterlab="jupyterlab")
+    ),
     "room": lambda: _commands(livekit_server="livekit-server") + _modules(livekit__api="livekit-api"),
     "models": _models,
 }
