@@ -17,6 +17,7 @@ WORTH = {
     "latency_in_depth": ["<b>heard after</b>", "speculating", "(1000.0, 1000.0)"],
     "tour": ["host goes into w", "Breakfast is included.", "one after the other", "1 cut"],
     "tune_endpointing": ["2 cut", "cut in pieces", "You are welcome."],
+    "write_a_tool": ["There is no wine", "About oil: 7 euros", "item: must be given"],
     "write_a_provider": ["the parrot does not tell the time", "parrot/slow", "'Stop.'"],
 }
 """What a reader must find in the outputs."""
@@ -26,7 +27,7 @@ WORTH = {
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    book: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    book: Any = nbformat.read(path, as_version=4)
     client = NotebookClient(
         book, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )

@@ -173,3 +173,37 @@ def test_a_click_on_the_picture_plays_that_moment(quick: OpenTrace, tmp_path: Pa
         page.wait_for_function(f"document.querySelectorAll('audio')[1].ended && {line} === 'none'")
         assert not troubles
         browser.close()
+
+
+def test_a_saved_notebook_shows_it_without_javascript(quick: OpenTrace, slow: OpenTrace) -> None:
+    """What nbconvert makes of outputs on disk: a page, and Markdown with the picture beside it."""
+    import nbformat
+    from nbconvert import HTMLExporter, MarkdownExporter
+
+    cells: list[Any] = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{number}",
+            "source": "show(trace)",
+            "metadata": {},
+            "execution_count": 1,
+            "outputs": [
+                {
+                    "output_type": "execute_result",
+                    "execution_count": 1,
+                    "metadata": {},
+                    "data": shown._repr_mimebundle_(),
+                }
+            ],
+        }
+        for number, shown in enumerate((show(quick), compare(quick, slow)))
+    ]
+    book = nbformat.from_dict({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    html, _ = HTMLExporter().from_notebook_node(book)
+    page = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert len(re.findall('<img[^>]* src="data:image/png', page)) == 4
+    assert "It is a fine day." in page
+    assert len(sounds(page)) == 6
+    markdown, resources = MarkdownExporter().from_notebook_node(book)
+    assert "It is a fine day." in markdown
+    assert "data:image/png" in markdown or resources["outputs"]

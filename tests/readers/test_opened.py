@@ -318,6 +318,13 @@ def test_hostile_text_stays_text() -> None:
     assert trace.plot.timeline().png()
 
 
+def test_an_agent_shows_what_it_was_given_by_name() -> None:
+    text = Page(Agent(instructions="Be\nkind.", tools=(len, max), speakable=str.upper)._repr_html_()).text
+    assert "toolslen, max" in text
+    assert "speakableupper" in text
+    assert "greeting" not in text
+
+
 def test_html_shows_figures_and_words(trace: OpenTrace) -> None:
     page = Page(trace._repr_html_())
     assert "scripted" in page.text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from workbench.model.errors import WorkbenchError
-from workbench.model.events import Entry, ToolCalled, ToolReturned
+from workbench.readers.folds.calls import Call
 from workbench.readers.folds.screen import ScreenFold
 from workbench.session import Session
 
@@ -37,37 +37,6 @@ State = dict[str, Any]
 """The widget's traits by name."""
 
 
-class ToolFold:
-    """Feed it every entry in order; `now` has the last calls of tools."""
-
-    def __init__(self) -> None:
-        self._calls: dict[str, dict[str, str]] = {}
-
-    @property
-    def now(self) -> list[dict[str, str]]:
-        """Name, arguments, state and result of each, oldest first."""
-        return [dict(call) for call in self._calls.values()]
-
-    def feed(self, entry: Entry) -> None:
-        """Take one entry in."""
-        match entry.event:
-            case ToolCalled() as called:
-                arguments = called.arguments[:SHOWN]
-                self._calls[called.call] = {
-                    "name": called.name,
-                    "args": arguments,
-                    "state": "runs",
-                    "result": "",
-                }
-                while len(self._calls) > TOOLS:
-                    del self._calls[next(iter(self._calls))]
-            case ToolReturned(call=call, result=result, error=error) if call in self._calls:
-                state = "done" if error is None else "failed"
-                self._calls[call] |= {"state": state, "result": (error or result or "nothing")[:SHOWN]}
-            case _:
-                pass
-
-
 class Feed:
     """Follows one session in a thread of its own, from its first event until it has ended.
 
@@ -77,7 +46,6 @@ class Feed:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._fold = ScreenFold()
-        self._tools = ToolFold()
         self._read = 0
         self._state: State = {}
         self._watchers: list[Callable[[State], None]] = []
@@ -117,8 +85,6 @@ class Feed:
         while entries := self._session.trace.since(self._read):
             self._read = entries[-1].i + 1
             self._fold.feed(entries)
-            for entry in entries:
-                self._tools.feed(entry)
         now = self._shown()
         changed = {name: value for name, value in now.items() if self._state.get(name) != value}
         self._state = now
@@ -134,9 +100,9 @@ class Feed:
             "partial": partial[:TEXT],
             "lines": [shown_line(asdict(line)) for line in fold.lines[-LINES:]],
             "levels": [gauges.user_db, gauges.user_peak_db, gauges.agent_db, gauges.agent_peak_db],
-            "waterfall": asdict(fold.last),
+            "waterfall": asdict(replace(fold.last, calls=())),
             "latency": asdict(fold.history),
-            "tools": self._tools.now,
+            "tools": [shown_call(call) for call in fold.tools.calls[-TOOLS:]],
             "knobs": {name: setting(session, name) for name in KNOBS},
             "owner": (session.page.owner or "") if session.page else "",
             "session_status": {
@@ -161,3 +127,14 @@ def shown_line(line: dict[str, Any]) -> dict[str, Any]:
     """A line of the conversation as the page gets it: no longer than anybody reads."""
     shown = {name: line[name] for name in ("who", "state", "text", "unheard", "hint", "turn", "heard_ms")}
     return {name: value[:TEXT] if isinstance(value, str) else value for name, value in shown.items()}
+
+
+def shown_call(call: Call) -> dict[str, str]:
+    """A call of a tool as the page gets it."""
+    came = call.error or call.result or call.progress or ("" if call.open else "nothing")
+    return {
+        "name": call.name,
+        "args": call.arguments[:SHOWN],
+        "state": call.state,
+        "result": came[:SHOWN],
+    }

@@ -136,8 +136,15 @@ def session_html(title: str, closed: bool, turns: str) -> str:
 
 def agent_html(fields: Iterable[tuple[str, object]]) -> str:
     """An agent: what it was told, and what it was given."""
-    rows = [[safe(name), _long(str(value))] for name, value in fields if value not in (None, "", ())]
+    rows = [[safe(name), _long(_told(value))] for name, value in fields if value not in (None, "", ())]
     return table(["agent", ""], rows)
+
+
+def _told(value: object) -> str:
+    """A text as it is; a function or a tool by its name."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_told, value))
+    return str(getattr(value, "name", None) or getattr(value, "__name__", value))
 
 
 def _long(text: str) -> str:

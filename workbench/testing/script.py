@@ -66,10 +66,10 @@ class Script(BaseModel):
         ]
     )
     """What the agent answers, turn by turn, round and round; `{said}` stands for what the user said."""
-    choose: list[Choice] = []
-    """Tools that the agent calls, by what the user says; the first that fits. Otherwise it answers as `agent` says."""
     answers: list[tuple[str, str]] | None = None
     """What is answered to which words (or a part of them), instead of `agent`; of several the one nearest in order."""
+    choose: list[Choice] = []
+    """Tools that the agent calls, by what the user says; the first that fits. Otherwise it answers as `agent` says."""
     partials: bool = True
     """Write words while the user speaks."""
     stt_ms: float = Field(0, ge=0)
@@ -83,34 +83,6 @@ class Script(BaseModel):
     leading_silence_ms: float = Field(0, ge=0)
     """Silence before the voice in each clause, ms."""
 
-    def answer(self, said: str, turn: int) -> str | None:
-        """The one of `answers` to what was said as turn number `turn` (from 0); None if there is none.
-
-        An utterance may be a part of a line, or more than one.
-        """
-        words, lines = said.casefold().strip(), self.answers or []
-        fitting = [
-            at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
-        ]
-        return lines[min(fitting, key=lambda at: abs(at - turn))][1] if words and fitting else None
-
-    def reply(self, messages: Sequence[Message]) -> str | list[str | ToolCall]:
-        """What the agent says to these messages: a choice's call, then its words; the one of `answers`; else the text
-        whose turn it is."""
-        said = next((message.text for message in reversed(messages) if message.role == "user"), "")
-        for choice in self.choose:
-            if (words := choice.heard(said)) is None:
-                continue
-            if messages[-1].role == "tool":
-                told = messages[-1].text
-                return question_in(told) or filled(choice.then, {**words, "result": told})
-            arguments = json.dumps(_filled_all(choice.arguments, words), ensure_ascii=False)
-            turn = sum(message.role == "user" for message in messages)
-            return [ToolCall(f"call_{turn}", choice.tool, arguments)]
-        turn = sum(message.role == "user" for message in messages) - 1
-        found = self.answer(said, turn)
-        return found if found is not None else self.agent[turn % len(self.agent)] if self.agent else ""
-
     @classmethod
     def of(cls, table: Mapping[str, Any] | None) -> Self:
         """The script in a table, by default a small one. Raises UsageError for what cannot be used."""
@@ -123,6 +95,35 @@ class Script(BaseModel):
             hint = f"did you mean {near[0]}?" if near else f"keys: {', '.join(cls.model_fields)}"
             reason = "is no setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
             raise UsageError(f"[script] {key}: {reason}", hint) from None
+
+    def answer(self, messages: Sequence[Message]) -> str | list[str | ToolCall]:
+        """What the agent says to these messages: a choice's call, then its words; else the text whose turn it is."""
+        said = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        for choice in self.choose:
+            if (words := choice.heard(said)) is None:
+                continue
+            if messages[-1].role == "tool":
+                told = messages[-1].text
+                return question_in(told) or filled(choice.then, {**words, "result": told})
+            arguments = json.dumps(_filled_all(choice.arguments, words), ensure_ascii=False)
+            turn = sum(message.role == "user" for message in messages)
+            return [ToolCall(f"call_{turn}", choice.tool, arguments)]
+        asked = sum(message.role == "user" for message in messages)
+        fitting = self.fitting(said, asked - 1)
+        if fitting is not None:
+            return fitting
+        return self.agent[(asked - 1) % len(self.agent)] if self.agent else ""
+
+    def fitting(self, said: str, turn: int) -> str | None:
+        """The one of `answers` to what was said as turn number `turn` (from 0); None if there is none.
+
+        An utterance may be a part of a line, or more than one.
+        """
+        words, lines = said.casefold().strip(), self.answers or []
+        fitting = [
+            at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
+        ]
+        return lines[min(fitting, key=lambda at: abs(at - turn))][1] if words and fitting else None
 
 
 def filled(text: str, words: Mapping[str, str]) -> str:

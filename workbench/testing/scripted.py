@@ -440,7 +440,7 @@ def make_stt(options: ProviderOptions) -> ScriptedStt:
 def make_llm(options: ProviderOptions) -> ScriptedLlm:
     """The LLM of `[script]`: the tools of `choose`, the `answers` to what was said, else `agent` in turn."""
     script = Script.of(options.script)
-    answers: Answers = script.reply if script.choose or script.answers is not None else script.agent
+    answers: Answers = script.answer if script.choose or script.answers is not None else script.agent
     return ScriptedLlm(answers, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
 
 
