@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator
 
 from tests.tools.bench import Bench, on_bench, returned, until
 from workbench import RunContext, ToolError, tool
 from workbench.model.errors import UsageError
 from workbench.model.events import Notice, ToolMocked, ToolProgressed, ToolReturned, ToolsChanged, ToolStarted
-from workbench.tools.tool import raw_tool
+from workbench.tools.tool import Tool, raw_tool
 
 
 @dataclass
@@ -121,6 +123,82 @@ def test_whatever_it_raises_is_told_and_the_loop_lives(
     assert told in end.error
 
 
+def leaves(value: str) -> str:
+    sys.exit(3)
+
+
+def interrupts(value: str) -> str:
+    raise KeyboardInterrupt
+
+
+def hangs(value: str) -> str:
+    CHECKED.append(threading.get_ident())
+    LET_GO.wait(30)
+    return value
+
+
+CHECKED: list[int] = []
+LET_GO = threading.Event()
+
+
+@tool
+def by_leaving(city: Annotated[str, AfterValidator(leaves)]) -> None:
+    raise AssertionError
+
+
+@tool
+def by_interrupting(city: Annotated[str, AfterValidator(interrupts)]) -> None:
+    raise AssertionError
+
+
+@tool(timeout_s=0.05)
+def by_hanging(city: Annotated[str, AfterValidator(hangs)]) -> None:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("checked", "told"), [(by_leaving, "sys.exit(3)"), (by_interrupting, "KeyboardInterrupt")]
+)
+def test_whatever_checks_an_argument_cannot_end_the_loop(checked: Tool, told: str) -> None:
+    end = returned(checked, '{"city": "Oslo"}')
+    assert (end.status, end.error) == ("failed", f"the arguments could not be checked: {told}")
+
+
+def test_what_checks_an_argument_runs_in_a_thread_and_under_the_deadline() -> None:
+    async def work(bench: Bench) -> None:
+        assert (await bench.call("by_hanging", '{"city": "Oslo"}')).status == "failed"
+        assert len(CHECKED) == 1
+        assert threading.get_ident() not in CHECKED
+
+    began = time.monotonic()
+    try:
+        on_bench(work, by_hanging)
+    finally:
+        LET_GO.set()
+    assert time.monotonic() - began < 25
+
+
+def test_what_never_ends_is_no_result() -> None:
+    @tool
+    def endless() -> Any:
+        return itertools.count()
+
+    @tool
+    def some() -> Any:
+        yield from "ab"
+
+    assert "count of more than 100,000 items" in (returned(endless).error or "")
+    assert returned(some).result == '["a","b"]'
+
+
+def test_a_tool_error_without_words_says_so() -> None:
+    @tool
+    def book() -> None:
+        raise ToolError
+
+    assert returned(book).error == "book failed, and did not say why"
+
+
 def test_a_tool_error_is_told_as_it_is() -> None:
     @tool
     def book() -> None:
@@ -179,6 +257,35 @@ def test_an_async_function_that_blocks_its_thread_keeps_neither_the_loop_nor_the
         free.set()
 
     on_bench(work, blocks, quick)
+
+
+def cancels_all() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+
+
+def stops_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+
+
+@pytest.mark.parametrize("breaks", [cancels_all, stops_the_loop])
+def test_an_async_function_that_ends_its_loop_ends_no_other_call(breaks: Callable[[], None]) -> None:
+    @tool
+    async def bad() -> None:
+        breaks()
+        await asyncio.sleep(60)
+
+    @tool(timeout_s=20)
+    async def quick() -> str:
+        return "quick"
+
+    async def work(bench: Bench) -> None:
+        assert (await bench.call("bad")).status == "failed"
+        assert (await bench.call("quick")).result == "quick"
+        await asyncio.sleep(0.1)
+        assert (await bench.call("quick")).result == "quick"
+
+    on_bench(work, bad, quick)
 
 
 def test_an_async_function_is_cancelled_at_its_deadline() -> None:

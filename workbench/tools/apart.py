@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol, Self, TypeVar
 
 from workbench.model.clock import outside
@@ -54,7 +55,7 @@ class Apart:
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """See `Place`."""
         thread = self._thread
-        if thread is None or thread.blocked:
+        if thread is None or thread.blocked or thread.gone:
             if thread is not None:
                 thread.leave()
             thread = self._thread = _Thread(self._name)
@@ -78,6 +79,11 @@ class _Thread:
         asked_at = self._asked_at
         return asked_at is not None and asyncio.get_running_loop().time() - asked_at > PATIENCE_S
 
+    @property
+    def gone(self) -> bool:
+        """One of those that ran there has stopped the loop."""
+        return self._gone.done()
+
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_contained(make), self._loop))
@@ -87,7 +93,8 @@ class _Thread:
 
     def leave(self) -> None:
         """End whenever you can."""
-        self._loop.call_soon_threadsafe(self._end.set)
+        with suppress(RuntimeError):  # its loop has ended by itself
+            self._loop.call_soon_threadsafe(self._end.set)
 
     async def close(self) -> None:
         """End now, with all that runs there."""
@@ -104,13 +111,15 @@ class _Thread:
 
     def _live(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._until_end())
+            with suppress(RuntimeError), asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._until_end())  # RuntimeError: the loop was stopped
         finally:
             self._gone.set_result(None)
 
     async def _until_end(self) -> None:
-        await self._end.wait()
+        while not self._end.is_set():
+            with suppress(asyncio.CancelledError):  # by one that cancels all tasks that it finds
+                await self._end.wait()
 
 
 async def _contained(make: Callable[[], Coroutine[Any, Any, T]]) -> T:

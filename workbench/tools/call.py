@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from workbench.engine.flow import within
 from workbench.engine.knobs import LimitKnobs
@@ -24,7 +24,7 @@ from workbench.model.events import (
     ToolStatus,
 )
 from workbench.model.text import plain, redacted
-from workbench.plugin.threads import DaemonThreads
+from workbench.plugin.threads import DaemonThreads, Left
 from workbench.tools.apart import Place
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.consent import Consent
@@ -34,6 +34,7 @@ from workbench.tools.result import UnencodableError, encoded, shortened
 from workbench.tools.tool import Tool, ToolError
 from workbench.trace.bus import Trace
 
+T = TypeVar("T")
 BACKOFF_S = 0.1
 """Wait before a tool is tried again, doubled each time, s."""
 
@@ -236,26 +237,42 @@ class Runner:
         if tool is None:
             name = plain(call.asked.name, limit=60, one_line=True)
             raise Refusal(f"there is no tool called {name!r}; {self._tools.hint(call.asked.name)}")
-        try:
-            arguments = parse(call.asked.arguments, tool.parameters)
-        except ArgumentsError as error:
-            raise Refusal(str(error)) from None
+        arguments = await self._parsed(tool, call)
         if call.reply is not None and not tool.idempotent:
             await call.reply.confirmed.wait()
         if tool.confirm and call.reply is not None:
             self._agreed(tool, call, arguments)
         self._admit(tool)
-        who, limit_ms = f"the tool {tool.name}", self._limits.tool_ms
-        limit_ms = limit_ms if tool.timeout_s is None else tool.timeout_s * 1000
+        result = await self._within(tool, lambda: self._tried(tool, call, arguments))
+        if isinstance(result, Refusal):
+            raise result
+        return result
+
+    async def _parsed(self, tool: Tool, call: Call) -> dict[str, Any]:
+        """In a thread: types of strangers have code of their own that looks at a value."""
+
+        async def parsed() -> dict[str, Any] | Refusal:
+            try:
+                return await self._threads.run(parse, call.asked.arguments, tool.parameters)
+            except ArgumentsError as error:
+                return Refusal(str(error))
+            except Left as error:
+                return Refusal(f"the arguments could not be checked: {redacted(str(error))}")
+
+        found = await self._within(tool, parsed)
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    async def _within(self, tool: Tool, make: Callable[[], Awaitable[T]]) -> T:
+        """Under the deadline of the tool."""
+        limit_ms = self._limits.tool_ms if tool.timeout_s is None else tool.timeout_s * 1000
         try:
-            result = await within(who, "tools", lambda: self._tried(tool, call, arguments), limit_ms)
+            return await within(f"the tool {tool.name}", "tools", make, limit_ms)
         except DeadlineError as error:
             raise DeadlineError(
                 error.reason, "raise its timeout_s, or look into what it waits for", stage="tools"
             ) from None
-        if isinstance(result, Refusal):
-            raise result
-        return result
 
     def _agreed(self, tool: Tool, call: Call, arguments: dict[str, Any]) -> None:
         assert call.reply is not None
@@ -286,11 +303,14 @@ class Runner:
                 try:
                     return await self._once(tool, call, arguments)
                 except ToolError as error:
-                    return Refusal(plain(redacted(str(error)), limit=2000))
+                    told = str(error) or f"{tool.name} failed, and did not say why"
+                    return Refusal(plain(redacted(told), limit=2000))
                 except UnencodableError as error:
                     return Refusal(f"{tool.name} failed: {error}")
                 except WorkbenchError as error:
                     reason = redacted(error.reason)
+                except Left as error:
+                    reason = redacted(str(error))
                 except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, the model is told
                     reason = redacted(f"{type(error).__name__}: {error}")
                 if call.attempt > tool.retries:

@@ -48,8 +48,8 @@ class RunContext(Generic[Data]):
 
     def say(self, text: str) -> None:
         """Let the agent say something meanwhile: "one moment, I am looking it up". The answer follows it."""
-        if text.strip():
-            self._say(text)
+        if words := str(text).strip():
+            self._say(words)
 
     def progress(self, text: str = "", fraction: float | None = None) -> None:
         """Tell the screen how far the tool is, in words and as a fraction (0…1) of the whole."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from workbench.model.text import plain
+
+MOST = 100_000
+"""Items that are taken of what gives one after the other, as it may never end."""
 
 
 class UnencodableError(Exception):
@@ -21,6 +26,10 @@ def encoded(result: Any) -> str:
         return result.encode("utf-8", "replace").decode()  # halves of characters are in no JSON
     if result is None:
         return "done"
+    if isinstance(result, Iterator):
+        kind, result = type(result).__name__, list(islice(result, MOST + 1))
+        if len(result) > MOST:
+            raise UnencodableError(f"it gave back a {kind} of more than {MOST:,} items; give back a list")
     from pydantic_core import PydanticSerializationError, to_json
 
     try:
