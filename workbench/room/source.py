@@ -16,14 +16,14 @@ from workbench.model.events import DeviceOpened, Glitch
 from workbench.room.sdk import rtc
 from workbench.trace.bus import Trace
 
-FRAME = INPUT_RATE // 100
-"""Samples in a frame of 10 ms: a packet has 20, but what ends in the middle of one need not wait for its end."""
+FRAME = INPUT_RATE // 50
+"""Samples in a frame of 20 ms, as long as what WebRTC sends; 10 ms cost a fifth more CPU and were not heard earlier."""
 FRAME_S = FRAME / INPUT_RATE
 STARVED_S = 0.08
 """A voice from which nothing came for so long is taken for silent, s."""
 TOGETHER_S = 0.03
 """Voices are mixed when all have a frame, or when one has waited so long, s."""
-MOST = 200
+MOST = 100
 """Frames that wait for a loop that is behind: 2 s; then the oldest are lost."""
 
 Clean = Callable[[Samples], Samples]
@@ -34,10 +34,15 @@ def quieter() -> Clean:
     sdk = rtc()
     module = sdk.apm.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
 
+    half = FRAME // 2  # what it takes at a time: 10 ms
+
     def clean(samples: Samples) -> Samples:
-        frame = sdk.AudioFrame(bytearray(samples.tobytes()), INPUT_RATE, 1, FRAME)
-        module.process_stream(frame)  # takes 10 ms at a time
-        return np.frombuffer(frame.data, dtype=np.int16)
+        cleaned = []
+        for part in (samples[:half], samples[half:]):
+            frame = sdk.AudioFrame(bytearray(part.tobytes()), INPUT_RATE, 1, half)
+            module.process_stream(frame)
+            cleaned.append(np.frombuffer(frame.data, dtype=np.int16))
+        return np.concatenate(cleaned)
 
     return clean
 
@@ -54,7 +59,7 @@ class Voice:
     async def read(self, come: Callable[[], None]) -> None:
         """Take frames until the track ends or the task is cancelled."""
         stream = rtc().AudioStream(
-            self._track, sample_rate=INPUT_RATE, num_channels=1, frame_size_ms=10, capacity=MOST
+            self._track, sample_rate=INPUT_RATE, num_channels=1, frame_size_ms=20, capacity=MOST
         )
         try:
             async for event in stream:
@@ -67,7 +72,7 @@ class Voice:
 
 
 class RoomSource:
-    """Frames of 10 ms, in real time, from the room's voices; whoever comes and goes, the track goes on."""
+    """Frames of 20 ms, in real time, from the room's voices; whoever comes and goes, the track goes on."""
 
     def __init__(self, trace: Trace, name: str, clean: Clean | None = None) -> None:
         self.name = name
