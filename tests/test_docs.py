@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,10 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_code_that_is_shown_runs(code: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(code, "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    if "w" in names:  # a live widget, whose session would go on
+        names["w"].end()
 
 
 @pytest.mark.parametrize("table", blocks("toml"))

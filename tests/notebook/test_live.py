@@ -163,7 +163,7 @@ SANE: dict[str, dict[str, Any]] = {
     "sound": {"n": 1, "at": 0, "t": 1, "rate": 48000},
     "play": {"on": True},
     "heard": {"at": 0, "t": 5},
-    "way": {"network": 1, "output": 20, "want": 80},
+    "way": {"network": 1, "output": 20, "want": 80, "dry": 0},
     "trouble": {"what": "denied", "detail": ""},
     "verb": {"verb": "mute", "on": True},
     "release": {},

@@ -53,11 +53,12 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Way:
     """How sound goes from here to the ear behind a page, s: on the network, in the page's jitter buffer (`buffer`:
-    all of it but the network and the device), and in the browser's output."""
+    all of it but the network and the device), and in the browser's output; and how often that buffer ran dry."""
 
     network: float = 0.0
     output: float = 0.0
     delay: float = FIRST_DELAY_S
+    dry: int = 0
 
 
 class PageLink:
@@ -127,11 +128,13 @@ class PageLink:
         if page == self.owner and self.capture is not None:
             self.on_chunk(chunk)
 
-    def measured(self, page: str, network_s: float, output_s: float, delay_s: float) -> None:
-        """The page has measured the way to its ear, and wants sound to be due so long after it was sent."""
+    def measured(self, page: str, network_s: float, output_s: float, delay_s: float, dry: int = 0) -> None:
+        """The page has measured the way to its ear, and wants sound to be due so long after it was sent. `dry`: how
+        often it had nothing to play."""
         if page == self.owner:
             least, most = DELAY_S
-            self.way = Way(max(0.0, network_s), max(0.0, output_s), min(most, max(least, delay_s)))
+            delay = min(most, max(least, delay_s))
+            self.way = Way(max(0.0, network_s), max(0.0, output_s), delay, dry)
 
     def left_speaker(self, page: str, sample: int, at: float) -> None:
         """Sample `sample` of `agent` leaves the page's speaker at `at`."""

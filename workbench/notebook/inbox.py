@@ -115,7 +115,7 @@ class Inbox:
 
     def _way(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
         network, output, want = (number(content, name) / 1000 for name in ("network", "output", "want"))
-        self._link.measured(page, network, output, want)
+        self._link.measured(page, network, output, want, whole(content, "dry"))
 
     def _trouble(self, _page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
         what = plain(text(content, "what", 20), 20, one_line=True)

@@ -1,7 +1,8 @@
 // Microphone and speaker of the page.
 
 const OUTPUT_RATE = 24000;
-const BLOCK_MS = 20;
+const MOST_MS = 400; // of delay that the session grants
+const JAMMED = 5; // chunks of 20 ms in a message while messages pile up: each costs the server three
 
 async function withWorklet(context) {
   if (!context.audioWorklet) throw new Trouble("old");
@@ -66,7 +67,7 @@ class Microphone {
     this.onTrouble = onTrouble;
     this.on = false;
     this.capture = 0;
-    this.sent = 0;
+    this.held = [];
   }
   async open({ device, echo }) {
     if (!window.isSecureContext || !navigator.mediaDevices) throw new Trouble("insecure");
@@ -95,6 +96,7 @@ class Microphone {
     const settings = track.getSettings();
     this.latencyMs = 1000 * (settings.latency || 0);
     this.capture += 1;
+    this.held = [];
     this.name = track.label || "microphone";
     this.device = settings.deviceId;
     const cancelled = settings.echoCancellation;
@@ -108,9 +110,18 @@ class Microphone {
   }
   give({ samples, at }) {
     if (!this.context) return; // closed meanwhile
+    this.held.push(samples);
+    if (this.held.length < (this.wire.jammed ? JAMMED : 1)) return;
+    const all = new Int16Array(this.held.reduce((sum, one) => sum + one.length, 0));
+    let end = 0;
+    for (const one of this.held) {
+      all.set(one, end);
+      end += one.length;
+    }
+    this.held = [];
     const t = this.wire.kernelTime() - this.latencyMs;
-    this.sent += 1;
-    this.wire.send({ k: "sound", n: this.capture, at, t, rate: this.context.sampleRate }, [samples.buffer]);
+    const start = at + samples.length - all.length;
+    this.wire.send({ k: "sound", n: this.capture, at: start, t, rate: this.context.sampleRate }, [all.buffer]);
   }
   lost() {
     this.close();
@@ -219,8 +230,8 @@ class Speaker {
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
     const worst = sorted.length ? part(0.98) : this.wire.rtt / 2 + 40;
-    this.wantMs = this.outputMs + worst + 15 + this.extraMs;
-    this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs });
+    this.wantMs = Math.min(MOST_MS, this.outputMs + worst + 15 + this.extraMs);
+    this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
   }
   close() {
     clearInterval(this.timer);

@@ -45,6 +45,8 @@ class View {
     }
     this.resized = new ResizeObserver(() => this.resize());
     this.resized.observe(this.plotBox);
+    this.themed = new MutationObserver(() => this.repaint());
+    this.themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "class"] });
   }
 
   build(el) {
@@ -103,6 +105,7 @@ class View {
   close() {
     for (const [name, draw] of Object.entries(this.handlers)) this.model.off(`change:${name}`, draw);
     this.resized.disconnect();
+    this.themed.disconnect();
     if (this.chart) this.chart.destroy();
     this.root.remove();
   }
@@ -159,7 +162,7 @@ class View {
     const [user, userPeak, agent, agentPeak] = this.model.get("levels");
     const show = (meter, rms, peak) => {
       const bar = meter.lastChild.firstChild;
-      bar.style.width = `${Math.max(0, Math.min(100, ((rms + 70) / 70) * 100))}%`;
+      bar.style.transform = `scaleX(${Math.max(0, Math.min(1, (rms + 70) / 70))})`; // no layout ten times a second
       meter.classList.toggle("wb-hot", peak > -1);
     };
     show(this.you, user, userPeak);
@@ -222,6 +225,16 @@ class View {
       axes: [{ ...axis, size: 26, incrs: [1, 2, 5, 10, 20, 50, 100] }, { ...axis, size: 46 }],
       series: [{}, dots(color("--wb-accent")), dots(color("--wb-warn")), { stroke: color("--wb-accent"), width: 1, points: { show: false } }, { stroke: color("--wb-accent"), width: 1, dash: [4, 4], points: { show: false } }],
     }, data, this.plotBox);
+  }
+
+  // Colours of a canvas do not follow a theme by themselves; its style sheet comes a moment after its name.
+  repaint() {
+    clearTimeout(this.painting);
+    this.painting = setTimeout(() => {
+      this.chart?.destroy();
+      this.chart = null;
+      this.plot();
+    }, 500);
   }
 
   resize() {

@@ -7,6 +7,7 @@ class Wire {
     this.model = model;
     this.id = id;
     this.rtt = Infinity;
+    this.lastRtt = 0;
     this.offset = null;
     this.pings = [];
     this.answered = performance.now();
@@ -48,10 +49,15 @@ class Wire {
     if (this.pings.length > 30) this.pings.shift();
     const best = this.pings.reduce((one, two) => (two.rtt < one.rtt ? two : one));
     this.rtt = best.rtt;
+    this.lastRtt = now - t;
     this.offset = best.offset;
   }
   get silentMs() {
     return performance.now() - this.answered;
+  }
+  // Whether answers take so long that fewer messages are better.
+  get jammed() {
+    return this.lastRtt > 250 || (this.asked > this.answered && performance.now() - this.asked > 250);
   }
   get known() {
     return this.offset !== null;
