@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from workbench.weights.store import State, open_store
 
 KEPT = {"WORKBENCH_TEST_ALL", "WORKBENCH_MODELS_PATH"}
 left_out = pytest.StashKey[dict[str, int]]()
+ran = pytest.StashKey[pytest.Session]()
 
 
 def _commands(**packages: str) -> list[str]:
@@ -107,6 +109,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for lacks, count in config.stash.get(left_out, {}).items():
         terminalreporter.write_line(f"left out {count} tests: this machine lacks {lacks}", yellow=True)
+
+
+@pytest.hookimpl(trylast=True)  # when everything is reported and written
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Native threads of LiveKit's SDK call into an interpreter that ends, and abort some processes that all was well with
+    (`workbench.__main__` says more): leave without ending it."""
+    session = config.stash.get(ran, None)
+    if session is not None and "livekit.rtc" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(session.exitstatus)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[ran] = session
 
 
 @pytest.fixture(autouse=True)
