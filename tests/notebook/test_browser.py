@@ -328,7 +328,10 @@ print(json.dumps([[x.status, x.user_text, x.agent_text, x.heard_latency_ms, x.pa
         expect(book.page.locator(".wb-activity")).to_have_text("muted")
         book.page.wait_for_timeout(1000)
         book.run(3)
-        _status, user, agent, latency, parts = book.said(3)[0]
+        # A turn that the next question cut at once was not heard.
+        heard = [turn for turn in book.said(3) if turn[3] is not None]
+        agent = " ".join(turn[2] for turn in heard)
+        _status, user, _, latency, parts = heard[0]
         assert "capital" in user.lower()
         assert latency > 0
         assert parts["playback_buffer"] + parts["network"] > 0
