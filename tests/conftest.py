@@ -113,8 +113,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(trylast=True)  # when everything is reported and written
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Native threads of LiveKit's SDK call into an interpreter that ends, and abort some processes that all was well with
-    (`workbench.__main__` says more): leave without ending it."""
+    """Native threads of LiveKit's SDK call into an interpreter that ends, and abort some processes that all was well
+    with (`workbench.__main__` says more): leave without ending it."""
     session = config.stash.get(ran, None)
     if session is not None and "livekit.rtc" in sys.modules:
         sys.stdout.flush()
