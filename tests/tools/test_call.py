@@ -339,6 +339,30 @@ def test_only_so_many_run_at_a_time() -> None:
     on_bench(work, busy)
 
 
+def test_another_tool_of_that_name_has_room_of_its_own() -> None:
+    free = threading.Event()
+
+    @tool(name="busy", concurrency=1)
+    def hung() -> None:
+        free.wait(30)
+
+    @tool(name="busy", concurrency=1)
+    def busy() -> str:
+        return "busy"
+
+    async def work(bench: Bench) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.call("busy"))
+            await until(lambda: bench.all(ToolStarted))
+            bench.tools.remove("busy")
+            bench.tools.add(busy)
+            async with asyncio.timeout(20):
+                assert (await bench.call("busy")).result == "busy"
+            free.set()
+
+    on_bench(work, hung)
+
+
 def test_too_many_calls_a_minute_are_refused_and_told_when_to_try_again() -> None:
     @tool(calls_per_minute=2)
     def rare() -> str:
