@@ -226,6 +226,7 @@ def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_re
     @tool(timeout_s=0.05)
     def slow(context: RunContext[str]) -> str:
         free.wait(10)
+        context.say("It is done.")
         return "too late" if context.cancelled else "?"
 
     async def work(bench: Bench) -> None:
@@ -234,7 +235,9 @@ def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_re
         assert end.error == "the tool slow did not answer within 50 ms"
         free.set()
         await until(lambda: any("nobody waited" in notice.reason for notice in bench.all(Notice)))
+        await asyncio.sleep(0)
         assert len(bench.all(ToolReturned)) == 1
+        assert bench.said == []
 
     on_bench(work, slow)
 

@@ -368,7 +368,8 @@ class Runner:
                 self._trace.emit(ToolProgressed(*call.about, text, fraction))
 
         def said_now(text: str) -> None:
-            self._loop.call_soon_threadsafe(call.say, text)
+            if not call.over:
+                self._loop.call_soon_threadsafe(call.say, text)
 
         return RunContext(
             tool=tool.name,
