@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.model.text import plain
+from workbench.model.text import plain, redacted
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,25 @@ def test_nothing_dangerous_is_left(one: str, other: str) -> None:
         ]
         assert plain(shown) == shown
         shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "401 for http://127.0.0.1/v1?q=Oslo&appid=abcdef987654&n=1",
+            "401 for http://127.0.0.1/v1?q=Oslo&appid=…&n=1",
+        ),
+        ("http://127.0.0.1/x?key=abcdef987654", "http://127.0.0.1/x?key=…"),
+        ("api_key='abcdef123'", "api_key='…'"),
+        ("password=hunter2hunter2, user=me", "password=…, user=me"),
+        ("postgres://me:hunter2@127.0.0.1/db", "postgres://…@127.0.0.1/db"),
+        ("a eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_-1 b", "a … b"),
+        ("for AKIAABCDEFGHIJKLMNOP", "for …"),
+        ("Bearer abc.def sk-abcdefghij", "Bearer … …"),
+        ("unexpected token: name; key=lambda one: one", "unexpected token: name; key=lambda one: one"),
+        ("see http://127.0.0.1:8000/a@b", "see http://127.0.0.1:8000/a@b"),
+    ],
+)
+def test_what_looks_like_a_key_is_not_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown

@@ -158,6 +158,7 @@ def _raise(error: BaseException) -> Any:
     ("bad", "reason"),
     [
         (lambda text: 1 / 0, "ZeroDivisionError: division by zero (test_lifecycle.py:"),
+        (lambda text: _raise(ValueError("?token=abcdef123456")), "ValueError: ?token=… (test_lifecycle.py:"),
         (lambda text: sys.exit(3), "sys.exit(3) (test_lifecycle.py:"),
         (lambda text: _raise(KeyboardInterrupt()), "KeyboardInterrupt (test_lifecycle.py:"),
         (lambda text: _raise(asyncio.CancelledError()), "CancelledError"),

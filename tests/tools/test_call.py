@@ -226,6 +226,7 @@ def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_re
     @tool(timeout_s=0.05)
     def slow(context: RunContext[str]) -> str:
         free.wait(10)
+        context.say("It is done.")
         return "too late" if context.cancelled else "?"
 
     async def work(bench: Bench) -> None:
@@ -234,7 +235,9 @@ def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_re
         assert end.error == "the tool slow did not answer within 50 ms"
         free.set()
         await until(lambda: any("nobody waited" in notice.reason for notice in bench.all(Notice)))
+        await asyncio.sleep(0)
         assert len(bench.all(ToolReturned)) == 1
+        assert bench.said == []
 
     on_bench(work, slow)
 
@@ -337,6 +340,30 @@ def test_only_so_many_run_at_a_time() -> None:
         assert most == 2
 
     on_bench(work, busy)
+
+
+def test_another_tool_of_that_name_has_room_of_its_own() -> None:
+    free = threading.Event()
+
+    @tool(name="busy", concurrency=1)
+    def hung() -> None:
+        free.wait(30)
+
+    @tool(name="busy", concurrency=1)
+    def busy() -> str:
+        return "busy"
+
+    async def work(bench: Bench) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.call("busy"))
+            await until(lambda: bench.all(ToolStarted))
+            bench.tools.remove("busy")
+            bench.tools.add(busy)
+            async with asyncio.timeout(20):
+                assert (await bench.call("busy")).result == "busy"
+            free.set()
+
+    on_bench(work, hung)
 
 
 def test_too_many_calls_a_minute_are_refused_and_told_when_to_try_again() -> None:

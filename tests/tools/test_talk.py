@@ -201,6 +201,17 @@ def test_a_tool_that_fails_in_the_background_is_a_notice() -> None:
         ("Please don’t do that", False),
         ("wait", False),
         ("Yes, but not on Monday", None),
+        ("Yes, but make it two", None),
+        ("Okay, let me think", None),
+        ("OK, what does it cost?", None),
+        ("Sure, I have to look into my calendar first", None),
+        ("Yes, on Friday", None),
+        ("Yes, on Monday please", True),
+        ("Yes, 3 of them", None),
+        ("Yes, но завтра", None),
+        ("Yes? Who is there", None),
+        ("Sure?", None),
+        ("Yes, go ahead and book it, thank you", True),
         ("What does it cost?", None),
         ("", None),
         ("yesterday", None),
@@ -208,7 +219,7 @@ def test_a_tool_that_fails_in_the_background_is_a_notice() -> None:
     ],
 )
 def test_what_is_a_yes(said: str, agreed: bool | None) -> None:
-    assert agrees(said) is agreed
+    assert agrees(said, "Shall I book a table for Monday?") is agreed
 
 
 def confirmed(

@@ -44,6 +44,12 @@ def plain(text: str, limit: int | None = None, *, one_line: bool = False) -> str
 SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
 SECRET_LOOK = re.compile(r"\b(sk|pk|hf|gh[pousr])[-_][\w-]{8,}")
 BEARER = re.compile(r"(Bearer\s+)\S+")
+SECRET_VALUE = re.compile(  # errors show whole addresses
+    r"((?:[?&]key|api[_-]?key|app_?id|token|secret|password|passwd)=['\"]?)[^\s&'\"<>,;)]{6,}"
+    r"|(://)[^\s/@:]*:[^\s/@]+(?=@)",  # a user and password in one
+    re.IGNORECASE,
+)
+SIGNED = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bAKIA[0-9A-Z]{16}\b")
 
 
 def redacted(text: str) -> str:
@@ -51,4 +57,5 @@ def redacted(text: str) -> str:
     for name, value in os.environ.items():
         if SECRET_NAME.search(name) and len(value) >= 6:
             text = text.replace(value, "…")
+    text = SECRET_VALUE.sub(r"\1\2…", SIGNED.sub("…", text))
     return BEARER.sub(r"\1…", SECRET_LOOK.sub("…", text))

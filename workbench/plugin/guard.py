@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench.model.text import plain
+from workbench.model.text import plain, redacted
 from workbench.plugin.threads import DaemonThreads, Left, contained
 
 T = TypeVar("T")
@@ -63,14 +63,14 @@ def _result(future: Future[T] | asyncio.Future[T], took_ms: float) -> T:
 
 
 def told(error: BaseException) -> str:
-    """An error in one line, with the place where it was raised."""
+    """An error in one line, without what looks like a key, with the place where it was raised."""
     if isinstance(error, Misfit):
         return plain(str(error), LIMIT, one_line=True)
     frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
     theirs = next((frame for frame in reversed(frames) if not frame.filename.startswith(OURS)), None)
     said = str(error) if isinstance(error, Left) else f"{type(error).__name__}: {error}"
     place = f" ({plain(Path(theirs.filename).name, 60, one_line=True)}:{theirs.lineno})" if theirs else ""
-    return plain(said, LIMIT, one_line=True) + place
+    return plain(redacted(said), LIMIT, one_line=True) + place
 
 
 def shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from typing import Any, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from workbench.engine.flow import within
 from workbench.engine.knobs import LimitKnobs
@@ -122,8 +123,9 @@ class Runner:
         self._group = asyncio.TaskGroup()
         self._closing = asyncio.Event()
         self._seen: dict[str, int] = {}
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        self._recent: dict[str, deque[float]] = {}
+        # by tool, not by name: another one of that name has limits of its own
+        self._slots: WeakKeyDictionary[Tool, asyncio.Semaphore] = WeakKeyDictionary()
+        self._recent: WeakKeyDictionary[Tool, deque[float]] = WeakKeyDictionary()
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -285,7 +287,7 @@ class Runner:
         most = tool.calls_per_minute
         if most is None:
             return
-        now, recent = self._loop.time(), self._recent.setdefault(tool.name, deque())
+        now, recent = self._loop.time(), self._recent.setdefault(tool, deque())
         while recent and now - recent[0] >= 60 * max(1.0, 1 / most):
             recent.popleft()
         if len(recent) >= max(1, int(most)):
@@ -318,9 +320,9 @@ class Runner:
                 await asyncio.sleep(BACKOFF_S * 2 ** (call.attempt - 1))
 
     def _slot(self, tool: Tool) -> asyncio.Semaphore:
-        slot = self._slots.get(tool.name)
+        slot = self._slots.get(tool)
         if slot is None:
-            slot = self._slots[tool.name] = asyncio.Semaphore(tool.concurrency or 1_000_000)
+            slot = self._slots[tool] = asyncio.Semaphore(tool.concurrency or 1_000_000)
         return slot
 
     async def _once(self, tool: Tool, call: Call, arguments: dict[str, Any]) -> str:
@@ -366,7 +368,8 @@ class Runner:
                 self._trace.emit(ToolProgressed(*call.about, text, fraction))
 
         def said_now(text: str) -> None:
-            self._loop.call_soon_threadsafe(call.say, text)
+            if not call.over:
+                self._loop.call_soon_threadsafe(call.say, text)
 
         return RunContext(
             tool=tool.name,

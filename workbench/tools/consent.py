@@ -13,7 +13,7 @@ from workbench.model.text import plain
 from workbench.tools.tool import Tool
 
 YES = re.compile(
-    r"(yes|yeah|yep|yup|sure|ok|okay|correct|right|fine|exactly|absolutely|definitely|certainly|agreed|confirmed?|"
+    r"\b(yes|yeah|yep|yup|sure|ok|okay|correct|right|fine|exactly|absolutely|definitely|certainly|agreed|confirmed?|"
     r"go ahead|go for it|do it|do that|do so|please do|of course|sounds good|that works|perfect)\b"
 )
 NO = re.compile(
@@ -26,15 +26,30 @@ FILLERS = re.compile(
 )
 
 
-def agrees(said: str) -> bool | None:
-    """Whether that is a yes (True), a no (False), or neither (None). English; anything that hesitates is no yes."""
-    words = re.sub(r"[^a-z' ]+", " ", said.lower().replace("’", "'"))
-    words = " ".join(words.split())
+COURTESY = (
+    "please thanks thank you yes yeah yep sure ok okay right fine good great very much just now so it it's that that's "
+    "this them i i'd i'll i'm we we'd do would will like love want said mean to the a an for me us my with is are in "
+    "on at of and all too go ahead let's uh um er hmm well oh"
+)
+"""Words that add nothing to a yes."""
+
+
+def agrees(said: str, question: str = "") -> bool | None:
+    """Whether that is a yes (True), a no (False), or neither (None). English. A yes says nothing that was not in the
+    question: whatever else there is, "but make it two", "let me think", is a condition, a wish or a doubt."""
+    words = _letters(said)
     while (shorter := FILLERS.sub("", f"{words} ").strip()) != words:
         words = shorter
     if NO.search(words):
         return False if not YES.match(words) else None
-    return True if YES.match(words) else None
+    if not YES.match(words) or said.rstrip().endswith("?"):
+        return None
+    known = {*COURTESY.split(), *_letters(question).split()}
+    return True if known.issuperset(YES.sub(" ", words).split()) else None
+
+
+def _letters(text: str) -> str:
+    return " ".join(re.sub(r"[^\w' ]+|_", " ", text.lower().replace("’", "'")).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +71,7 @@ class Consent:
         wanted = json.dumps(_whole(tool, arguments), sort_keys=True, default=repr)
         before = self._asked.pop(tool.name, None)
         if before is not None and before.turn + 1 == turn and before.arguments == wanted:
-            answer = agrees(said)
+            answer = agrees(said, f"{tool.name} {wanted} {question(tool, arguments)}")
             if answer:
                 return None
             if answer is False:
