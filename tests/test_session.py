@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from workbench import Agent, open_session, open_trace
+from workbench import Agent, open_session, open_trace, tool
 from workbench.config import Settings, load
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.events import (
@@ -20,6 +20,7 @@ from workbench.model.events import (
     SessionStarted,
     SettingChanged,
     Swapped,
+    ToolReturned,
     TurnEnded,
 )
 from workbench.readers import entries
@@ -436,3 +437,36 @@ def test_ask_waits_from_another_thread() -> None:
         assert session.ask("hello").agent_text == "It is a fine day."
         assert "It is a fine day." in session._repr_html_()
         assert "running" in session._repr_html_()
+
+
+def test_the_agents_tools_are_there_from_the_beginning_and_go_with_it() -> None:
+    @tool
+    def price(item: str) -> str:
+        return f"{item}: seven"
+
+    @tool(name="price")
+    def other(item: str) -> str:
+        return f"{item}: eight"
+
+    def ends(session: Session) -> list[tuple[str, str]]:
+        return [(end.name, end.result) for end in events_of(session, ToolReturned)]
+
+    async def talk() -> None:
+        async with open_session(settings(), agent=Agent(instructions="", tools=[price])) as session:
+            assert session.tools.names == ("price",)
+            session.tools.call("price", '{"item": "oil"}')  # waits until somebody can run it
+            with pytest.raises(UsageError, match="no tool called 'prize'"):
+                session.tools.call("prize")
+            async for entry in session.trace.follow():
+                match entry.event:
+                    case ToolReturned() if len(ends(session)) == 1:
+                        session.swap(agent=Agent(instructions="", tools=[other]))
+                    case Swapped():
+                        session.tools.call("price", '{"item": "oil"}')
+                    case ToolReturned():
+                        break
+            assert ends(session) == [("price", "oil: seven"), ("price", "oil: eight")]
+
+    run_virtual(talk())
+    with pytest.raises(UsageError, match="two tools are called 'price'"):
+        open_session(settings(), agent=Agent(instructions="", tools=[price, other]))

@@ -60,7 +60,7 @@ from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
 from workbench.tools.call import Surroundings
-from workbench.tools.equipment import Equipment, equipped
+from workbench.tools.equipment import Equipment, equipped, tools_of
 from workbench.tools.registry import Toolbox
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
@@ -121,7 +121,8 @@ class Session:
         self._origin = 0.0
         self._now: Callable[[], float] = lambda: 0.0
         self.trace = OpenTrace(lambda: self._now())
-        self.tools = Toolbox(self.trace, self._call_tool)
+        self._first_tools = tools_of(agent)
+        self.tools = Toolbox(self.trace, self._call_tool, self._first_tools)
         """Add, remove, mock and call tools."""
         self._equipment: Equipment | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -359,7 +360,7 @@ class Session:
         async with AsyncExitStack() as stack:
             around = Surroundings(self, lambda: self.agent.data, lambda: self.conversation.messages, self.say)
             self._equipment = equipment = await stack.enter_async_context(
-                equipped(self.tools, self.trace, settings, around)
+                equipped(self.tools, self.trace, settings, around, self._first_tools)
             )
             await equipment.adopt(self.agent)
             self._assembly = assembly = Assembly(

@@ -291,6 +291,59 @@ def test_an_async_function_that_ends_its_loop_ends_no_other_call(breaks: Callabl
     on_bench(work, bad, quick)
 
 
+def test_those_that_run_beside_one_that_blocks_come_to_their_end() -> None:
+    free = threading.Event()
+
+    @tool(timeout_s=0.05)
+    async def blocks() -> None:
+        free.wait(10)
+
+    @tool
+    async def innocent() -> str:
+        await asyncio.sleep(0.3)
+        return "done"
+
+    @tool
+    async def quick() -> str:
+        return "quick"
+
+    async def work(bench: Bench) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.runner.perform("innocent", "{}"))
+            await until(lambda: bench.all(ToolStarted))
+            assert (await bench.call("blocks")).status == "failed"
+            await asyncio.sleep(0.6)  # more than the patience with its thread
+            assert (await bench.call("quick")).result == "quick"
+            free.set()
+        (end,) = [end for end in bench.all(ToolReturned) if end.name == "innocent"]
+        assert (end.status, end.result) == ("done", "done")
+
+    on_bench(work, blocks, innocent, quick)
+
+
+def test_a_plain_function_that_gives_back_a_coroutine_is_told_what_to_do() -> None:
+    async def inner() -> str:
+        return "never"
+
+    end = returned(tool(lambda_named(lambda: inner())))
+    assert end.error
+    assert "write it with `async def`" in end.error
+
+
+def test_no_two_calls_have_one_id_whatever_the_model_calls_them() -> None:
+    async def work(bench: Bench) -> None:
+        ids = [bench.runner._number(given) for given in ("x", "x#2", "x", "", "x#2", "x", "")]
+        assert len(set(ids)) == len(ids)
+
+    on_bench(work)
+
+
+def test_a_word_that_a_tool_does_not_have_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="@tool has no 'timout_s'") as caught:
+        tool(timout_s=3)  # type: ignore[call-overload]
+    assert caught.value.hint.startswith("did you mean timeout_s?")
+
+
 def test_an_async_function_is_cancelled_at_its_deadline() -> None:
     ended = threading.Event()
 

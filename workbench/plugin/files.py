@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from workbench.model.errors import UsageError
-from workbench.model.text import plain
+from workbench.model.text import plain, redacted
 
 
 def run_file(
@@ -59,5 +59,5 @@ def _refused(file: Path, error: BaseException, advise: Callable[[BaseException],
     line = frames[-1].lineno if frames else 1
     if isinstance(error, UsageError):
         return UsageError(f"{file}:{line}: {error.reason}", error.hint)
-    reason = plain(f"{type(error).__name__}: {error}", limit=300, one_line=True)
+    reason = plain(redacted(f"{type(error).__name__}: {error}"), limit=300, one_line=True)
     return UsageError(f"{file}:{line}: {reason}", advise(error))

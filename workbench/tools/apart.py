@@ -70,6 +70,7 @@ class _Thread:
         self._loop = asyncio.new_event_loop()
         self._asked_at: float | None = None
         self._end = asyncio.Event()
+        self._now = False
         self._gone: Future[None] = Future()
         threading.Thread(target=self._live, name=name, daemon=True).start()
 
@@ -85,6 +86,7 @@ class _Thread:
         return self._gone.done()
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        self._ask()
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_contained(make), self._loop))
         except asyncio.CancelledError:
@@ -92,12 +94,13 @@ class _Thread:
             raise
 
     def leave(self) -> None:
-        """End whenever you can."""
+        """Take no more, and end with the last of those that run there: they are not to blame for one that blocks."""
         with suppress(RuntimeError):  # its loop has ended by itself
             self._loop.call_soon_threadsafe(self._end.set)
 
     async def close(self) -> None:
         """End now, with all that runs there."""
+        self._now = True
         self.leave()
         await asyncio.wait([asyncio.wrap_future(self._gone)], timeout=CLOSING_S)
 
@@ -120,6 +123,9 @@ class _Thread:
         while not self._end.is_set():
             with suppress(asyncio.CancelledError):  # by one that cancels all tasks that it finds
                 await self._end.wait()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others and not self._now:
+            await asyncio.wait(others)
 
 
 async def _contained(make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -342,7 +343,7 @@ class Runner:
     def _called(self, tool: Tool, call: Call, given: tuple[Any, ...], arguments: dict[str, Any]) -> str:
         """In a thread. One that comes back when nobody waits any more is named."""
         try:
-            return encoded(tool.function(*given, **arguments))
+            return encoded(_at_once(tool.function(*given, **arguments)))
         finally:
             if call.over:
                 late_s = (self._trace.now() - (call.began_ms or 0.0)) / 1000
@@ -388,8 +389,17 @@ class Runner:
     def _number(self, given: str) -> str:
         """An id of a call that no other call of the session has."""
         count = self._seen[given] = self._seen.get(given, 0) + 1
-        return given if count == 1 and given else f"{given}#{count}"
+        id = given if count == 1 and given else f"{given}#{count}"
+        return id if id == given or id not in self._seen else self._number(given)
 
 
 async def _awaited(tool: Tool, given: tuple[Any, ...], arguments: dict[str, Any]) -> str:
     return encoded(await tool.function(*given, **arguments))
+
+
+def _at_once(result: Any) -> Any:
+    """A result that is there. UnencodableError for one that is still to be awaited."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise UnencodableError("it gave back a coroutine, as if it were async: write it with `async def`")
+    return result

@@ -17,20 +17,32 @@ from workbench.tools.tool import Tool, as_tool
 from workbench.trace.bus import Trace
 
 
+def tools_of(agent: Agent) -> tuple[Tool, ...]:
+    """The tools that an agent brings itself. UsageError for what is none."""
+    return tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
+
+
 class Equipment:
     """Made by `equipped`."""
 
-    def __init__(self, tools: Toolbox, runner: Runner, servers: Servers, always: Iterable[McpServer]) -> None:
+    def __init__(
+        self,
+        tools: Toolbox,
+        runner: Runner,
+        servers: Servers,
+        always: Iterable[McpServer],
+        agents: Iterable[Tool],
+    ) -> None:
         self.runner = runner
         self._tools = tools
         self._servers = servers
         self._always = tuple(always)
-        self._agents: tuple[Tool, ...] = ()
+        self._agents = tuple(agents)
 
     async def adopt(self, agent: Agent) -> None:
         """Have the tools and MCP servers of this agent in the place of those of the one before. UsageError for what is
         no tool, and for two of one name."""
-        new = tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
+        new = tools_of(agent)
         self._tools.exchange(self._agents, new, "the agent has")
         self._agents = new
         servers = [one for one in agent.tools if isinstance(one, McpServer)]
@@ -39,10 +51,10 @@ class Equipment:
 
 @asynccontextmanager
 async def equipped(
-    tools: Toolbox, trace: Trace, settings: Settings, around: Surroundings
+    tools: Toolbox, trace: Trace, settings: Settings, around: Surroundings, agents: Iterable[Tool] = ()
 ) -> AsyncIterator[Equipment]:
-    """With the tools of plugins, and those of the MCP servers of the settings once an agent is adopted. UsageError for
-    two tools of one name."""
+    """With the tools of plugins, and those of the MCP servers of the settings once an agent is adopted; `agents` are
+    there already, for the agent that is adopted first. UsageError for two tools of one name."""
     async with (
         Apart("tools") as place,
         Servers(tools, trace) as servers,
@@ -50,4 +62,4 @@ async def equipped(
     ):
         for plugin, brought in tools_of_plugins():
             tools.add(brought, origin=f"the plugin {plugin}")
-        yield Equipment(tools, runner, servers, from_settings(settings.mcp))
+        yield Equipment(tools, runner, servers, from_settings(settings.mcp), agents)

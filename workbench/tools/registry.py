@@ -18,10 +18,10 @@ from workbench.trace.bus import Trace
 class Toolbox:
     """What `session.tools` is: tools may be added, removed, mocked and called while the session runs, from any thread.
 
-    `perform` calls a tool on the session's loop.
+    `perform` calls a tool on the session's loop; `first` are there from the beginning. UsageError for two of one name.
     """
 
-    def __init__(self, trace: Trace, perform: Callable[[str, str], None]) -> None:
+    def __init__(self, trace: Trace, perform: Callable[[str, str], None], first: Iterable[Tool] = ()) -> None:
         self._trace = trace
         self._perform = perform
         self._lock = threading.Lock()
@@ -29,6 +29,7 @@ class Toolbox:
         self._specs: tuple[ToolSpec, ...] | None = ()
         self.mocks: dict[str, str] = {}
         """Answers that take the place of tools, by name."""
+        self._put(list(first))
 
     @property
     def names(self) -> tuple[str, ...]:

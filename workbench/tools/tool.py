@@ -17,7 +17,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, overload
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 OnInterrupt = Literal["cancel", "finish", "background"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What OpenAI's API takes as a name."""
+
+
+OURS = ("name", "function", "about", "schema", "origin")
+"""Fields of a tool that `@tool` fills in itself."""
 
 
 class ToolError(Exception):
@@ -141,6 +146,15 @@ def tool(
 
     UsageError for what cannot be, naming the function.
     """
+
+    words = [field.name for field in fields(Tool) if field.init and field.name not in OURS]
+    for word in policy:
+        if word not in words:
+            near = get_close_matches(word, words, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(
+                f"@tool has no {word!r}", f"{hint}it takes name, description, {', '.join(words)}"
+            )
 
     def made(function: Callable[..., Any]) -> Tool:
         if not callable(function):
