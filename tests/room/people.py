@@ -39,7 +39,7 @@ def settings(server: LocalServer, room: str, **values: Any) -> Settings:
     return load({**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={})
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """What the condition gives as soon as that is true."""
     async with asyncio.timeout(seconds):
         while True:

@@ -111,6 +111,7 @@ class Feed:
                 "duplex": status.duplex,
                 "lag": status.lag_max_ms if (status.lag_max_ms or 0) > 20 else None,
                 "recording": status.recording,
+                "echo_cancelled": session.page.echo_cancelled if session.page else None,
                 "ended": status.ended,
                 "error": [session.error.reason, session.error.hint] if session.error else None,
             },
