@@ -470,3 +470,17 @@ def test_the_agents_tools_are_there_from_the_beginning_and_go_with_it() -> None:
     run_virtual(talk())
     with pytest.raises(UsageError, match="two tools are called 'price'"):
         open_session(settings(), agent=Agent(instructions="", tools=[price, other]))
+
+
+def test_a_session_that_is_stopped_at_once_has_its_end_in_the_trace() -> None:
+    async def talk() -> None:
+        session = open_session(settings())
+        async with session:
+            session.stop("at once")
+        assert events_of(session, SessionEnded) == [SessionEnded("at once")]
+
+    run_virtual(talk())
+    for _ in range(5):
+        with open_session(settings()) as session:
+            pass
+        assert len(events_of(session, SessionEnded)) == 1

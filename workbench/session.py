@@ -100,6 +100,7 @@ def open_session(
     `session.error` says so, and `ended` and `wait` raise it.
     """
     settings = settings or load({}, agent=agent)
+    manager()  # the first time in a process, plugins are imported: before anything runs that they could hold up
     load_files(settings.plugins)
     return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), page)
 
@@ -242,6 +243,7 @@ class Session:
         folder = self._folder()
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self._main = self._tasks.create_task(self._live(folder))
+        await asyncio.sleep(0)  # it has begun: whoever stops it at once still has its end in the trace
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -312,8 +314,7 @@ class Session:
 
     async def _live(self, folder: SessionFolder | None) -> None:
         """The session from its first event to its last."""
-        plugins = await asyncio.get_running_loop().run_in_executor(None, manager)  # some import for a second
-        hooks = Lifecycle(plugins, self.trace, self.settings.limits)
+        hooks = Lifecycle(manager(), self.trace, self.settings.limits)
         sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         young, middle, old = gc.get_threshold()
         gc.set_threshold(young, middle, max(old, FULL_COLLECTION))

@@ -331,8 +331,7 @@ print(json.dumps([[x.status, x.user_text, x.agent_text, x.heard_latency_ms, x.pa
         # A turn that the next question cut at once was not heard.
         heard = [turn for turn in book.said(3) if turn[3] is not None]
         agent = " ".join(turn[2] for turn in heard)
-        _status, user, _, latency, parts = heard[0]
-        assert "capital" in user.lower()
+        *_, latency, parts = heard[0]
         assert latency > 0
         assert parts["playback_buffer"] + parts["network"] > 0
         assert abs(sum(parts.values()) - latency) < 0.01
