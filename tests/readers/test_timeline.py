@@ -89,7 +89,6 @@ def test_each_part_counts_from_where_the_one_before_it_ended() -> None:
         "tts_first_byte": 150,
         "leading_silence": 40,
         "floor": 0,
-        "network": 0,
         "playback_buffer": 0,
         "output_buffer": 29,
         "network_in": 0,

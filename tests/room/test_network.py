@@ -17,7 +17,7 @@ def test_the_way_in_comes_before_endpointing_and_the_way_out_after_the_buffer() 
     spans = [
         Span("network_in", 100.0, 130.0, turn=1),
         Span("jitter_buffer", 130.0, 170.0, turn=1),
-        Span("output_buffer", 600.0, 680.0, reply=1),
+        Span("output_buffer", 600.0, 650.0, reply=1),
         Span("network_out", 650.0, 680.0, reply=1),
         Span("leading_silence", 680.0, 690.0, reply=1),
     ]

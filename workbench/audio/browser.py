@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Self
 
@@ -15,9 +15,9 @@ from workbench.audio.clockfit import MappingLog, TrackClock
 from workbench.audio.page import Chunk, Outgoing, PageLink
 from workbench.audio.resample import Resampler, Wave, to_samples, to_wave
 from workbench.audio.wav import BLOCK, ClockSink
-from workbench.engine.stages import Pull
+from workbench.engine.stages import Pull, Way
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
-from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice, Part
+from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice
 from workbench.trace.bus import Trace
 
 FRAME = INPUT_RATE // 50
@@ -26,6 +26,8 @@ LAST = OUTPUT_RATE // 5
 """Silence after a reply that is still sent, samples: 200 ms."""
 WAIT_S = 5.0
 """How long the first words wait for a page that plays, s: it is drawn a second or two after the session began."""
+KEPT = 500
+"""Chunks of which it is known when they came: 10 s, longer than any pause that ends a turn."""
 STEP_S = 0.003
 """A mapping that is off by so much is told anew, s."""
 
@@ -56,6 +58,7 @@ class BrowserMicrophone:
         self._rest: Wave = np.zeros(0, np.float32)
         self._begin = 0
         self._base = 0
+        self._arrived: deque[tuple[int, float]] = deque(maxlen=KEPT)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -78,6 +81,11 @@ class BrowserMicrophone:
     def time_of(self, sample: int) -> float:
         """When that sample was spoken into the microphone, on the loop's clock, s."""
         return self.clock.time_of(sample)
+
+    def way(self, sample: int) -> Way:
+        """Until when that sample was on its way from the page."""
+        came = [at for end, at in self._arrived if end >= sample]
+        return [("network_in", came[0])] if came else []
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Frames from now on until the source is left; where the positions jump, sound was lost."""
@@ -127,7 +135,9 @@ class BrowserMicrophone:
             self._trace.emit(Glitch("user", self._position, round(lost * per_sample)))
             self._position += round(lost * per_sample)
         self._chunk = chunk
-        self.clock.observe(self._begin + (chunk.end - self._base) * per_sample, chunk.ended_at)
+        end = self._begin + (chunk.end - self._base) * per_sample
+        self.clock.observe(end, chunk.ended_at)
+        self._arrived.append((round(end), asyncio.get_running_loop().time()))
         self._rest = np.concatenate((self._rest, self._resampler(to_wave(chunk.samples))))
 
     def _opened(self, chunk: Chunk) -> None:
@@ -199,11 +209,12 @@ class BrowserSpeaker(ClockSink):
         """When that sample leaves the page's speaker, on the loop's clock, s."""
         return self.clock.time_of(sample) if self.clock.known else self.due(sample) + self._link.way.delay
 
-    def way(self, sample: int) -> Sequence[tuple[Part, float]]:
-        """Until when a sample is on the network and in the page's buffer; the rest is the browser's."""
+    def way(self, sample: int) -> Way:
+        """Until when a sample is on the network, in the page's buffer, and in the browser's output."""
         way, heard = self._link.way, self.time_of(sample)
         arrived = min(heard, self.due(sample) + way.network)
-        return [("network", arrived), ("playback_buffer", max(arrived, heard - way.output))]
+        left = max(arrived, heard - way.output)
+        return [("network_out", arrived), ("playback_buffer", left), ("output_buffer", heard)]
 
     def heard(self, samples: Samples) -> None:
         """Send what is no silence, and the silence after it for 200 ms."""

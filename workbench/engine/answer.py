@@ -16,7 +16,7 @@ from workbench.engine.listen import PER_MS, Listening
 from workbench.engine.maker import Maker
 from workbench.engine.parts import Stages, session_ms
 from workbench.engine.reply import Reply
-from workbench.engine.stages import way_of
+from workbench.engine.stages import way_out
 from workbench.engine.transcribe import Transcriber
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
@@ -250,10 +250,10 @@ class Answers:
         free_ms = max(reply.granted_ms, self.floor.released_ms)
         leaves_ms = session_ms(self.trace, self.stages.sink.time_of(first))
         self._span("floor", reply, reply.ready_ms, free_ms)
-        for part, until in way_of(self.stages.sink, first):
-            free_ms, begin_ms = max(free_ms, session_ms(self.trace, until)), free_ms
-            self._span(part, reply, begin_ms, free_ms)
-        self._span("output_buffer", reply, free_ms, leaves_ms)
+        for part, until in way_out(self.stages.sink, first):
+            until_ms = session_ms(self.trace, until)
+            self._span(part, reply, free_ms, until_ms)
+            free_ms = max(free_ms, until_ms)
         if reply.leading is not None:
             self._span("leading_silence", reply, leaves_ms, leaves_ms + reply.leading * 1000 / OUTPUT_RATE)
 

@@ -66,11 +66,20 @@ class Sink(Protocol):
         """When that sample of `agent` leaves (left, will leave) the speaker, on the loop's clock, seconds."""
 
 
-def way_of(sink: Sink, sample: int) -> Sequence[tuple[Part, float]]:
-    """The stretches of the way from the session to the device that the sink knows apart, and when each ends for that
-    sample, on the loop's clock, s, in order: for a sink that has `way(sample)`; most have no such way."""
-    way: Callable[[int], Sequence[tuple[Part, float]]] | None = getattr(sink, "way", None)
+Way = Sequence[tuple[Part, float]]
+"""Stretches of a sample's way, in order, and when each ends, on the loop's clock, s."""
+
+
+def way_in(source: Source, sample: int) -> Way:
+    """The way from the user's mouth to the session, for a source that has `way(sample)`; most have none."""
+    way: Callable[[int], Way] | None = getattr(source, "way", None)
     return way(sample) if way is not None else ()
+
+
+def way_out(sink: Sink, sample: int) -> Way:
+    """The way from the session to the user's ear, for a sink that has `way(sample)`; most have one buffer."""
+    way: Callable[[int], Way] | None = getattr(sink, "way", None)
+    return way(sample) if way is not None else [("output_buffer", sink.time_of(sample))]
 
 
 class Vad(Protocol):

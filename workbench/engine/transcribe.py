@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from workbench.engine.flow import beside
 from workbench.engine.knobs import EngineKnobs
 from workbench.engine.parts import Stages, session_ms
+from workbench.engine.stages import way_in
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError
@@ -58,8 +59,17 @@ class Transcriber:
         elif not utterance.covered and (utterance.state == "ended" or self._eager):
             utterance.asked_ms = utterance.asked_ms or now
         if utterance.state == "ended":
-            end_ms = session_ms(self._trace, self._stages.source.time_of(utterance.speech_end))
-            self._trace.emit(Span("endpointing", round(end_ms, 3), round(now, 3), utterance=utterance.id))
+            self._tell_end(utterance, now)
+
+    def _tell_end(self, utterance: Utterance, now_ms: float) -> None:
+        """What passed from the last of the speech to the decision."""
+        source, last = self._stages.source, utterance.speech_end
+        at_ms = session_ms(self._trace, source.time_of(last))
+        for part, until in way_in(source, last):
+            until_ms = max(at_ms, session_ms(self._trace, until))
+            self._trace.emit(Span(part, round(at_ms, 3), round(until_ms, 3), utterance=utterance.id))
+            at_ms = until_ms
+        self._trace.emit(Span("endpointing", round(at_ms, 3), round(now_ms, 3), utterance=utterance.id))
 
     def note(self, utterance: Utterance, transcript: Transcript) -> None:
         """A transcript was written."""

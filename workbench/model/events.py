@@ -22,12 +22,11 @@ Part = Literal[
     "tts_first_byte",
     "leading_silence",
     "floor",
-    "network",
+    "network_out",
     "playback_buffer",
     "output_buffer",
     "network_in",
     "jitter_buffer",
-    "network_out",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 TurnStatus = Literal["done", "cut", "failed"]

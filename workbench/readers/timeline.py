@@ -49,10 +49,9 @@ CHAIN: tuple[Part, ...] = (
     "tools",
     "tts_first_byte",
     "floor",
-    "network",
+    "network_out",
     "playback_buffer",
     "output_buffer",
-    "network_out",
     "leading_silence",
 )
 """The parts in the order in which they follow each other."""
@@ -270,13 +269,12 @@ def critical_path(
 
 
 def _in_order(spans: list[Span]) -> list[tuple[Part, float, float]]:
-    """The spans after the decision by their ends; the output buffer ends where the way to the listener begins."""
-    away_ms = min((span.start_ms for span in spans if span.part == "network_out"), default=float("inf"))
-    found = []
-    for span in spans:
-        if span.part != "endpointing" and span.part not in INWARD:
-            last_ms = min(span.end_ms, away_ms) if span.part == "output_buffer" else span.end_ms
-            found.append((span.part, min(span.start_ms, last_ms), last_ms))
+    """The spans after the decision by their ends."""
+    found = [
+        (span.part, span.start_ms, span.end_ms)
+        for span in spans
+        if span.part != "endpointing" and span.part not in INWARD
+    ]
     return sorted(found, key=lambda one: (one[2], one[1]))
 
 

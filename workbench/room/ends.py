@@ -71,7 +71,6 @@ class RoomEnds:
     def note(self, entry: Entry) -> None:
         """A reader: what clients and the sink must know of the conversation."""
         self.front.note(entry)
-        self.network.note(entry)
         if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
             self.sink.clear()
 

@@ -8,10 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.model import events as ev
 from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
-from workbench.model.events import Entry, NetworkMeasured, Part, Span
+from workbench.model.events import NetworkMeasured
 from workbench.room.connection import Connection
 from workbench.room.sink import RoomSink
 from workbench.room.source import RoomSource
@@ -49,7 +48,6 @@ class Network:
         self._source = source
         self._sink = sink
         self._counted = Counters()
-        self._half_s = 0.0
         self._buffer_s = 0.0
 
     async def run(self) -> None:
@@ -63,24 +61,6 @@ class Network:
                     # with one peer connection for both ways, all of it is in the first
                     self._measured([*stats.publisher_stats, *stats.subscriber_stats])
 
-    def note(self, entry: Entry) -> None:
-        """A reader: where a turn's ends are known, say what of it the network took."""
-        event = entry.event
-        match event:
-            case ev.Heard(turn=turn, user_end_ms=float(at_ms)):
-                arrives_ms = at_ms + self._half_s * 1000
-                self._span("network_in", at_ms, arrives_ms, turn=turn)
-                self._span("jitter_buffer", arrives_ms, arrives_ms + self._buffer_s * 1000, turn=turn)
-            case ev.Span(part="output_buffer", end_ms=heard_ms, reply=reply, turn=turn):
-                sent_ms = heard_ms - self._sink.delay_s * 1000
-                self._span("network_out", sent_ms, heard_ms, reply=reply, turn=turn)
-            case _:
-                pass
-
-    def _span(self, part: Part, start_ms: float, end_ms: float, **whose: Any) -> None:
-        if end_ms > start_ms:
-            self._trace.emit(Span(part, round(start_ms, 3), round(end_ms, 3), **whose))
-
     def _measured(self, stats: list[Any]) -> None:
         was, now = self._counted, counted(stats)
         self._counted = now
@@ -90,9 +70,8 @@ class Network:
         if emitted:
             self._buffer_s = (now.buffer_s - was.buffer_s) / emitted
         rtt_s = round_trip_s(stats)
-        self._half_s = rtt_s / 2
-        self._source.delayed(self._half_s + self._buffer_s)
-        self._sink.delay_s = self._half_s + PACKET_S
+        self._source.delayed(rtt_s / 2, self._buffer_s)
+        self._sink.delay_s = rtt_s / 2 + PACKET_S
         packets, samples = (
             now.received - was.received + max(0, now.lost - was.lost),
             now.samples - was.samples,

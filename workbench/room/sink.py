@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Self
 
 from workbench.audio.wav import say_mapping
-from workbench.engine.stages import Pull
+from workbench.engine.stages import Pull, Way
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import DeviceOpened, Glitch
 from workbench.room.sdk import rtc
@@ -124,6 +124,11 @@ class RoomSink:
     def time_of(self, sample: int) -> float:
         """When that sample is heard at the other end, as far as is known, on the loop's clock, s."""
         return self._leaves(sample) + self.delay_s
+
+    def way(self, sample: int) -> Way:
+        """Until when that sample is in our queue, and on the network."""
+        leaves = self._leaves(sample)
+        return [("output_buffer", leaves), ("network_out", leaves + self.delay_s)]
 
     # --- pacing ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from workbench.audio.clockfit import MappingLog, TrackClock
+from workbench.engine.stages import Way
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import DeviceOpened, Glitch
@@ -78,14 +79,12 @@ class RoomSource:
         self.name = name
         self.clock = TrackClock(INPUT_RATE)
         """When a sample came in."""
-        self.delay_s = 0.0
-        """How long before that it was spoken, s; see `network`."""
         self.voices: dict[str, Voice] = {}
         """Who is listened to, by the track's sid."""
         self._trace = trace
         self._clean = clean
         self._come = asyncio.Event()
-        self._delays: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=64)
+        self._delays: deque[tuple[int, float, float]] = deque([(0, 0.0, 0.0)], maxlen=64)
         self._failure: WorkbenchError | None = None
         self._starved = 0
         self._position = 0
@@ -106,15 +105,24 @@ class RoomSource:
         """There is a new frame, or a voice less to wait for."""
         self._come.set()
 
-    def delayed(self, seconds: float) -> None:
-        """From now on, sound was spoken so long before it came in."""
-        self.delay_s = seconds
-        self._delays.append((self._position, seconds))
+    def delayed(self, network_s: float, buffer_s: float) -> None:
+        """From now on, sound was on the network and in the jitter buffer for so long before it came in."""
+        self._delays.append((self._position, network_s, buffer_s))
 
     def time_of(self, sample: int) -> float:
         """When that sample was spoken, as far as is known, on the loop's clock, s."""
-        delay = next((seconds for start, seconds in reversed(self._delays) if start <= sample), 0.0)
-        return self.clock.time_of(sample) - delay
+        return self.clock.time_of(sample) - sum(self._delay(sample))
+
+    def way(self, sample: int) -> Way:
+        """Until when that sample was on the network and in the jitter buffer."""
+        _, buffer_s = self._delay(sample)
+        came = self.clock.time_of(sample)
+        return [("network_in", came - buffer_s), ("jitter_buffer", came)]
+
+    def _delay(self, sample: int) -> tuple[float, float]:
+        """What `delayed` said of it, s."""
+        found = (one for one in reversed(self._delays) if one[0] <= sample)
+        return next(found, (0, 0.0, 0.0))[1:]
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Frames until the room is lost. Raises the WorkbenchError that it was lost for."""

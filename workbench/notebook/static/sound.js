@@ -144,7 +144,7 @@ class Speaker {
   constructor(wire) {
     this.wire = wire;
     this.on = false;
-    this.delays = []; // ms that blocks were on their way, the last few hundred
+    this.delays = []; // ms that blocks were on their way, the last half minute
     this.extraMs = 0; // more buffer after it ran dry; it wears off
     this.shift = []; // ms between the context's clock and the page's
     this.dry = 0;
@@ -200,7 +200,7 @@ class Speaker {
     if (!this.node) return;
     const late = this.wire.kernelTime() - sound.sent;
     this.delays.push(late);
-    if (this.delays.length > 400) this.delays.shift();
+    if (this.delays.length > 1500) this.delays.shift();
     this.blocks += 1;
     if (!sound.first && this.next !== null && sound.at !== this.next) this.lost += 1;
     this.next = sound.at + samples.length;
@@ -229,7 +229,7 @@ class Speaker {
     const sorted = [...this.delays].sort((one, two) => one - two);
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
-    const worst = sorted.length ? part(0.98) : this.wire.rtt / 2 + 40;
+    const worst = sorted.length ? part(0.995) : this.wire.rtt / 2 + 40;
     this.wantMs = Math.min(MOST_MS, this.outputMs + worst + 15 + this.extraMs);
     this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
   }
