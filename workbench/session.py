@@ -200,7 +200,7 @@ class Session:
 
     @property
     def room(self) -> RoomEnds | None:
-        """The LiveKit room that it is in: to call and send to those who are there, on the session's loop."""
+        """The LiveKit room that it is in: to call and send to those who are there; None outside of one."""
         return self._assembly.room if self._assembly is not None else None
 
     def bookmark(self, label: str = "") -> None:

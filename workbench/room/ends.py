@@ -8,20 +8,20 @@ from typing import Any, Self
 
 from workbench.config.room import RoomSettings
 from workbench.engine.flow import single
-from workbench.model.clock import outside
-from workbench.model.errors import StageError, UsageError, WorkbenchError, foreign
+from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ReplyEnded
 from workbench.room.connection import Connection
 from workbench.room.front import NAME, STATE, Front, Verbs
 from workbench.room.members import Members
 from workbench.room.network import Network
+from workbench.room.reach import Reach
 from workbench.room.sink import RoomSink
 from workbench.room.source import RoomSource, Voice, quieter
 from workbench.room.token import access
 from workbench.trace.bus import Trace
 
 
-class RoomEnds:
+class RoomEnds(Reach):
     """`async with`: the agent's place in a room. `run` beside the conversation looks after it.
 
     Entering raises MissingError (no server, no keys, no SDK) or UsageError (refused).
@@ -34,9 +34,8 @@ class RoomEnds:
             raise UsageError("no room is named", "give --room NAME, or set [room] name")
         self.source = RoomSource(trace, f"room {settings.name}", quieter() if noise_suppression else None)
         self.sink = RoomSink(trace, f"room {settings.name}")
-        self.members = Members(settings, trace, self._heard, self._gone)
         identity = settings.identity or f"agent-{secrets.token_hex(4)}"
-        self.connection = Connection(
+        connection = Connection(
             settings,
             access(settings),
             identity,
@@ -44,12 +43,11 @@ class RoomEnds:
             self._wire,
             self._joined,
             name=agent,
-            attributes=lambda: {STATE: self.front.state, NAME: agent},
+            attributes=lambda: {**self._attributes, STATE: self.front.state, NAME: agent},
         )
+        super().__init__(connection, Members(settings, trace, self._heard, self._gone))
         self.front = Front(self.connection, trace, self._who, lambda: self.sink.track_sid)
         self.network = Network(trace, self.connection, self.source, self.sink)
-        self._trace = trace
-        self._tasks: asyncio.TaskGroup | None = None
         self._readers: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -73,31 +71,6 @@ class RoomEnds:
         self.front.note(entry)
         if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
             self.sink.clear()
-
-    async def call(
-        self, method: str, payload: str = "", *, to: str | None = None, timeout_s: float = 5.0
-    ) -> str:
-        """Call a method of a client (of who is listened to, unless `to` names another): its answer.
-
-        StageError where nobody is there, the method is not, fails, or does not answer in time. On the session's loop.
-        """
-        whom = to or self.members.who
-        if whom is None or not self.connection.flowing:
-            raise StageError("nobody is in the room to be called", "wait until somebody is listened to")
-        with foreign("the client in the room", "tools"), outside():
-            answer: str = await self.connection.room.local_participant.perform_rpc(
-                destination_identity=whom, method=method, payload=payload, response_timeout=timeout_s
-            )
-        return answer
-
-    async def send(self, data: bytes | str, topic: str, *, to: str | None = None) -> None:
-        """Send data to everybody, or to one: at most 15 kB, in order. StageError where it can't be sent."""
-        if not self.connection.flowing:
-            raise StageError("the room is not connected", "wait until it is again")
-        with foreign("LiveKit", "tools"), outside():
-            await self.connection.room.local_participant.publish_data(
-                data, topic=topic, destination_identities=[to] if to else []
-            )
 
     async def run(self, verbs: Verbs) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.model.conversation import Message
 
 Data = TypeVar("Data")
+ROOM_VERBS = ("call", "send", "send_text", "send_bytes", "send_file", "set_attribute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,15 @@ class RunContext(Generic[Data]):
     _cancelled: Event = field(repr=False)
 
     @property
+    def room(self) -> Any:
+        """The LiveKit room that the session is in, to `call` a method of the user's page, `send` data, `send_text`,
+        `send_bytes`, `send_file`, and `set_attribute`; None outside of one.
+
+        `await` them in an async tool; a plain one asks for the `.result()`, or does not wait.
+        """
+        return getattr(self.session, "room", None)
+
+    @property
     def conversation(self) -> tuple[Message, ...]:
         """What was said and heard so far, oldest first; what the user says in this turn is its last message."""
         return tuple(self._conversation())
@@ -61,3 +71,8 @@ class RunContext(Generic[Data]):
         """Nobody waits for the result any more. A plain function that works long looks here from time to time; an async
         one is cancelled."""
         return self._cancelled.is_set()
+
+
+def roomless(error: Exception) -> bool:
+    """Whether this is what becomes of `context.room.call(…)` where there is no room."""
+    return isinstance(error, AttributeError) and error.obj is None and error.name in ROOM_VERBS
