@@ -248,12 +248,12 @@ class Answers:
         assert first is not None
         self.trace.emit(ReplyPlaying(reply.id, reply.turn, first))
         free_ms = max(reply.granted_ms, self.floor.released_ms)
-        leaves_ms = session_ms(self.trace, self.stages.sink.time_of(first))
         self._span("floor", reply, reply.ready_ms, free_ms)
+        leaves_ms = free_ms
         for part, until in way_out(self.stages.sink, first):
-            until_ms = session_ms(self.trace, until)
-            self._span(part, reply, free_ms, until_ms)
-            free_ms = max(free_ms, until_ms)
+            leaves_ms = session_ms(self.trace, until)
+            self._span(part, reply, free_ms, leaves_ms)
+            free_ms = max(free_ms, leaves_ms)
         if reply.leading is not None:
             self._span("leading_silence", reply, leaves_ms, leaves_ms + reply.leading * 1000 / OUTPUT_RATE)
 
