@@ -102,6 +102,9 @@ class Assembly:
             self._agent.speakable or speakable,
             self._hooks,
         )
+        if self.room is not None:
+            voices.sight = self.room.eyes
+            self.room.eyes.sees = lambda: getattr(voices.llm, "sees", False)
         self._stages = Stages(
             source,
             sink,

@@ -368,6 +368,10 @@ class Session:
                 settings, self.agent, self.trace, equipment.runner, hooks, stack, self.page
             )
             stages = await assembly.build()
+            if assembly.room and settings.room.video == "tool":
+                from workbench.room.look import look
+
+                self.tools.add(look, origin='[room] video = "tool"')
             ear = Ear(
                 self.trace,
                 lambda sample: self._ms(stages.source.time_of(sample)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -58,6 +58,9 @@ class RoomSettings(Knobs):
     listen: Annotated[str, AfterValidator(_listen)] = "first"
     """Who is listened to: `first` (who comes first), `all` (mixed), `each` (`workbench run`: a session with each),
     `identity:NAME`, `kind:sip` or `attribute:KEY=VALUE`."""
+    video: Literal["off", "turn", "tool"] = "off"
+    """Pictures of the user's screen, or else camera, for models that see: `turn` sends the latest one with each turn,
+    `tool` gives the model a tool `look` to ask for one, `off` subscribes to no video."""
     grace_s: float = Field(20, ge=0, le=3600)
     """How long somebody who left may take to come back before somebody else is listened to, s."""
     connect_s: float = Field(15, ge=1, le=3600)

@@ -20,7 +20,7 @@ from workbench.engine.stages import way_out
 from workbench.engine.transcribe import Transcriber
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
-from workbench.model.conversation import Conversation, Message, Usage
+from workbench.model.conversation import Conversation, Message, Picture, Usage
 from workbench.model.errors import StageError
 from workbench.model.events import (
     Notice,
@@ -125,7 +125,10 @@ class Answers:
             reply = self._reply(said, utterance)
             reply.scope = end.scope
             reply.asked = end.filtered[said] = await self.stages.voices.hooks.user_text(said)
-            prompt = self.conversation.prompt(reply.asked, keep=self.knobs.reply.history)
+            reply.pictures = await self.stages.voices.sight.look(reply.id)
+            prompt = self.conversation.prompt(
+                reply.asked, keep=self.knobs.reply.history, pictures=reply.pictures
+            )
             try:
                 async with beside(self.maker.answer(reply, prompt)):
                     if await self._settled(utterance, reply):
@@ -178,7 +181,7 @@ class Answers:
         await self.floor.cleared_for(utterance)
         if reply.history != self.conversation.version:
             return False
-        self._decide(utterance, reply.asked)
+        self._decide(utterance, reply.asked, reply.pictures)
         reply.turn = utterance.turn
         reply.confirmed.set()
         return True
@@ -196,7 +199,7 @@ class Answers:
             self.listening.dismiss(utterance, objection)
         return objection is None
 
-    def _decide(self, utterance: Utterance, said: str) -> None:
+    def _decide(self, utterance: Utterance, said: str, pictures: tuple[Picture, ...] = ()) -> None:
         if utterance.turn is None:
             self._turns += 1
             utterance.turn = self._turns
@@ -208,7 +211,7 @@ class Answers:
                 decided = TurnDecided(self._turns, utterance.id, True)
             self.trace.emit(decided)
             if said:
-                self._remember(Message("user", said))
+                self._remember(Message("user", said, pictures=pictures))
 
     async def _understood(self, utterance: Utterance) -> None:
         """Nobody answers it any more, but what was said counts."""

@@ -176,7 +176,11 @@ class Maker:
             if done:
                 spoken = " ".join([text.rstrip(), *said]) if said else text
                 reply.steps.append(Message("assistant", spoken, calls=tuple(call for call, _ in done)))
-                reply.steps.extend(Message("tool", result, call_id=call.id) for call, result in done)
+                reply.steps.extend(
+                    Message("tool", results[number], call_id=one.call.id, pictures=tuple(one.pictures))
+                    for number, one in enumerate(asked)
+                    if number in results
+                )
             began = [one.began_ms for one in asked if one.began_ms is not None]
             if began:
                 self._span(reply, "tools", min(began))

@@ -14,7 +14,7 @@ from workbench.engine.heard import Chunk
 from workbench.engine.hooks import Hooks, NoHooks
 from workbench.engine.stages import Llm, Tts
 from workbench.model.audio import Samples, silence
-from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
+from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
 
 
@@ -27,6 +27,8 @@ class Reply:
     audio: ReplyAudio
     asked: str = ""
     """What was said, as the model is asked it."""
+    pictures: tuple[Picture, ...] = ()
+    """What the user shows meanwhile."""
     utterance: int | None = None
     turn: int | None = None
     history: int = 0
@@ -86,6 +88,8 @@ class Asked:
     answer: Callable[[str], None]
     began_ms: float | None = None
     """When it was run, noted by whoever runs it; None if it was not."""
+    pictures: list[Picture] = field(default_factory=list)
+    """To be shown to the model with the result."""
 
 
 class ToolRunner(Protocol):
@@ -116,6 +120,21 @@ class NoTools:
         """Nothing runs."""
 
 
+class Sight(Protocol):
+    """What the user shows."""
+
+    async def look(self, reply: int) -> tuple[Picture, ...]:
+        """Pictures of now for that reply, none where there are none. Does not raise, and returns within two seconds."""
+
+
+class Blind:
+    """Nobody shows anything."""
+
+    async def look(self, reply: int) -> tuple[Picture, ...]:
+        """Nothing."""
+        return ()
+
+
 @dataclass(slots=True)
 class Voices:
     """The providers that make replies, each with its deadlines and its breaker; replaced when swapped."""
@@ -127,3 +146,4 @@ class Voices:
     tools: ToolRunner
     speakable: Callable[[str], str]
     hooks: Hooks = field(default_factory=NoHooks)
+    sight: Sight = field(default_factory=Blind)

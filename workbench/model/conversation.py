@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -19,14 +19,27 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A still picture for a model that sees. `file` is its name in the recording, relative to the session's folder;
+    `jpeg` is empty where the picture is only remembered."""
+
+    jpeg: bytes = field(repr=False)
+    width: int
+    height: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One entry of the conversation. `cut` marks a reply that the user did not hear to its end."""
+    """One entry of the conversation. `cut` marks a reply that the user did not hear to its end. `pictures` are shown
+    with what the user says, or with the result of a tool."""
 
     role: Role
     text: str
     calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
     cut: bool = False
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,13 @@ class Conversation:
     version: int = 0
 
     def add(self, *messages: Message) -> None:
-        """Append messages."""
-        self.messages.extend(messages)
+        """Append messages. A picture is shown once, in the turn that it belongs to, and remembered by its file."""
+        self.messages.extend(
+            replace(message, pictures=tuple(replace(picture, jpeg=b"") for picture in message.pictures))
+            if message.pictures
+            else message
+            for message in messages
+        )
         self.version += 1
 
     def instruct(self, instructions: str) -> None:
@@ -101,14 +119,16 @@ class Conversation:
             start += 1
         return self.messages[start:]
 
-    def prompt(self, said: str, *, keep: int, extra: Sequence[Message] = ()) -> list[Message]:
-        """The messages to send for what the user just said, with at most the last `keep` of the history.
+    def prompt(
+        self, said: str, *, keep: int, extra: Sequence[Message] = (), pictures: tuple[Picture, ...] = ()
+    ) -> list[Message]:
+        """The messages to send for what the user just said (and shows), with at most the last `keep` of the history.
 
         A history that is cut begins with what the user said; one that is whole may begin with a greeting.
         """
         history = self.latest(keep)
         system = [Message("system", self.instructions)] if self.instructions else []
-        return [*system, *history, Message("user", said), *extra]
+        return [*system, *history, Message("user", said, pictures=pictures), *extra]
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,21 @@ class RoomMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureTaken:
+    """A frame of somebody's video was taken for the model, `age_ms` after it came in: for answer `reply`, or (None) for
+    a tool. `file` is its JPEG of `size` bytes in the session's folder."""
+
+    reply: int | None
+    file: str
+    identity: str
+    source: Literal["screen", "camera"]
+    width: int
+    height: int
+    size: int
+    age_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkMeasured:
     """What WebRTC says of the last second. `rtt_ms` to the server; `jitter_ms`, `loss` (0…1), `buffer_ms` (time in the
     jitter buffer) and `concealed` (share of samples that were made up) of what comes in; `out_…` of what goes out."""
@@ -583,6 +598,7 @@ Event = (
     | RoomConnection
     | ParticipantChanged
     | RoomMessage
+    | PictureTaken
     | NetworkMeasured
     | ProviderWarmed
     | ProviderRetried

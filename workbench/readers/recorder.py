@@ -87,7 +87,7 @@ class Recorder:
     def _write(self) -> dict[Track, int]:
         """One job: write what is new. Returns the samples that were lost by track.
 
-        Sound comes first, so that no event in the file speaks of sound that is not there yet.
+        Sound and pictures come first, so that no event in the file speaks of what is not there yet.
         """
         lost: dict[Track, int] = {}
         with self._lock:
@@ -97,10 +97,19 @@ class Recorder:
                         self._sounds[track] = _SoundWriter(self._folder.sound(track), tape)
                     if missed := self._sounds[track].write():
                         lost[track] = missed
+                self._write_pictures()
                 self._write_events()
             except OSError as error:
                 self._failure = error
         return lost
+
+    def _write_pictures(self) -> None:
+        while self._trace.pictures:
+            name, data = self._trace.pictures.popleft()
+            path = self._folder.path / name
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with os.fdopen(open_new(path), "wb") as file:
+                file.write(data)
 
     def _write_events(self) -> None:
         if self._events is None:

@@ -8,16 +8,18 @@ from typing import Any, Self
 
 from workbench.config.room import RoomSettings
 from workbench.engine.flow import single
+from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ReplyEnded
 from workbench.room.connection import Connection
 from workbench.room.front import NAME, STATE, Front, Verbs
 from workbench.room.members import Members
 from workbench.room.network import Network
-from workbench.room.reach import Reach
+from workbench.room.reach import SEND_S, Reach, Sent
 from workbench.room.sink import RoomSink
 from workbench.room.source import RoomSource, Voice, quieter
 from workbench.room.token import access
+from workbench.room.video import Eyes
 from workbench.trace.bus import Trace
 
 
@@ -47,6 +49,7 @@ class RoomEnds(Reach):
         )
         super().__init__(connection, Members(settings, trace, self._heard, self._gone))
         self.front = Front(self.connection, trace, self._who, lambda: self.sink.track_sid)
+        self.eyes = Eyes(self.members, trace, settings.video)
         self.network = Network(trace, self.connection, self.source, self.sink)
         self._readers: dict[str, asyncio.Task[None]] = {}
 
@@ -69,8 +72,14 @@ class RoomEnds(Reach):
     def note(self, entry: Entry) -> None:
         """A reader: what clients and the sink must know of the conversation."""
         self.front.note(entry)
+        self.eyes.note(entry)
         if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
             self.sink.clear()
+
+    def look(self) -> Sent[Picture | None]:
+        """What the one who is listened to shows now: their screen, else their camera; None where that is nothing. For
+        `context.show`. A StageError says that video is off."""
+        return self._send(self.eyes.picture, SEND_S)
 
     async def run(self, verbs: Verbs) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""
@@ -78,9 +87,8 @@ class RoomEnds(Reach):
             async with asyncio.TaskGroup() as self._tasks:
                 for voice in self.source.voices.values():
                     self._read(voice)
-                beside = [
-                    self._tasks.create_task(work) for work in (self.front.run(verbs), self.network.run())
-                ]
+                works = (self.front.run(verbs), self.network.run(), self.eyes.run())
+                beside = [self._tasks.create_task(work) for work in works]
                 try:
                     verbs.stop(await self.connection.keep())
                 except WorkbenchError as error:
@@ -97,6 +105,7 @@ class RoomEnds(Reach):
     def _wire(self, room: Any) -> None:
         self.members.wire(room)
         self.front.wire(room)
+        self.eyes.wire(room)
         room.on("reconnecting", lambda: self.sink.flow(False))
         room.on("reconnected", lambda: self.sink.flow(True))
         room.on("disconnected", lambda _: self._cut_off())
@@ -106,6 +115,7 @@ class RoomEnds(Reach):
             await self.sink.publish(room)
         self.front.joined(room)
         self.members.joined(room)
+        self.eyes.joined(room)
         self.sink.flow(True)
 
     def _cut_off(self) -> None:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from workbench.engine.flow import within
 from workbench.engine.knobs import LimitKnobs
 from workbench.engine.reply import Asked, Reply
-from workbench.model.conversation import Message, ToolCall, ToolSpec
+from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
 from workbench.model.events import (
     Notice,
@@ -370,6 +370,10 @@ class Runner:
             if not call.over:
                 self._trace.emit(ToolProgressed(*call.about, text, fraction))
 
+        def shown(picture: Picture) -> None:
+            if call.by is not None and not call.over:
+                call.by.pictures.append(picture)
+
         def said_now(text: str) -> None:
             if not call.over:
                 self._loop.call_soon_threadsafe(call.say, text)
@@ -385,6 +389,7 @@ class Runner:
             _conversation=conversation,
             _say=said_now,
             _progress=progressed,
+            _show=shown,
             _cancelled=call.cancelled,
         )
 

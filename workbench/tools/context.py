@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from workbench.model.text import plain
 
 if TYPE_CHECKING:
-    from workbench.model.conversation import Message
+    from workbench.model.conversation import Message, Picture
 
 Data = TypeVar("Data")
-ROOM_VERBS = ("call", "send", "send_text", "send_bytes", "send_file", "set_attribute")
+ROOM_VERBS = ("call", "send", "send_text", "send_bytes", "send_file", "set_attribute", "look")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,13 @@ class RunContext(Generic[Data]):
     _conversation: Callable[[], Sequence[Message]] = field(repr=False)
     _say: Callable[[str], None] = field(repr=False)
     _progress: Callable[[str, float | None], None] = field(repr=False)
+    _show: Callable[[Picture], None] = field(repr=False)
     _cancelled: Event = field(repr=False)
 
     @property
     def room(self) -> Any:
         """The LiveKit room that the session is in, to `call` a method of the user's page, `send` data, `send_text`,
-        `send_bytes`, `send_file`, and `set_attribute`; None outside of one.
+        `send_bytes`, `send_file`, `set_attribute`, and `look` at what the user shows; None outside of one.
 
         `await` them in an async tool; a plain one asks for the `.result()`, or does not wait.
         """
@@ -65,6 +66,10 @@ class RunContext(Generic[Data]):
         """Tell the screen how far the tool is, in words and as a fraction (0…1) of the whole."""
         known = None if fraction is None or fraction != fraction else min(1.0, max(0.0, float(fraction)))
         self._progress(plain(str(text), limit=200, one_line=True), known)
+
+    def show(self, picture: Picture) -> None:
+        """Let a model that sees see this picture with the result, like one from `room.look()`."""
+        self._show(picture)
 
     @property
     def cancelled(self) -> bool:

@@ -34,6 +34,8 @@ class Trace:
         self.now = now
         self.archive: Archive | None = None
         self.tapes: dict[Track, Sound] = {}
+        self.pictures: deque[tuple[str, bytes]] = deque(maxlen=8)
+        """Files that the next events speak of, by name, for the recorder; who takes one takes it away."""
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from base64 import b64encode
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from openai import AsyncStream
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
+from openai.types.chat import (
+    ChatCompletionChunk,
+    ChatCompletionContentPartParam,
+    ChatCompletionMessageParam,
+    ChatCompletionToolParam,
+)
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from openai.types.shared_params import FunctionDefinition
 
 from workbench.engine.stages import LlmPart, Text
 from workbench.model.clock import outside
-from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
+from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.openai.client import ApiStage
@@ -25,6 +31,9 @@ Chunks = AsyncStream[ChatCompletionChunk]
 
 class OpenAiLlm(ApiStage):
     """Streams pieces of text as they come, whole tool calls when they are complete, and the usage at the end."""
+
+    sees = True
+    """Messages may have pictures."""
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__("llm", options)
@@ -38,7 +47,7 @@ class OpenAiLlm(ApiStage):
         with told(self.asked), outside():
             chunks: Chunks = await self.client.chat.completions.create(
                 model=self.asked.model,
-                messages=[_message(message) for message in messages],
+                messages=_asked(messages),
                 stream=True,
                 stream_options={"include_usage": True},
                 **more,
@@ -162,10 +171,35 @@ class _GrowingCall:
         return ToolCall(self.id or f"call_{number}", self.name, self.arguments or json.dumps({}))
 
 
+def _asked(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
+    """The messages as the API takes them: a tool's result is text, so its pictures follow the results as the user's."""
+    asked: list[ChatCompletionMessageParam] = []
+    shown: list[Picture] = []
+    for message in messages:
+        if message.role != "tool" and shown:
+            asked.append({"role": "user", "content": _images(shown)})
+            shown = []
+        if message.role == "tool":
+            shown += [picture for picture in message.pictures if picture.jpeg]
+        asked.append(_message(message))
+    if shown:
+        asked.append({"role": "user", "content": _images(shown)})
+    return asked
+
+
+def _images(pictures: Iterable[Picture]) -> list[ChatCompletionContentPartParam]:
+    urls = [
+        f"data:image/jpeg;base64,{b64encode(picture.jpeg).decode()}" for picture in pictures if picture.jpeg
+    ]
+    return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+
+
 def _message(message: Message) -> ChatCompletionMessageParam:
     match message.role:
         case "system":
             return {"role": "system", "content": message.text}
+        case "user" if images := _images(message.pictures):
+            return {"role": "user", "content": [{"type": "text", "text": message.text}, *images]}
         case "user":
             return {"role": "user", "content": message.text}
         case "tool":

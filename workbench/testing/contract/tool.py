@@ -244,6 +244,7 @@ class _Calls:
             _conversation=lambda: (),
             _say=lambda text: None,
             _progress=lambda text, fraction: None,
+            _show=lambda picture: None,
             _cancelled=over,
         )
 
