@@ -29,7 +29,7 @@ test: setup $(TEST_STAMP) ## every test that this machine can run; says how many
 	$(BIN)/python -m pytest
 
 check: $(TEST_STAMP) lint ## what must pass before a commit: style, types, imports, fast tests
-	$(BIN)/python -m pytest -q -m "not ($(MARKED))"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not ($(MARKED))"
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import Heard, TurnEnded
 from workbench.plugin.manager import find
 from workbench.testing.clock import run_virtual
-from workbench.testing.network import Trouble, TroubledSink, TroubledSource, Way
+from workbench.testing.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.testing.scripted import ScriptedStt
 from workbench.testing.sound import ArraySource, Score
 
@@ -92,8 +92,8 @@ def main() -> None:
         for seed in SEEDS:
             found = understood(replace(trouble, seed=seed), sound)
             rates.append(wrong_words([event.user_text for _, event in found.all(TurnEnded)]))
-            way = Way(replace(trouble, seed=seed))
-            missing.append(np.mean([not way.arrives() for _ in range(2000)]))
+            line = Line(replace(trouble, seed=seed))
+            missing.append(np.mean([not line.arrives() for _ in range(2000)]))
         report[name] = {
             "missing_packets": round(float(np.mean(missing)), 3),
             "wrong_words": round(float(np.mean(rates)), 3),

@@ -9,8 +9,9 @@ from tests.bench._talk import Talk, Talked, talked
 from workbench.audio.wav import ClockSink
 from workbench.model.audio import INPUT_RATE, Frame
 from workbench.model.events import Heard, TurnEnded
+from workbench.readers.timeline import turns
 from workbench.testing.clock import run_virtual
-from workbench.testing.network import Trouble, TroubledSink, TroubledSource, Way
+from workbench.testing.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.testing.scripted import ScriptedStt
 from workbench.testing.sound import ArraySource, Score, tone
 
@@ -32,7 +33,7 @@ def test_a_calm_network_changes_nothing_but_the_time() -> None:
     assert times[0] == pytest.approx(0.02 + 0.14)
     assert times[-1] == pytest.approx(2.0 + 0.14)
     assert source.time_of(INPUT_RATE) == pytest.approx(1.0)
-    assert source.way.missing == 0
+    assert source.line.missing == 0
 
 
 def test_what_is_lost_is_silence_in_its_place_and_the_same_each_time() -> None:
@@ -42,18 +43,18 @@ def test_what_is_lost_is_silence_in_its_place_and_the_same_each_time() -> None:
     silent = [not frame.samples.any() for frame in first]
     assert silent == [not frame.samples.any() for frame in again]
     assert silent != [not frame.samples.any() for frame in other]
-    assert sum(silent) == source.way.lost
-    assert 0.1 < source.way.missing < 0.3
+    assert sum(silent) == source.line.lost
+    assert 0.1 < source.line.missing < 0.3
     assert np.diff(times) == pytest.approx(0.02)
 
 
 def test_jitter_and_reordering_cost_what_the_buffer_does_not_hold() -> None:
     def missing(**trouble: float) -> float:
-        way = Way(Trouble(**trouble))  # type: ignore[arg-type]
+        line = Line(Trouble(**trouble))  # type: ignore[arg-type]
         for _ in range(5000):
-            way.arrives()
-        assert way.lost == 0
-        return way.missing
+            line.arrives()
+        assert line.lost == 0
+        return line.missing
 
     assert missing(jitter_ms=20, buffer_ms=100) == 0
     assert 0.02 < missing(jitter_ms=20, buffer_ms=40) < 0.03  # beyond two standard deviations
@@ -92,6 +93,11 @@ def test_a_conversation_over_a_bad_network_is_late_by_the_network_and_loses_no_t
     both_ways_ms = 2 * 120
     for fast, slow in zip(latency(calm), latency(bad), strict=True):
         assert slow - fast == pytest.approx(both_ways_ms, abs=60)
-    assert sink.way.lost > 0
+    for turn in turns(bad.trace.since(0, 1 << 30)):
+        parts = turn.parts_ms
+        assert (parts["network_in"], parts["jitter_buffer"]) == (80, 40)
+        assert parts["network_out"] == pytest.approx(120, abs=0.01)
+        assert abs(parts["unexplained"]) < 60
+    assert sink.line.lost > 0
     assert len(sink.heard) > 0
     assert sink.heard.any()

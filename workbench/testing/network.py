@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 
-from workbench.engine.stages import Pull, Sink, Source
+from workbench.engine.stages import Pull, Sink, Source, Way, way_in, way_out
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 
 PACKET_S = 0.02
@@ -43,7 +43,7 @@ class Trouble:
         return (self.delay_ms + self.buffer_ms) / 1000
 
 
-class Way:
+class Line:
     """One direction: says of each packet in turn whether it is there when it has to be played."""
 
     def __init__(self, trouble: Trouble) -> None:
@@ -76,7 +76,7 @@ class TroubledSource:
     """A source whose frames came over such a network. `time_of` says when a sample was spoken, at the far end."""
 
     def __init__(self, source: Source, trouble: Trouble) -> None:
-        self.way = Way(trouble)
+        self.line = Line(trouble)
         self._source = source
         self._trouble = trouble
 
@@ -116,7 +116,7 @@ class TroubledSource:
         samples = frame.samples.copy()
         packet = round(PACKET_S * INPUT_RATE)
         for at in range(0, len(samples), packet):
-            if not self.way.arrives():
+            if not self.line.arrives():
                 samples[at : at + packet] = 0
         return Frame(samples, frame.rate, frame.position)
 
@@ -124,12 +124,19 @@ class TroubledSource:
         """When that sample was spoken, on the loop's clock, s."""
         return self._source.time_of(sample)
 
+    def way(self, sample: int) -> Way:
+        """Until when it was on the network, and in the receiver's buffer."""
+        before = way_in(self._source, sample)
+        sent = before[-1][1] if before else self._source.time_of(sample)
+        arrived = sent + self._trouble.delay_ms / 1000
+        return [*before, ("network_in", arrived), ("jitter_buffer", sent + self._trouble.behind_s)]
+
 
 class TroubledSink:
     """A sink with such a network behind it. What the engine hands over is what was sent; `heard` is what came."""
 
     def __init__(self, sink: Sink, trouble: Trouble) -> None:
-        self.way = Way(trouble)
+        self.line = Line(trouble)
         self._sink = sink
         self._trouble = trouble
         self._parts: list[Samples] = []
@@ -170,10 +177,14 @@ class TroubledSink:
         """When that sample is heard, at the far end, on the loop's clock, s."""
         return self._sink.time_of(sample) + self._trouble.behind_s
 
+    def way(self, sample: int) -> Way:
+        """As the sink's, and then over the network."""
+        return [*way_out(self._sink, sample), ("network_out", self.time_of(sample))]
+
     def _send(self, samples: Samples) -> None:
         packet = round(PACKET_S * OUTPUT_RATE)
         rest = np.concatenate((self._rest, samples))
         for at in range(0, len(rest) - packet + 1, packet):
             part = rest[at : at + packet]
-            self._parts.append(part if self.way.arrives() else silence(packet))
+            self._parts.append(part if self.line.arrives() else silence(packet))
         self._rest = rest[len(rest) // packet * packet :]
