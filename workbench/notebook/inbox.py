@@ -79,7 +79,14 @@ class Inbox:
 
     def _ping(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
         at = time.monotonic() * 1000
-        self._send({"k": "pong", "page": page, "t": number(content, "t"), "at": at}, [])
+        pong = {
+            "k": "pong",
+            "page": page,
+            "t": number(content, "t"),
+            "at": at,
+            "owner": self._link.owner or "",
+        }
+        self._send(pong, [])
 
     def _claim(self, page: str, _content: dict[str, Any], _: Sequence[Any]) -> None:
         self._link.post = self.post
@@ -92,7 +99,7 @@ class Inbox:
         if not flag(content, "on"):
             self._link.captures(page, None)
             return
-        echo = content.get("echo")
+        echo = content.get("file") is True or content.get("echo")  # a file hears nothing of us
         name = plain(text(content, "device", 300), 80, one_line=True) or "microphone"
         self._link.captures(page, name, echo if isinstance(echo, bool) else None)
 

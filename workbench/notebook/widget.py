@@ -187,7 +187,8 @@ def feed_of(session: Session) -> Feed:
 def page_program() -> str:
     """The page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
     parts = [
-        (STATIC / f"{name}.js").read_text("utf-8") for name in ("uplot", "wire", "sound", "view", "live")
+        (STATIC / f"{name}.js").read_text("utf-8")
+        for name in ("uplot", "wire", "sound", "file", "view", "live")
     ]
     worklet = (STATIC / "worklet.js").read_text("utf-8")
     parts.insert(1, f"const WORKLET = {json.dumps(worklet)};")

@@ -1,6 +1,7 @@
 // The widget: a page (one for each model and tab) with its sound, and views of it.
 
 const pages = new Map();
+const SAID_MS = 30000; // how long a word about what is over stays
 const KERNEL_ENDED = "the kernel ended"; // what the session says of it
 
 class Page {
@@ -11,11 +12,14 @@ class Page {
     this.trouble = null;
     this.wire = new Wire(model, this.id);
     this.wire.heardOf = (content, buffers) => this.take(content, buffers);
+    this.wire.onWake = (ms) => this.woken(ms);
+    this.wire.onOwner = (owner, asked) => owner === "" && asked > this.claimedAt && this.reclaim();
     this.microphone = new Microphone(this.wire, (trouble) => this.fail(trouble));
+    this.file = new FileVoice(this.wire, this.microphone, () => this.fileEnded());
     this.speaker = null;
     this.talking = false;
-    this.hiddenAt = null;
-    this.woke = performance.now();
+    this.claimedAt = Infinity;
+    this.slept = null;
     this.onOwner = () => this.owned();
     model.on("change:owner", this.onOwner);
     this.onHide = (event) => !event.persisted && this.close();
@@ -70,9 +74,14 @@ class Page {
   }
   async openSpeaker() {
     if (this.speaker || !this.status.speaks) return;
-    this.wire.send({ k: "claim" });
-    this.speaker = new Speaker(this.wire);
-    if (!(await this.speaker.open(this.output))) throw new Trouble("asleep");
+    this.claim();
+    const speaker = (this.speaker = new Speaker(this.wire));
+    try {
+      if (!(await speaker.open(this.output))) throw new Trouble("asleep");
+    } catch (error) {
+      if (error.what !== "asleep") this.speaker = speaker.close() ?? null; // else Talk wakes it
+      throw error;
+    }
   }
   async talk() {
     if (this.talking) {
@@ -85,18 +94,70 @@ class Page {
     this.talking = true;
     this.draw();
     try {
-      this.wire.send({ k: "claim" });
+      this.claim();
       await this.openSpeaker();
       if (this.speaker) await this.speaker.context.resume();
-      if (this.status.hears) await this.microphone.open({ device: this.device, echo: this.status.echo_wanted });
-      this.device = this.microphone.device ?? this.device;
+      if (this.status.hears) await this.listen();
     } catch (error) {
       this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
     }
     this.draw();
   }
+  async listen() {
+    await this.microphone.open({ device: this.device, echo: this.status.echo_wanted });
+    this.device = this.microphone.device ?? this.device;
+  }
+  // A file speaks in the place of the microphone, which takes over again when it has ended, if it was on.
+  async letSpeak(file) {
+    this.trouble = null;
+    try {
+      const samples = await decoded(file);
+      const after = this.microphone.on || this.file.after;
+      this.microphone.close();
+      this.file.close();
+      this.file.after = after;
+      this.claim();
+      await this.openSpeaker().catch((error) => console.warn("workbench:", error)); // its answer can be read
+      this.talking = true;
+      this.file.start(file.name, samples);
+    } catch (error) {
+      this.trouble = error instanceof Trouble ? error : new Trouble("silent", String(error));
+    }
+    this.draw();
+  }
+  async fileEnded() {
+    const after = this.file.after;
+    this.file.after = false;
+    try {
+      if (after) await this.listen();
+      else this.talking = false;
+    } catch (error) {
+      this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
+    }
+    this.draw();
+  }
+  claim() {
+    this.claimedAt = performance.now();
+    this.wire.send({ k: "claim" });
+  }
+  // The session took this page for gone: it slept, or the connection was lost for long.
+  reclaim() {
+    if (!this.talking && !this.speaker) return;
+    this.claim();
+    if (this.speaker?.running) this.wire.send({ k: "play", on: true });
+    this.announce();
+  }
+  announce() {
+    if (this.microphone.on) this.microphone.announce();
+    if (this.file.on) this.file.announce();
+  }
+  woken(ms) {
+    this.slept = { seconds: Math.round(ms / 1000), shownUntil: performance.now() + SAID_MS };
+    this.speaker?.wake();
+    this.announce();
+  }
   fail(trouble) {
-    this.talking = false;
+    this.talking = this.file.on;
     this.microphone.close();
     this.trouble = trouble;
     this.wire.send({ k: "trouble", what: trouble.what, detail: trouble.detail.slice(0, 300) });
@@ -105,6 +166,8 @@ class Page {
   quiet() {
     this.talking = false;
     this.microphone.close();
+    this.file.after = false;
+    this.file.close();
     this.speaker?.close();
     this.speaker = null;
   }
@@ -141,16 +204,13 @@ class Page {
   // --- once a second
 
   look() {
-    const now = performance.now();
-    if (now - this.woke > 20000) this.slept = Math.round((now - this.woke) / 1000); // the laptop was asleep
-    else if (this.wire.silentMs < QUIET_MS) this.slept = null;
-    this.woke = now;
+    if (this.slept && performance.now() > this.slept.shownUntil) this.slept = null;
     for (const view of this.views) {
       view.say();
       view.network();
     }
   }
-  // What stands in the way, in words, and what to do.
+  // What stands in the way, in words, what to do, and whether a file may speak instead.
   word() {
     const again = "run the cell again; live(agent, resume=True) takes up the conversation where it was";
     if (this.gone) return [this.gone, again];
@@ -159,8 +219,8 @@ class Page {
     const silent = this.wire.silentMs;
     if (silent > 30000) return ["the kernel has not answered for " + Math.round(silent / 1000) + " s", `it is busy, was restarted, or the connection is lost; if it does not come back, ${again}`];
     if (silent > QUIET_MS) return ["the kernel does not answer", this.talking ? "it is busy, or the connection is lost; what you say is kept and heard later" : "it is busy, or the connection is lost"];
-    if (this.trouble) return TROUBLES[this.trouble.what];
-    if (this.slept) return [`this page was asleep for ${this.slept} s`, "what was said meanwhile was not heard"];
+    if (this.trouble) return [...TROUBLES[this.trouble.what], NO_MICROPHONE.includes(this.trouble.what)];
+    if (this.slept) return [`this page was asleep for ${this.slept.seconds} s`, "what was said meanwhile may not have been heard; it goes on"];
     return null;
   }
 }

@@ -5,7 +5,7 @@ const MOST_MS = 400; // of delay that the session grants
 const JAMMED = 5; // chunks of 20 ms in a message while messages pile up: each costs the server three
 
 async function withWorklet(context) {
-  if (!context.audioWorklet) throw new Trouble("old");
+  if (!context.audioWorklet) throw new Trouble(window.isSecureContext ? "old" : "insecure");
   const url = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
   try {
     await context.audioWorklet.addModule(url);
@@ -16,27 +16,32 @@ async function withWorklet(context) {
   }
 }
 
-// What can stand in the way, and what to do about it.
+// What can stand in the way, and what to do about it. `NO_MICROPHONE` offers a file in its place.
+const INSTEAD = "or type, or let a file speak";
 const TROUBLES = {
   insecure: [
-    "this page is not secure, so the browser gives it no microphone",
-    "open JupyterLab by https or on localhost (ssh -L 8888:localhost:8888); or type, or live(agent, source='question.wav')",
+    "this page is not secure, so the browser gives it neither microphone nor speaker",
+    `open JupyterLab by https or on localhost (ssh -L 8888:localhost:8888); ${INSTEAD}`,
   ],
   denied: [
     "the browser was told to give this page no microphone",
-    "allow it at the lock in the address bar and press Talk again; or type below",
+    `allow it at the lock in the address bar and press Talk again; ${INSTEAD}`,
   ],
   blocked: [
     "this page is in a frame that may not use a microphone",
-    "open the notebook in JupyterLab or Notebook 7; or type, or live(agent, source='question.wav')",
+    `open the notebook in a tab of its own, in JupyterLab or Notebook 7; ${INSTEAD}`,
   ],
-  none: ["there is no microphone", "plug one in and press Talk again; or type, or live(agent, source='question.wav')"],
-  busy: ["the microphone is in use by something else, or broken", "close what uses it and press Talk again; or type below"],
-  old: ["this browser has no AudioWorklet", "use a newer one; or type below"],
-  worklet: ["this page may not run audio code", "open the notebook in JupyterLab; or type below"],
-  ended: ["the microphone was unplugged or taken away", "plug it in and press Talk again; or type below"],
+  none: ["there is no microphone", `plug one in and press Talk again; ${INSTEAD}`],
+  busy: ["the microphone is in use by something else, or broken", `close what uses it and press Talk again; ${INSTEAD}`],
+  old: ["this browser has no AudioWorklet", `use a newer one; ${INSTEAD}`],
+  worklet: ["this page may not run audio code", `open the notebook in JupyterLab; ${INSTEAD}`],
+  ended: ["the microphone was unplugged or taken away", `plug it in and press Talk again; ${INSTEAD}`],
   asleep: ["the browser holds its sound back", "press Talk"],
+  silent: ["this file is no audio that the browser can decode", "wav, mp3, ogg, m4a and flac are; choose another one"],
+  empty: ["there is no sound in this file", "choose another one"],
+  long: ["this file is longer than 10 minutes, or larger than 300 MB", "cut it, or live(agent, source='long.wav')"],
 };
+const NO_MICROPHONE = ["insecure", "denied", "blocked", "none", "busy", "old", "worklet", "ended", "silent", "empty", "long"];
 
 class Trouble extends Error {
   constructor(what, detail = "") {
@@ -48,7 +53,8 @@ class Trouble extends Error {
 
 function troubleOf(error) {
   if (error instanceof Trouble) return error;
-  const inFrame = window.self !== window.top;
+  const policy = document.featurePolicy; // Chromium's; elsewhere a frame is likelier than a user's no
+  const inFrame = window.self !== window.top && !policy?.allowsFeature("microphone");
   switch (error.name) {
     case "NotAllowedError":
     case "SecurityError":
@@ -95,21 +101,28 @@ class Microphone {
     this.source = this.context.createMediaStreamSource(stream);
     const settings = track.getSettings();
     this.latencyMs = 1000 * (settings.latency || 0);
-    this.capture += 1;
-    this.held = [];
     this.name = track.label || "microphone";
     this.device = settings.deviceId;
     const cancelled = settings.echoCancellation;
-    this.wire.send({
-      k: "capture", on: true, device: this.name,
-      echo: cancelled === undefined ? null : cancelled !== false && cancelled !== "none",
-    });
+    this.echo = cancelled === undefined ? null : cancelled !== false && cancelled !== "none";
+    this.announce();
     this.node.port.onmessage = ({ data }) => this.give(data);
     this.source.connect(this.node);
     this.on = true;
   }
+  nextCapture() {
+    this.capture += 1;
+    this.held = [];
+    return this.capture;
+  }
+  // A capture begins: the session dates what comes anew.
+  announce() {
+    this.nextCapture();
+    this.wire.send({ k: "capture", on: true, device: this.name.slice(0, 300), echo: this.echo });
+  }
   give({ samples, at }) {
     if (!this.context) return; // closed meanwhile
+    this.wire.alive();
     this.held.push(samples);
     if (this.held.length < (this.wire.jammed ? JAMMED : 1)) return;
     const all = new Int16Array(this.held.reduce((sum, one) => sum + one.length, 0));
@@ -173,6 +186,12 @@ class Speaker {
     if (this.running === this.on) return;
     this.on = this.running;
     this.wire.send({ k: "play", on: this.on });
+  }
+  // After a sleep nothing that was measured holds.
+  wake() {
+    this.shift = [];
+    this.delays = [];
+    this.context?.resume();
   }
   async use(device) {
     if (this.context?.setSinkId) await this.context.setSinkId(device);

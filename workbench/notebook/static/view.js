@@ -70,7 +70,9 @@ class View {
     this.push.addEventListener("pointerleave", () => this.held && this.hold(false));
     const interrupt = button("interrupt", "Interrupt", "Stop the agent's answer here", () => page.verb("interrupt"));
     const bookmark = button("bookmark", "Bookmark", "Mark this moment in the recording", () => page.verb("bookmark"));
-    this.notice = make("div", { class: "wb-notice", role: "alert", hidden: true });
+    this.word = make("span", { role: "alert" });
+    this.instead = this.picker();
+    this.notice = make("div", { class: "wb-notice", hidden: true }, this.word, this.instead);
     this.lines = make("div", { class: "wb-lines", "aria-live": "polite" });
     this.field = make("input", { class: "wb-type", type: "text", placeholder: "Type to the agent …", maxlength: "4000", "aria-label": "Type to the agent" });
     this.field.addEventListener("keydown", (event) => {
@@ -91,7 +93,7 @@ class View {
     this.toolsBox = make("div", { class: "wb-tools" });
     this.knobsBox = make("div", { class: "wb-knobs" });
     this.devices = make("div", { class: "wb-devices" });
-    const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices);
+    const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices, this.chosen = this.picker());
     settings.addEventListener("toggle", () => settings.open && page.listDevices().then((all) => this.choose(all)));
     this.root = make("div", { class: "wb-live" },
       make("div", { class: "wb-head" }, this.dot, this.activity, this.about, make("span", { class: "wb-space" }), this.talk, this.mute, this.push, interrupt, bookmark),
@@ -129,20 +131,32 @@ class View {
     this.mute.classList.toggle("wb-on", muted);
     const sound = status.browser;
     this.talk.hidden = !sound;
-    this.push.hidden = !status.hears;
+    this.push.hidden = this.chosen.hidden = !status.hears;
     this.talk.textContent = this.page.talking ? "Stop" : this.page.taken ? "Take over" : "Talk";
     this.talk.classList.toggle("wb-on", this.page.talking);
     const over = activity === "ended";
-    for (const control of [this.talk, this.mute, this.push, this.field]) control.disabled = over;
+    for (const control of [this.talk, this.mute, this.push, this.field, ...this.root.querySelectorAll(".wb-instead button")]) control.disabled = over;
     this.say();
   }
 
   // The page's own trouble comes first, then the session's.
   say() {
     const status = this.model.get("status");
-    const [reason, hint] = this.page.word() ?? status.error ?? (status.ended ? [`the session has ended: ${status.ended}`, status.recording ? `recorded in ${status.recording}; run the cell again for a new one` : "run the cell again for a new one"] : ["", ""]);
+    const [reason, hint, instead] = this.page.word() ?? status.error ?? (status.ended ? [`the session has ended: ${status.ended}`, status.recording ? `recorded in ${status.recording}; run the cell again for a new one` : "run the cell again for a new one"] : ["", ""]);
     this.notice.hidden = !reason;
-    this.notice.replaceChildren(make("b", {}, reason), ...(hint ? [` → ${hint}`] : []));
+    this.word.replaceChildren(make("b", {}, reason), ...(hint ? [` → ${hint}`] : []));
+    this.instead.hidden = !(instead && status.hears);
+  }
+
+  // A button that asks for a file, which then speaks.
+  picker() {
+    const input = make("input", { type: "file", accept: "audio/*,.wav,.mp3,.ogg,.m4a,.flac", class: "wb-file", hidden: true, "aria-label": "A file that speaks" });
+    input.addEventListener("change", () => {
+      if (input.files.length) this.page.letSpeak(input.files[0]);
+      input.value = ""; // the same file may be chosen again
+    });
+    const ask = make("button", { title: "It speaks in the place of the microphone", onclick: () => input.click() }, "Let a file speak …");
+    return make("span", { class: "wb-instead" }, ask, input);
   }
 
   conversation() {
@@ -171,13 +185,14 @@ class View {
 
   // Numbers of the way between page and kernel, once a second.
   network() {
-    const { wire, speaker, microphone } = this.page;
+    const { wire, speaker, microphone, file } = this.page;
     const facts = [];
     if (this.page.talking) {
       facts.push(`round trip ${ms(wire.rtt)}`);
       if (speaker?.wantMs) facts.push(`playback buffer ${ms(speaker.wantMs)}`);
       if (speaker?.dry) facts.push(`${speaker.dry} under-runs`);
       if (microphone?.on) facts.push(this.model.get("status").echo);
+      facts.push(file.word);
     }
     this.way.textContent = facts.filter(Boolean).join(" · ");
   }

@@ -1,6 +1,7 @@
 // Messages to the session and its clock. Every time that leaves the page is in ms of the kernel's monotonic clock.
 
 const QUIET_MS = 4000; // no answer for so long is worth a word
+const ASLEEP_MS = 5000; // neither timers, messages nor sound for so long: nothing ran here
 
 class Wire {
   constructor(model, id) {
@@ -12,7 +13,11 @@ class Wire {
     this.pings = [];
     this.answered = performance.now();
     this.asked = 0;
+    this.woke = 0;
+    this.awake = Date.now(); // the other clock stands still while a laptop sleeps
     this.heardOf = () => {};
+    this.onWake = () => {};
+    this.onOwner = () => {};
     this.onMessage = (content, buffers) => this.take(content, buffers);
     model.on("msg:custom", this.onMessage);
     this.timer = setInterval(() => this.ping(), 250);
@@ -30,21 +35,35 @@ class Wire {
       console.warn("workbench:", error);
     }
   }
+  // Something runs here. After a sleep the two clocks have nothing to do with each other any more.
+  alive() {
+    const now = Date.now();
+    const slept = now - this.awake;
+    this.awake = now;
+    if (slept < ASLEEP_MS) return;
+    this.pings = [];
+    this.asked = 0;
+    this.answered = this.woke = performance.now();
+    this.onWake(slept);
+  }
   ping() {
+    this.alive();
     const now = performance.now();
     if (this.offset !== null && now - this.asked < 1000 && this.pings.length >= 8) return;
     this.asked = now;
     this.send({ k: "ping", t: now });
   }
   take(content, buffers) {
+    this.alive();
     if (content.page !== undefined && content.page !== this.id) return;
     if (content.k === "pong") this.pong(content);
     else this.heardOf(content, buffers);
   }
-  pong({ t, at }) {
+  pong({ t, at, owner }) {
     const now = performance.now();
     this.answered = now;
-    if (typeof t !== "number" || typeof at !== "number") return;
+    if (typeof t !== "number" || typeof at !== "number" || t < this.woke) return;
+    this.onOwner(owner, t);
     this.pings.push({ rtt: now - t, offset: at - (t + now) / 2 });
     if (this.pings.length > 30) this.pings.shift();
     const best = this.pings.reduce((one, two) => (two.rtt < one.rtt ? two : one));
