@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from workbench.audio.browser import BrowserMicrophone, BrowserSpeaker
 from workbench.audio.clockfit import TrackClock
+from workbench.audio.duplex import PageDuplex
 from workbench.audio.echo import CleanMicrophone, EchoCanceller
 from workbench.audio.echostate import echo_correlation
 from workbench.audio.microphone import Microphone
@@ -197,7 +198,9 @@ class Assembly:
         if microphone is not None:
             source = await self._cleaned(microphone, speaker)
         elif audio.source == BROWSER:
-            source = BrowserMicrophone(self._the_page(), trace, echo=audio.echo_cancellation)
+            minded = audio.echo_cancellation and audio.sink in (BROWSER, "speaker")
+            on_echo = PageDuplex(self._settings, trace).heard if minded else lambda cancelled: None
+            source = BrowserMicrophone(self._the_page(), trace, on_echo)
         else:
             source = Nobody(trace) if audio.source == NONE else WavSource(Path(audio.source), trace)
         return await self._stack.enter_async_context(source), await self._stack.enter_async_context(sink)

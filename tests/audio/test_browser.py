@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from workbench.audio.browser import BrowserMicrophone, BrowserSpeaker
+from workbench.audio.duplex import PageDuplex
 from workbench.audio.page import Chunk, Outgoing, PageLink
+from workbench.config import load
+from workbench.config.check import change
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples, silence
-from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice
+from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, DuplexChanged, Glitch, Notice
 from workbench.testing.clock import run_virtual
 from workbench.trace.bus import Trace
 
@@ -79,7 +82,9 @@ def test_what_comes_late_is_heard_and_dated_by_when_it_was_said() -> None:
         assert positions == list(range(1600, 1600 + 98 * 320, 320))
         assert all(frame.samples.any() for frame in heard[1:])
         assert source.time_of(1600 + 16_000) == pytest.approx(begin + 1, abs=0.002)
-        assert source.way(1600 + 16_000) == [("network_in", pytest.approx(begin + 5))]
+        ((part, until),) = source.way(1600 + 16_000)
+        assert part == "network_in"
+        assert until == pytest.approx(begin + 5)
         opened = [entry.event for entry in trace.since(0) if isinstance(entry.event, DeviceOpened)]
         assert (opened[0].name, opened[0].rate) == ("browser: a microphone", RATE)
         assert not [entry for entry in trace.since(0) if isinstance(entry.event, Glitch)]
@@ -104,11 +109,75 @@ def test_a_lost_chunk_is_a_gap_and_one_that_comes_twice_is_dropped() -> None:
     run_virtual(main())
 
 
-def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
+def test_sound_in_no_order_is_bounded_and_told() -> None:
+    """A page may say that its sound is anywhere, or send hours of it at once."""
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         trace, link = a_trace(), PageLink()
         async with BrowserMicrophone(link, trace) as source:
+            frames = source.frames()
+            talking(link)
+            for n in (3, 4, 5):
+                link.heard("page", chunk(n, loop.time()))
+            await some(frames, 2)
+            for n in (2**40, 10, 7, 2**40, 3, 11, 9, 0, 12, 13, 2**40):
+                link.heard("page", chunk(n, loop.time()))
+            heard = await some(frames, 3)
+            for n in range(14, 40_000):
+                link.heard("page", chunk(n, loop.time()))
+            assert len(source._chunks) == 30_000
+        assert heard[-1].position < 16_000
+        assert np.diff([frame.position for frame in heard]).min() > 0
+        told = [entry.event for entry in trace.since(0) if isinstance(entry.event, Notice)]
+        assert [notice.owner for notice in told] == ["page"]
+        assert [entry.event for entry in trace.since(0) if isinstance(entry.event, Glitch)]
+
+    run_virtual(main())
+
+
+def test_a_page_that_hears_us_makes_it_half_duplex_until_one_does_not() -> None:
+    async def main() -> None:
+        trace, settings = a_trace(), load({})
+        duplex = PageDuplex(settings, trace)
+        modes = list[str]()
+        for cancelled in (True, False, None, True, True, None, True):
+            duplex.heard(cancelled)
+            modes.append(settings.bargein.mode)
+        assert modes == ["full", "half", "half", "full", "full", "half", "full"]
+        changes = [entry.event for entry in trace.since(0)]
+        assert [change.mode for change in changes if isinstance(change, DuplexChanged)] == [
+            "half",
+            "full",
+        ] * 2
+
+    run_virtual(main())
+
+
+def test_how_it_was_chosen_to_be_stays() -> None:
+    async def main() -> None:
+        trace = a_trace()
+        for chosen in ("full", "half"):
+            settings = load({"bargein.mode": chosen})
+            PageDuplex(settings, trace).heard(False)
+            assert settings.bargein.mode == chosen
+        changed = load({})
+        duplex = PageDuplex(changed, trace)
+        duplex.heard(False)
+        change(changed, "bargein.mode", "full")
+        duplex.heard(False)
+        assert changed.bargein.mode == "full"
+        kinds = [type(entry.event) for entry in trace.since(0)]
+        assert kinds == [Notice, DuplexChanged, Notice]  # where it hears itself it is told
+
+    run_virtual(main())
+
+
+def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link, cancelled = a_trace(), PageLink(), list[bool | None]()
+        async with BrowserMicrophone(link, trace, cancelled.append) as source:
             frames = source.frames()
             talking(link)
             for n in range(3):
@@ -125,8 +194,7 @@ def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
                 link.heard("other", chunk(n, loop.time() + n * 0.02, capture=2))
             after = [frame for frame in await some(frames, 4) if frame.samples.any()]
         assert before[0].position < quiet[0].position < after[0].position
-        echo = [entry.event for entry in trace.since(0) if isinstance(entry.event, Notice)]
-        assert [notice.owner for notice in echo] == ["echo"]
+        assert cancelled == [True, False]
 
     run_virtual(main())
 

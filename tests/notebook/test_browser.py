@@ -106,6 +106,69 @@ def notice(book: Book, text: str | re.Pattern[str], seconds: float = 60) -> None
     expect(book.page.locator(".wb-notice")).to_contain_text(text, timeout=seconds * 1000)
 
 
+LOUD = """(() => {
+  window.loudAt = window.cutAt = 0;
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (to, ...more) {
+    if (to instanceof AudioDestinationNode && !(this instanceof ScriptProcessorNode)) {
+      const tap = this.context.createScriptProcessor(512, 1, 1);
+      tap.onaudioprocess = ({ inputBuffer }) => {
+        if (inputBuffer.getChannelData(0).some((value) => Math.abs(value) > 0.01)) window.loudAt = performance.now();
+      };
+      connect.call(this, tap);
+      connect.call(tap, to);
+    }
+    return connect.call(this, to, ...more);
+  };
+})()"""
+"""When the page last played something, ms."""
+
+
+def test_interrupt_is_heard_at_once(browser: Browser, lab: Lab) -> None:
+    with opened(browser, lab) as book:
+        page = book.page
+        page.evaluate(LOUD)
+        book.run(0)
+        page.evaluate(
+            "document.querySelector('.wb-interrupt').onpointerdown = () => (window.cutAt = performance.now())"
+        )
+        page.fill(".wb-type", "This takes a minute to say. " * 20)
+        page.press(".wb-type", "Enter")
+        page.wait_for_function("window.loudAt > 0")
+        page.wait_for_timeout(500)
+        page.click(".wb-interrupt")
+        expect(page.locator(".wb-agent.wb-is-cut")).to_be_visible()
+        page.wait_for_function("performance.now() - window.loudAt > 1000")
+        loud_at, cut_at = page.evaluate("[window.loudAt, window.cutAt]")
+        assert cut_at > 0
+        assert loud_at - cut_at < 1000
+        expect(page.locator(".wb-agent s")).to_contain_text("a minute")  # most of it was not heard
+
+
+def test_a_browser_that_cancels_no_echo_makes_it_half_duplex(browser: Browser, lab: Lab) -> None:
+    """It says so, and what the user chooses stays."""
+    undecided = BEGIN.replace(', bargein_mode="half"', "")
+    with opened(browser, lab, "w.session.set(bargein_mode='full')", begin=undecided) as book:
+        page = book.page
+        page.evaluate("""() => {
+            const settings = MediaStreamTrack.prototype.getSettings;
+            MediaStreamTrack.prototype.getSettings = function () {
+                return { ...settings.call(this), echoCancellation: false };
+            };
+        }""")
+        book.run(0)
+        talk(book)
+        said(book, "note", "half duplex: the browser does not take what we say out of its microphone")
+        expect(page.locator(".wb-about")).to_contain_text("half duplex")
+        expect(page.locator(".wb-way")).to_contain_text("echo not cancelled")
+        book.run(2)
+        expect(page.locator(".wb-about")).not_to_contain_text("half duplex")
+        page.click(".wb-talk")
+        talk(book)
+        said(book, "note", "use headphones")
+        expect(page.locator(".wb-about")).not_to_contain_text("half duplex")
+
+
 def test_everything_on_the_page_does_what_it_says(browser: Browser, lab: Lab) -> None:
     with opened(browser, lab, "w.muted = True; w.session.set(turn_silence_ms=700)") as book:
         page = book.page

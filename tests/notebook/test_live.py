@@ -16,9 +16,9 @@ from workbench import Agent, open_trace
 from workbench.audio.page import Chunk, PageLink
 from workbench.config import load
 from workbench.model.errors import UsageError
-from workbench.model.events import Notice, SettingChanged, TurnEnded
+from workbench.model.events import Bookmarked, Notice, SettingChanged, TurnEnded
 from workbench.notebook import Live, live, talk
-from workbench.notebook.inbox import Inbox
+from workbench.notebook.inbox import MOST, Inbox
 from workbench.notebook.widget import page_program, page_style
 from workbench.session import Session
 
@@ -220,6 +220,21 @@ def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
         inbox.take(content, [])
     notices = [e.event for e in quiet.trace.since(before) if isinstance(e.event, Notice)]
     assert [notice.reason for notice in notices] == ["a message of the page cannot be used: it is no object"]
+
+
+def test_a_flood_is_bounded_and_told_once(quiet: Session) -> None:
+    assert quiet.page is not None
+    inbox = Inbox(quiet, quiet.page, lambda content, _: None)
+    before = quiet.trace.end
+    for n in range(1000):
+        inbox.take({"k": "verb", "page": "abcd", "verb": "bookmark", "label": str(n)}, [])
+        inbox.take({"k": "trouble", "page": "abcd", **SANE["trouble"]}, [])
+        inbox.take({"k": "ping", "page": "abcd", "t": n}, [])
+    events = [e.event for e in quiet.trace.since(before)]
+    assert len([event for event in events if isinstance(event, Bookmarked)]) == MOST // 2
+    told = [event.reason for event in events if isinstance(event, Notice) and event.level == "warning"]
+    assert len(told) == 1
+    assert "more than 200" in told[0]
 
 
 def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:

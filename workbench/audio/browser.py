@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Self
 
@@ -28,6 +28,8 @@ WAIT_S = 5.0
 """How long the first words wait for a page that plays, s: it is drawn a second or two after the session began."""
 KEPT = 500
 """Chunks of which it is known when they came: 10 s, longer than any pause that ends a turn."""
+WAITING_S = 600.0
+"""Sound that waits for the loop is at most so long, s: more than any cell keeps a kernel busy."""
 STEP_S = 0.003
 """A mapping that is off by so much is told anew, s."""
 
@@ -39,17 +41,21 @@ class BrowserMicrophone:
     comes, so that what was said while a cell kept the kernel busy is heard afterwards.
     """
 
-    def __init__(self, link: PageLink, trace: Trace, *, echo: bool = True) -> None:
-        """`echo`: whether ours is to be cancelled, which the browser must do: it alone has both sides."""
+    def __init__(
+        self, link: PageLink, trace: Trace, on_echo: Callable[[bool | None], None] = lambda cancelled: None
+    ) -> None:
+        """`on_echo` is told at each capture whether our echo is taken out of it, which the browser must do: it alone
+        has both sides."""
         self.name = "browser"
         """The microphone's, as the browser calls it."""
-        self._echo = echo
+        self._on_echo = on_echo
         self.clock = TrackClock(INPUT_RATE)
         """When which sample was spoken, on the loop's clock."""
         self._link = link
         self._trace = trace
         self._log: MappingLog | None = None
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[Chunk] = deque(maxlen=round(WAITING_S * 50))
+        self._told = False
         self._come = asyncio.Event()
         self._position = 0
         self._chunk: Chunk | None = None
@@ -69,6 +75,8 @@ class BrowserMicrophone:
                 loop.call_soon_threadsafe(self._come.set)
 
         def take(chunk: Chunk) -> None:
+            if not self._follows(chunk):
+                return
             self._chunks.append(chunk)
             wake()
 
@@ -122,6 +130,19 @@ class BrowserMicrophone:
             hint = "open the notebook again and press Talk; the recording is kept"
             self._trace.emit(DeviceLost("mic", self.name, "the page was closed or is gone", hint))
 
+    def _follows(self, chunk: Chunk) -> bool:
+        """Whether it belongs near to what was taken; a page that says otherwise is told of once."""
+        last = self._chunk
+        if last is None or last.capture != chunk.capture or chunk.position - last.end < WAITING_S * last.rate:
+            return True
+        if not self._told:
+            self._told = True
+            reason = (
+                f"the page's sound is more than {WAITING_S:.0f} s ahead of what was heard, and is left out"
+            )
+            self._trace.emit(Notice("warning", "page", reason, "reload the page"))
+        return False
+
     def _take(self, chunk: Chunk) -> None:
         """Resample the next stretch; what is missing before it is a gap, what came before is dropped."""
         if self._chunk is None or (chunk.capture, chunk.rate) != (self._chunk.capture, self._chunk.rate):
@@ -148,9 +169,7 @@ class BrowserMicrophone:
         self.clock.restart(self._begin, chunk.ended_at - len(chunk.samples) / chunk.rate)
         self.name = f"browser: {self._link.capture}"
         self._trace.emit(DeviceOpened("mic", self.name, chunk.rate))
-        if self._link.echo_cancelled is False and self._echo:
-            reason = "the browser does not take out of its microphone what we say, and nobody else does"
-            self._trace.emit(Notice("warning", "echo", reason, "use headphones, or another browser"))
+        self._on_echo(self._link.echo_cancelled)
 
     def _frame(self, samples: Samples) -> Frame:
         frame = Frame(samples, INPUT_RATE, self._position)

@@ -108,7 +108,7 @@ class Feed:
             "session_status": {
                 "agent": status.agent,
                 "profile": status.profile,
-                "duplex": status.duplex,
+                "duplex": setting(session, "bargein.mode"),
                 "lag": status.lag_max_ms if (status.lag_max_ms or 0) > 20 else None,
                 "recording": status.recording,
                 "echo_cancelled": session.page.echo_cancelled if session.page else None,

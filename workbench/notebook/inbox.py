@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ from workbench.session import Session
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a message to all pages of a widget."""
+OFTEN = ("ping", "sound", "way")
+"""Messages that come by themselves; of all the others no page has many to say."""
+MOST, MOST_S = 200, 10.0
+"""So many of the others are taken within so many seconds."""
 NEAR_S = 60.0
 """A time that a page tells is no further from now, s."""
 
@@ -28,6 +33,7 @@ class Inbox:
         self._link = link
         self._send = send
         self._refused = False
+        self._taken: deque[float] = deque(maxlen=MOST)
         self._handlers: Mapping[str, Callable[[str, dict[str, Any], Sequence[Any]], None]] = {
             "hello": lambda page, content, buffers: None,
             "ping": self._ping,
@@ -53,9 +59,18 @@ class Inbox:
             handler = self._handlers.get(kind) if isinstance(kind, str) else None
             if handler is None:
                 raise BadMessage("it is of no known kind")
+            if kind not in OFTEN:
+                self._count()
             handler(page, content, buffers)
         except (BadMessage, WorkbenchError) as error:
             self._refuse(error)
+
+    def _count(self) -> None:
+        """Each of them may leave something in the trace."""
+        now = time.monotonic()
+        if len(self._taken) == MOST and now - self._taken[0] < MOST_S:
+            raise BadMessage(f"there are more than {MOST} within {MOST_S:.0f} s")
+        self._taken.append(now)
 
     def _refuse(self, error: Exception) -> None:
         if not self._refused:
