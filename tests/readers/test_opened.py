@@ -212,7 +212,7 @@ def size(png: bytes) -> tuple[int, int]:
 def test_every_figure_is_drawn(trace: OpenTrace) -> None:
     plot = trace.plot
     for figure in (plot.latency(), plot.waterfall(), plot.waterfall(2), plot.timeline(), plot.timeline(2)):
-        assert min(size(figure._repr_png_())) > 100
+        assert min(size(figure.png())) > 100
 
 
 def test_a_waterfall_has_a_bar_for_what_was_waited_for(trace: OpenTrace) -> None:

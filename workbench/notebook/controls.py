@@ -19,7 +19,7 @@ from workbench.config import known_settings, sentences
 from workbench.config.check import nearest
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import SettingChanged
-from workbench.readers.html import safe
+from workbench.readers.html import safe, table
 from workbench.session import FIXED, Session
 
 USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "reply.speculate")
@@ -40,12 +40,18 @@ def knob(name: str, value: Any = None, **options: Any) -> Any:
     value = info.get_default(call_default_factory=True) if value is None else value
     kind, bounds = _plain_kind(info.annotation), _bounds(info.metadata)
     common = {"description": name, "style": STYLE, "tooltip": _sentences().get(name, ""), **options}
+    made = _made(name, kind, bounds, value, common)
+    return _with_table(made, {name: made})
+
+
+def _made(name: str, kind: Any, bounds: dict[str, Any], value: Any, common: dict[str, Any]) -> Any:
+    """The widget for a kind of value."""
     if get_origin(kind) is Literal:
         return widgets.Dropdown(options=get_args(kind), value=value, **common)
     if kind is bool:
         return widgets.Checkbox(value=value, indent=False, **common)
     if kind in (int, float) and len(bounds) == 2:
-        span = options.get("max", bounds["max"]) - options.get("min", bounds["min"])
+        span = common.get("max", bounds["max"]) - common.get("min", bounds["min"])
         step = 1 if kind is int else _step(span)
         slider = widgets.IntSlider if kind is int else widgets.FloatSlider
         shown = {} if kind is int else {"readout_format": ".0f" if step >= 1 else ".2f"}
@@ -76,7 +82,25 @@ def knobs(session: Session, *names: str) -> Any:
         control.observe(_setter(session, name, said), names="value")
     follow = _follow(session, index, controls)
     threading.Thread(target=asyncio.run, args=(follow,), name="notebook-knobs", daemon=True).start()
-    return widgets.VBox([*controls.values(), said])
+    return _with_table(widgets.VBox([*controls.values(), said]), controls)
+
+
+def _with_table(widget: Any, controls: dict[str, Any]) -> Any:
+    """The widget, and where none can be shown (a saved notebook, a page without scripts) what was set, as a table."""
+    view = widget._repr_mimebundle_
+
+    def bundle(**kwargs: Any) -> Any:
+        rows = [
+            [f"<code>{safe(name)}</code>", safe(control.value), safe(_sentences().get(name, ""))]
+            for name, control in controls.items()
+        ]
+        told = ", ".join(f"{name} = {control.value}" for name, control in controls.items())
+        return view(**kwargs) | {"text/html": table(["setting", "value", ""], rows), "text/plain": told}
+
+    widget._repr_mimebundle_ = (
+        bundle  # on the object, where ipywidgets takes it away again from a closed widget
+    )
+    return widget
 
 
 def _setter(session: Session, name: str, said: Any) -> Callable[[Any], None]:

@@ -21,7 +21,20 @@ from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers.compare import Comparison
 from workbench.readers.figures import Drawing, draw_comparison
-from workbench.readers.html import bar, key, longest, marks, ms, safe, summary, table, turn_html, turns_html
+from workbench.readers.html import (
+    ON_DARK,
+    bar,
+    key,
+    longest,
+    marks,
+    ms,
+    picture,
+    safe,
+    summary,
+    table,
+    turn_html,
+    turns_html,
+)
 from workbench.readers.opened import OpenTrace
 from workbench.readers.timeline import Turn
 from workbench.session import Session
@@ -139,7 +152,7 @@ def _change(a: float | None, b: float | None, *_: object) -> str:
 def _page(body: str) -> str:
     """A body that scripts find again; ids are random, so that the same cell twice is two pages."""
     name = f"workbench-{secrets.token_hex(8)}"
-    found = f'<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>'
+    found = f'{ON_DARK}<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>'
     return f'{found}<script>({_script()})("{name}")</script>'
 
 
@@ -149,8 +162,7 @@ def _script() -> str:
 
 
 def _image(png: bytes, more: str = "") -> str:
-    data = b64encode(png).decode()
-    return f'<img alt="both sides over time" style="max-width:100%" src="data:image/png;base64,{data}"{more}>'
+    return picture(png, "both sides over time", more)
 
 
 def _picture(png: bytes, figure: Drawing) -> str:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import anywidget
 import traitlets
+from IPython.display import display
 
 from workbench.audio.page import PageLink
 from workbench.config.settings import known_settings, sentences
@@ -22,6 +23,7 @@ from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.text import plain
 from workbench.notebook.feed import KNOBS, Feed, State, setting
 from workbench.notebook.inbox import Inbox
+from workbench.notebook.saved import bundle, saved
 from workbench.session import Session
 
 STATIC = Path(__file__).parent / "static"
@@ -76,6 +78,7 @@ class Live(anywidget.AnyWidget):
         self._inbox = Inbox(session, self._link, self.send)
         self.on_msg(self._take)
         self.observe(self._wanted, names=["muted", "knobs"])
+        self._saved = saved(session, self.ident)
         self._feed = feed_of(session)
         self._feed.watch(self._show)
 
@@ -108,6 +111,21 @@ class Live(anywidget.AnyWidget):
     def __repr__(self) -> str:
         name = self.session.agent.name or "agent"
         return f"<Live {name}: {self.activity}, {len(self.latency['points'])} turns heard>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The live view, and for those who cannot show that, what there was until now."""
+        data, metadata = self._view()
+        return {**bundle(self.session), **data}, metadata
+
+    def _ipython_display_(self) -> None:
+        """Two outputs: the live view, and what is saved; the page hides that one while it has the view."""
+        data, metadata = self._view()
+        display(data, metadata=metadata, raw=True)
+        self._saved.show()
+
+    def _view(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        made: Any = super()._repr_mimebundle_() if self.comm is not None else None
+        return made or ({"text/plain": repr(self)}, {})
 
     # --- from the session to the page --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ formula.
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from workbench.model.text import plain
 from workbench.readers.colours import AGENT, INK, LIGHT, LINE, PAPER, QUIET, USER, label
 from workbench.readers.compare import Comparison
+from workbench.readers.html import ON_DARK, picture
 from workbench.readers.latency import Latency, kind_of
 from workbench.readers.sound import peaks
 from workbench.readers.timeline import CHAIN, Turn
@@ -38,66 +40,29 @@ COLUMNS = 1200
 LEAST_MS = 0.5
 """What is shorter is not drawn."""
 DPI = 110
+BARS = 60
+"""Bars of a waterfall at most: those of the last turns."""
+CROWD = 100
+"""Turns beside which a point becomes a dot."""
 
 
 class Drawing(Figure):
-    """A figure that shows itself in a notebook, also where nobody has chosen a backend."""
+    """A figure that shows itself in a notebook, also where nobody has chosen a backend, on light and on dark ground."""
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+    def bundle(self) -> dict[str, object]:
+        """What a notebook shows, by MIME type: the picture, and HTML that turns it dark where the page is."""
+        png = self.png()
+        html = f"{ON_DARK}{picture(png, 'figure')}"
+        return {"text/html": html, "image/png": b64encode(png).decode(), "text/plain": repr(self)}
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        return self.bundle()
 
     def png(self) -> bytes:
         """As a picture."""
         file = BytesIO()
         self.savefig(file, format="png", dpi=DPI, facecolor=PAPER)
         return file.getvalue()
-
-
-class Plot:
-    """What can be drawn of a trace; each call draws what is there now."""
-
-    def __init__(self, trace: OpenTrace) -> None:
-        self._trace = trace
-
-    def latency(self) -> Drawing:
-        """Heard latency over the turns, with p50 and p95 of those that compare."""
-        figure, axes = _drawing(2.6)
-        draw_latency(axes, [("", AGENT, self._trace.turns)])
-        return figure
-
-    def waterfall(self, turn: int | None = None) -> Drawing:
-        """The lanes of one turn, or a bar for each. Raises UsageError for a turn that is not there."""
-        if turn is None:
-            turns = [each for each in self._trace.turns if each.heard_latency_ms is not None]
-            figure, axes = _drawing(1.1 + 0.26 * max(2, len(turns)))
-            draw_bars(axes, [f"turn {each.turn}" for each in turns], [each.parts_ms for each in turns])
-            return figure
-        self._trace.moment(turn)
-        (found,) = [each for each in self._trace.turns if each.turn == turn]
-        figure, axes = _drawing(0.9 + 0.27 * (len(lanes_of(found)) + 1))
-        draw_lanes(axes, found)
-        return figure
-
-    def timeline(self, turn: int | None = None) -> Drawing:
-        """The waveforms of both sides with each turn's waterfall between them; of one turn, or of everything.
-
-        A long session has rows like a page of music. Raises UsageError for a turn that is not there.
-        """
-        trace = self._trace
-        start_ms, end_ms = 0.0, max(1000.0, trace.end_ms)
-        if turn is not None:
-            moment = trace.moment(turn)
-            start_ms, end_ms = moment.start_ms, moment.end_ms
-        spans = rows(start_ms, end_ms)
-        figure = Drawing(
-            figsize=(WIDTH_IN, 0.75 + ROW_IN * len(spans)), facecolor=PAPER, layout="constrained"
-        )
-        scale = {track: _loudest(trace, track, start_ms, end_ms) for track in ("user", "agent")}
-        for number, (first, last) in enumerate(spans):
-            axes = figure.add_subplot(len(spans), 1, number + 1)
-            _draw_row(axes, trace, first, last, scale)
-        _key(figure, trace.turns)
-        return figure
 
 
 def rows(start_ms: float, end_ms: float) -> list[tuple[float, float]]:
@@ -112,15 +77,71 @@ def rows(start_ms: float, end_ms: float) -> list[tuple[float, float]]:
 # --- one figure each -------------------------------------------------------------------------------------------------
 
 
+def draw_latencies(turns: Sequence[Turn]) -> Drawing:
+    """Heard latency over the turns."""
+    figure, axes = _drawing(2.6)
+    draw_latency(axes, [("", AGENT, turns)])
+    return figure
+
+
+def draw_all_bars(turns: Sequence[Turn]) -> Drawing:
+    """A bar for each of the last `BARS` turns that were heard."""
+    heard = [turn for turn in turns if turn.heard_latency_ms is not None][-BARS:]
+    figure, axes = _drawing(1.1 + 0.26 * max(2, len(heard)))
+    draw_bars(axes, [f"turn {turn.turn}" for turn in heard], [turn.parts_ms for turn in heard])
+    return figure
+
+
+def draw_one(turn: Turn) -> Drawing:
+    """The lanes of one turn."""
+    figure, axes = _drawing(0.9 + 0.27 * (len(lanes_of(turn)) + 1))
+    draw_lanes(axes, turn)
+    return figure
+
+
+def draw_summary(turns: Sequence[Turn]) -> Drawing:
+    """Heard latency over the turns, and beside it the lanes of the last one that has any."""
+    figure = Drawing(figsize=(WIDTH_IN, 2.8), facecolor=PAPER, layout="constrained")
+    last = next((turn for turn in reversed(turns) if lanes_of(turn)), None)
+    heard = last is None or any(turn.heard_latency_ms is not None for turn in turns)
+    panels = iter(figure.subplots(1, heard + (last is not None), squeeze=False)[0])
+    if heard:
+        draw_latency(styled(next(panels)), [("", AGENT, turns)])
+    if last is not None:
+        draw_lanes(styled(next(panels)), last)
+    return figure
+
+
+def draw_timeline(trace: OpenTrace, turn: int | None = None) -> Drawing:
+    """Both sides over time, of one turn or of everything."""
+    start_ms, end_ms = 0.0, max(1000.0, trace.end_ms)
+    if turn is not None:
+        moment = trace.moment(turn)
+        start_ms, end_ms = moment.start_ms, moment.end_ms
+    spans = rows(start_ms, end_ms)
+    figure = Drawing(figsize=(WIDTH_IN, 0.75 + ROW_IN * len(spans)), facecolor=PAPER, layout="constrained")
+    scale = {track: _loudest(trace, track, start_ms, end_ms) for track in ("user", "agent")}
+    for number, (first, last) in enumerate(spans):
+        axes = figure.add_subplot(len(spans), 1, number + 1)
+        _draw_row(axes, trace, first, last, scale)
+    _key(figure, trace.turns)
+    return figure
+
+
 def draw_latency(axes: Axes, sessions: Sequence[tuple[str, str, Sequence[Turn]]]) -> None:
     """A point a turn, of sessions with name and colour; those that do not compare are hollow."""
     for name, colour, turns in sessions:
         latency = Latency()
+        points: dict[str, list[tuple[int, float]]] = {colour: [], PAPER: []}
         for turn in turns:
             latency.add(turn)
-            filled = colour if kind_of(turn) == "done" else PAPER
             if turn.heard_latency_ms is not None:
-                axes.plot(turn.turn, turn.heard_latency_ms, "o", color=colour, markersize=6, mfc=filled)
+                filled = colour if kind_of(turn) == "done" else PAPER
+                points[filled].append((turn.turn, turn.heard_latency_ms))
+        size = 6 if len(turns) <= CROWD else 2
+        for filled, found in points.items():
+            if found:
+                axes.plot(*zip(*found, strict=True), "o", color=colour, markersize=size, mfc=filled)
         for percent, style in ((50, "-"), (95, ":")):
             value = latency.percentile(percent)
             if value is not None:
@@ -164,9 +185,9 @@ def lanes_of(turn: Turn) -> dict[str, tuple[float, float]]:
 
 def draw_lanes(axes: Axes, turn: Turn) -> None:
     """A lane a part: pale where it ran hidden beside another one, full where it was waited for."""
-    if not turn.lanes_ms:
-        return _empty(axes, "nothing was measured in this turn")
     lanes = lanes_of(turn)
+    if not lanes:
+        return _empty(axes, "nothing was measured in this turn")
     for row, (part, (start, end)) in enumerate(lanes.items()):
         counted = turn.parts_ms.get(part, 0.0)
         axes.barh(row, end - start, left=start, height=0.66, color=LIGHT[part], alpha=0.28)
@@ -276,7 +297,7 @@ def _drawing(height_in: float) -> tuple[Drawing, Axes]:
     return figure, axes
 
 
-def styled(axes: Axes) -> None:
+def styled(axes: Axes) -> Axes:
     """Quiet axes on paper."""
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
@@ -285,6 +306,7 @@ def styled(axes: Axes) -> None:
     axes.xaxis.label.set(color=QUIET, fontsize=8)
     axes.yaxis.label.set(color=QUIET, fontsize=8)
     axes.title.set_color(INK)
+    return axes
 
 
 def _empty(axes: Axes, told: str) -> None:

@@ -6,6 +6,7 @@ as text.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
@@ -22,6 +23,13 @@ ROWS = 200
 """Turns in a table at most."""
 SAID = 300
 """Characters shown of what was said."""
+DARK = ("[data-jp-theme-light=false]", ".vscode-dark", "[data-theme=dark]", "html[theme=dark]")
+"""What dark pages say of themselves: JupyterLab, Notebook 7 and nbconvert; VS Code; Sphinx; Colab."""
+ON_DARK = (
+    f"<style>{','.join(f'{page} .wb-figure' for page in DARK)}{{filter:invert(1) hue-rotate(180deg)}}</style>"
+)
+"""Figures are drawn on light ground. On dark pages light and dark change places, and colours stay what they are; where
+a style sheet is taken away, a figure stays light, and readable."""
 CELL = 'style="text-align:left;vertical-align:top"'
 
 
@@ -36,6 +44,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th {CELL}>{cell}</th>" for cell in head)
     body = "".join(f"<tr>{''.join(f'<td {CELL}>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def picture(png: bytes, alt: str, more: str = "") -> str:
+    """A figure; the page has `ON_DARK` somewhere. `more`: attributes."""
+    data = b64encode(png).decode()
+    return (
+        f'<img class="wb-figure" alt="{alt}" style="max-width:100%" src="data:image/png;base64,{data}"{more}>'
+    )
 
 
 def ms(value: float | None) -> str:
@@ -80,9 +96,9 @@ def longest(turns: Iterable[Turn]) -> float:
     return max((turn.heard_latency_ms or 0.0 for turn in turns), default=0.0)
 
 
-def turns_html(turns: Sequence[Turn], hear: Callable[[Turn], str] | None = None) -> str:
-    """A row a turn, of the last `ROWS`; `hear` gives what stands in a last column, as HTML."""
-    left_out, turns = len(turns[:-ROWS]), turns[-ROWS:]
+def turns_html(turns: Sequence[Turn], hear: Callable[[Turn], str] | None = None, *, limit: int = ROWS) -> str:
+    """A row a turn, of the last `limit`; `hear` gives what stands in a last column, as HTML."""
+    left_out, turns = len(turns[:-limit]), turns[-limit:]
     top = longest(turns)
     head = ["turn", "you", "agent", "heard after", "where the time went"]
     rows = [
@@ -136,15 +152,17 @@ def session_html(title: str, closed: bool, turns: str) -> str:
 
 def agent_html(fields: Iterable[tuple[str, object]]) -> str:
     """An agent: what it was told, and what it was given."""
-    rows = [[safe(name), _long(_told(value))] for name, value in fields if value not in (None, "", ())]
+    rows = [[safe(name), _told(value)] for name, value in fields if value not in (None, "", ())]
     return table(["agent", ""], rows)
 
 
 def _told(value: object) -> str:
-    """A text as it is; a function or a tool by its name."""
-    if isinstance(value, tuple):
-        return ", ".join(map(_told, value))
-    return str(getattr(value, "name", None) or getattr(value, "__name__", value))
+    """A text as it is; of a list each tool in a line as it shows itself, and functions by their names."""
+    if not isinstance(value, tuple):
+        return _long(str(getattr(value, "__name__", value)))
+    lines = [one.line_html() for one in value[:ROWS] if hasattr(one, "line_html")]
+    names = [_long(str(getattr(one, "__name__", one))) for one in value if not hasattr(one, "line_html")]
+    return "<br>".join([*lines, *([", ".join(names)] if names else [])])
 
 
 def _long(text: str) -> str:

@@ -31,7 +31,7 @@ from workbench.trace.tape import Sound
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.readers.figures import Plot
+    from workbench.readers.plot import Plot
 
 
 class Turns(Sequence[Turn]):
@@ -178,8 +178,8 @@ class OpenTrace(Trace):
 
     @property
     def plot(self) -> Plot:
-        """Figures: `latency()`, `waterfall()`, `timeline()`."""
-        from workbench.readers.figures import Plot  # matplotlib: 0.3 s
+        """Figures: `latency()`, `waterfall()`, `timeline()`; `live=True` goes on while the session does."""
+        from workbench.readers.plot import Plot  # matplotlib: 0.3 s
 
         return Plot(self)
 

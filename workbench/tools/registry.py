@@ -47,6 +47,15 @@ class Toolbox:
     def __iter__(self) -> Any:
         return iter(self._tools.values())
 
+    def __repr__(self) -> str:
+        return f"<tools: {', '.join(self._tools) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from workbench.tools.html import tools_html
+
+        return tools_html(self._tools.values(), self.mocks)
+
     def get(self, name: str) -> Tool | None:
         """The tool of that name."""
         return self._tools.get(name)

@@ -118,6 +118,19 @@ class Tool:
         schema = self.parameters.schema if strict is None else strict
         return ToolSpec(self.name, self.description, schema, strict is not None)
 
+    def line_html(self) -> str:
+        """Its name with what it takes, and its sentence: as an agent lists it in a notebook."""
+        from workbench.readers.html import safe
+        from workbench.tools.html import tool_line
+
+        return f"{tool_line(self)} {safe(self.description)}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from workbench.tools.html import tool_html  # 60 ms with numpy, and not everybody is in a notebook
+
+        return tool_html(self)
+
 
 @overload
 def tool(function: Callable[..., Any], /) -> Tool: ...

@@ -95,7 +95,9 @@ class View {
     this.devices = make("div", { class: "wb-devices" });
     const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices, this.chosen = this.picker());
     settings.addEventListener("toggle", () => settings.open && page.listDevices().then((all) => this.choose(all)));
+    const saved = `.wb-saved-${this.model.get("ident")}`; // the static output under this view: it says the same
     this.root = make("div", { class: "wb-live" },
+      make("style", {}, `${saved}, .jp-OutputArea-child:has(${saved}) { display: none; }`),
       make("div", { class: "wb-head" }, this.dot, this.activity, this.about, make("span", { class: "wb-space" }), this.talk, this.mute, this.push, interrupt, bookmark),
       this.notice,
       make("div", { class: "wb-body" },

@@ -89,6 +89,18 @@ class McpServer:
         """What messages call it."""
         return f"MCP server {plain(str(self.name), 60, one_line=True)}"
 
+    def line_html(self) -> str:
+        """As an agent lists it in a notebook: where its tools come from, without secrets."""
+        from workbench.readers.html import safe
+
+        where = self.clean(self.url or " ".join(self.command))
+        which = "all of its tools" if self.only is None else f"of its tools {', '.join(self.only)}"
+        return f"<code>{safe(self.name, 60)}</code> MCP server, {safe(which)}: {safe(where)}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; its tools are in `session.tools` while a session has it."""
+        return self.line_html()
+
     def clean(self, text: str, limit: int = 300) -> str:
         """Words of the server as they may be shown: without our secrets, in one line."""
         for value in (*self.env.values(), *self.headers.values(), *urlsplit(self.url).query.split("&")):

@@ -1,0 +1,167 @@
+"""What is drawn again: in a shell of IPython, whose outputs are looked at."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from tests.notebook.waiting import until
+from tests.readers.test_opened import spoken, traced
+from workbench.readers import redrawn
+from workbench.readers.figures import Drawing
+from workbench.readers.opened import OpenTrace
+from workbench.readers.redrawn import Redrawn
+
+
+class Shown:
+    """Outputs, as a page would have them: by display id."""
+
+    def __init__(self, captured: Any) -> None:
+        self._captured = captured
+
+    def __getitem__(self, kind: str) -> list[Any]:
+        return [one["data"][kind] for one in self.messages]
+
+    @property
+    def messages(self) -> list[Any]:
+        found: list[Any] = self._captured._outputs
+        return found
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    shell = InteractiveShell.instance()
+    shell.parent_header = {"metadata": {"cellId": "first"}, "header": {"msg_id": "1"}}  # type: ignore[attr-defined]
+    try:
+        yield shell
+    finally:
+        shell.history_manager.end_session()  # type: ignore[union-attr]
+        InteractiveShell.clear_instance()
+
+
+def following() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "notebook-redrawn"]
+
+
+def counted(trace: OpenTrace) -> Redrawn:
+    return Redrawn(trace, lambda: {"text/plain": f"{len(trace.turns)} turns, {trace.closed}"})
+
+
+def talk(trace: OpenTrace, turn: int) -> None:
+    for event in spoken(turn):
+        trace.emit(event)
+
+
+def test_it_is_drawn_again_as_turns_end_and_for_the_last_time_with_the_trace(shell: InteractiveShell) -> None:
+    trace = traced()
+    with capture_output() as captured:
+        counted(trace).show()
+        shown = Shown(captured)
+        assert shown["text/plain"] == ["0 turns, False"]
+        talk(trace, 1)
+        until(lambda: shown["text/plain"][-1] == "1 turns, False")
+        trace.close()
+        until(lambda: shown["text/plain"][-1] == "1 turns, True")
+        until(lambda: not following())
+    assert len({one["transient"]["display_id"] for one in shown.messages}) == 1
+    assert [one["update"] for one in shown.messages] == [False, True, True]
+
+
+def test_what_a_cell_changed_is_drawn_before_it_ends(shell: InteractiveShell) -> None:
+    trace = traced()
+    with capture_output() as captured:
+        counted(trace).show()
+        shell.user_ns |= {"talk": talk, "trace": trace}
+        shell.run_cell("talk(trace, 1)", store_history=False)
+        assert Shown(captured)["text/plain"][-1] == "1 turns, False"
+        shell.run_cell("trace.close()", store_history=False)
+        assert Shown(captured)["text/plain"][-1] == "1 turns, True"
+    until(lambda: not following())
+
+
+def test_a_trace_that_has_ended_is_shown_once(shell: InteractiveShell) -> None:
+    trace = traced(*spoken(1))
+    trace.close()
+    with capture_output() as captured:
+        counted(trace).show()
+    assert Shown(captured)["text/plain"] == ["1 turns, True"]
+    assert not following()
+
+
+def test_the_cell_that_runs_again_ends_what_it_showed_before(shell: InteractiveShell) -> None:
+    trace = traced()
+    with capture_output() as captured:
+        first = counted(trace)
+        first.show()
+        shell.parent_header = {"metadata": {"cellId": "first"}, "header": {"msg_id": "2"}}  # type: ignore[attr-defined]
+        counted(trace).show()
+        until(lambda: len(following()) == 1)
+        talk(trace, 1)
+        until(lambda: Shown(captured)["text/plain"][-1] == "1 turns, False")
+        first.show()  # in another cell of the same notebook: it goes on
+        talk(trace, 2)
+        until(lambda: Shown(captured)["text/plain"][-2:] == ["2 turns, False"] * 2)
+        trace.close()
+        until(lambda: not following())
+    ids = [one["transient"]["display_id"] for one in Shown(captured).messages]
+    assert len(set(ids)) == 2
+
+
+def test_two_outputs_of_one_thing_are_drawn_once(shell: InteractiveShell) -> None:
+    trace = traced()
+    with capture_output() as captured:
+        one = counted(trace)
+        one.show()
+        one.show()
+        assert len(following()) == 1
+        talk(trace, 1)
+        trace.close()
+        until(lambda: not following())
+    assert len(Shown(captured)["text/plain"]) <= 4
+
+
+@pytest.mark.parametrize("what", ["latency", "waterfall", "timeline"])
+def test_live_figures_are_the_static_ones_and_none_is_kept(shell: InteractiveShell, what: str) -> None:
+    trace = traced(clock=[20_000.0])
+    before = drawings()
+    draw = getattr(trace.plot, what)
+    with capture_output() as captured:
+        draw(live=True).show()
+        talk(trace, 1)
+        until(lambda: len(Shown(captured).messages) >= 2)
+        trace.close()
+        until(lambda: not following())
+    assert Shown(captured)["image/png"][-1] == draw().bundle()["image/png"]
+    assert drawings() == before
+
+
+def drawings() -> int:
+    """Figures that somebody holds."""
+    gc.collect()
+    return sum(isinstance(one, Drawing) for one in gc.get_objects())
+
+
+def test_drawing_takes_a_small_share_of_the_time(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next drawing waits for twenty times what the last one took: 0.2 s of drawing, 4 s."""
+    waits: list[float] = []
+    trace = traced()
+    one = counted(trace)
+    monkeypatch.setattr(one, "update", lambda: 0.2)
+
+    class Enough(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            trace.close()
+            return False
+
+    one._enough = Enough()
+    one._follow()
+    assert waits[0] == pytest.approx(0.2 / redrawn.SHARE)

@@ -1,0 +1,52 @@
+"""What a saved notebook has of a conversation: an output under the live widget, HTML and a picture.
+
+A widget's own output says only which widget it is. Drawing that output again would build the widget's view anew in
+JupyterLab, with the focus and the microphone's meters gone; so this is an output of its own, drawn again when turns
+have ended, which the page hides while a live view is there.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from workbench.model.text import plain
+from workbench.readers.html import ON_DARK, SAID, key, picture, safe, session_html, summary, turns_html
+from workbench.readers.redrawn import Redrawn
+from workbench.session import Session
+
+SHOWN = 40
+"""Turns of the conversation that are saved, the last ones."""
+LOST = (
+    ".jp-OutputArea-child:has(.jupyter-widgets):not(:has(.jupyter-widgets *))"
+    ":has(+ .jp-OutputArea-child .wb-saved){display:none}"
+)
+"""JupyterLab without the kernel says in the widget's place that there is none: this is there instead."""
+
+
+def saved(session: Session, ident: str) -> Redrawn:
+    """The output of a session's widget; `ident` is how its page knows what to hide."""
+    return Redrawn(session.trace, lambda: bundle(session, ident))
+
+
+def bundle(session: Session, ident: str = "") -> dict[str, object]:
+    """The conversation until now, with the last waterfall and the latency, by MIME type."""
+    trace, turns = session.trace, session.trace.turns
+    lines = [f"{trace.title()}: {summary(turns)}"]
+    for turn in turns[-SHOWN:]:
+        said = (f"you: {turn.user_text}", f"agent: {turn.agent_text}")
+        lines += [plain(text, SAID, one_line=True) for text in said]
+    found: dict[str, object] = {"text/plain": "\n".join(lines)}
+    table = turns_html(turns, limit=SHOWN) if turns else "no turn has ended yet"
+    pictured = ""
+    if any(turn.lanes_ms for turn in turns):
+        from workbench.readers.figures import draw_summary  # matplotlib: 0.3 s, not needed to begin
+
+        png = draw_summary(turns).png()
+        found["image/png"] = b64encode(png).decode()
+        pictured = f"{picture(png, 'heard latency over the turns, and the last waterfall')}<br>{key(turns)}"
+    error = session.error
+    trouble = f"<br><b>{safe(error.reason)}</b><br>→ {safe(error.hint)}" if error else ""
+    body = session_html(trace.title(), session.over, f"{summary(turns)}{trouble}<br>{table}{pictured}")
+    style = f"{ON_DARK}<style>{LOST}</style>"
+    classes = f"wb-saved wb-saved-{ident} mathjax_ignore tex2jax_ignore"
+    return found | {"text/html": f'{style}<div class="{classes}">{body}</div>'}
