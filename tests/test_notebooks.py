@@ -28,6 +28,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     import matplotlib.font_manager  # noqa: F401  # a new machine's fonts are listed here, once, and not in each kernel
+
     book: Any = nbformat.read(path, as_version=4)
     client = NotebookClient(
         book, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
