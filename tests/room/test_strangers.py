@@ -13,7 +13,7 @@ from tests.room.people import events, person, settings, until
 from workbench import open_session
 from workbench.model.audio import INPUT_RATE
 from workbench.model.events import ListeningStarted, Notice, RoomMessage, TurnEnded
-from workbench.room.front import MOST_A_SECOND, MOST_TEXT
+from workbench.room.inward import MOST_A_SECOND, MOST_TEXT
 from workbench.room.server import LocalServer
 from workbench.testing.sound import speech
 

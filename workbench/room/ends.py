@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Any, Self
 
 from workbench.config.room import RoomSettings
@@ -12,7 +13,8 @@ from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ReplyEnded
 from workbench.room.connection import Connection
-from workbench.room.front import NAME, STATE, Front, Verbs
+from workbench.room.front import NAME, STATE, Front
+from workbench.room.inward import Inward, Received, Verbs
 from workbench.room.members import Members
 from workbench.room.network import Network
 from workbench.room.reach import SEND_S, Reach, Sent
@@ -48,7 +50,8 @@ class RoomEnds(Reach):
             attributes=lambda: {**self._attributes, STATE: self.front.state, NAME: agent},
         )
         super().__init__(connection, Members(settings, trace, self._heard, self._gone))
-        self.front = Front(self.connection, trace, self._who, lambda: self.sink.track_sid)
+        self.front = Front(self.connection, self._who, lambda: self.sink.track_sid)
+        self.inward = Inward(trace)
         self.eyes = Eyes(self.members, trace, settings.video)
         self.network = Network(trace, self.connection, self.source, self.sink)
         self._readers: dict[str, asyncio.Task[None]] = {}
@@ -81,13 +84,22 @@ class RoomEnds(Reach):
         `context.show`. A StageError says that video is off."""
         return self._send(self.eyes.picture, SEND_S)
 
+    @property
+    def received(self) -> tuple[Received, ...]:
+        """Texts and files that people have sent on topics of their own, the latest last: 16, 20 MB at most."""
+        return tuple(self.inward.received)
+
+    def on_received(self, listener: Callable[[Received], object]) -> None:
+        """Have `listener` called with each one that comes, on the session's loop: it returns at once."""
+        self.inward.listeners.append(listener)
+
     async def run(self, verbs: Verbs) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 for voice in self.source.voices.values():
                     self._read(voice)
-                works = (self.front.run(verbs), self.network.run(), self.eyes.run())
+                works = (self.front.run(verbs), self.inward.run(verbs), self.network.run(), self.eyes.run())
                 beside = [self._tasks.create_task(work) for work in works]
                 try:
                     verbs.stop(await self.connection.keep())
@@ -104,7 +116,7 @@ class RoomEnds(Reach):
 
     def _wire(self, room: Any) -> None:
         self.members.wire(room)
-        self.front.wire(room)
+        self.inward.wire(room)
         self.eyes.wire(room)
         room.on("reconnecting", lambda: self.sink.flow(False))
         room.on("reconnected", lambda: self.sink.flow(True))
@@ -113,7 +125,8 @@ class RoomEnds(Reach):
     async def _joined(self, room: Any, anew: bool) -> None:
         if anew:
             await self.sink.publish(room)
-        self.front.joined(room)
+        self.front.joined()
+        self.inward.joined(room)
         self.members.joined(room)
         self.eyes.joined(room)
         self.sink.flow(True)

@@ -1,48 +1,32 @@
-"""What LiveKit's own clients expect of an agent: its state, transcriptions, chat, and methods that they may call."""
+"""What LiveKit's own clients expect to be told by an agent: its state and the transcriptions of both sides."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from workbench.model import events as ev
 from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
-from workbench.model.events import Entry, Notice, RoomMessage
-from workbench.model.text import plain
+from workbench.model.events import Entry
 from workbench.room.connection import Connection
+from workbench.room.inward import Verbs
 from workbench.room.sdk import rtc
-from workbench.trace.bus import Trace
 
-CHAT, TRANSCRIPTION = "lk.chat", "lk.transcription"
+TRANSCRIPTION = "lk.transcription"
 STATE, NAME = "lk.agent.state", "lk.agent.name"
 SEGMENT, FINAL, TRACK = "lk.segment_id", "lk.transcription_final", "lk.transcribed_track_id"
 TICK_S = 0.1
 """Texts follow what is heard in steps of this, s."""
 SEND_S = 2.0
 """A message that can't be sent within this is given up, s."""
-MOST_TEXT = 2_000
-"""Characters of a message that are taken in."""
-READ_S = 10.0
-"""A message that is not complete by then is left, s."""
-MOST_AT_ONCE, MOST_A_SECOND = 8, 20
-"""Messages that are read at the same time, and taken in within a second; the rest is dropped, and said."""
-
-
-class Verbs(Protocol):
-    """What the room needs of its session."""
-
-    def say(self, text: str) -> None: ...
-    def type(self, text: str) -> None: ...
-    def interrupt(self) -> None: ...
-    def stop(self, reason: str = "stopped") -> None: ...
-    def spoken(self) -> tuple[int, str] | None: ...
+MOST_OPEN = 8
+"""Utterances whose words are not final; one that never becomes so is forgotten when there are more."""
 
 
 @dataclass(slots=True)
@@ -60,19 +44,17 @@ class Segment:
 
 
 class Front:
-    """Follows the trace (`note`) and tells the room; takes in what the room sends. `who` gives identity and track sid
-    of the one who is listened to, `own_track` the sid of the agent's track."""
+    """Follows the trace (`note`) and tells the room. `who` gives identity and track sid of the one who is listened to,
+    `own_track` the sid of the agent's track."""
 
     def __init__(
         self,
         connection: Connection,
-        trace: Trace,
         who: Callable[[], tuple[str, str]],
         own_track: Callable[[], str],
     ) -> None:
         self.state = "initializing"
         self._connection = connection
-        self._trace = trace
         self._who = who
         self._own_track = own_track
         self._told = "initializing"
@@ -84,28 +66,25 @@ class Front:
         self._reply: Segment | None = None
         self._woken = asyncio.Event()
         self._verbs: Verbs | None = None
-        self._tasks: asyncio.TaskGroup | None = None
-        self._reading = 0
-        self._recent: deque[float] = deque(maxlen=MOST_A_SECOND)
-        self._dropped = 0
 
     async def run(self, verbs: Verbs) -> None:
         """Tell the room what happens, until cancelled."""
         self._verbs = verbs
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                while True:
-                    if self._speaking is None:
+        while True:
+            if self._speaking is None:
+                await self._woken.wait()
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S):
                         await self._woken.wait()
-                    else:
-                        with suppress(TimeoutError):
-                            async with asyncio.timeout(TICK_S):
-                                await self._woken.wait()
-                    self._woken.clear()
-                    if self._connection.flowing:
-                        await self._tell()
-        finally:
-            self._tasks = None
+            self._woken.clear()
+            if self._connection.flowing:
+                await self._tell()
+
+    def joined(self) -> None:
+        """Somebody may be there who knows nothing yet."""
+        self._told = ""
+        self._woken.set()
 
     # --- following the trace -----------------------------------------------------------------------------------------
 
@@ -143,7 +122,7 @@ class Front:
         segment.text, segment.final = text, final
         if final:
             self._finished.append(self._users.pop(utterance))
-        elif len(self._users) > MOST_AT_ONCE:  # of utterances that were never finished
+        elif len(self._users) > MOST_OPEN:  # of utterances that were never finished
             del self._users[next(iter(self._users))]
 
     def _ended(self, reply: int, heard: str) -> None:
@@ -159,9 +138,7 @@ class Front:
     # --- telling the room --------------------------------------------------------------------------------------------
 
     async def _tell(self) -> None:
-        state = self.state
-        if state != self._told and await self._sent(self._put_state(state)):
-            self._told = state
+        """Words before the state that comes after them: a client that shows "listening" has the whole answer."""
         for segment in [*self._users.values()]:
             text = segment.text
             if text != segment.sent and await self._sent(self._whole(segment)):
@@ -170,6 +147,9 @@ class Front:
             segment = self._finished.popleft()
             piecewise = segment.writer is not None
             await self._sent(self._rest(segment) if piecewise else self._whole(segment))
+        state = self.state
+        if state != self._told and await self._sent(self._put_state(state)):
+            self._told = state
         spoken = self._verbs.spoken() if self._verbs is not None else None
         segment_now = self._reply
         if segment_now is not None and spoken is not None and spoken[0] == self._speaking:
@@ -193,6 +173,7 @@ class Front:
         writer = await self._writer(segment)
         await writer.write(segment.text)
         await writer.aclose()
+        await self._packet(segment)
 
     async def _piece(self, segment: Segment) -> None:
         """What has come to a reply since the last time."""
@@ -202,12 +183,27 @@ class Front:
         if text.startswith(segment.sent):
             await segment.writer.write(text[len(segment.sent) :])
             segment.sent = text
+            await self._packet(segment)
 
     async def _rest(self, segment: Segment) -> None:
         writer = segment.writer
         if segment.text.startswith(segment.sent) and segment.text != segment.sent:
             await writer.write(segment.text[len(segment.sent) :])
         await writer.aclose(attributes={FINAL: "true"})
+        await self._packet(segment)
+
+    async def _packet(self, segment: Segment) -> None:
+        """The same in the form before text streams: older clients and hooks (`useTrackTranscription`) read nothing
+        else."""
+        if not segment.track:
+            return
+        sdk, me = rtc(), self._connection.room.local_participant
+        told = sdk.TranscriptionSegment(
+            id=segment.id, text=segment.text, start_time=0, end_time=0, language="", final=segment.final
+        )
+        await me.publish_transcription(
+            sdk.Transcription(segment.sender or me.identity, segment.track, [told])
+        )
 
     async def _sent(self, message: Awaitable[None]) -> bool:
         """Whether it went out; one that does not is no reason to end a conversation."""
@@ -218,99 +214,3 @@ class Front:
         except StageError:
             return False
         return True
-
-    # --- what the room sends -----------------------------------------------------------------------------------------
-
-    def wire(self, room: Any) -> None:
-        """Before it connects."""
-        room.register_text_stream_handler(CHAT, self._chatted)
-        room.on("data_received", self._data)
-        room.on("sip_dtmf_received", self._dtmf)
-
-    def joined(self, room: Any) -> None:
-        """It has connected."""
-        for method in ("interrupt", "say", "type"):
-            room.local_participant.register_rpc_method(method, self._called)
-        self._told = ""
-        self._woken.set()
-
-    def _data(self, packet: Any) -> None:
-        sender = packet.participant.identity if packet.participant else ""
-        if self._admitted():
-            beginning = bytes(packet.data[:400]).decode("utf-8", "replace")
-            self._came("data", sender, packet.topic or "", beginning, len(packet.data))
-
-    def _dtmf(self, tone: Any) -> None:
-        if self._admitted():
-            self._came("dtmf", tone.participant.identity if tone.participant else "", "", tone.digit, 1)
-
-    def _chatted(self, reader: Any, sender: str) -> None:
-        if self._tasks is None or self._reading >= MOST_AT_ONCE or not self._admitted():
-            reader.close()
-            return
-        self._reading += 1
-        self._tasks.create_task(self._read(reader, sender))
-
-    async def _read(self, reader: Any, sender: str) -> None:
-        """A message, as far as it is taken in; one that breaks off is left."""
-        text = ""
-        try:
-            with suppress(StageError), foreign("LiveKit", "source"), outside():
-                async with asyncio.timeout(READ_S):
-                    async for piece in reader:
-                        text += piece
-                        if len(text) >= MOST_TEXT:
-                            break
-                self._came("chat", sender, CHAT, text, len(text.encode("utf-8", "replace")))
-                if self._verbs is not None:
-                    self._verbs.type(plain(text, MOST_TEXT))
-        finally:
-            self._reading -= 1
-            reader.close()
-
-    async def _called(self, call: Any) -> str:
-        """A method of ours: `interrupt`, `say` or `type`, the latter two with a text, or {"text": …}."""
-        sdk = rtc()
-        if not self._admitted():
-            raise sdk.RpcError(1429, "too many calls")
-        method, text = getattr(call, "method", ""), _text_of(call.payload)
-        self._came("rpc", call.caller_identity, method, text, len(call.payload))
-        if self._verbs is None:
-            raise sdk.RpcError(1503, "the agent is not ready yet")
-        if method == "interrupt":
-            self._verbs.interrupt()
-        elif not text.strip():
-            raise sdk.RpcError(1400, f'{method} needs a text, or {{"text": …}}')
-        elif method == "say":
-            self._verbs.say(text)
-        else:
-            self._verbs.type(text)
-        return "ok"
-
-    def _admitted(self) -> bool:
-        """Nobody may keep the session busy with messages."""
-        now = asyncio.get_running_loop().time()
-        if len(self._recent) == MOST_A_SECOND and now - self._recent[0] < 1:
-            if not self._dropped:
-                reason = (
-                    f"more than {MOST_A_SECOND} messages a second came from the room: the rest is dropped"
-                )
-                self._trace.emit(Notice("warning", "room", reason))
-            self._dropped += 1
-            return False
-        self._recent.append(now)
-        return True
-
-    def _came(self, kind: Any, sender: str, topic: str, text: str, size: int) -> None:
-        who, what = plain(sender, 100, one_line=True), plain(topic, 100, one_line=True)
-        self._trace.emit(RoomMessage(kind, who, what, plain(text, 200, one_line=True), size))
-
-
-def _text_of(payload: str) -> str:
-    """The text of a call, made safe."""
-    text: Any = payload
-    with suppress(ValueError):
-        text = json.loads(payload)
-    if isinstance(text, dict):
-        text = text.get("text")
-    return plain(text if isinstance(text, str) else payload if text is not None else "", MOST_TEXT)
