@@ -23,6 +23,7 @@ from workbench.readers.compare import Comparison
 from workbench.readers.figures import Drawing, draw_comparison
 from workbench.readers.html import (
     ON_DARK,
+    ROWS,
     bar,
     key,
     longest,
@@ -124,7 +125,8 @@ def _pairs(one: OpenTrace, other: OpenTrace, names: tuple[str, str]) -> str:
     top = longest([*one.turns, *other.turns])
     hear = [_hearing(trace, HEARD_S / 2) for trace in (one, other)]
     rows = [["", *(_image(trace.plot.timeline().png()) for trace in (one, other)), ""]]
-    for turns in zip_longest(one.turns, other.turns):
+    pairs = [*zip_longest(one.turns, other.turns)]
+    for turns in pairs[-ROWS:]:
         said = {turn.user_text for turn in turns if turn}
         cells = [
             f"{bar(turn, top)} {ms(turn.heard_latency_ms)} <small>{marks(turn)}</small><br>"
@@ -135,7 +137,8 @@ def _pairs(one: OpenTrace, other: OpenTrace, names: tuple[str, str]) -> str:
         ]
         latencies = [turn.heard_latency_ms if turn else None for turn in turns]
         rows.append(["<br>".join(map(safe, sorted(said))), *cells, _change(*latencies, *latencies)])
-    return table(["you", *names, "change"], rows)
+    note = f"<small>the {len(pairs) - ROWS} turns before are not shown</small>" if len(pairs) > ROWS else ""
+    return note + table(["you", *names, "change"], rows)
 
 
 def _figure(value: float | None) -> str:

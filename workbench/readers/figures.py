@@ -42,6 +42,8 @@ LEAST_MS = 0.5
 DPI = 110
 BARS = 60
 """Bars of a waterfall at most: those of the last turns."""
+LABELS = 20
+"""Turns of a row that are told by words at most."""
 CROWD = 100
 """Turns beside which a point becomes a dot."""
 
@@ -247,8 +249,7 @@ def _draw_row(axes: Axes, trace: OpenTrace, first_ms: float, last_ms: float, sca
                 peaks(trace, trace.moments, track, first_ms, upto_ms, columns) / scale[track]
             )
             axes.fill_between(seconds, middle - wave, middle + wave, color=colour, linewidth=0)
-    for turn in trace.turns:
-        _draw_turn(axes, trace, turn, first_ms, last_ms)
+    _draw_turns(axes, trace, first_ms, last_ms)
     styled(axes)
     axes.set_xlim(first_ms / 1000, last_ms / 1000)
     axes.set_ylim(-2.0, 2.6)
@@ -258,27 +259,43 @@ def _draw_row(axes: Axes, trace: OpenTrace, first_ms: float, last_ms: float, sca
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} s")
 
 
-def _draw_turn(axes: Axes, trace: OpenTrace, turn: Turn, first_ms: float, last_ms: float) -> None:
-    """A turn's waterfall at its place, with its number and what was waited; nothing if it is in another row."""
-    moment = trace.moments.of(turn.turn)
-    if moment is None or not first_ms <= moment.zero_ms < last_ms:
-        return
-    zero_s, total = moment.zero_ms / 1000, turn.heard_latency_ms
+def _draw_turns(axes: Axes, trace: OpenTrace, first_ms: float, last_ms: float) -> None:
+    """Each turn's waterfall at its place, with its number and what was waited, where there is room for words.
+
+    All of a kind are one artist: thousands of turns are drawn in a second.
+    """
+    places = [(turn, trace.moments.of(turn.turn)) for turn in trace.turns]
+    here = [(turn, at.zero_ms) for turn, at in places if at is not None and first_ms <= at.zero_ms < last_ms]
+    free_ms = first_ms
+    for turn, zero_ms in here:
+        if zero_ms < free_ms:
+            continue
+        free_ms = zero_ms + (last_ms - first_ms) / LABELS
+        _label_turn(axes, turn, zero_ms / 1000)
+    axes.vlines([zero_ms / 1000 for _, zero_ms in here], -0.22, 1.85, color=QUIET, linewidth=0.7)
+    waited = [(zero_ms / 1000, (turn.heard_latency_ms or 0.0) / 1000) for turn, zero_ms in here]
+    axes.broken_barh(waited, (-1.7, 3.5), color=LINE, alpha=0.35, linewidth=0)
+    bars: dict[str, list[tuple[float, float]]] = {part: [] for part in CHAIN}
+    for turn, at_ms in here:
+        if turn.heard_latency_ms is None:
+            continue
+        for part in CHAIN:
+            length_ms = turn.parts_ms.get(part, 0.0)
+            if length_ms >= LEAST_MS:
+                bars[part].append((at_ms / 1000, length_ms / 1000))
+                at_ms += length_ms
+    for name, found in bars.items():
+        if found:
+            axes.broken_barh(found, (-0.22, 0.44), color=LIGHT[name], linewidth=0)
+
+
+def _label_turn(axes: Axes, turn: Turn, zero_s: float) -> None:
+    total = turn.heard_latency_ms
     told = f"{turn.turn}" if total is None else f"{turn.turn} · {total:.0f} ms"
     axes.text(zero_s, 1.85, told, fontsize=7.5, va="bottom", color=INK)
     if turn.status != "done":
         colour = LIGHT["unexplained"] if turn.status == "failed" else QUIET
         axes.text(zero_s, -1.9, turn.status, fontsize=7.5, va="bottom", color=colour)
-    axes.plot([zero_s, zero_s], [-0.22, 1.85], color=QUIET, linewidth=0.7)
-    if total is None:
-        return
-    axes.axvspan(zero_s, zero_s + total / 1000, ymin=0.07, ymax=0.83, color=LINE, alpha=0.35, linewidth=0)
-    at = zero_s
-    for part in CHAIN:
-        length = turn.parts_ms.get(part, 0.0) / 1000
-        if length * 1000 >= LEAST_MS:
-            axes.broken_barh([(at, length)], (-0.22, 0.44), color=LIGHT[part], linewidth=0)
-            at += length
 
 
 def _loudest(trace: OpenTrace, track: Track, start_ms: float, end_ms: float) -> float:

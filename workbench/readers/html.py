@@ -30,12 +30,17 @@ ON_DARK = (
 )
 """Figures are drawn on light ground. On dark pages light and dark change places, and colours stay what they are; where
 a style sheet is taken away, a figure stays light, and readable."""
+LOOKED_AT = 20
+"""How often as much text as is shown is looked at, to leave out what cannot be shown."""
 CELL = 'style="text-align:left;vertical-align:top"'
 
 
 def safe(text: object, limit: int = SAID) -> str:
     """One line of text that no page takes for anything else: not for tags, nor for formulas between dollar signs."""
-    clean = escape(plain(str(text), limit, one_line=True))
+    told = str(text)
+    if len(told) > limit * LOOKED_AT:  # 10 MB would take 0.8 s
+        told = f"{told[: limit * LOOKED_AT]}…"
+    clean = escape(plain(told, limit, one_line=True))
     return clean.replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
 
 
