@@ -17,8 +17,8 @@ WORTH = {
     "latency_in_depth": ["<b>heard after</b>", "speculating", "(1000.0, 1000.0)"],
     "tour": ["host goes into w", "Breakfast is included.", "one after the other", "1 cut"],
     "tune_endpointing": ["2 cut", "cut in pieces", "You are welcome."],
-    "write_a_tool": ["There is no wine", "About oil: 7 euros", "item: must be given"],
-    "write_a_provider": ["the parrot does not tell the time", "parrot/slow", "'Stop.'"],
+    "write_a_tool": ["There is no wine", "About oil: 7 euros", "item: must be given", "keeps"],
+    "write_a_provider": ["the parrot does not tell the time", "parrot/slow", "'Stop.'", "llm parrot keeps"],
 }
 """What a reader must find in the outputs."""
 

@@ -159,8 +159,10 @@ def draw_latency(axes: Axes, sessions: Sequence[tuple[str, str, Sequence[Turn]]]
     _above(axes, axes.get_legend_handles_labels()[0], 2)
 
 
-def draw_bars(axes: Axes, names: Sequence[str], parts: Sequence[dict[str, float]]) -> None:
-    """A bar each: the parts on the critical path one after the other, their sum at its end."""
+def draw_bars(
+    axes: Axes, names: Sequence[str], parts: Sequence[dict[str, float]], *, columns: int = 3
+) -> None:
+    """A bar each: the parts on the critical path one after the other, their sum at its end; the key in columns."""
     if not any(parts):
         return _empty(axes, "no answer was heard yet")
     for row, found in enumerate(parts):
@@ -177,7 +179,7 @@ def draw_bars(axes: Axes, names: Sequence[str], parts: Sequence[dict[str, float]
     axes.margins(x=0.12)
     axes.set_xlabel("ms from the end of the user's speech to the first sound heard")
     used = [part for part in LIGHT if any(abs(found.get(part, 0)) >= LEAST_MS for found in parts)]
-    _above(axes, _patches(used), 3)
+    _above(axes, _patches(used), columns)
 
 
 def lanes_of(turn: Turn) -> dict[str, tuple[float, float]]:
@@ -222,7 +224,7 @@ def draw_comparison(comparison: Comparison, names: tuple[str, str]) -> Drawing:
     shown = [plain_name(name) for name in names]
     draw_latency(left, list(zip(shown, (USER, AGENT), comparison.all, strict=True)))
     medians = [comparison.medians(turns) for turns in (comparison.a, comparison.b)]
-    draw_bars(right, shown, medians)
+    draw_bars(right, shown, medians, columns=2)  # beside long names there is no room for three
     right.set_xlabel("median of each part, ms")
     return figure
 

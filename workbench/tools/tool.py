@@ -239,6 +239,8 @@ def _place(function: Any) -> str:
     code = getattr(getattr(_innermost(function), "__func__", _innermost(function)), "__code__", None)
     if code is None:
         return ""
+    if re.search(r"/ipykernel_\d+/|^<ipython-input", code.co_filename):
+        return f"a cell, line {code.co_firstlineno}"
     return f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"
 
 
