@@ -78,11 +78,13 @@ class Redrawn:
         return closed, len(turns), turns[-1:]
 
     def _follow(self) -> None:
-        over = False
+        over, due_s = False, 0.0
         while not over:
-            over = self._trace.closed  # before the last look
-            took_s = self.update()
-            over = over or self._enough.wait(max(POLL_S, took_s / SHARE))
+            over = self._trace.closed  # before the last look, which comes at once
+            if over or time.monotonic() >= due_s:
+                took_s = self.update()
+                due_s = time.monotonic() + took_s / SHARE
+            over = over or self._enough.wait(POLL_S)
         _following.discard(self)
 
 
