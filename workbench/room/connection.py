@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from workbench.config.room import RoomSettings
 from workbench.model.clock import outside
-from workbench.model.errors import MissingError, UsageError, WorkbenchError
+from workbench.model.errors import UsageError
 from workbench.model.events import RoomConnection
+from workbench.room.probe import Unreachable, probe
+from workbench.room.refused import explained
 from workbench.room.sdk import rtc, told
 from workbench.room.token import Access
 from workbench.trace.bus import Trace
@@ -21,6 +23,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 """Between two tries: doubled each time, and shaken so that many agents do not come at once."""
 TRY_S = 10.0
 """The longest that one try may take, s."""
+SLOW_S = 2.0
+"""A server that has not let us in by then is looked at without the SDK, s."""
 LEAVE_S = 2.0
 """The longest that leaving politely may take, s."""
 
@@ -28,77 +32,6 @@ Wire = Callable[[Any], None]
 """Puts handlers on an `rtc.Room` before it connects."""
 Joined = Callable[[Any, bool], Awaitable[None]]
 """What is to be done in a room that was joined: from scratch (True), or again by the SDK (False)."""
-
-
-class Unreachable(MissingError):
-    """No server answers: trying again may help."""
-
-
-def refused(error: BaseException, url: str, room: str) -> WorkbenchError:
-    """What kept us out, in words, with what to do about it."""
-    said, host = told(error), urlsplit(url).netloc.rpartition("@")[2]
-    lower = said.lower()
-    signs: tuple[str, ...]
-    for signs, reason, hint in _REFUSALS:
-        if any(sign in lower for sign in signs):
-            return UsageError(f"{host}: {reason.format(room=room)} ({said})", hint)
-    for signs, reason, hint in _TROUBLES:
-        if any(sign in lower for sign in signs):
-            return Unreachable(f"{host}: {reason} ({said})", hint)
-    return Unreachable(
-        f"{host} cannot be reached ({said or 'no answer'})",
-        "is the LiveKit server running? see `workbench room list`",
-    )
-
-
-_REFUSALS = (
-    (
-        ("signature", "invalid api key", "unknown api key"),
-        "the server does not know this key and secret",
-        "are LIVEKIT_API_KEY and LIVEKIT_API_SECRET those of this server?",
-    ),
-    (
-        ("not valid yet", "nbf", "used before issued"),
-        "the token is not valid yet",
-        "is the clock of this machine right, or that of the server?",
-    ),
-    (("expired",), "the token has expired", "get a new one; is the clock of this machine right?"),
-    (
-        ("permissions denied", "permission denied", "403"),
-        "the token does not allow to join {room}",
-        "sign one with the grant roomJoin for this room: `workbench room token ROOM --identity ID`",
-    ),
-    (
-        ("could not find room", "room not found", "not_found", "404", "does not exist"),
-        "there is no room {room}, and the server makes none",
-        "make it first: `workbench room create NAME`",
-    ),
-    (
-        ("401", "unauthorized", "invalid token"),
-        "the server refused the token",
-        "get a new token, or set key and secret",
-    ),
-    (
-        ("contenttype", "certificate", "unknownissuer", "tls", "ssl", "handshake failure"),
-        "no secure connection",
-        "a server without TLS is reached by ws://; else its certificate must be one that this machine trusts",
-    ),
-    (("url scheme", "invalid url"), "this is no address of a LiveKit server", "write wss://HOST"),
-)
-"""Trying again is useless."""
-_TROUBLES = (
-    (
-        ("lookup address", "dns", "name or service"),
-        "there is no such host",
-        "is the url right, and the network there?",
-    ),
-    (
-        ("region",),
-        "the server named no region to connect to",
-        "try again; is the project's url right?",
-    ),
-    (("429", "too many", "quota", "limit exceeded"), "the server has too much to do", "try again later"),
-)
 
 
 class Connection:
@@ -120,6 +53,8 @@ class Connection:
         self._wire = wire
         self._joined = joined
         self._state: Literal["connecting", "reconnecting"] = "connecting"
+        self._renewed = ""
+        """What the server gave in the place of a ready token, which may be old by now."""
         self._gone: asyncio.Future[int] | None = None
         self._again = asyncio.Event()
 
@@ -179,23 +114,23 @@ class Connection:
         self._watch(room, self._gone)
         self._wire(room)
         options = sdk.RoomOptions(auto_subscribe=False, connect_timeout=limit_s)
-        token = self._access.token(
+        token = self._renewed or self._access.token(
             room=self._settings.name,
             identity=self.identity,
             kind="agent",
             name=self._name,
             attributes=self._attributes(),
         )
+        url = self._access.url
         try:
             with outside():
-                async with asyncio.timeout(limit_s + 1):
-                    await room.connect(self._access.url, token, options)
+                await _taken(room, room.connect(url, token, options), url, limit_s)
         except TimeoutError:
             raise Unreachable(
-                f"{urlsplit(self._access.url).netloc} does not answer", "is the server running?"
+                f"{urlsplit(url).netloc.rpartition('@')[2]} does not answer", "is the server running?"
             ) from None
         except sdk.ConnectError as error:
-            raise refused(error, self._access.url, self._settings.name) from None
+            raise await explained(error, url, self._settings.name) from None
         return room
 
     def _watch(self, room: Any, gone: asyncio.Future[int]) -> None:
@@ -212,9 +147,14 @@ class Connection:
             self._tell("connected")
             self._again.set()
 
+        def renewed() -> None:
+            self._renewed = room._token  # it is shown nowhere else
+
         room.on("disconnected", disconnected)
         room.on("reconnecting", reconnecting)
         room.on("reconnected", reconnected)
+        if self._access.ready:
+            room.on("token_refreshed", renewed)
 
     async def _lost(self) -> int:
         """Wait until the SDK has given up; meanwhile look after what its own reconnects leave undone."""
@@ -237,6 +177,32 @@ class Connection:
         reason: str = "", hint: str = "", attempt: int = 0,
     ) -> None:  # fmt: skip
         self._trace.emit(RoomConnection(self._settings.name, state, told(reason), hint, attempt))
+
+
+async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_s: float) -> None:
+    """Connect. TimeoutError where that takes longer; what a look at the server says where it takes long.
+
+    A connection that was asked for has to be taken: some seconds after one that nobody took, the SDK's native part ends
+    the whole process. So leaving meanwhile waits for it, as long as that is bearable, and hangs up.
+    """
+    connecting = asyncio.ensure_future(connect)
+    try:
+        await asyncio.wait((connecting,), timeout=min(SLOW_S, limit_s))
+        if not connecting.done():
+            if (seen := await probe(url)).error is not None:
+                raise seen.error
+            await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
+        if not connecting.done():
+            raise TimeoutError
+        connecting.result()
+    except BaseException:
+        if not connecting.done():
+            await asyncio.wait((connecting,), timeout=LEAVE_S)
+            connecting.cancel()
+            await asyncio.wait((connecting,))
+        if not connecting.cancelled() and connecting.exception() is None:
+            await room.disconnect()
+        raise
 
 
 def _waits() -> Iterator[float]:

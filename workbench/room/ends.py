@@ -11,7 +11,7 @@ from workbench.config.room import RoomSettings
 from workbench.engine.flow import single
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
-from workbench.model.events import Entry, ReplyEnded
+from workbench.model.events import Entry, ParticipantChanged, ReplyEnded
 from workbench.room.connection import Connection
 from workbench.room.front import NAME, STATE, Front
 from workbench.room.inward import Inward, Received, Verbs
@@ -23,6 +23,9 @@ from workbench.room.source import RoomSource, Voice, quieter
 from workbench.room.token import access
 from workbench.room.video import Eyes
 from workbench.trace.bus import Trace
+
+BACK_S = 0.4
+"""From when somebody is back in the room until they hear us, s."""
 
 
 class RoomEnds(Reach):
@@ -55,6 +58,8 @@ class RoomEnds(Reach):
         self.eyes = Eyes(self.members, trace, settings.video)
         self.network = Network(trace, self.connection, self.source, self.sink)
         self._readers: dict[str, asyncio.Task[None]] = {}
+        self._waiting = False
+        """The connection was lost, and who was spoken to is not back yet."""
 
     async def __aenter__(self) -> Self:
         await self.source.__aenter__()
@@ -76,8 +81,11 @@ class RoomEnds(Reach):
         """A reader: what clients and the sink must know of the conversation."""
         self.front.note(entry)
         self.eyes.note(entry)
-        if isinstance(entry.event, ReplyEnded) and entry.event.status == "cut":
-            self.sink.clear()
+        match entry.event:
+            case ReplyEnded(status="cut"):
+                self.sink.clear()
+            case ParticipantChanged(state="joined" | "left") if self._waiting and not self.members.awaited:
+                asyncio.get_running_loop().call_later(BACK_S, self._flow)
 
     def look(self) -> Sent[Picture | None]:
         """What the one who is listened to shows now: their screen, else their camera; None where that is nothing. For
@@ -118,21 +126,32 @@ class RoomEnds(Reach):
         self.members.wire(room)
         self.inward.wire(room)
         self.eyes.wire(room)
-        room.on("reconnecting", lambda: self.sink.flow(False))
-        room.on("reconnected", lambda: self.sink.flow(True))
+        room.on("reconnecting", self._interrupted)
         room.on("disconnected", lambda _: self._cut_off())
 
     async def _joined(self, room: Any, anew: bool) -> None:
+        self.inward.joined(room)  # first: somebody may call at once
         if anew:
             await self.sink.publish(room)
         self.front.joined()
-        self.inward.joined(room)
         self.members.joined(room)
         self.eyes.joined(room)
-        self.sink.flow(True)
+        if not self.members.awaited:
+            self._flow()
+
+    def _flow(self) -> None:
+        """Go on speaking; after an outage not before who was spoken to is back, or has left for good."""
+        if self.connection.flowing and not self.members.awaited:
+            self._waiting = False
+            self.front.together()
+            self.sink.flow(True)
+
+    def _interrupted(self) -> None:
+        self._waiting = self.front.alone = True
+        self.sink.flow(False)
 
     def _cut_off(self) -> None:
-        self.sink.flow(False)
+        self._interrupted()
         for sid in [*self.source.voices]:
             self._gone(sid)
 

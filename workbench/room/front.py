@@ -54,6 +54,8 @@ class Front:
         own_track: Callable[[], str],
     ) -> None:
         self.state = "initializing"
+        self.alone = False
+        """After an outage, while nobody is back who reads: texts wait."""
         self._connection = connection
         self._who = who
         self._own_track = own_track
@@ -82,8 +84,17 @@ class Front:
                 await self._tell()
 
     def joined(self) -> None:
-        """Somebody may be there who knows nothing yet."""
+        """Somebody may be there who knows nothing yet, and what was under way went with the connection."""
         self._told = ""
+        for segment in (*self._users.values(), *self._finished):
+            segment.sent, segment.writer = "", None
+        if self._reply is not None:
+            self._reply.sent, self._reply.writer, self._reply.track = "", None, self._own_track()
+        self._woken.set()
+
+    def together(self) -> None:
+        """Somebody is there to read again."""
+        self.alone = False
         self._woken.set()
 
     # --- following the trace -----------------------------------------------------------------------------------------
@@ -139,6 +150,8 @@ class Front:
 
     async def _tell(self) -> None:
         """Words before the state that comes after them: a client that shows "listening" has the whole answer."""
+        if self.alone:
+            return
         for segment in [*self._users.values()]:
             text = segment.text
             if text != segment.sent and await self._sent(self._whole(segment)):
@@ -146,7 +159,11 @@ class Front:
         while self._finished:
             segment = self._finished.popleft()
             piecewise = segment.writer is not None
-            await self._sent(self._rest(segment) if piecewise else self._whole(segment))
+            sent = await self._sent(self._rest(segment) if piecewise else self._whole(segment))
+            if not (sent or self._connection.flowing):
+                segment.sent, segment.writer = "", None
+                self._finished.appendleft(segment)
+                return
         state = self.state
         if state != self._told and await self._sent(self._put_state(state)):
             self._told = state

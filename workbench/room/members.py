@@ -72,6 +72,11 @@ class Members:
         return bool(self._away) or any(self._fits(identity, one) for identity, one in self.there.items())
 
     @property
+    def awaited(self) -> bool:
+        """Whether who was listened to is not there, and may come back."""
+        return any(identity not in self.there for identity in self._away)
+
+    @property
     def there(self) -> dict[str, Any]:
         """The participants by identity."""
         return dict(self._room.remote_participants) if self._room is not None else {}

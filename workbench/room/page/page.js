@@ -67,6 +67,7 @@ room.on(RoomEvent.ConnectionQualityChanged, (quality, one) => {
   if (one === room.localParticipant) $("network").textContent = `network: ${quality}`;
 });
 let leaving = false;
+let muted = false;
 room.on(RoomEvent.Disconnected, async () => {
   state();
   if (leaving) return;
@@ -77,12 +78,18 @@ room.on(RoomEvent.Disconnected, async () => {
   }
 });
 
+// What livekit-client takes while it restarts a connection, up to two seconds after it says that it is back, is kept for a
+// resume that does not come, and lost. So wait until it is through.
+async function settled() {
+  while (room.engine?.attemptingReconnect) await new Promise((go) => setTimeout(go, 50));
+}
+
 async function join() {
   const answer = await fetch("token", { method: "POST" });
   if (!answer.ok) throw new Error(`no token: ${answer.status}`);
   const { url, token } = await answer.json();
   await room.connect(url, token);
-  await room.localParticipant.setMicrophoneEnabled(true, { echoCancellation: true, noiseSuppression: true });
+  await room.localParticipant.setMicrophoneEnabled(!muted, { echoCancellation: true, noiseSuppression: true });
   trouble("");
   state();
 }
@@ -105,11 +112,12 @@ $("talk").addEventListener("click", async () => {
   state();
 });
 $("mute").addEventListener("click", async () => {
-  const on = room.localParticipant.isMicrophoneEnabled;
-  await room.localParticipant.setMicrophoneEnabled(!on);
-  $("mute").setAttribute("aria-pressed", String(on));
+  muted = !muted;
+  $("mute").setAttribute("aria-pressed", String(muted));
+  await room.localParticipant.setMicrophoneEnabled(!muted);
 });
-$("interrupt").addEventListener("click", () => {
+$("interrupt").addEventListener("click", async () => {
+  await settled();
   const there = agent();
   if (there) room.localParticipant.performRpc({ destinationIdentity: there.identity, method: "interrupt", payload: "" })
     .catch((error) => trouble(error.message));
@@ -120,6 +128,7 @@ $("chat").addEventListener("submit", async (event) => {
   if (!text) return;
   $("text").value = "";
   show(`typed ${Date.now()}`, "user", text, true);
+  await settled();
   await room.localParticipant.sendText(text, { topic: "lk.chat" });
 });
 state();
