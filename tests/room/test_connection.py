@@ -8,6 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +19,7 @@ import pytest
 from livekit import api
 
 from tests.room.conftest import Run
-from tests.room.people import events, person, settings, token, until
+from tests.room.people import Person, events, person, settings, token, until
 from workbench import Agent, open_session
 from workbench.config import Settings
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
@@ -44,50 +47,75 @@ async def failure(given: Settings) -> WorkbenchError:
     return failed.value
 
 
-async def outage(seconds: float, **values: Any) -> None:
-    """The server is killed in the middle of an answer; afterwards the answer and the conversation go on."""
-    async with LocalServer() as server:
+def finals(one: Person) -> list[str]:
+    return [text for _, text, about in one.segments if about["lk.transcription_final"] == "true"]
+
+
+async def outage(seconds: float, *, stays: bool = False) -> None:
+    """The server is killed in the middle of an answer; afterwards the answer and the conversation go on, by voice, with
+    somebody who comes back by the SDK's own means (`stays`), or anew."""
+    async with LocalServer() as server, AsyncExitStack() as there:
         agent = Agent(instructions="x", greeting=LONG)
-        async with open_session(settings(server, "out", **values), agent=agent) as session:
-            async with person(server, "out", "ann") as ann:
-                await until(ann.loud_at)
-                await asyncio.sleep(0.6)
-                await server.kill()
-            await until(lambda: "reconnecting" in states(session))
-            await asyncio.sleep(seconds)
-            await server.start()
-            await until(lambda: states(session)[-1] == "connected", 20 + seconds)
-            assert not events(session, SessionEnded)
-            async with person(server, "out", "ann") as ann:
-                await until(lambda: events(session, ReplyEnded), 45)
-                assert events(session, ReplyEnded)[0].heard == LONG
-                await until(lambda: session.room and session.room.source.voices, 45)
-                await until(lambda: ann.state() == "listening", 45)
-                ann.say(speech(1.0))
-                await until(lambda: events(session, TurnEnded), 45)
-                (turn,) = events(session, TurnEnded)
-                assert (turn.status, turn.user_text) == ("done", "Hello there.")
-                assert ann.loud_at()
-
-
-@pytest.mark.timeout(400)
-def test_a_server_that_was_killed_and_comes_back_goes_on_where_it_stopped() -> None:
-    async def all_of_them() -> None:
-        await asyncio.gather(outage(1), outage(10), outage(60))
-
-    asyncio.run(all_of_them())
-
-
-def test_a_server_that_does_not_come_back_ends_the_session(with_server: Run) -> None:
-    async def talk(server: LocalServer) -> None:
-        async with open_session(settings(server, "dead", room__reconnect_s=1)) as session:
-            await until(lambda: events(session, ListeningStarted))
+        session = await there.enter_async_context(open_session(settings(server, "out"), agent=agent))
+        async with AsyncExitStack() as before:
+            ann = await (there if stays else before).enter_async_context(person(server, "out", "ann"))
+            await until(ann.loud_at)
+            await asyncio.sleep(0.6)
+            session.set(turn_silence_ms=321)
             await server.kill()
-            with pytest.raises(MissingError, match="cannot be reached"):
-                await asyncio.wait_for(session.ended(), 90)
-            assert states(session)[-1] == "lost"
+        await until(lambda: "reconnecting" in states(session))
+        await asyncio.sleep(seconds)
+        back_at = time.monotonic()
+        await server.start()
+        await until(lambda: states(session)[-1] == "connected", 30 + seconds)
+        assert not events(session, SessionEnded)
+        if not stays:
+            ann = await there.enter_async_context(person(server, "out", "ann"))
+        await until(lambda: ann.loud_at(back_at), 45)
+        await until(lambda: events(session, ReplyEnded), 45)
+        assert events(session, ReplyEnded)[0].heard == LONG
+        await until(lambda: session.room and session.room.source.voices, 45)
+        await until(lambda: ann.state() == "listening", 45)
+        await until(lambda: finals(ann) == [LONG], 45)  # all of it, once, to who was not there when it began
+        asked_at = time.monotonic()
+        ann.say(speech(1.0))
+        await until(lambda: any(turn.status == "done" for turn in events(session, TurnEnded)), 45)
+        assert events(session, TurnEnded)[0].user_text == "Hello there."
+        assert ann.loud_at(asked_at)
+        assert session.settings.turn.silence_ms == 321
 
-    with_server(talk)
+
+async def never_back() -> None:
+    """A server that is not started again: the session ends, and says so."""
+    async with (
+        LocalServer() as server,
+        open_session(settings(server, "dead", room__reconnect_s=1)) as session,
+    ):
+        await until(lambda: events(session, ListeningStarted))
+        await server.kill()
+        with pytest.raises(MissingError, match="cannot be reached"):
+            await asyncio.wait_for(session.ended(), 90)
+        assert states(session)[-1] == "lost"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def long_ones(request: pytest.FixtureRequest) -> Iterator[Future[Any]]:
+    """What takes a minute of waiting runs beside the module's other tests; the last one asks how it went."""
+
+    async def both() -> None:
+        await asyncio.gather(outage(60), never_back())
+
+    with ThreadPoolExecutor(1) as beside:
+        wanted = any(item.name == test_the_long_ones.__name__ for item in request.session.items)
+        yield beside.submit(asyncio.run, both()) if wanted else Future()
+
+
+@pytest.mark.timeout(200)
+def test_a_server_that_was_killed_and_comes_back_goes_on_where_it_stopped() -> None:
+    async def both() -> None:
+        await asyncio.gather(outage(1), outage(10, stays=True))
+
+    asyncio.run(both())
 
 
 def test_no_server_and_no_host_are_told_apart_from_a_refusal(with_server: Run) -> None:
@@ -126,6 +154,9 @@ def test_tokens_that_are_refused_are_told_apart(with_server: Run) -> None:
         error = await failure(ready(server, jwt.encode(ahead, server.keys.api_secret)))
         assert "not valid yet" in error.reason
         assert "clock" in error.hint
+        error = await failure(ready(server, signed(server, room_join=True, can_publish=False)))
+        assert isinstance(error, UsageError)
+        assert "does not allow to speak" in error.reason
         error = await failure(ready(server, "nonsense"))
         assert "refused the token" in error.reason
         async with open_session(ready(server, token(server, "me", "x", kind="agent"))) as session:
@@ -242,3 +273,72 @@ def test_a_native_part_that_cannot_be_loaded_says_what_to_install() -> None:
     )
     assert "MissingError" in broken.stderr
     assert "pip install --force-reinstall livekit" in broken.stderr
+
+
+def test_a_ready_token_is_renewed_by_the_server_and_good_for_a_lost_connection(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        made = token(server, "me", "x", kind="agent", life_s=3)
+        given = settings(server, "x", room__token=made, room__api_key=None, room__api_secret=None)
+        async with open_session(given) as session:
+            await until(lambda: events(session, ListeningStarted))
+            until_s = jwt.decode(made, options={"verify_signature": False})["exp"]
+            await until(lambda: time.time() > until_s + 1)
+            assert session.room
+            await session.room.connection.room.disconnect()  # as if the SDK had given up
+            await until(lambda: states(session).count("connected") == 2)
+
+    with_server(talk)
+
+
+LEAVES = """
+import asyncio, os
+from workbench import open_session
+from workbench.config import load
+
+given = load({"profile": "scripted", "audio.source": "room", "audio.sink": "room", "room.name": "x"})
+
+async def join():
+    async with open_session(given) as session:
+        await session.ended()
+
+async def main():
+    joining = asyncio.ensure_future(join())
+    await asyncio.sleep(1)  # everything is imported
+    for wait_ms in range(0, 60, 10):
+        joining.cancel()
+        await asyncio.wait((joining,))
+        joining = asyncio.ensure_future(join())
+        await asyncio.sleep(wait_ms / 1000)
+    joining.cancel()
+    await asyncio.wait((joining,))
+    print("left", flush=True)
+    await asyncio.sleep(14)
+
+asyncio.run(main())
+print("fine")
+"""
+
+
+def test_leaving_while_it_connects_ends_no_process(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", LEAVES),
+            stdout=subprocess.PIPE,
+            env={
+                **os.environ,
+                "WORKBENCH_RECORD__ENABLED": "false",
+                "LIVEKIT_URL": server.url,
+                "LIVEKIT_API_KEY": server.keys.api_key,
+                "LIVEKIT_API_SECRET": server.keys.api_secret,
+            },
+        )
+        told, _ = await asyncio.wait_for(program.communicate(), 60)
+        assert (program.returncode, told.split()) == (0, [b"left", b"fine"])
+
+    with_server(talk)
+
+
+@pytest.mark.timeout(200)
+def test_the_long_ones(long_ones: Future[Any]) -> None:
+    """A server that is away for a minute, and one that does not come back (see the fixture)."""
+    long_ones.result()

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
+from workbench.room.probe import probe
+from workbench.room.refused import odd
 from workbench.room.sdk import api, told
 from workbench.room.token import Access
 
@@ -50,9 +52,11 @@ async def delete(access: Access, name: str) -> None:
 async def _asked(access: Access) -> AsyncIterator[Any]:
     """A client of the server; what it fails of is said in words."""
     import aiohttp  # comes with livekit-api: 0.1 s
+    from google.protobuf.message import DecodeError  # too
 
     sdk = api()
     parts = urlsplit(access.url)
+    host = parts.netloc.rpartition("@")[2]
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with sdk.LiveKitAPI(
@@ -61,10 +65,13 @@ async def _asked(access: Access) -> AsyncIterator[Any]:
         try:
             yield server
         except sdk.TwirpError as error:
+            if error.code == "unknown" and not error.message:  # whoever answered does not speak this protocol
+                raise odd(host, error.status, "") from None
             raise _refused(error) from None
+        except DecodeError:
+            raise odd(host, 200, "") from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            host = parts.netloc.rpartition("@")[2]
-            raise MissingError(
+            raise (await probe(access.url)).error or MissingError(
                 f"{host} cannot be reached ({told(error)})",
                 "is the LiveKit server running, and the url right?",
             ) from None

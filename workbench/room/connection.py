@@ -7,14 +7,13 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from workbench.config.room import RoomSettings
 from workbench.model.clock import outside
-from workbench.model.errors import UsageError
+from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import RoomConnection
 from workbench.room.probe import Unreachable, probe
-from workbench.room.refused import explained
+from workbench.room.refused import explained, in_vain
 from workbench.room.sdk import rtc, told
 from workbench.room.token import Access
 from workbench.trace.bus import Trace
@@ -91,7 +90,7 @@ class Connection:
         for attempt, wait_s in enumerate(_waits(), 1):
             self._tell(self._state, attempt=attempt)
             try:
-                room = await self._once(min(TRY_S, max(1.0, deadline - loop.time())))
+                await self._once(min(TRY_S, max(1.0, deadline - loop.time())))
             except Unreachable as error:
                 if loop.time() + wait_s > deadline:
                     self._tell("lost", error.reason, error.hint, attempt)
@@ -102,12 +101,30 @@ class Connection:
             except UsageError as error:
                 self._tell("lost", error.reason, error.hint, attempt)
                 raise
-            self.room, self.flowing = room, True
-            await self._joined(room, True)
             self._tell("connected")
             return
 
-    async def _once(self, limit_s: float) -> Any:
+    async def _once(self, limit_s: float) -> None:
+        room = await self._in(limit_s)
+        self.room, self.flowing = room, True
+        try:
+            _allowed(room, self._settings.name)
+            await self._joined(room, True)
+        except (
+            WorkbenchError,
+            rtc().participant.PublishTrackError,
+        ) as error:  # it went meanwhile, or lets us do too little
+            self.room, self.flowing = None, False
+            with suppress(TimeoutError), outside():
+                async with asyncio.timeout(LEAVE_S):
+                    await room.disconnect()
+            if isinstance(error, WorkbenchError):
+                raise
+            raise Unreachable(
+                f"the agent's track was not taken ({told(error)})", "it is tried again"
+            ) from None
+
+    async def _in(self, limit_s: float) -> Any:
         sdk = rtc()
         room = sdk.Room()
         self._gone = asyncio.get_running_loop().create_future()
@@ -125,10 +142,6 @@ class Connection:
         try:
             with outside():
                 await _taken(room, room.connect(url, token, options), url, limit_s)
-        except TimeoutError:
-            raise Unreachable(
-                f"{urlsplit(url).netloc.rpartition('@')[2]} does not answer", "is the server running?"
-            ) from None
         except sdk.ConnectError as error:
             raise await explained(error, url, self._settings.name) from None
         return room
@@ -180,7 +193,7 @@ class Connection:
 
 
 async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_s: float) -> None:
-    """Connect. TimeoutError where that takes longer; what a look at the server says where it takes long.
+    """Connect; where that takes long, a look at the server says why.
 
     A connection that was asked for has to be taken: some seconds after one that nobody took, the SDK's native part ends
     the whole process. So leaving meanwhile waits for it, as long as that is bearable, and hangs up.
@@ -192,8 +205,8 @@ async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_
             if (seen := await probe(url)).error is not None:
                 raise seen.error
             await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
-        if not connecting.done():
-            raise TimeoutError
+            if not connecting.done():
+                raise in_vain(url, seen)
         connecting.result()
     except BaseException:
         if not connecting.done():
@@ -203,6 +216,21 @@ async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_
         if not connecting.cancelled() and connecting.exception() is None:
             await room.disconnect()
         raise
+
+
+def _allowed(room: Any, name: str) -> None:
+    """UsageError where the token lets the agent in, but neither speak nor hear."""
+    may = room.local_participant.permissions
+    microphone = not may.can_publish_sources or rtc().TrackSource.SOURCE_MICROPHONE in may.can_publish_sources
+    for verb, grant, given in (
+        ("speak", "canPublish, for the microphone", may.can_publish and microphone),
+        ("hear", "canSubscribe", may.can_subscribe),
+    ):
+        if not given:
+            raise UsageError(
+                f"the token does not allow to {verb} in {told(name, 60)}",
+                f"sign one with {grant}: key and secret in the settings do",
+            )
 
 
 def _waits() -> Iterator[float]:

@@ -21,6 +21,8 @@ from workbench.model.text import plain
 
 PROBE_S = 3.0
 """The longest that a look may take, s."""
+MOST = 512
+"""Bytes of an answer that are read."""
 
 
 class Unreachable(MissingError):
@@ -34,6 +36,9 @@ class Found:
 
     error: WorkbenchError | None = None
     ahead_s: float | None = None
+    status: int = 0
+    said: str = ""
+    """What they answer by HTTP."""
 
 
 async def probe(url: str) -> Found:
@@ -45,29 +50,31 @@ async def probe(url: str) -> Found:
     try:
         with outside():
             async with asyncio.timeout(PROBE_S):
-                return Found(None, await _ahead(host, port, secure))
+                return await _asked(host, port, secure)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         return Found(_unlike(error, where, secure))
 
 
-async def _ahead(host: str, port: int, secure: bool) -> float | None:
-    """Ask for anything, and read the date on the answer. ValueError if that is no HTTP."""
+async def _asked(host: str, port: int, secure: bool) -> Found:
+    """Ask for anything. ValueError if the answer is no HTTP."""
     reader, writer = await asyncio.open_connection(
         host, port, ssl=ssl.create_default_context() if secure else None
     )
     try:
         writer.write(f"GET / HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        protocol, status, *_ = first.split()
+        if not protocol.startswith("HTTP/"):
+            raise ValueError(first)
+        said = await reader.read(MOST)
     finally:
         writer.close()
-    if not first.startswith("HTTP/"):
-        raise ValueError(first)
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.lower() == "date":
-            with suppress(ValueError):
-                return time.time() - parsedate_to_datetime(value.strip()).timestamp()
-    return None
+    dates = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("date:")]
+    ahead_s = None
+    for date in dates:
+        with suppress(ValueError):
+            ahead_s = time.time() - parsedate_to_datetime(date).timestamp()
+    return Found(None, ahead_s, int(status), said.decode("utf-8", "replace"))
 
 
 def _unlike(error: Exception, where: str, secure: bool) -> WorkbenchError:
@@ -89,6 +96,8 @@ def _unlike(error: Exception, where: str, secure: bool) -> WorkbenchError:
             )
         case socket.gaierror():
             return Unreachable(f"{where}: there is no such host", "is the url right, and the network there?")
+        case asyncio.IncompleteReadError(partial=bytes(part)) if part:
+            return UsageError(f"{where} speaks no HTTP: no LiveKit server", "are host and port right?")
         case TimeoutError() | asyncio.IncompleteReadError() | ConnectionResetError() if secure:
             return Unreachable(
                 f"{where} makes no secure connection", "a server without TLS is reached by ws://"

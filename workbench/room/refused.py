@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.text import plain
-from workbench.room.probe import Unreachable, probe
+from workbench.room.probe import Found, Unreachable, probe
 from workbench.room.sdk import told
 
 ANSWERED = re.compile(r"(?:client error|server error|handshake error): (\d{3})[^-]*(?:- (.*))?")
@@ -56,6 +56,11 @@ TROUBLES = (
         "is the url right, and the network there?",
     ),
     (
+        ("wait_pc_connection", "peer connection", "pc connection"),
+        "the server is there, but sound finds no way to it",
+        "let UDP or TCP 7881 through to the server; the `node_ip` of its settings must be reachable from here",
+    ),
+    (
         ("region",),
         "the server named no region to connect to",
         "try again; is the project's url right?",
@@ -77,12 +82,20 @@ async def explained(error: BaseException, url: str, room: str) -> WorkbenchError
     return found
 
 
+def in_vain(url: str, seen: Found) -> WorkbenchError:
+    """Why somebody who answers let us wait for nothing."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    if seen.status and (seen.status, seen.said.strip()) != (200, "OK"):
+        return odd(host, seen.status, seen.said)
+    return Unreachable(f"{host} answers, but lets nobody in", "see the server's log")
+
+
 def refused(error: BaseException, url: str, room: str) -> WorkbenchError:
     """What kept us out, as far as the SDK's words go."""
     said, host = told(error), urlsplit(url).netloc.rpartition("@")[2]
     lower = said.lower()
     if (answer := ANSWERED.search(said)) and _not_livekits(int(answer[1]), answer[2] or ""):
-        return _odd(host, int(answer[1]), answer[2] or "")
+        return odd(host, int(answer[1]), answer[2] or "")
     for reason, hint in _matching(lower, room):
         return UsageError(f"{host}: {reason} ({said})", hint)
     for signs, reason, hint in TROUBLES:
@@ -94,7 +107,7 @@ def refused(error: BaseException, url: str, room: str) -> WorkbenchError:
     )
 
 
-def _odd(where: str, status: int, said: str) -> WorkbenchError:
+def odd(where: str, status: int, said: str) -> WorkbenchError:
     """What an HTTP answer says that a LiveKit server does not give."""
     shown = plain(said, 80, one_line=True)
     told = f"HTTP {status}{f': {shown}' if shown else ''}"

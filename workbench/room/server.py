@@ -10,9 +10,10 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import IO, Self
 
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
@@ -24,6 +25,11 @@ START_S = 15.0
 """The longest that it may take to answer, s; 0.3 s is usual."""
 STOP_S = 3.0
 """After a polite request it is killed, s."""
+TRIES = 3
+"""With other ports, where it does not start."""
+LINES = 16_384
+"""Bytes of its words that are looked at."""
+HINT = f"is its port taken, or the binary of another machine? `{BINARY} --dev` says more"
 HOW = (
     f"install it (`brew install livekit`; or with Go: `GOBIN=/tmp/lk go install {MODULE}`, the binary is called "
     f"`server`: put it on the path as `{BINARY}`), or name a server: --url ws://…"
@@ -59,7 +65,6 @@ class LocalServer:
         self._port = port
         self._media: tuple[int, int] | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._last = b""
 
     @property
     def url(self) -> str:
@@ -79,30 +84,44 @@ class LocalServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Start it (again) and wait until it answers."""
+        """Start it (again) and wait until it answers. MissingError, with what it said, where it does not."""
         binary = shutil.which(BINARY)
         if binary is None:
             raise MissingError(f"there is no {BINARY} on the path", HOW)
-        self.claim()
+        chosen = self._port
+        for tries_left in reversed(range(TRIES)):
+            self.claim()
+            try:
+                await self._once(binary)
+            except MissingError:
+                if not tries_left:
+                    raise
+                # somebody took a port between our choosing and its listening
+                self._port, self._media = chosen, None
+            else:
+                return
+
+    async def _once(self, binary: str) -> None:
         self._media = self._media or (
             _free(self._address, socket.SOCK_STREAM),
             _free(self._address, socket.SOCK_DGRAM),
         )
-        self._process = await asyncio.create_subprocess_exec(
-            binary,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "LIVEKIT_CONFIG": self._config()},  # not in the list of processes
-            start_new_session=True,  # Ctrl-C is for us: we stop it when we have left the room
-        )
-        try:
-            await asyncio.wait_for(self._answering(self._process), START_S)
-        except BaseException as error:
-            await self.stop()
-            if isinstance(error, TimeoutError):
-                raise MissingError(f"{BINARY} does not answer", f"run `{BINARY} --dev` to see why") from None
-            raise
+        with tempfile.TemporaryFile() as said:
+            self._process = await asyncio.create_subprocess_exec(
+                binary,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={**os.environ, "LIVEKIT_CONFIG": self._config()},  # not in the list of processes
+                start_new_session=True,  # Ctrl-C is for us: we stop it when we have left the room
+            )
+            try:
+                await asyncio.wait_for(self._answering(self._process), START_S)
+            except BaseException as error:
+                await self.stop()
+                if isinstance(error, (TimeoutError, MissingError)):
+                    raise MissingError(f"{BINARY} does not start{_why(said)}", HINT) from None
+                raise
 
     async def stop(self) -> None:
         """Ask it to leave, then make it."""
@@ -132,13 +151,12 @@ class LocalServer:
                 await asyncio.sleep(0.02)
                 continue
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
-            self._last = await reader.read(64)
+            answer = await reader.read(64)
             writer.close()
-            if b" 200 " in self._last:
+            if b" 200 " in answer:
                 return
             await asyncio.sleep(0.02)
-        said = plain(str(process.returncode))
-        raise MissingError(f"{BINARY} ended with {said} as it started", f"run `{BINARY} --dev` to see why")
+        raise MissingError(f"{BINARY} ended as it started")
 
     def _config(self) -> str:
         """JSON is YAML too."""
@@ -160,6 +178,13 @@ class LocalServer:
                 "logging": {"level": "error"},
             }
         )
+
+
+def _why(output: IO[bytes]) -> str:
+    """The last line that it wrote, where there is one."""
+    output.seek(0)
+    lines = output.read(LINES).decode("utf-8", "replace").strip().splitlines()
+    return f": {plain(lines[-1], 200, one_line=True)}" if lines else ""
 
 
 def _free(address: str, kind: socket.SocketKind) -> int:
