@@ -207,3 +207,17 @@ def test_a_recording_without_sound_is_silent() -> None:
     recording = Recording(session.trace)
     assert len(recording.sound(1)) == 0
     assert set(recording.sounds(1, 3).user) == {-100.0}
+
+
+def test_a_room_and_how_the_connection_stands() -> None:
+    def after(*events: ev.Event) -> str:
+        room = folded(*events).status.room
+        return "" if room is None else f"{room.name} {room.word}"
+
+    first, second = ev.RoomConnection("demo", "connecting", attempt=1), ev.RoomConnection("demo", "connected")
+    assert after() == ""
+    assert after(first) == "demo connecting"
+    assert after(first, second) == "demo connected"
+    again = ev.RoomConnection("demo", "reconnecting", "cannot be reached", attempt=3)
+    assert after(first, second, again) == "demo reconnecting (3)"
+    assert after(again, ev.RoomConnection("demo", "lost", "cannot be reached", attempt=4)) == "demo lost"

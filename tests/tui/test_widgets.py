@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.readers.folds.status import LOST, Provider, Status
+from workbench.readers.folds.status import LOST, Provider, Room, Status
 from workbench.readers.folds.turns import Bar, Falls, History, Point
 from workbench.tui import themes
 from workbench.tui.widgets import latency, stateline, waterfall
@@ -121,3 +121,16 @@ def test_the_theme_goes_with_the_terminal() -> None:
 def test_both_themes_know_the_same_meanings() -> None:
     dark, light = themes.themes()
     assert dark.variables.keys() == light.variables.keys()
+
+
+@pytest.mark.parametrize(
+    ("room", "told"),
+    [
+        (Room("demo", "connected"), "room demo connected"),
+        (Room("demo", "reconnecting", 3), "! room demo reconnecting (3)"),
+        (Room("demo", "lost"), "! room demo lost"),
+        (Room("\x1b[31mred", "connecting", 1), "! room red connecting"),
+    ],
+)
+def test_the_room_is_the_first_fact_after_the_models(room: Room, told: str) -> None:
+    assert stateline.health(Status(room=room))[0][0] == told

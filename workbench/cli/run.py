@@ -244,8 +244,13 @@ def tell(entry: Any) -> None:
             err(plain(f"{mode} duplex: {reason}"))
         case DeviceLost(name=name, reason=reason, hint=hint):
             err(plain(f"lost {name}: {reason} – {hint}"))
-        case RoomConnection(room=room, state=state, reason=reason, hint=hint):
-            err(plain(f"room {room}: {state}{f': {reason}' if reason else ''}{f' – {hint}' if hint else ''}"))
+        case RoomConnection(room=room, state=state, reason=reason, hint=hint, attempt=attempt):
+            again = f" ({attempt})" if attempt > 1 else ""
+            err(
+                plain(
+                    f"room {room}: {state}{again}{f': {reason}' if reason else ''}{f' – {hint}' if hint else ''}"
+                )
+            )
         case ParticipantChanged(identity=identity, kind=kind, state=state):
             err(plain(f"{identity} ({kind}): {state}"))
         case _:

@@ -25,6 +25,29 @@ class Provider:
     trouble: str = ""
 
 
+RoomState = Literal["connecting", "connected", "reconnecting", "lost", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A LiveKit room: how the connection stands, at which try, and why."""
+
+    name: str
+    state: RoomState
+    attempt: int = 0
+    reason: str = ""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nobody can be heard now, but that may change."""
+        return self.state in ("connecting", "reconnecting")
+
+    @property
+    def word(self) -> str:
+        """The state, with the number of the try from the second on."""
+        return f"{self.state} ({self.attempt})" if self.waiting and self.attempt > 1 else self.state
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """The session as it stands."""
@@ -43,6 +66,7 @@ class Status:
     glitches: int = 0
     recording: str | None = None
     ended: str = ""
+    room: Room | None = None
 
 
 NOT_YET = Status()
@@ -85,6 +109,8 @@ class StatusFold:
                 return replace(self.now, devices={**self.now.devices, track: name})
             case ev.DeviceLost(track=track):
                 return replace(self.now, devices={**self.now.devices, track: LOST})
+            case ev.RoomConnection(room=room, state=state, attempt=attempt, reason=reason):
+                return replace(self.now, room=Room(room, state, attempt, reason))
             case _:
                 return None
 

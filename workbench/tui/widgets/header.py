@@ -41,7 +41,7 @@ class Header(Widget):
     def render(self) -> Content:
         """One line."""
         activity, width = self.heading.activity, self.content_size.width
-        sign, word, advice = ACTIVITIES[activity]
+        sign, word, advice = self._said()
         left = Content.styled(f"{sign} {word}", f"bold $activity-{activity}")
         right = Content.styled(self._right(), "$quiet")
         advised = left + Content.styled(f"  {advice}", "$quiet")
@@ -51,6 +51,24 @@ class Header(Widget):
             left, right = advised, Content("")
         gap = max(1, width - left.cell_length - right.cell_length)
         return left + Content(" " * gap) + right
+
+    def _said(self) -> tuple[str, str, str]:
+        """Sign, word, advice. A room that is not there comes first: nobody hears what is said meanwhile."""
+        status, activity = self.heading.status, self.heading.activity
+        sign, word, advice = ACTIVITIES[activity]
+        room = status.room
+        if room is None:
+            return sign, word, advice
+        if activity == "ended":
+            return (
+                sign,
+                word,
+                f"{plain(status.ended, 60, one_line=True)} · {advice}" if status.ended else advice,
+            )
+        if room.waiting:
+            waits = "what is said waits" if room.state == "reconnecting" else "one moment"
+            return "◌", room.word.capitalize(), f"room {plain(room.name, 40, one_line=True)}: {waits}"
+        return sign, word, advice
 
     def _right(self) -> str:
         status, seconds = self.heading.status, int(self.heading.t_ms / 1000)

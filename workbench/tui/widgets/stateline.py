@@ -1,4 +1,4 @@
-"""The line of facts: providers, devices, duplex, echo, host lag, recording; what fits of them."""
+"""The line of facts: providers, room, devices, duplex, echo, host lag, recording; what fits of them."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def pipeline(status: Status) -> list[Fact]:
 
 
 def health(status: Status) -> list[Fact]:
-    """Duplex, host, glitches, echo."""
-    facts = [(f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning")]
+    """Room, duplex, host, glitches, echo."""
+    facts = [*room(status), (f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning")]
     if status.lag_max_ms is not None:
         slow = status.lag_max_ms > SLOW_HOST_MS
         facts.append(
@@ -71,6 +71,18 @@ def health(status: Status) -> list[Fact]:
     if status.echo_db is not None:
         facts.append((f"echo −{status.echo_db:.0f} dB", "$quiet"))
     return facts
+
+
+def room(status: Status) -> list[Fact]:
+    """The room and how the connection stands; a sign says without colour that it is not as it should be."""
+    if status.room is None:
+        return []
+    told = f"room {plain(status.room.name, 30, one_line=True)} {status.room.word}"
+    if status.room.state == "connected":
+        return [(told, "$quiet")]
+    if status.room.state == "lost":
+        return [(f"! {told}", "$error")]
+    return [(f"! {told}", "$warning") if status.room.waiting else (told, "$quiet")]
 
 
 def with_recording(status: Status, width: int) -> list[Fact]:
