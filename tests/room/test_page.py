@@ -49,10 +49,24 @@ async def browser(microphone: Path) -> AsyncIterator[Any]:
             await chromium.close()
 
 
+async def energy(tab: Any) -> float:
+    """Of all that the page has heard of the agent so far (WebRTC's measure: loud speech is about 0.1 a second)."""
+    return float(
+        await tab.evaluate("""async () => {
+            let sum = 0;
+            for (const one of room.remoteParticipants.values())
+                for (const { track } of one.audioTrackPublications.values())
+                    for (const stat of (await track?.receiver?.getStats())?.values() ?? [])
+                        if (stat.type === "inbound-rtp") sum += stat.totalAudioEnergy ?? 0;
+            return sum;
+        }""")
+    )
+
+
 def test_somebody_talks_types_interrupts_and_loses_the_server(tmp_path: Path) -> None:
     long = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen."
     script = {
-        "user": ["Good morning."],
+        "user": ["Good morning.", "And now?", "And then?"],
         "agent": ["It is a fine day.", long, "Here I am again.", "And again."],
     }
     sound = np.concatenate((silence(INPUT_RATE), speech(1.2), silence(INPUT_RATE * 7)))
@@ -72,6 +86,7 @@ def test_somebody_talks_types_interrupts_and_loses_the_server(tmp_path: Path) ->
                 await tab.wait_for_selector("li.agent:not(.interim)")
                 assert await tab.text_content("li.user") == "Good morning."
                 assert await tab.text_content("li.agent") == "It is a fine day."
+                session.set(turn_silence_ms=321)
                 await tab.click("#mute")
                 await tab.fill("#text", "tell me more")
                 await tab.press("#text", "Enter")
@@ -87,13 +102,22 @@ def test_somebody_talks_types_interrupts_and_loses_the_server(tmp_path: Path) ->
                 await until(lambda: events(session, RoomConnection)[-1].state == "connected", 30)
                 await tab.wait_for_selector("#state[data-state=listening]", timeout=40_000)
                 await until(lambda: events(session, ParticipantChanged)[-1].state == "heard", 20)
+                assert await tab.get_attribute("#mute", "aria-pressed") == "true"
+                assert not await tab.evaluate("() => room.localParticipant.isMicrophoneEnabled")
+                await tab.fill("#text", "are you there?")  # at once: nothing that is typed now may be lost
+                await tab.press("#text", "Enter")
+                await until(lambda: events(session, TurnEnded)[-1].user_text == "are you there?", 30)
+                heard = await energy(tab)
                 turns = len(events(session, TurnEnded))
-                while len(events(session, TurnEnded)) == turns:  # the first data after a return may be lost
-                    await tab.fill("#text", "are you there?")
-                    await tab.press("#text", "Enter")
-                    await asyncio.sleep(3)
-                assert events(session, TurnEnded)[-1].status == "done"
-                await tab.wait_for_function("document.querySelectorAll('li.agent:not(.interim)').length >= 2")
+                await tab.click("#mute")
+                await until(lambda: len(events(session, TurnEnded)) > turns, 40)
+                turn = events(session, TurnEnded)[turns]
+                assert (turn.status, turn.user_text) == ("done", "And now?")
+                assert turn.agent_text in script["agent"]
+                said = f"li.agent:not(.interim):has-text('{turn.agent_text}')"
+                await tab.wait_for_selector(said)
+                assert await energy(tab) > heard + 0.01
+                assert session.settings.turn.silence_ms == 321
                 assert not tab.problems
 
     asyncio.run(talk())
