@@ -186,7 +186,9 @@ def test_the_agents_side_calls_a_client_and_sends_it_data(with_server: Run) -> N
                 return f"shown to {ann.identity}: {call.payload}"
 
             ann.room.local_participant.register_rpc_method("show", show)
-            await until(lambda: events(session, ListeningStarted) and session.room and session.room.members.who)
+            await until(
+                lambda: events(session, ListeningStarted) and session.room and session.room.members.who
+            )
             assert session.room
             assert await session.room.call("show", "a map") == "shown to ann: a map"
             for method, payload, said in (("show", "bad", "no such thing"), ("hide", "", "not supported")):

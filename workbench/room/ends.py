@@ -148,6 +148,7 @@ class RoomEnds(Reach):
 
     def _interrupted(self) -> None:
         self._waiting = self.front.alone = True
+        self.members.cut_off()
         self.sink.flow(False)
 
     def _cut_off(self) -> None:

@@ -55,9 +55,11 @@ class Members:
         self._gone = gone
         self._room: Any = None
         self._kinds: dict[str, str] = {}
+        self._cut_off = False
         self._who: str | None = None
         """The one who is listened to, where it is one."""
-        self._away: dict[str, asyncio.TimerHandle] = {}
+        self._away: dict[str, tuple[str, asyncio.TimerHandle]] = {}
+        """Kind of who may come back, and the end of the wait."""
 
     @property
     def who(self) -> str | None:
@@ -105,15 +107,26 @@ class Members:
 
     def joined(self, room: Any) -> None:
         """It has connected: look who is there, and who of those before is not."""
-        self._room = room
+        self._room, self._cut_off = room, False
         for identity in [*self._kinds]:
             if identity not in room.remote_participants:
                 self._left(identity)
+        self._wait_anew()
         self._review()
+
+    def cut_off(self) -> None:
+        """The connection is lost: whoever seems to leave now has their time from when it is back."""
+        self._cut_off = True
+        self._wait_anew()
+
+    def _wait_anew(self) -> None:
+        for identity, (kind, timer) in [*self._away.items()]:
+            timer.cancel()
+            self._wait_for(identity, kind)
 
     def close(self) -> None:
         """Wait for nobody any more."""
-        for timer in self._away.values():
+        for _, timer in self._away.values():
             timer.cancel()
         self._away.clear()
 
@@ -138,8 +151,8 @@ class Members:
     def _chosen(self) -> set[str]:
         fitting = [identity for identity, one in self._by_age() if self._fits(identity, one)]
         for identity in fitting:
-            if timer := self._away.pop(identity, None):  # back in time
-                timer.cancel()
+            if waited := self._away.pop(identity, None):  # back in time
+                waited[1].cancel()
         if self._listen == "all":
             return set(fitting)
         if self._who not in fitting and self._who not in self._away:
@@ -174,13 +187,18 @@ class Members:
             self._review()
             return
         self._say(identity, "away", kind)
+        self._wait_for(identity, kind)
 
+    def _wait_for(self, identity: str, kind: str) -> None:
         def over() -> None:
+            if self._cut_off:
+                self._wait_for(identity, kind)
+                return
             del self._away[identity]
             self._say(identity, "left", kind)
             self._review()
 
-        self._away[identity] = asyncio.get_running_loop().call_later(self._grace_s, over)
+        self._away[identity] = kind, asyncio.get_running_loop().call_later(self._grace_s, over)
 
     def _subscribed(self, room: Any, track: Any, identity: str) -> None:
         if self._room is not None and self._room is not room:
