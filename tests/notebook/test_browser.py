@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, FilePayload, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.notebook.lab import Book, Lab, chromium, jupyter
 from tests.notebook.proxy import Proxy
@@ -237,6 +237,22 @@ while time.monotonic() < until:
         assert not book.errors
 
 
+def test_the_same_in_notebook_7(browser: Browser, lab: Lab) -> None:
+    sleep = "import time\ntime.sleep(6)\nprint(json.dumps(w.lines))"
+    with opened(browser, lab, sleep, url=lambda name: lab.url(name, classic=True)) as book:
+        assert book.page.evaluate("window.jupyterapp.name") == "Jupyter Notebook"
+        book.run(0)
+        talk(book)
+        said(book, "agent", "You said: One.")
+        book.run(2)
+        during = [line["text"] for line in book.said(2) if line["who"] == "agent" and line["state"] == "done"]
+        assert len(during) >= 2  # an answer came while the cell slept
+        assert told(book)[1] == []
+        assert not [
+            error for error in book.errors if "'schema'" not in error
+        ]  # Notebook's own, without us too
+
+
 def whole(speech: list[str]) -> int:
     """How often the question was heard from its beginning to its end; an assertion if one was cut or merged.
 
@@ -366,13 +382,15 @@ def test_a_kernel_that_was_killed_is_told(browser: Browser, lab: Lab) -> None:
 # --- where there is no microphone ------------------------------------------------------------------------------------
 
 
-def let_speak(book: Book, file: str | FilePayload, where: str = ".wb-notice") -> None:
+def let_speak(book: Book, file: str, where: str = ".wb-notice") -> None:
     """Choose a file that speaks; the picker is there."""
     expect(book.page.locator(f"{where} .wb-instead button")).to_be_visible()
     book.page.set_input_files(f"{where} .wb-file", file)
 
 
-def test_without_a_microphone_a_file_speaks_or_one_types(playwright: Playwright, lab: Lab) -> None:
+def test_without_a_microphone_a_file_speaks_or_one_types(
+    playwright: Playwright, lab: Lab, tmp_path: Path
+) -> None:
     """Denied, and on a page that is not secure: each says why, and the agent answers text and a file."""
     resolve = f"--host-resolver-rules=MAP elsewhere.test 127.0.0.1:{lab.port}"
     flags = [resolve, "--deny-permission-prompts"]
@@ -394,7 +412,8 @@ def test_without_a_microphone_a_file_speaks_or_one_types(playwright: Playwright,
                     ("<b>a.wav", b"no sound at all", "no audio that the browser can decode"),
                     ("hours.wav", silent_wav(601), "longer than 10 minutes"),
                 ):
-                    let_speak(book, {"name": name, "mimeType": "audio/wav", "buffer": content})
+                    (tmp_path / name).write_bytes(content)
+                    let_speak(book, str(tmp_path / name))
                     notice(book, word)
                 let_speak(book, str(DATA / "question.wav"))
                 expect(book.page.locator(".wb-way")).to_contain_text("question.wav 0:0")

@@ -152,6 +152,7 @@ class Live(anywidget.AnyWidget):
             "ended": "",
             "error": None,
             **status,
+            "room": self.session.settings.room.name if audio.source == "room" else "",
             "browser": hears or speaks,
             "hears": hears,
             "speaks": speaks,

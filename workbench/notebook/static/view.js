@@ -125,7 +125,7 @@ class View {
     const status = this.model.get("status");
     this.root.dataset.activity = activity;
     this.activity.textContent = ACTIVITIES[activity] ?? activity;
-    const facts = [status.agent, status.profile, status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
+    const facts = [status.agent, status.profile, status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
     this.about.textContent = facts.filter(Boolean).join(" · ");
     this.about.title = status.recording ? `recorded in ${status.recording}` : "not recorded";
     const muted = this.model.get("muted");
