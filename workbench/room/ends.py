@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
+
 from workbench.config.room import RoomSettings
-from workbench.engine.flow import single
+from workbench.engine.flow import beside, single
+from workbench.model.audio import silence
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ReplyEnded
@@ -17,12 +21,16 @@ from workbench.room.front import NAME, STATE, Front
 from workbench.room.inward import Inward, Received, Verbs
 from workbench.room.members import Members
 from workbench.room.network import Network
+from workbench.room.preconnect import PreConnect, joined
 from workbench.room.reach import SEND_S, Reach, Sent
 from workbench.room.sink import RoomSink
-from workbench.room.source import RoomSource, Voice, quieter
+from workbench.room.source import MOST, RoomSource, Voice, quieter
 from workbench.room.token import access
 from workbench.room.video import Eyes
 from workbench.trace.bus import Trace
+
+HELD = 500
+"""Frames of a voice that wait for what was said before them: 10 s."""
 
 
 class RoomEnds(Reach):
@@ -52,8 +60,11 @@ class RoomEnds(Reach):
         super().__init__(connection, Members(settings, trace, self._heard, self._gone))
         self.front = Front(self.connection, self._who, lambda: self.sink.track_sid)
         self.inward = Inward(trace)
+        self.early = PreConnect(trace)
         self.eyes = Eyes(self.members, trace, settings.video)
         self.network = Network(trace, self.connection, self.source, self.sink)
+        self._waiting: list[Voice] = []
+        """That came before we run."""
         self._readers: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -67,6 +78,7 @@ class RoomEnds(Reach):
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self._end()
         self.members.close()
         await self.connection.close()
         await self.sink.__aexit__()
@@ -97,8 +109,10 @@ class RoomEnds(Reach):
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for voice in self.source.voices.values():
+                self._begin()
+                for voice in self._waiting:
                     self._read(voice)
+                self._waiting.clear()
                 works = (self.front.run(verbs), self.inward.run(verbs), self.network.run(), self.eyes.run())
                 beside = [self._tasks.create_task(work) for work in works]
                 try:
@@ -110,13 +124,14 @@ class RoomEnds(Reach):
         except BaseExceptionGroup as group:
             raise single(group) from None
         finally:
-            self._tasks = None
+            self._end()
 
     # --- what the connection calls -----------------------------------------------------------------------------------
 
     def _wire(self, room: Any) -> None:
         self.members.wire(room)
         self.inward.wire(room)
+        self.early.wire(room)
         self.eyes.wire(room)
         room.on("reconnecting", lambda: self.sink.flow(False))
         room.on("reconnected", lambda: self.sink.flow(True))
@@ -133,7 +148,7 @@ class RoomEnds(Reach):
 
     def _cut_off(self) -> None:
         self.sink.flow(False)
-        for sid in [*self.source.voices]:
+        for sid in [*self._readers, *self.source.voices]:
             self._gone(sid)
 
     def _who(self) -> tuple[str, str]:
@@ -145,8 +160,10 @@ class RoomEnds(Reach):
     # --- voices ------------------------------------------------------------------------------------------------------
 
     def _heard(self, identity: str, track: Any) -> None:
-        voice = self.source.voices[track.sid] = Voice(identity, track)
-        if self._tasks is not None:
+        voice = Voice(identity, track)
+        if self._tasks is None:
+            self._waiting.append(voice)
+        else:
             self._read(voice)
 
     def _read(self, voice: Voice) -> None:
@@ -154,12 +171,31 @@ class RoomEnds(Reach):
         self._readers[voice.track_sid] = self._tasks.create_task(self._voice(voice))
 
     async def _voice(self, voice: Voice) -> None:
+        one = self.members.there.get(voice.identity)
+        publication = one.track_publications.get(voice.track_sid) if one is not None else None
         try:
-            await voice.read(self.source.come)
+            if self.early.expects(publication):
+                async with beside(self._from_before(voice)) as before:
+                    await voice.read(self.source.come)
+                    await asyncio.wait([before])
+            else:
+                self.source.voices[voice.track_sid] = voice
+                await voice.read(self.source.come)
         finally:
             self._gone(voice.track_sid)
 
+    async def _from_before(self, voice: Voice) -> None:
+        """What the user said before we were there, and then their voice, which waits until that is known."""
+        voice.frames = deque(maxlen=HELD)
+        said = await self.early.speech(voice.identity, voice.track_sid)
+        live = np.concatenate([silence(0), *voice.frames])
+        voice.frames = deque(maxlen=MOST)
+        if len(said) or len(live):
+            self.source.insert(joined(said, live))
+        self.source.voices[voice.track_sid] = voice
+
     def _gone(self, sid: str) -> None:
+        self._waiting = [voice for voice in self._waiting if voice.track_sid != sid]
         if self.source.voices.pop(sid, None) is not None:
             self.source.come()
         if task := self._readers.pop(sid, None):
