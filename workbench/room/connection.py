@@ -13,7 +13,7 @@ from workbench.config.room import RoomSettings
 from workbench.model.clock import outside
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.events import RoomConnection
-from workbench.room.sdk import rtc, told
+from workbench.room.sdk import exchange, rtc, told
 from workbench.room.token import Access
 from workbench.trace.bus import Trace
 
@@ -196,6 +196,7 @@ class Connection:
             ) from None
         except sdk.ConnectError as error:
             raise refused(error, self._access.url, self._settings.name) from None
+        exchange().settle(room)
         return room
 
     def _watch(self, room: Any, gone: asyncio.Future[int]) -> None:

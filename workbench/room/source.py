@@ -14,7 +14,7 @@ from workbench.engine.stages import Way
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import DeviceOpened, Glitch
-from workbench.room.sdk import rtc
+from workbench.room.sdk import exchange, rtc
 from workbench.trace.bus import Trace
 
 FRAME = INPUT_RATE // 50
@@ -59,17 +59,14 @@ class Voice:
 
     async def read(self, come: Callable[[], None]) -> None:
         """Take frames until the track ends or the task is cancelled."""
-        stream = rtc().AudioStream(
-            self._track, sample_rate=INPUT_RATE, num_channels=1, frame_size_ms=20, capacity=MOST
-        )
-        try:
-            async for event in stream:
-                samples = np.frombuffer(event.frame.data, dtype=np.int16)
-                if len(samples) == FRAME:
-                    self.frames.append(samples)
-                    come()
-        finally:
-            await stream.aclose()
+
+        def take(samples: Samples) -> None:
+            if len(samples) == FRAME:
+                self.frames.append(samples)
+                come()
+
+        with exchange().listening(self._track, INPUT_RATE, FRAME * 1000 // INPUT_RATE, take) as ended:
+            await ended.wait()
 
 
 class RoomSource:
