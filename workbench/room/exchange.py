@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,15 +23,22 @@ from workbench.model.errors import StageError
 
 Take = Callable[[Samples], None]
 """Is given each block of sound of a stream, on the loop's thread."""
+CROWD, GATHER_S = 4, 0.002
+"""From so many streams on, what comes within this time wakes the loop once, s."""
 POLL_S = 0.002
 """Between two looks whether a block was taken that should have been long ago, s."""
 
 
 class Mailbox:
-    """What native threads bring to one loop: many things wake it once."""
+    """What native threads bring to one loop: many things wake it once.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    WebRTC brings the sound of all rooms at the same moment. `crowded` says whether to wait for the rest of it, else
+    loop and thread take turns at the interpreter for each block.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, crowded: Callable[[], bool]) -> None:
         self._loop = loop
+        self._crowded = crowded
         self._waiting: deque[Callable[[], None]] = deque()
         self._woken = False
 
@@ -40,7 +48,13 @@ class Mailbox:
         if not self._woken:
             self._woken = True
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._open)
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if self._crowded():
+            self._loop.call_later(GATHER_S, self._open)
+        else:
+            self._open()
 
     def _open(self) -> None:
         self._woken = False
@@ -60,14 +74,20 @@ class Exchange:
         self._handed: dict[int, Samples | str] = {}
         """Blocks on their way into the SDK, which reads them meanwhile, by number; or what went wrong with one."""
         self._numbers = itertools.count(1 << 48)  # the SDK counts from 1
+        self._threads = threading.local()
         self._boxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
         self.subscribe = self._rest.subscribe
         client._queue = self
 
-    # --- what the SDK asks of its queue --------------------------------------------------------------------------------
+    # --- what the SDK asks of its queue ------------------------------------------------------------------------------
 
     def put(self, event: Any) -> None:
         """Called by native threads, for each event."""
+        if not hasattr(self._threads, "stays"):
+            # else Python makes a state for the thread at each call and drops it after: two system calls for memory,
+            # and a flush of every core's TLB
+            ctypes.pythonapi.PyGILState_Ensure()
+            self._threads.stays = True
         match event.WhichOneof("message"):
             case "audio_stream_event":
                 take = self._streams.get(event.audio_stream_event.stream_handle)
@@ -89,7 +109,9 @@ class Exchange:
                         return
                     self._rest.put(event)
                     return
-            case "publish_track" | "unpublish_track" | "rpc_method_invocation":  # which do not say whose they are
+            case (
+                "publish_track" | "unpublish_track" | "rpc_method_invocation"
+            ):  # they do not say whose they are
                 with self._lock:
                     for one in self._rooms.values():
                         self._give(one, event)
@@ -106,7 +128,7 @@ class Exchange:
         queue, box = found
         box.put(lambda: queue.put_nowait(event))
 
-    # --- what rooms ask of it ------------------------------------------------------------------------------------------
+    # --- what rooms ask of it ----------------------------------------------------------------------------------------
 
     def settle(self, room: Any) -> None:
         """A room has connected: from now on it gets its own events, and nobody else's."""
@@ -116,7 +138,7 @@ class Exchange:
 
     @contextmanager
     def listening(self, track: Any, rate: int, block_ms: int, take: Take) -> Iterator[asyncio.Event]:
-        """Meanwhile `take` is given the track's sound, in blocks of `block_ms` at `rate`; the event is set at its end."""
+        """Meanwhile `take` is given the track's sound at `rate`, `block_ms` at a time; the event is set at its end."""
         from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
         box, ended = self._box(), asyncio.Event()
@@ -171,7 +193,7 @@ class Exchange:
         loop = asyncio.get_running_loop()
         for other in [other for other in self._boxes if other.is_closed()]:
             del self._boxes[other]
-        return self._boxes.setdefault(loop, Mailbox(loop))
+        return self._boxes.setdefault(loop, Mailbox(loop, lambda: len(self._streams) >= CROWD))
 
 
 def _taken_over(frame: Any, drop: Callable[[Any], object]) -> Samples:
