@@ -157,6 +157,11 @@ class RoomEnds(Reach):
         sids = [voice.track_sid for voice in self.source.voices.values() if voice.identity == who]
         return who, sids[0] if sids else ""
 
+    def _publication(self, identity: str, sid: str) -> Any:
+        """That participant's publication of that sid, None where there is none."""
+        one = self.members.there.get(identity)
+        return one.track_publications.get(sid) if one is not None else None
+
     # --- voices ------------------------------------------------------------------------------------------------------
 
     def _heard(self, identity: str, track: Any) -> None:
@@ -171,10 +176,8 @@ class RoomEnds(Reach):
         self._readers[voice.track_sid] = self._tasks.create_task(self._voice(voice))
 
     async def _voice(self, voice: Voice) -> None:
-        one = self.members.there.get(voice.identity)
-        publication = one.track_publications.get(voice.track_sid) if one is not None else None
         try:
-            if self.early.expects(publication):
+            if self.early.expects(self._publication(voice.identity, voice.track_sid)):
                 async with beside(self._from_before(voice)) as before:
                     await voice.read(self.source.come)
                     await asyncio.wait([before])

@@ -30,8 +30,8 @@ BEGIN_S, READ_S = 2.0, 5.0
 MOST_BYTES = 4_000_000
 LONGEST_S = 20.0
 """Of what was said before, the last seconds are heard, s; clients record 10."""
-MOST_OPEN = 8
-"""Recordings that wait for their track."""
+MOST_OPEN, MOST_OF_ONE = 16, 2
+"""Recordings that wait for their track, of all and of one participant."""
 PROBE, PROBES, TAIL = INPUT_RATE // 8, 8, INPUT_RATE * 4
 """How much of the track's beginning is searched in how much of the recording's end, samples, and how often: WebRTC
 stretches sound while its buffer finds its size."""
@@ -53,7 +53,7 @@ class PreConnect:
 
     def wire(self, room: Any) -> None:
         """Before it connects."""
-        room.register_byte_stream_handler(TOPIC, self._begins)
+        room.register_byte_stream_handler(TOPIC, lambda reader, sender: self._begins(room, reader, sender))
 
     def expects(self, publication: Any) -> bool:
         """Whether speech from before comes with this track; once."""
@@ -88,9 +88,14 @@ class PreConnect:
         finally:
             reader.close()
 
-    def _begins(self, reader: Any, sender: str) -> None:
+    def _begins(self, room: Any, reader: Any, sender: str) -> None:
+        """Only with a track of theirs; what the room says of a new one may come later than the recording."""
         sid = (reader.info.attributes or {}).get("trackId", "")
-        if len(self._begun) >= MOST_OPEN or sid in self._over:
+        one = room.remote_participants.get(sender)
+        publication = one.track_publications.get(sid) if one is not None else None
+        most = len(self._begun) >= MOST_OPEN or sum(who == sender for who, _ in self._begun) >= MOST_OF_ONE
+        told = (sender, sid) in self._begun or sid in self._over
+        if most or told or not (publication is None or self.expects(publication)):
             reader.close()
             return
         self._begun[sender, sid] = reader
