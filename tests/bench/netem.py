@@ -97,7 +97,7 @@ async def answered(one: Person) -> float | None:
     spoke_at = one.spoke_at
     with contextlib.suppress(TimeoutError):
         heard_at = await until(lambda: one.loud_at(spoke_at + 0.1), 15)
-        return round((heard_at - spoke_at) * 1000, 1)
+        return round(float(heard_at - spoke_at) * 1000, 1)
     return None
 
 

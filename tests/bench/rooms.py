@@ -1,145 +1,203 @@
 """Many rooms in one process: how late frames are handled, what a room costs in CPU and memory.
 
-`python -m tests.bench.rooms [ROOMS]` (50 unless given). Each room has a client who says a sentence every five seconds.
-Clients and server are processes of their own, whose cost is counted apart. Providers are scripted.
+    python -m tests.bench.rooms [ROOMS]                              # 20 unless given
+    python -m tests.bench.rooms [ROOMS] --yardstick [--venv FOLDER]  # and livekit-agents at the same work
+
+In each room is a client who says a sentence every five seconds and is answered at once by scripted providers; Silero
+listens. Agents, clients and server are processes of their own, and the cost of each is counted apart. livekit-agents is
+installed by pip into an environment of its own, in FOLDER where one is named (and kept there), else in a temporary one;
+it runs one session a room in one process, as ours (its worker by default takes a process for each, which costs more).
+Both are measured one after the other, twice, in turn.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import mean
 from typing import Any
 
-import numpy as np
-
-from tests.bench._figures import Promise, percentile, run, spread, tell
-from tests.bench._memory import resident_mb
-from tests.bench.room import of
-from workbench.engine.pipeline import Pipeline
-from workbench.model.audio import INPUT_RATE, Frame, silence
-from workbench.model.events import TurnEnded
-from workbench.room.sdk import rtc
+from tests.bench._figures import Promise, percentile, run, tell
+from tests.bench._processes import cpu_s, memory_mb, threads_s
+from tests.bench._room_clients import EVERY_S
+from tests.bench._spoken import QUESTIONS, spoken
+from workbench.model.audio import INPUT_RATE
+from workbench.model.errors import MissingError
 from workbench.room.server import LocalServer
-from workbench.room.source import RoomSource
-from workbench.room.token import mint
-from workbench.session import Session, open_session
-from workbench.testing.sound import speech
+from workbench.testing.sound import SECONDS_A_CHARACTER, write_wav
 
-MEASURED_S = 20.0
-FRAME = INPUT_RATE // 50
-EVERY_S = 5
-
-
-class Lateness:
-    """While `on`: ms from the moment at which a frame's last sample came out of WebRTC to the end of its handling.
-
-    Not from when it was spoken, as for a microphone: the jitter buffer lies between, and is no lateness of ours.
-    """
-
-    def __init__(self) -> None:
-        self.on = False
-        self.late_ms: list[float] = []
-        handle = Pipeline._hear
-
-        def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
-            handle(pipeline, frame, tasks)
-            source = pipeline.stages.source
-            if self.on and isinstance(source, RoomSource):
-                self.late_ms.append((time.monotonic() - source.clock.time_of(frame.end)) * 1000)
-
-        Pipeline._hear = timed  # type: ignore[assignment,method-assign]
+ROOMS = 20
+MEASURED_S, SETTLE_S = 20.0, 8.0
+ANSWER, SILENCE_MS = "Fine, thank you.", 500
+THEIRS = ("livekit-agents==1.8.9", "livekit-plugins-silero==1.8.9")
+HERE = Path(__file__).parent
 
 
-async def client(number: int) -> None:
-    """Join, and speak every five seconds until the process ends."""
-    sdk = rtc()
-    room, source = sdk.Room(), sdk.AudioSource(INPUT_RATE, 1, queue_size_ms=100)
-    token = mint(os.environ["KEY"], os.environ["SECRET"], room=f"room{number}", identity="client")
-    await room.connect(os.environ["URL"], token)
-    track = sdk.LocalAudioTrack.create_audio_track("microphone", source)
-    await room.local_participant.publish_track(
-        track, sdk.TrackPublishOptions(source=sdk.TrackSource.SOURCE_MICROPHONE)
+class Process:
+    """One of them, to be spoken with in lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self._process = process
+
+    async def told(self) -> str:
+        """Its next line."""
+        assert self._process.stdout
+        async with asyncio.timeout(120):
+            line = (await self._process.stdout.readline()).decode().strip()
+        if not line:
+            raise RuntimeError("a process of the measurement ended before its time")
+        return line
+
+    def tell(self, order: str) -> None:
+        """Give it an order."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{order}\n".encode())
+
+
+@asynccontextmanager
+async def process(*command: str, **environ: str) -> AsyncIterator[Process]:
+    """Runs meanwhile."""
+    made = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **environ},
+        limit=1 << 20,
     )
-    sound = np.concatenate((speech(1.0, seed=number), silence((EVERY_S - 1) * INPUT_RATE)))
-    await asyncio.sleep(number * 0.137 % EVERY_S)
-    due, at = time.monotonic(), 0
-    while True:
-        piece = sound[at : at + FRAME]
-        await source.capture_frame(sdk.AudioFrame(piece.tobytes(), INPUT_RATE, 1, FRAME))
-        at = (at + FRAME) % len(sound)
-        due += 0.02
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
+    try:
+        yield Process(made)
+    finally:
+        if made.returncode is None:
+            made.kill()
+        await made.wait()
 
 
-async def clients(count: int) -> None:
-    """All of them."""
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(count):
-            tasks.create_task(client(number))
-
-
-async def measure(count: int) -> tuple[list[Session], dict[str, float], Lateness]:
-    """Open them, let them talk, and close them."""
-    lateness, found = Lateness(), {}
-    opened: list[Session] = []
-    async with LocalServer() as server, AsyncExitStack() as stack:
-        for number in range(count):
-            opened.append(await stack.enter_async_context(open_session(of(server, f"room{number}"))))
-            if number == 0:
-                await asyncio.sleep(2)
-                found["first_mb"] = resident_mb()
-        people = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.bench.rooms", "clients", str(count)),
-            env={
-                **os.environ,
-                "URL": server.url,
-                "KEY": server.keys.api_key,
-                "SECRET": server.keys.api_secret,
-            },
-        )
-        try:
-            await asyncio.sleep(12)
-            lateness.on, began = True, time.process_time()
+async def measure(count: int, command: list[str], sentences: Path) -> dict[str, Any]:
+    """Let them talk; the figures of one contestant."""
+    async with LocalServer() as server:
+        environ = {
+            "URL": server.url,
+            "KEY": server.keys.api_key,
+            "SECRET": server.keys.api_secret,
+            "SENTENCES": str(sentences),
+            "ANSWER": ANSWER,
+            "ANSWER_S": str(len(ANSWER) * SECONDS_A_CHARACTER),
+            "SILENCE_MS": str(SILENCE_MS),
+        }
+        mine = [sys.executable, "-m", "tests.bench._room_clients", str(count)]
+        async with process(*command, str(count), **environ) as ours, process(*mine, **environ) as people:
+            await ours.told()
+            await asyncio.sleep(SETTLE_S)
+            first_mb = memory_mb(ours.pid)
+            ours.tell("go")
+            await ours.told()
+            await asyncio.sleep(SETTLE_S)
+            pids = {"agents": ours.pid, "clients": people.pid, "server": server.pid}
+            for one in (ours, people):
+                one.tell("measure")
+            before = {name: cpu_s(pid) for name, pid in pids.items()}
+            threads, began = threads_s(ours.pid), time.monotonic()
             await asyncio.sleep(MEASURED_S)
-            lateness.on = False
-            found["cpu_share"] = (time.process_time() - began) / MEASURED_S
-            found["all_mb"] = resident_mb()
-        finally:
-            people.kill()
-            await people.wait()
-    return opened, found, lateness
+            seconds = time.monotonic() - began
+            used = {name: (cpu_s(pid) - before[name]) / seconds * 100 for name, pid in pids.items()}
+            threads = threads_s(ours.pid) - threads
+            all_mb = memory_mb(ours.pid)
+            people.tell("stop")
+            ours.tell("stop")
+            found: dict[str, Any] = json.loads(await people.told()) | json.loads(await ours.told())
+    return found | {
+        "cpu_of_a_room_percent": round(used["agents"] / count, 2),
+        "memory_of_each_more_room_mb": round((all_mb - first_mb) / max(1, count - 1), 2),
+        "memory_mb": round(all_mb, 1),
+        "cpu_percent": {name: round(percent, 1) for name, percent in used.items()},
+        "cpu_percent_by_thread": {n: round(s / seconds * 100, 1) for n, s in threads.most_common(8)},
+        "answers_expected": round(count * seconds / EVERY_S),
+    }
+
+
+def their_python(folder: Path) -> str:
+    """The interpreter of an environment that has livekit-agents, made where there is none yet."""
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
+        done = subprocess.run([python, "-m", "pip", "install", "-q", *THEIRS], stdout=sys.stderr, check=False)
+        if done.returncode:
+            raise MissingError(
+                f"pip could not install {' and '.join(THEIRS)}", "is the package index within reach?"
+            )
+        (folder / "complete").touch()
+    return str(python)
+
+
+async def compared(count: int, theirs: list[str] | None, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Ours and theirs in turn."""
+    for number, sentence in enumerate(await spoken(QUESTIONS)):
+        write_wav(folder / f"{number}.wav", sentence[: (EVERY_S - 2) * INPUT_RATE])
+    contestants = {"ours": [sys.executable, "-m", "tests.bench._our_rooms"]}
+    if theirs:
+        contestants["livekit-agents"] = theirs
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
+    for _ in range(2 if theirs else 1):
+        for name, command in contestants.items():
+            found[name].append(await measure(count, command, folder))
+    return found
+
+
+def promises(found: dict[str, list[dict[str, Any]]]) -> list[Promise]:
+    """What is said of it."""
+    late = [one["late_ms"]["p99"] for one in found["ours"]]
+    told = [Promise("a frame is handled late by, p99", percentile(late, 50), 20, "ms")]
+    if theirs := found.get("livekit-agents"):
+        for name, words in (("cpu_of_a_room_percent", "CPU"), ("memory_of_each_more_room_mb", "memory")):
+            ratio = mean(one[name] for one in found["ours"]) / mean(one[name] for one in theirs)
+            told.append(
+                Promise(f"{words} of a room against livekit-agents in this run", round(ratio, 2), 1, "×")
+            )
+    return told
 
 
 def main() -> None:
     """Measure and tell."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    opened, found, lateness = asyncio.run(measure(count))
-    turns = [
-        entry.event for one in opened for entry in one.trace.since(0) if isinstance(entry.event, TurnEnded)
-    ]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rooms", nargs="?", type=int, default=ROOMS)
+    parser.add_argument("--yardstick", action="store_true", help="measure livekit-agents too")
+    parser.add_argument("--venv", type=Path, help="where its environment is, or is to be made and kept")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = None
+        if given.yardstick:
+            python = their_python(given.venv or Path(folder, "venv"))
+            theirs = [python, str(HERE / "_their_rooms.py")]
+        sentences = Path(folder, "sentences")
+        sentences.mkdir()
+        found = asyncio.run(compared(given.rooms, theirs, sentences))
     tell(
         "rooms",
-        [Promise("a frame is handled late by, p99", percentile(lateness.late_ms, 99), 20, "ms")],
-        {"rooms": count, "seconds": MEASURED_S, "vad": "energy", "a turn every": f"{EVERY_S} s"},
+        promises(found),
         {
-            "late_ms": spread(lateness.late_ms),
-            "cpu_of_a_room": f"{found['cpu_share'] / count * 100:.2f} % of a core",
-            "memory_of_each_more_room_mb": round(
-                (found["all_mb"] - found["first_mb"]) / max(1, count - 1), 2
-            ),
-            "resident_with_the_first_mb": round(found["first_mb"], 1),
-            "turns": len(turns),
-            "turns_done": sum(turn.status == "done" for turn in turns),
-            "turns_expected": round(count * (MEASURED_S + 10) / EVERY_S),
+            "rooms": given.rooms,
+            "seconds": MEASURED_S,
+            "vad": "silero",
+            "a turn every": f"{EVERY_S} s",
+            "livekit-agents": f"{' '.join(THEIRS)}, all sessions in one process"
+            if theirs
+            else "not asked for",
         },
+        found,
     )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["clients"]:
-        asyncio.run(clients(int(sys.argv[2])))
-    else:
-        run(main)
+    run(main)

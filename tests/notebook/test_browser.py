@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, FilePayload, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.notebook.lab import Book, Lab, chromium, jupyter
 from tests.notebook.proxy import Proxy
@@ -145,6 +145,89 @@ def test_interrupt_is_heard_at_once(browser: Browser, lab: Lab) -> None:
         expect(page.locator(".wb-agent s")).to_contain_text("a minute")  # most of it was not heard
 
 
+PLUGIN = f"""
+import html
+from workbench import hookimpl
+from workbench.plugin.hookspecs import Panel
+
+class Count:
+    said = ""
+    def feed(self, entries):
+        for entry in entries:
+            if type(entry.event).__name__ == "TurnEnded":
+                self.said = entry.event.agent_text
+    def __str__(self):
+        return f"{HOSTILE} {{self.said}}"
+
+class Marked(Count):
+    def _repr_html_(self):
+        return f"<b class='marked'>{{html.escape(str(self))}}</b><script>window.ran = 1</script>"
+
+class Broken(Count):
+    def feed(self, entries):
+        raise ValueError("not this one")
+
+def slider():
+    from ipywidgets import IntSlider
+    return IntSlider(7, description="seven")
+
+@hookimpl
+def workbench_notebook_panels():
+    given = dict(count=Count, marked=Marked, broken=Broken, slider=slider)
+    return [Panel(name, f"Panel {{name}} {HOSTILE}", make) for name, make in given.items()]
+"""
+WITH_TOOLS = f"""
+import json, pathlib, threading
+from workbench import Agent, RunContext, tool
+from workbench.notebook import live
+pathlib.Path("panels.py").write_text({PLUGIN!r})
+go_on = threading.Event()
+
+@tool
+def look_up(ctx: RunContext, city: str) -> str:
+    "Look a city up."
+    ctx.progress("half {HOSTILE}", 0.5)
+    go_on.wait(30)
+    return "{HOSTILE}" + city
+
+script = dict(choose=[
+    dict(when="Oslo", tool="look_up", arguments=dict(city="{HOSTILE}")),
+    dict(when="Rome", tool="{HOSTILE}", arguments=dict(city="Rome")),
+])
+w = live(Agent(instructions="x", tools=[look_up]), source="none", sink="none", profile="scripted", script=script,
+         tts_provider="none", plugins=["panels.py"])
+w
+"""
+
+
+def test_tools_and_panels_of_plugins_are_shown_and_nothing_hostile_runs(browser: Browser, lab: Lab) -> None:
+    with opened(browser, lab, "go_on.set()", begin=WITH_TOOLS) as book:
+        page = book.page
+        book.run(0)
+        for city in ("Rome", "Oslo"):
+            page.fill(".wb-type", f"What about {city}?")
+            page.press(".wb-type", "Enter")
+            expect(
+                page.locator(".wb-tool code").filter(has_text="Rome" if city == "Rome" else "look_up")
+            ).to_be_visible()
+        expect(page.locator(".wb-tool.wb-is-failed code")).to_contain_text(HOSTILE)
+        running = page.locator(".wb-tool.wb-is-running")
+        expect(running).to_contain_text(f"half {HOSTILE}")
+        expect(running).to_contain_text("50 %")
+        expect(running.locator("progress")).to_have_js_property("value", 0.5)
+        book.run(2)
+        expect(page.locator(".wb-tool.wb-is-done")).to_contain_text(f"→ {HOSTILE}{HOSTILE}")
+        panels = page.locator(".wb-panel")
+        expect(panels).to_have_count(4)
+        expect(panels.nth(0)).to_contain_text(f"Panel count {HOSTILE}")
+        expect(panels.nth(0).locator(".wb-panel-text")).to_contain_text(f"{HOSTILE} {HOSTILE}")
+        expect(panels.nth(1).locator("b.marked")).to_contain_text(f"{HOSTILE} {HOSTILE}")
+        assert page.evaluate("window.ran") == 1  # a plugin's HTML is its code
+        expect(panels.nth(2).locator(".wb-panel-error")).to_contain_text("not this one")
+        expect(panels.nth(3).locator(".widget-slider")).to_contain_text("seven")
+        assert not book.errors
+
+
 def test_a_browser_that_cancels_no_echo_makes_it_half_duplex(browser: Browser, lab: Lab) -> None:
     """It says so, and what the user chooses stays."""
     undecided = BEGIN.replace(', bargein_mode="half"', "")
@@ -235,6 +318,19 @@ while time.monotonic() < until:
         assert glitches == []
         assert whole(speech) >= 6
         assert not book.errors
+
+
+def test_the_same_in_notebook_7(browser: Browser, lab: Lab) -> None:
+    sleep = "import time\ntime.sleep(6)\nprint(json.dumps(w.lines))"
+    with opened(browser, lab, sleep, url=lambda name: lab.url(name, classic=True)) as book:
+        assert book.page.evaluate("window.jupyterapp.name") == "Jupyter Notebook"
+        book.run(0)
+        talk(book)
+        said(book, "agent", "You said: One.")
+        book.run(2)
+        during = [line["text"] for line in book.said(2) if line["who"] == "agent" and line["state"] == "done"]
+        assert len(during) >= 2  # an answer came while the cell slept
+        assert told(book)[1] == []
 
 
 def whole(speech: list[str]) -> int:
@@ -366,13 +462,15 @@ def test_a_kernel_that_was_killed_is_told(browser: Browser, lab: Lab) -> None:
 # --- where there is no microphone ------------------------------------------------------------------------------------
 
 
-def let_speak(book: Book, file: str | FilePayload, where: str = ".wb-notice") -> None:
+def let_speak(book: Book, file: str, where: str = ".wb-notice") -> None:
     """Choose a file that speaks; the picker is there."""
     expect(book.page.locator(f"{where} .wb-instead button")).to_be_visible()
     book.page.set_input_files(f"{where} .wb-file", file)
 
 
-def test_without_a_microphone_a_file_speaks_or_one_types(playwright: Playwright, lab: Lab) -> None:
+def test_without_a_microphone_a_file_speaks_or_one_types(
+    playwright: Playwright, lab: Lab, tmp_path: Path
+) -> None:
     """Denied, and on a page that is not secure: each says why, and the agent answers text and a file."""
     resolve = f"--host-resolver-rules=MAP elsewhere.test 127.0.0.1:{lab.port}"
     flags = [resolve, "--deny-permission-prompts"]
@@ -394,7 +492,8 @@ def test_without_a_microphone_a_file_speaks_or_one_types(playwright: Playwright,
                     ("<b>a.wav", b"no sound at all", "no audio that the browser can decode"),
                     ("hours.wav", silent_wav(601), "longer than 10 minutes"),
                 ):
-                    let_speak(book, {"name": name, "mimeType": "audio/wav", "buffer": content})
+                    (tmp_path / name).write_bytes(content)
+                    let_speak(book, str(tmp_path / name))
                     notice(book, word)
                 let_speak(book, str(DATA / "question.wav"))
                 expect(book.page.locator(".wb-way")).to_contain_text("question.wav 0:0")

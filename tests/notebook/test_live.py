@@ -129,6 +129,10 @@ def test_what_cannot_be_used_is_said(tmp_path: Any) -> None:
         begun(resume=True, record_dir=tmp_path)
     with pytest.raises(UsageError, match="leave out"):
         live(AGENT, settings=load({"profile": "scripted"}), turn_silence_ms=3)
+    with pytest.raises(UsageError, match="a room is source and sink at once"):
+        begun(room="demo")
+    nowhere = live(AGENT, room="demo", profile="scripted")
+    assert "no LiveKit server" in until(lambda: nowhere.status["error"])[0]
     absent = begun(source="no such file.wav")
     error = until(lambda: absent.status["error"])
     assert "no such file.wav" in error[0]

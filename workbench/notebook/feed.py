@@ -9,12 +9,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from workbench.model.errors import WorkbenchError
-from workbench.readers.folds.calls import Call
+from workbench.model.text import plain
+from workbench.notebook.panels import Panels
+from workbench.readers.folds.calls import MARKS, Call, outcome, signature
 from workbench.readers.folds.screen import ScreenFold
 from workbench.session import Session
 
 POLL_S = 0.1
 """How often the trace is read, s: levels come as often."""
+PANELS_S = 2.0
+"""How long the panels of plugins may take to see the end, s."""
 LINES = 60
 """Lines of the conversation that are shown."""
 TOOLS = 5
@@ -46,6 +50,7 @@ class Feed:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._fold = ScreenFold()
+        self._panels = Panels(session)
         self._read = 0
         self._state: State = {}
         self._watchers: list[Callable[[State], None]] = []
@@ -67,11 +72,14 @@ class Feed:
                 self._watchers.remove(on_change)
 
     def _run(self) -> None:
+        self._panels.start()
         over = False
         while not over:
             with contextlib.suppress(WorkbenchError):  # `error` has it
                 self._session.wait(POLL_S)
             over = self._session.over
+            if over:
+                self._panels.join(PANELS_S)
             if self._session.page is not None:
                 self._session.page.look()
             changed = self._look()
@@ -102,7 +110,8 @@ class Feed:
             "levels": [gauges.user_db, gauges.user_peak_db, gauges.agent_db, gauges.agent_peak_db],
             "waterfall": asdict(replace(fold.last, calls=())),
             "latency": asdict(fold.history),
-            "tools": [shown_call(call) for call in fold.tools.calls[-TOOLS:]],
+            "tools": [shown_call(call, fold.t_ms) for call in fold.tools.calls[-TOOLS:]],
+            "panels": self._panels.shown,
             "knobs": {name: setting(session, name) for name in KNOBS},
             "owner": (session.page.owner or "") if session.page else "",
             "session_status": {
@@ -130,12 +139,17 @@ def shown_line(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value[:TEXT] if isinstance(value, str) else value for name, value in shown.items()}
 
 
-def shown_call(call: Call) -> dict[str, str]:
-    """A call of a tool as the page gets it."""
-    came = call.error or call.result or call.progress or ("" if call.open else "nothing")
+def shown_call(call: Call, now_ms: float) -> dict[str, Any]:
+    """A call of a tool as the page gets it: what came of it, or how far it is."""
+    came = call.error or call.result or ("" if call.open else "nothing")
     return {
-        "name": call.name,
+        "name": plain(call.name, 80, one_line=True),
+        "call": signature(call, SHOWN),
         "args": call.arguments[:SHOWN],
         "state": call.state,
+        "mark": MARKS[call.state],
+        "outcome": outcome(call, now_ms),
+        "progress": call.progress[:SHOWN] if call.open else "",
+        "fraction": call.fraction if call.open else None,
         "result": came[:SHOWN],
     }

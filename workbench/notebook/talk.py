@@ -16,6 +16,8 @@ from workbench.notebook import resume as recorded
 from workbench.notebook.widget import BROWSER, Live
 from workbench.session import Session, open_session
 
+ROOM = "room"
+"""A source and sink: a LiveKit room's."""
 KERNEL_ENDED = "the kernel ended"
 """Why a session ends with its kernel; the page knows it too."""
 __all__ = ["Live", "live"]
@@ -29,6 +31,7 @@ def live(
     *,
     source: str = BROWSER,
     sink: str = BROWSER,
+    room: str | None = None,
     profile: str | None = None,
     resume: bool | str | Path = False,
     settings: Settings | None = None,
@@ -37,7 +40,8 @@ def live(
     """A widget on a conversation with `agent`; the cell returns at once, `.session` is the session.
 
     `source` is "browser" (the page's microphone), "mic" (the kernel's sound card), "none" (type only) or a wav file;
-    `sink` is "browser", "speaker", "none" or a wav file to write. `changes` are settings (`turn_silence_ms=300`).
+    `sink` is "browser", "speaker", "none" or a wav file to write. `room` names a LiveKit room in the place of both:
+    whoever is in it talks, the widget shows. `changes` are settings (`turn_silence_ms=300`).
     `resume` takes up a recorded conversation: its folder, or True for the latest. Running the cell again ends the
     session that it began before. Given a running `Session`, it is one more widget on that one.
 
@@ -48,15 +52,7 @@ def live(
     if agent is not None and not isinstance(agent, Agent):
         raise UsageError(f"no Agent but {type(agent).__name__}", "write live(Agent(instructions=…))")
     _end_earlier(_cell())
-    flags = {key.replace("_", ".", 1): value for key, value in changes.items()}
-    flags |= {"audio.source": source, "audio.sink": sink, "profile": profile}
-    if settings is not None and (profile or changes):
-        raise UsageError("`settings` has all settings already", "leave out the others, or `settings`")
-    if settings is None:
-        settings = load(flags, agent=agent)
-    else:
-        settings = settings.model_copy(deep=True)
-        settings.audio.source, settings.audio.sink = source, sink
+    settings = _settings(agent, settings, source, sink, room, profile, changes)
     session = open_session(settings, agent=agent, page=PageLink())
     again = recorded.resume(session, resume) if resume else {}
     session.__enter__()
@@ -66,6 +62,31 @@ def live(
     widget = Live(session)
     _running[_cell()] = widget
     return widget
+
+
+def _settings(
+    agent: Agent | None,
+    settings: Settings | None,
+    source: str,
+    sink: str,
+    room: str | None,
+    profile: str | None,
+    changes: dict[str, Any],
+) -> Settings:
+    if room is not None:
+        if (source, sink) != (BROWSER, BROWSER):
+            raise UsageError("a room is source and sink at once", "leave out source and sink, or room")
+        source = sink = ROOM
+    if settings is None:
+        flags = {key.replace("_", ".", 1): value for key, value in changes.items()}
+        flags |= {"audio.source": source, "audio.sink": sink, "room.name": room, "profile": profile}
+        return load(flags, agent=agent)
+    if profile or changes:
+        raise UsageError("`settings` has all settings already", "leave out the others, or `settings`")
+    settings = settings.model_copy(deep=True)
+    settings.audio.source, settings.audio.sink = source, sink
+    settings.room.name = room if room is not None else settings.room.name
+    return settings
 
 
 def _cell() -> str:

@@ -54,6 +54,7 @@ class Live(anywidget.AnyWidget):
     waterfall: Any = traitlets.Dict({"title": "", "total_ms": None, "bars": []}).tag(sync=True)
     latency: Any = traitlets.Dict({"points": [], "p50": None, "p95": None, "n": 0}).tag(sync=True)
     tools: Any = traitlets.List().tag(sync=True)
+    panels: Any = traitlets.List().tag(sync=True)
     knobs = traitlets.Dict().tag(sync=True)
     knob_bounds = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
@@ -152,6 +153,7 @@ class Live(anywidget.AnyWidget):
             "ended": "",
             "error": None,
             **status,
+            "room": self.session.settings.room.name if audio.source == "room" else "",
             "browser": hears or speaks,
             "hears": hears,
             "speaks": speaks,
@@ -206,7 +208,7 @@ def page_program() -> str:
     """The page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
     parts = [
         (STATIC / f"{name}.js").read_text("utf-8")
-        for name in ("uplot", "wire", "sound", "file", "view", "live")
+        for name in ("uplot", "wire", "sound", "file", "panels", "view", "live")
     ]
     worklet = (STATIC / "worklet.js").read_text("utf-8")
     parts.insert(1, f"const WORKLET = {json.dumps(worklet)};")

@@ -76,7 +76,7 @@ def workbench_tui_panels() -> list[Panel]:  # type: ignore[empty-body]
 
 @hookspec
 def workbench_notebook_panels() -> list[Panel]:  # type: ignore[empty-body]
-    """Panels of the notebook."""
+    """Panels of the notebook's live widget."""
 
 
 @hookspec

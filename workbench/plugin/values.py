@@ -66,10 +66,13 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel of a front end: `make` gives its widget, a new one for each screen.
+    """A panel of a front end: `make` gives what it shows, a new one for each screen, or for each session in a notebook.
 
-    In the terminal that is a Textual widget, in a notebook an ipywidget or anywidget. One that has `feed(entries)` is
-    given the trace's entries in batches, from the first on, on the front end's own thread.
+    In the terminal that is a Textual widget. In a notebook it is an ipywidget or anywidget, or any object: its
+    `_repr_html_()` is shown as HTML (what was said must be escaped in it: `html.escape`), else its `str()` as text.
+    One that has `feed(entries)` is given the trace's entries in batches, from the first on: in the terminal on the
+    screen's own thread, in a notebook on a thread for panels. One that raises or takes a second over a batch is
+    dropped, and says so in its place.
     """
 
     name: str

@@ -14,7 +14,7 @@ from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import RoomConnection
 from workbench.room.probe import Unreachable, probe
 from workbench.room.refused import explained, in_vain
-from workbench.room.sdk import rtc, told
+from workbench.room.sdk import exchange, rtc, told
 from workbench.room.token import Access
 from workbench.trace.bus import Trace
 
@@ -144,6 +144,7 @@ class Connection:
                 await _taken(room, room.connect(url, token, options), url, limit_s)
         except sdk.ConnectError as error:
             raise await explained(error, url, self._settings.name) from None
+        exchange().settle(room)
         return room
 
     def _watch(self, room: Any, gone: asyncio.Future[int]) -> None:

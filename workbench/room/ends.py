@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
+
 from workbench.config.room import RoomSettings
-from workbench.engine.flow import single
+from workbench.engine.flow import beside, single
+from workbench.model.audio import silence
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ParticipantChanged, ReplyEnded
@@ -17,13 +21,16 @@ from workbench.room.front import NAME, STATE, Front
 from workbench.room.inward import Inward, Received, Verbs
 from workbench.room.members import Members
 from workbench.room.network import Network
+from workbench.room.preconnect import PreConnect, joined
 from workbench.room.reach import SEND_S, Reach, Sent
 from workbench.room.sink import RoomSink
-from workbench.room.source import RoomSource, Voice, quieter
+from workbench.room.source import MOST, RoomSource, Voice, quieter
 from workbench.room.token import access
 from workbench.room.video import Eyes
 from workbench.trace.bus import Trace
 
+HELD = 500
+"""Frames of a voice that wait for what was said before them: 10 s."""
 BACK_S = 0.4
 """From when somebody is back in the room until they hear us, s."""
 
@@ -55,10 +62,13 @@ class RoomEnds(Reach):
         super().__init__(connection, Members(settings, trace, self._heard, self._gone))
         self.front = Front(self.connection, self._who, lambda: self.sink.track_sid)
         self.inward = Inward(trace)
+        self.early = PreConnect(trace)
         self.eyes = Eyes(self.members, trace, settings.video)
         self.network = Network(trace, self.connection, self.source, self.sink)
+        self._waiting: list[Voice] = []
+        """That came before we run."""
         self._readers: dict[str, asyncio.Task[None]] = {}
-        self._waiting = False
+        self._lonely = False
         """The connection was lost, and who was spoken to is not back yet."""
 
     async def __aenter__(self) -> Self:
@@ -72,6 +82,7 @@ class RoomEnds(Reach):
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self._end()
         self.members.close()
         await self.connection.close()
         await self.sink.__aexit__()
@@ -84,7 +95,7 @@ class RoomEnds(Reach):
         match entry.event:
             case ReplyEnded(status="cut"):
                 self.sink.clear()
-            case ParticipantChanged(state="joined" | "left") if self._waiting and not self.members.awaited:
+            case ParticipantChanged(state="joined" | "left") if self._lonely and not self.members.awaited:
                 asyncio.get_running_loop().call_later(BACK_S, self._flow)
 
     def look(self) -> Sent[Picture | None]:
@@ -105,8 +116,10 @@ class RoomEnds(Reach):
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for voice in self.source.voices.values():
+                self._begin()
+                for voice in self._waiting:
                     self._read(voice)
+                self._waiting.clear()
                 works = (self.front.run(verbs), self.inward.run(verbs), self.network.run(), self.eyes.run())
                 beside = [self._tasks.create_task(work) for work in works]
                 try:
@@ -118,13 +131,14 @@ class RoomEnds(Reach):
         except BaseExceptionGroup as group:
             raise single(group) from None
         finally:
-            self._tasks = None
+            self._end()
 
     # --- what the connection calls -----------------------------------------------------------------------------------
 
     def _wire(self, room: Any) -> None:
         self.members.wire(room)
         self.inward.wire(room)
+        self.early.wire(room)
         self.eyes.wire(room)
         room.on("reconnecting", self._interrupted)
         room.on("disconnected", lambda _: self._cut_off())
@@ -142,18 +156,18 @@ class RoomEnds(Reach):
     def _flow(self) -> None:
         """Go on speaking; after an outage not before who was spoken to is back, or has left for good."""
         if self.connection.flowing and not self.members.awaited:
-            self._waiting = False
+            self._lonely = False
             self.front.together()
             self.sink.flow(True)
 
     def _interrupted(self) -> None:
-        self._waiting = self.front.alone = True
+        self._lonely = self.front.alone = True
         self.members.cut_off()
         self.sink.flow(False)
 
     def _cut_off(self) -> None:
         self._interrupted()
-        for sid in [*self.source.voices]:
+        for sid in [*self._readers, *self.source.voices]:
             self._gone(sid)
 
     def _who(self) -> tuple[str, str]:
@@ -162,11 +176,18 @@ class RoomEnds(Reach):
         sids = [voice.track_sid for voice in self.source.voices.values() if voice.identity == who]
         return who, sids[0] if sids else ""
 
+    def _publication(self, identity: str, sid: str) -> Any:
+        """That participant's publication of that sid, None where there is none."""
+        one = self.members.there.get(identity)
+        return one.track_publications.get(sid) if one is not None else None
+
     # --- voices ------------------------------------------------------------------------------------------------------
 
     def _heard(self, identity: str, track: Any) -> None:
-        voice = self.source.voices[track.sid] = Voice(identity, track)
-        if self._tasks is not None:
+        voice = Voice(identity, track)
+        if self._tasks is None:
+            self._waiting.append(voice)
+        else:
             self._read(voice)
 
     def _read(self, voice: Voice) -> None:
@@ -175,11 +196,28 @@ class RoomEnds(Reach):
 
     async def _voice(self, voice: Voice) -> None:
         try:
-            await voice.read(self.source.come)
+            if self.early.expects(self._publication(voice.identity, voice.track_sid)):
+                async with beside(self._from_before(voice)) as before:
+                    await voice.read(self.source.come)
+                    await asyncio.wait([before])
+            else:
+                self.source.voices[voice.track_sid] = voice
+                await voice.read(self.source.come)
         finally:
             self._gone(voice.track_sid)
 
+    async def _from_before(self, voice: Voice) -> None:
+        """What the user said before we were there, and then their voice, which waits until that is known."""
+        voice.frames = deque(maxlen=HELD)
+        said = await self.early.speech(voice.identity, voice.track_sid)
+        live = np.concatenate([silence(0), *voice.frames])
+        voice.frames = deque(maxlen=MOST)
+        if len(said) or len(live):
+            self.source.insert(joined(said, live))
+        self.source.voices[voice.track_sid] = voice
+
     def _gone(self, sid: str) -> None:
+        self._waiting = [voice for voice in self._waiting if voice.track_sid != sid]
         if self.source.voices.pop(sid, None) is not None:
             self.source.come()
         if task := self._readers.pop(sid, None):

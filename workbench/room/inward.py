@@ -88,9 +88,11 @@ class Inward:
         """Before it connects."""
         room.register_text_stream_handler(CHAT, self._chatted)
         room.register_byte_stream_handler(CHAT, self._file)  # what is attached to a chat message
-        # The SDK asks for a handler by topic and drops the rest; nobody knows the topics of other people's apps.
-        room._text_stream_handlers = _Else(room._text_stream_handlers, self._text)
-        room._byte_stream_handlers = _Else(room._byte_stream_handlers, self._file)
+        # The SDK asks for a handler by topic and drops the rest; nobody knows the topics of other people's apps. Where
+        # it keeps them is its own matter: a version that keeps them elsewhere gives us chat alone.
+        for name, other in (("_text_stream_handlers", self._text), ("_byte_stream_handlers", self._file)):
+            if isinstance(handlers := getattr(room, name, None), dict):
+                setattr(room, name, _Else(handlers, other))
         room.on("data_received", self._data)
         room.on("sip_dtmf_received", self._dtmf)
 

@@ -53,6 +53,8 @@ class Reach:
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
         """While the session runs."""
+        self._first: list[Callable[[], None]] | None = []
+        """What is to be sent as soon as the session runs; None when it has ended."""
         self._attributes: dict[str, str] = {}
         """That were set, for when we join again."""
 
@@ -150,7 +152,11 @@ class Reach:
 
         def begin() -> None:
             if self._tasks is None:
-                return _settle(future, error=_over())
+                if self._first is None:
+                    _settle(future, error=_over())
+                else:
+                    self._first.append(begin)
+                return
             task = self._tasks.create_task(_told(make, limit_s, who, future))
             future.add_done_callback(lambda _: self._unwanted(task) if future.cancelled() else None)
 
@@ -159,6 +165,18 @@ class Reach:
         except RuntimeError:  # the session's loop is closed
             _settle(future, error=_over())
         return Sent(future)
+
+    def _begin(self) -> None:
+        """The session runs: send what waits for that."""
+        waiting, self._first = self._first or [], []
+        for begin in waiting:
+            begin()
+
+    def _end(self) -> None:
+        """Nothing is sent any more."""
+        waiting, self._first, self._tasks = self._first or [], None, None
+        for begin in waiting:
+            begin()
 
     def _unwanted(self, task: asyncio.Task[None]) -> None:
         with suppress(RuntimeError):  # the session's loop is closed
@@ -191,7 +209,7 @@ def _settle(future: Future[Any], result: Any = None, error: Exception | None = N
 
 
 def _over() -> StageError:
-    return StageError("the session is not in its room", "it has ended, or has not begun", stage="tools")
+    return StageError("the session is not in its room", "it has ended", stage="tools")
 
 
 def _only(to: str | None) -> list[str]:

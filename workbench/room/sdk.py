@@ -10,6 +10,7 @@ from types import ModuleType
 
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
+from workbench.room.exchange import Exchange
 
 TOKEN = re.compile(r"\bey[\w-]{8,}\.[\w-]+\.[\w-]*")
 """A signed token: the server repeats the one that it refuses, and the SDK logs it."""
@@ -30,6 +31,15 @@ def rtc() -> ModuleType:
             "install it for this machine: `pip install --force-reinstall livekit` (Linux needs glibc 2.28 or newer)",
         ) from error
     return rtc
+
+
+@functools.cache
+def exchange() -> Exchange:
+    """Where the SDK's events are told apart, for this process."""
+    rtc()
+    from livekit.rtc._ffi_client import FfiClient
+
+    return Exchange(FfiClient.instance)
 
 
 @functools.cache

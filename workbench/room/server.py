@@ -71,6 +71,11 @@ class LocalServer:
         """Where clients connect to."""
         return f"ws://{self._address}:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process, while it runs; 0 if it does not."""
+        return self._process.pid if self._process else 0
+
     def claim(self) -> str:
         """Choose a free port now; the address."""
         self._port = self._port or _free(self._address, socket.SOCK_STREAM)

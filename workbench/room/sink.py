@@ -10,7 +10,7 @@ from workbench.audio.wav import say_mapping
 from workbench.engine.stages import Pull, Way
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import DeviceOpened, Glitch
-from workbench.room.sdk import rtc
+from workbench.room.sdk import exchange, rtc
 from workbench.trace.bus import Trace
 
 BLOCK = OUTPUT_RATE // 50
@@ -19,10 +19,12 @@ LEAD_S, MOST_LEAD_S = 0.03, 0.12
 """How far what is handed over is ahead of what is sent, s; more where the loop was late."""
 DOZE_AFTER = OUTPUT_RATE // 5
 """Samples of silence after which nothing is handed over but silence in advance: 200 ms."""
-DOZE_S = 0.1
+DOZE_S = 0.25
 """How far the track may lag behind the clock meanwhile, s."""
-AHEAD_S = 0.2
+AHEAD_S = 0.4
 """Silence sent in advance, s: the stream must not stop, or the other side's jitter buffer would grow."""
+BITRATE = 64_000
+"""From here on Opus encodes in the way that costs least: 0.6 % of a core for silence instead of 1.5 %, bit/s."""
 QUEUE_MS = 500
 """What the SDK's own queue may hold, ms; we keep it far shorter."""
 
@@ -50,6 +52,8 @@ class RoomSink:
         self._starts: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=64)
         self._lead_s = LEAD_S
         self._quiet = 0
+        self._handed = 0
+        """Number of the block that was handed over last."""
         self._sent_until = 0.0
         """Loop time at which the SDK's queue will be empty, s."""
         self._dozing = False
@@ -70,6 +74,7 @@ class RoomSink:
         sdk = rtc()
         track = sdk.LocalAudioTrack.create_audio_track("agent", self._source)
         options = sdk.TrackPublishOptions(source=sdk.TrackSource.SOURCE_MICROPHONE, dtx=True, red=True)
+        options.audio_encoding.max_bitrate = BITRATE
         published = await room.local_participant.publish_track(track, options)
         self._track, self.track_sid = track, published.sid
 
@@ -166,6 +171,7 @@ class RoomSink:
             ahead = self._sent_until - loop.time()
             if ahead < AHEAD_S:
                 await self._send(silence(round((AHEAD_S - max(0.0, ahead)) * OUTPUT_RATE)))
+                await exchange().taken(self._handed)
                 if not self._quiet:  # woken meanwhile: this silence is in the way
                     self._source.clear_queue()
                     self._sent_until = 0.0
@@ -198,8 +204,9 @@ class RoomSink:
         if not self._dozing and 0 < self._sent_until < now - 0.005:
             self._late(now - self._sent_until)
         self._sent_until = max(self._sent_until, now) + len(samples) / OUTPUT_RATE
-        frame = rtc().AudioFrame(samples.tobytes(), OUTPUT_RATE, 1, len(samples))
-        await self._source.capture_frame(frame)
+        post = exchange()
+        await post.taken(self._handed)  # the one before: they must not overtake each other
+        self._handed = post.hand(self._source, samples, OUTPUT_RATE)
 
     def _late(self, gap_s: float) -> None:
         """The queue had run dry: what comes now is heard later, and the next time there is more in it."""

@@ -14,7 +14,7 @@ from workbench.engine.stages import Way
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import DeviceOpened, Glitch
-from workbench.room.sdk import rtc
+from workbench.room.sdk import exchange, rtc
 from workbench.trace.bus import Trace
 
 FRAME = INPUT_RATE // 50
@@ -59,17 +59,14 @@ class Voice:
 
     async def read(self, come: Callable[[], None]) -> None:
         """Take frames until the track ends or the task is cancelled."""
-        stream = rtc().AudioStream(
-            self._track, sample_rate=INPUT_RATE, num_channels=1, frame_size_ms=20, capacity=MOST
-        )
-        try:
-            async for event in stream:
-                samples = np.frombuffer(event.frame.data, dtype=np.int16)
-                if len(samples) == FRAME:
-                    self.frames.append(samples)
-                    come()
-        finally:
-            await stream.aclose()
+
+        def take(samples: Samples) -> None:
+            if len(samples) == FRAME:
+                self.frames.append(samples)
+                come()
+
+        with exchange().listening(self._track, INPUT_RATE, FRAME * 1000 // INPUT_RATE, take) as ended:
+            await ended.wait()
 
 
 class RoomSource:
@@ -88,6 +85,7 @@ class RoomSource:
         self._failure: WorkbenchError | None = None
         self._starved = 0
         self._position = 0
+        self._before: deque[Samples] = deque()
 
     async def __aenter__(self) -> Self:
         self._trace.emit(DeviceOpened("mic", self.name, INPUT_RATE, 0.0))
@@ -103,6 +101,12 @@ class RoomSource:
 
     def come(self) -> None:
         """There is a new frame, or a voice less to wait for."""
+        self._come.set()
+
+    def insert(self, samples: Samples) -> None:
+        """Sound that ends now and was not heard until now: it goes before what comes next, at once, and its positions
+        lie in the past."""
+        self._before.append(samples[len(samples) % FRAME :])
         self._come.set()
 
     def delayed(self, network_s: float, buffer_s: float) -> None:
@@ -131,6 +135,16 @@ class RoomSource:
         self.clock.restart(0, loop.time())
         last = loop.time()
         while self._failure is None:
+            if self._before:
+                samples, last = self._before.popleft(), loop.time()
+                self.clock.restart(self._position, last - len(samples) / INPUT_RATE)
+                for frame in self._framed(samples):
+                    self._position = frame.end
+                    log.tell(frame.position)
+                    yield frame
+                    await asyncio.sleep(0)  # seconds of it: others get their turn in between
+                self._starved = 0
+                continue
             if (mixed := self._mixed(loop.time() - last >= FRAME_S + TOGETHER_S)) is not None:
                 samples, last = mixed, loop.time()
             elif count := await self._waited(last):
@@ -159,7 +173,7 @@ class RoomSource:
         finally:
             timer.cancel()
         now = loop.time()
-        if now - last < wait_s or any(voice.frames for voice in self.voices.values()):
+        if now - last < wait_s or self._before or any(voice.frames for voice in self.voices.values()):
             return 0
         count = int((now - last) / FRAME_S + 1e-6)
         if self.voices:

@@ -38,6 +38,7 @@ class View {
       latency: () => this.plot(),
       knobs: () => this.sliders(),
       tools: () => this.toolCalls(),
+      panels: () => this.panels.show(),
     };
     for (const [name, draw] of Object.entries(this.handlers)) {
       model.on(`change:${name}`, draw);
@@ -91,6 +92,7 @@ class View {
     this.plotTitle = make("div", { class: "wb-title" }, "Heard latency");
     this.plotBox = make("div", { class: "wb-plot" });
     this.toolsBox = make("div", { class: "wb-tools" });
+    this.panels = new Panels(this.model);
     this.knobsBox = make("div", { class: "wb-knobs" });
     this.devices = make("div", { class: "wb-devices" });
     const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices, this.chosen = this.picker());
@@ -102,7 +104,7 @@ class View {
       this.notice,
       make("div", { class: "wb-body" },
         make("div", { class: "wb-left" }, this.lines, this.field, settings),
-        make("div", { class: "wb-right" }, this.you, this.agent, this.way, this.fallsTitle, this.fallsBox, this.toolsBox, this.plotTitle, this.plotBox)));
+        make("div", { class: "wb-right" }, this.you, this.agent, this.way, this.fallsTitle, this.fallsBox, this.toolsBox, this.plotTitle, this.plotBox, this.panels.root)));
     el.append(this.root);
   }
 
@@ -125,7 +127,7 @@ class View {
     const status = this.model.get("status");
     this.root.dataset.activity = activity;
     this.activity.textContent = ACTIVITIES[activity] ?? activity;
-    const facts = [status.agent, status.profile, status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
+    const facts = [status.agent, status.profile, status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
     this.about.textContent = facts.filter(Boolean).join(" · ");
     this.about.title = status.recording ? `recorded in ${status.recording}` : "not recorded";
     const muted = this.model.get("muted");
@@ -290,7 +292,6 @@ class View {
   }
 
   toolCalls() {
-    const calls = this.model.get("tools");
-    this.toolsBox.replaceChildren(...calls.map(({ name, args, state, result }) => make("div", { class: `wb-tool wb-is-${state}` }, make("b", {}, name), make("code", {}, args), make("span", {}, result ? ` → ${result}` : ` ${state} …`))));
+    this.toolsBox.replaceChildren(...this.model.get("tools").map(toolRow));
   }
 }

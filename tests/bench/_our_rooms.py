@@ -1,0 +1,84 @@
+"""Our agents in many rooms of one process: `python -m tests.bench._our_rooms ROOMS`, run by `rooms`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import Any
+
+from tests.bench._figures import settings, spread
+from tests.bench._orders import answer, orders
+from workbench.engine.pipeline import Pipeline
+from workbench.model.audio import Frame
+from workbench.model.events import TurnEnded
+from workbench.room.source import RoomSource
+from workbench.session import Session, open_session
+
+
+class Lateness:
+    """While `on`: ms from the moment at which a frame's last sample came out of WebRTC to the end of its handling.
+
+    Not from when it was spoken, as for a microphone: the jitter buffer lies between, and is no lateness of ours.
+    """
+
+    def __init__(self) -> None:
+        self.on = False
+        self.late_ms: list[float] = []
+        handle = Pipeline._hear
+
+        def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
+            handle(pipeline, frame, tasks)
+            source = pipeline.stages.source
+            if self.on and isinstance(source, RoomSource):
+                self.late_ms.append((time.monotonic() - source.clock.time_of(frame.end)) * 1000)
+
+        Pipeline._hear = timed  # type: ignore[assignment,method-assign]
+
+
+async def agents(count: int) -> None:
+    """Ours: a session in each room."""
+    lateness, opened = Lateness(), list[Session]()
+    async with AsyncExitStack() as stack:
+
+        async def one_more() -> None:
+            given = settings(
+                profile="scripted",
+                audio__source="room",
+                audio__sink="room",
+                record__enabled=False,
+                room__name=f"room{len(opened)}",
+                room__url=os.environ["URL"],
+                room__api_key=os.environ["KEY"],
+                room__api_secret=os.environ["SECRET"],
+                script={"user": ["Yes."], "agent": [os.environ["ANSWER"]]},
+                vad__provider="silero",
+                turn__silence_ms=float(os.environ["SILENCE_MS"]),
+                turn__adapt=False,
+            )
+            opened.append(await stack.enter_async_context(open_session(given)))
+
+        await one_more()
+        answer("first")
+        async for order in orders():
+            match order:
+                case "go":
+                    while len(opened) < count:
+                        await one_more()
+                    answer("ready")
+                case "measure":
+                    lateness.on = True
+                case "stop":
+                    break
+        lateness.on = False
+        turns = [entry.event for one in opened for entry in one.trace.since(0)]
+        ended = Counter(event.status for event in turns if isinstance(event, TurnEnded))
+        answer(json.dumps({"late_ms": spread(lateness.late_ms), "turns": ended}))
+
+
+if __name__ == "__main__":
+    asyncio.run(agents(int(sys.argv[1])))

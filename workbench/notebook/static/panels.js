@@ -1,0 +1,43 @@
+// Calls of tools, and the panels of plugins.
+
+function toolRow({ call, state, mark, outcome, progress, fraction, result }) {
+  const row = make("div", { class: `wb-tool wb-is-${state}` }, make("span", { class: "wb-mark", title: state }, mark), make("code", {}, call));
+  if (fraction !== null) row.append(make("progress", { value: fraction, max: 1 }));
+  row.append(make("span", { class: "wb-ms" }, outcome));
+  if (progress || result) row.append(make("div", { class: "wb-came" }, progress || `→ ${result}`));
+  return row;
+}
+
+// A panel's text is text; its HTML and its widgets are the plugin's code.
+class Panels {
+  constructor(model) {
+    this.model = model;
+    this.root = make("div", { class: "wb-panels" });
+    this.known = new Map();
+  }
+  show() {
+    for (const { key, title, kind, what } of this.model.get("panels")) {
+      const known = this.known.get(key);
+      if (known?.kind === kind && known.what === what) continue;
+      const body = known?.body ?? make("div");
+      if (!known) this.root.append(make("div", { class: "wb-panel" }, make("div", { class: "wb-title" }, title), body));
+      this.known.set(key, { kind, what, body });
+      body.className = `wb-panel-${kind}`;
+      if (kind === "html") body.replaceChildren(document.createRange().createContextualFragment(what));
+      else if (kind === "model") this.embed(body, what);
+      else body.replaceChildren(what);
+    }
+  }
+  async embed(body, id) {
+    try {
+      const manager = this.model.widget_manager;
+      const view = await manager.create_view(await manager.get_model(id));
+      const tell = (type) => view.luminoWidget?.processMessage({ type }); // as whoever attaches a widget does
+      tell("before-attach");
+      body.replaceChildren(view.el);
+      tell("after-attach");
+    } catch (error) {
+      body.replaceChildren(`this widget cannot be shown here: ${error}`);
+    }
+  }
+}
