@@ -65,7 +65,9 @@ async def _asked(access: Access) -> AsyncIterator[Any]:
         try:
             yield server
         except sdk.TwirpError as error:
-            if error.code == "unknown" and not error.message:  # whoever answered does not speak this protocol
+            if (
+                error.code == "unknown" and not error.message and error.status not in (401, 403)
+            ):  # whoever answered does not speak this protocol
                 raise odd(host, error.status, "") from None
             raise _refused(error) from None
         except DecodeError:
