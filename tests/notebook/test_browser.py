@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from tests.notebook.lab import Book, Lab, chromium, jupyter
 from tests.notebook.proxy import Proxy
 from tests.notebook.waiting import until
+from workbench.notebook.widget import page_program
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -457,6 +458,48 @@ def test_a_kernel_that_was_killed_is_told(browser: Browser, lab: Lab) -> None:
         talk(book)
         book.run(2, wait=False)
         notice(book, re.compile("kernel (was restarted|has ended|does not answer)"))
+
+
+# --- the page's own program, without a notebook around it ------------------------------------------------------------
+
+CAPTURE = """async () => {
+    window.sent = [];
+    window.answering = true;
+    const model = {
+        on: (_, take) => (model.take = take),
+        off: () => {},
+        send: (content, _, buffers) => {
+            if (content.k === "sound") sent.push([content.at, buffers[0].byteLength / 2, content.rate]);
+            if (content.k !== "ping" || !answering) return;
+            setTimeout(() => model.take({ k: "pong", page: content.page, t: content.t, at: content.t, owner: "" }, []));
+        },
+    };
+    await new Microphone(new Wire(model, "page"), (trouble) => { throw trouble; }).open({ echo: true });
+}"""
+
+
+def test_chunks_go_together_while_messages_pile_up(browser: Browser) -> None:
+    """Else one each 20 ms; none is lost when it changes."""
+    context = browser.new_context()
+    context.route("http://localhost/", lambda route: route.fulfill(body="", content_type="text/html"))
+    page = context.new_page()
+    try:
+        page.goto("http://localhost/")
+        page.add_script_tag(content=page_program().replace("export default", "window.program ="))
+        page.evaluate(CAPTURE)
+        page.wait_for_function("sent.length > 20")
+        page.evaluate("answering = false")
+        page.wait_for_function("sent.filter(([at, count, rate]) => count === rate / 10).length > 5")
+        page.evaluate("answering = true")
+        page.wait_for_function("sent.slice(-5).every(([at, count, rate]) => count === rate / 50)")
+        sent = page.evaluate("sent")
+    finally:
+        context.close()
+    rate = sent[0][2]
+    counts = [count for _, count, _ in sent]
+    assert set(counts) <= {rate // 50 * n for n in range(1, 6)}
+    assert counts[:5] == [rate // 50] * 5
+    assert [at for at, *_ in sent] == [sum(counts[:n]) for n in range(len(counts))]
 
 
 # --- where there is no microphone ------------------------------------------------------------------------------------

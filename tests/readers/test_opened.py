@@ -25,7 +25,7 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.readers.figures import ROWS, rows
+from workbench.readers.figures import ROWS, draw_latencies, rows
 from workbench.readers.html import safe
 from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.timeline import Turn
@@ -333,3 +333,11 @@ def test_html_shows_figures_and_words(trace: OpenTrace) -> None:
     assert f"{turn.heard_latency_ms:.0f} ms" in page.text
     assert "endpointing" in Page(turn._repr_html_()).text
     assert safe("one\ntwo") == "one two"
+
+
+def test_a_single_point_lies_within_its_figure() -> None:
+    for heard_ms in (600.0, 0.0, -50.0):
+        (axes,) = draw_latencies([Turn(3, "done", "", "", heard_latency_ms=heard_ms)]).axes
+        low, high = axes.get_ylim()
+        assert low <= heard_ms < high
+        assert axes.get_xlim() == (2.5, 7.5)

@@ -153,6 +153,19 @@ def test_tools_and_the_model_count_each_time_they_run() -> None:
     assert (parts["llm_first_token"], parts["tools"], parts["unexplained"]) == (250, 250, 10)
 
 
+def test_a_span_of_no_length_hides_nothing_that_began_before_it() -> None:
+    """The model goes on after a tool; a buffer and a silence of nothing end a hair before its first token does."""
+    spans = [
+        Span("llm_first_token", 0, 120, reply=1),
+        Span("tools", 120, 420, reply=1),
+        Span("llm_first_token", 420, 540, reply=1),
+        Span("output_buffer", 540, 539.99, reply=1),
+        Span("leading_silence", 539.99, 539.99, reply=1),
+    ]
+    parts = critical_path(0, 360, 540, spans)
+    assert (parts["tools"], parts["llm_first_token"], parts["unexplained"]) == (60, 120, 0)
+
+
 def test_a_span_beyond_the_end_is_not_clipped() -> None:
     parts = critical_path(0, 100, 150, [Span("output_buffer", 100, 160, reply=1)])
     assert (parts["output_buffer"], parts["unexplained"]) == (60, -10)

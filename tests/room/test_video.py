@@ -242,10 +242,10 @@ def test_what_was_shown_long_ago_is_not_shown_now() -> None:
             Trace(lambda: 0.0),
             "tool",
         )
-        eyes._chosen = "a track that is subscribed to"
+        eyes._chosen = SimpleNamespace(width=64, height=64)
         found = []
         for age_s in (OLD_S - 0.1, OLD_S + 0.1):
-            eyes._frame = (loop.time() - age_s, None)
+            eyes._frame = (loop.time() - age_s, SimpleNamespace(frame=eyes._chosen))
             found.append(await eyes._fresh() is not None)
         return found
 

@@ -124,7 +124,8 @@ class Sight(Protocol):
     """What the user shows."""
 
     async def look(self, reply: int) -> tuple[Picture, ...]:
-        """Pictures of now for that reply, none where there are none. Does not raise, and returns within two seconds."""
+        """Pictures of now for that reply, none where there are none. Does not raise, and takes three seconds
+        at most."""
 
 
 class Blind:

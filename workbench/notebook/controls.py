@@ -26,7 +26,7 @@ USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "repl
 """What is tuned most often."""
 STEPS = 100
 """Steps of a slider, about."""
-STYLE = {"description_width": "12em"}
+STYLE, LAYOUT = {"description_width": "12em"}, {"width": "30em"}
 
 
 def knob(name: str, value: Any = None, **options: Any) -> Any:
@@ -39,7 +39,8 @@ def knob(name: str, value: Any = None, **options: Any) -> Any:
         raise _unknown(name)
     value = info.get_default(call_default_factory=True) if value is None else value
     kind, bounds = _plain_kind(info.annotation), _bounds(info.metadata)
-    common = {"description": name, "style": STYLE, "tooltip": _sentences().get(name, ""), **options}
+    about = {"description": name, "tooltip": _sentences().get(name, "")}
+    common = {"style": STYLE, "layout": LAYOUT, **about, **options}
     made = _made(name, kind, bounds, value, common)
     return _with_table(made, {name: made})
 

@@ -110,7 +110,7 @@ def draw_summary(turns: Sequence[Turn]) -> Drawing:
     if heard:
         draw_latency(styled(next(panels)), [("", AGENT, turns)])
     if last is not None:
-        draw_lanes(styled(next(panels)), last)
+        draw_lanes(styled(next(panels)), last, least=6)
     return figure
 
 
@@ -151,8 +151,11 @@ def draw_latency(axes: Axes, sessions: Sequence[tuple[str, str, Sequence[Turn]]]
                 axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=shown)
     if not axes.lines:
         return _empty(axes, "no answer was heard yet")
-    axes.margins(y=0.15)
-    axes.set_ylim(bottom=0)
+    heard = [turn for _, _, turns in sessions for turn in turns if turn.heard_latency_ms is not None]
+    first, last = min(turn.turn for turn in heard), max(turn.turn for turn in heard)
+    axes.set_xlim(first - 0.5, max(last, first + 4) + 0.5)
+    values = [turn.heard_latency_ms or 0.0 for turn in heard]
+    axes.set_ylim(min(0.0, *values), 1.15 * max(100.0, *values))
     axes.set_xlabel("turn")
     axes.set_ylabel("heard after, ms")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -187,8 +190,10 @@ def lanes_of(turn: Turn) -> dict[str, tuple[float, float]]:
     return {part: lane for part, lane in turn.lanes_ms.items() if lane[1] - lane[0] >= LEAST_MS}
 
 
-def draw_lanes(axes: Axes, turn: Turn) -> None:
-    """A lane a part: pale where it ran hidden beside another one, full where it was waited for."""
+def draw_lanes(axes: Axes, turn: Turn, *, least: int = 1) -> None:
+    """A lane a part: pale where it ran hidden beside another one, full where it was waited for. There is room for
+    `least` lanes, so that a single one is no wall.
+    """
     lanes = lanes_of(turn)
     if not lanes:
         return _empty(axes, "nothing was measured in this turn")
@@ -210,9 +215,9 @@ def draw_lanes(axes: Axes, turn: Turn) -> None:
         axes.set_title(f"Turn {turn.turn}: typed, or nothing was heard", fontsize=10, loc="left", color=INK)
     axes.axvline(0, color=USER, linewidth=1)
     axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(names), least) - 0.5, -0.5)
     axes.margins(x=0.14)
-    axes.set_xlabel("ms from the end of the user's speech")
+    axes.set_xlabel(f"ms from {'when it was typed' if total is None else 'the end of the user’s speech'}")
 
 
 def draw_comparison(comparison: Comparison, names: tuple[str, str]) -> Drawing:

@@ -259,8 +259,8 @@ def critical_path(
         parts["endpointing"] = decided_ms - arrived_ms
         cursor = decided_ms
     for part, first_ms, last_ms in _in_order(spans):
-        if first_ms > end_ms or last_ms <= cursor:
-            continue
+        if first_ms > end_ms or last_ms <= cursor or last_ms <= first_ms:
+            continue  # one of no length explains nothing, and would hide what began before it
         parts[part] += last_ms - max(cursor, first_ms)
         cursor = last_ms
     parts = {part: round(ms, 3) for part, ms in parts.items()}

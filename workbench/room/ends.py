@@ -6,6 +6,8 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +33,8 @@ from workbench.trace.bus import Trace
 
 HELD = 500
 """Frames of a voice that wait for what was said before them: 10 s."""
+COMPARED = 20
+"""Frames of it by which its beginning is found in what was said before: 0.4 s."""
 BACK_S = 0.4
 """From when somebody is back in the room until they hear us, s."""
 
@@ -197,8 +201,14 @@ class RoomEnds(Reach):
     async def _voice(self, voice: Voice) -> None:
         try:
             if self.early.expects(self._publication(voice.identity, voice.track_sid)):
-                async with beside(self._from_before(voice)) as before:
-                    await voice.read(self.source.come)
+                came = asyncio.Event()
+
+                def come() -> None:
+                    came.set()
+                    self.source.come()
+
+                async with beside(self._from_before(voice, came)) as before:
+                    await voice.read(come)
                     await asyncio.wait([before])
             else:
                 self.source.voices[voice.track_sid] = voice
@@ -206,14 +216,24 @@ class RoomEnds(Reach):
         finally:
             self._gone(voice.track_sid)
 
-    async def _from_before(self, voice: Voice) -> None:
-        """What the user said before we were there, and then their voice, which waits until that is known."""
+    async def _from_before(self, voice: Voice, came: asyncio.Event) -> None:
+        """What the user said before we were there, and then their voice, which waits until that is known. `came` is set
+        with each of its frames."""
         voice.frames = deque(maxlen=HELD)
         said = await self.early.speech(voice.identity, voice.track_sid)
-        live = np.concatenate([silence(0), *voice.frames])
+        if len(said):
+            with suppress(TimeoutError):  # in silence nothing may come
+                async with asyncio.timeout(1.0):
+                    while len(voice.frames) < COMPARED:
+                        came.clear()
+                        await came.wait()
+        live = [*voice.frames]
+        work = partial(joined, said, np.concatenate([silence(0), *live]))
+        whole = await asyncio.get_running_loop().run_in_executor(None, work)  # 50 ms
+        whole = np.concatenate([whole, *[*voice.frames][len(live) :]])
         voice.frames = deque(maxlen=MOST)
-        if len(said) or len(live):
-            self.source.insert(joined(said, live))
+        if len(whole):
+            self.source.insert(whole)
         self.source.voices[voice.track_sid] = voice
 
     def _gone(self, sid: str) -> None:

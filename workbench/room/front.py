@@ -23,6 +23,8 @@ STATE, NAME = "lk.agent.state", "lk.agent.name"
 SEGMENT, FINAL, TRACK = "lk.segment_id", "lk.transcription_final", "lk.transcribed_track_id"
 TICK_S = 0.1
 """Texts follow what is heard in steps of this, s."""
+PACKET_S = 0.5
+"""In the old form words are sent less often: the text whole each time, for the few who read it, s."""
 SEND_S = 2.0
 """A message that can't be sent within this is given up, s."""
 MOST_OPEN = 8
@@ -39,6 +41,8 @@ class Segment:
     text: str = ""
     sent: str = ""
     final: bool = False
+    packet_at: float = 0.0
+    """When it was last sent in the old form, on the loop's clock."""
     writer: Any = None
     """Of a reply's text, which is written piece by piece."""
 
@@ -212,8 +216,10 @@ class Front:
     async def _packet(self, segment: Segment) -> None:
         """The same in the form before text streams: older clients and hooks (`useTrackTranscription`) read nothing
         else."""
-        if not segment.track:
+        now = asyncio.get_running_loop().time()
+        if not segment.track or (not segment.final and now - segment.packet_at < PACKET_S):
             return
+        segment.packet_at = now
         sdk, me = rtc(), self._connection.room.local_participant
         told = sdk.TranscriptionSegment(
             id=segment.id, text=segment.text, start_time=0, end_time=0, language="", final=segment.final

@@ -22,7 +22,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.model.text import plain
-from workbench.room.jpeg import jpeg
+from workbench.room.jpeg import LONGEST, jpeg
 from workbench.room.members import Members
 from workbench.room.sdk import rtc
 from workbench.trace.bus import Trace
@@ -30,8 +30,13 @@ from workbench.trace.bus import Trace
 Mode = Literal["off", "turn", "tool"]
 OLD_S = 4.0
 """A frame that came in so long ago shows what is no more, s; a screen at rest sends one each second."""
-WAIT_S = 1.5
-"""How long the first frame is waited for, s: over the internet, subscribing takes about half a second."""
+WAIT_S = 2.0
+"""How long a frame is waited for, s: over the internet, subscribing takes about half a second."""
+SHARP_S = 1.6
+"""A track in several sizes begins with the smallest (320 × 180 of a browser's camera); so long after it was subscribed
+to, what there is will do, s. Who speaks for longer has waited already."""
+ENOUGH = 0.8
+"""Of the size that is wanted."""
 MOST_PICTURES = 2_000
 """That are recorded in a session: at most 200 kB each."""
 
@@ -49,6 +54,8 @@ class Eyes:
         self._tasks: asyncio.TaskGroup | None = None
         self._chosen: Any = None
         """The publication that is subscribed to."""
+        self._since = 0.0
+        """When it was, on the loop's clock, s."""
         self._reader: asyncio.Task[None] | None = None
         self._frame: tuple[float, Any] | None = None
         """When the latest one came in, on the loop's clock, and the SDK's event."""
@@ -132,15 +139,22 @@ class Eyes:
         return f"no new frame of {name}'s video came in {WAIT_S:.1f} s"
 
     async def _fresh(self) -> tuple[float, Any] | None:
+        """A frame of now that is sharp; after a while, whatever there is."""
         loop = asyncio.get_running_loop()
+
+        def fresh() -> tuple[float, Any] | None:
+            frame = self._frame
+            return frame if frame is not None and loop.time() - frame[0] < OLD_S else None
+
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
                 while self._chosen is not None:
-                    if self._frame is not None and loop.time() - self._frame[0] < OLD_S:
-                        return self._frame
+                    late = loop.time() - self._since >= SHARP_S
+                    if (frame := fresh()) is not None and (late or self._sharp(frame[1].frame)):
+                        return frame
                     self._come.clear()
                     await self._come.wait()
-        return None
+        return fresh() if self._chosen is not None else None
 
     def _keep(
         self, data: bytes, width: int, height: int, reply: int | None, chosen: Any, age_s: float
@@ -205,7 +219,15 @@ class Eyes:
         self._drop()
         if wanted is not None and self._tasks is not None:
             self._chosen = wanted
+            self._since = asyncio.get_running_loop().time()
             wanted.set_subscribed(True)
+            if wanted.simulcasted:
+                wanted.set_video_quality(rtc().VideoQuality.VIDEO_QUALITY_HIGH)
+
+    def _sharp(self, frame: Any) -> bool:
+        """Whether it is about as large as it will be, or as is needed."""
+        whole = max(self._chosen.width, self._chosen.height)
+        return bool(max(frame.width, frame.height) >= ENOUGH * min(whole, LONGEST))
 
     def _drop(self) -> None:
         before, self._chosen, self._frame = self._chosen, None, None

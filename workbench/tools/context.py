@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.model.conversation import Message, Picture
 
 Data = TypeVar("Data")
-ROOM_VERBS = ("call", "send", "send_text", "send_bytes", "send_file", "set_attribute", "look")
+ROOM_VERBS = ("call", "send", "send_text", "send_bytes", "send_file", "set_attribute", "look", "received")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ class Wire {
     this.pings = [];
     this.answered = performance.now();
     this.asked = 0;
+    this.waiting = 0; // since when the first of the pings that were not answered is
     this.woke = 0;
     this.awake = Date.now(); // the other clock stands still while a laptop sleeps
     this.heardOf = () => {};
@@ -50,6 +51,7 @@ class Wire {
     this.alive();
     const now = performance.now();
     if (this.offset !== null && now - this.asked < 1000 && this.pings.length >= 8) return;
+    if (this.asked <= this.answered) this.waiting = now;
     this.asked = now;
     this.send({ k: "ping", t: now });
   }
@@ -76,7 +78,7 @@ class Wire {
   }
   // Whether answers take so long that fewer messages are better.
   get jammed() {
-    return this.lastRtt > 250 || (this.asked > this.answered && performance.now() - this.asked > 250);
+    return this.lastRtt > 250 || (this.asked > this.answered && performance.now() - this.waiting > 250);
   }
   get known() {
     return this.offset !== null;
