@@ -28,7 +28,7 @@ USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "repl
 STEPS = 100
 """Steps of a slider, about."""
 STYLE, LAYOUT = {"description_width": "12em"}, {"width": "30em"}
-INSTEAD = "<style>.jp-OutputArea-child:has(.jupyter-widgets *) + .jp-OutputArea-child:has(.wb-set){display:none}</style>"
+INSTEAD = "<style>.jp-OutputArea-child:has(.jupyter-widgets *)+.jp-OutputArea-child:has(.wb-set){display:none}</style>"
 """The table is not shown under the widgets that show the same."""
 
 
