@@ -87,6 +87,7 @@ def heard_where_it_is_clicked_and_there_without_a_kernel(page: Page, lab: Lab) -
     page.wait_for_function("document.querySelectorAll('audio')[0].currentTime > 0.6")
     expect(page.locator(".wb-live .wb-text").first).to_contain_text("Welcome to the Seaview.")
     expect(page.locator(".wb-saved")).to_be_hidden()
+    expect(page.locator(".wb-set")).to_be_hidden()
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function(
         "!document.querySelector('.jp-Document.jp-mod-dirty, .lm-TabBar-tab.jp-mod-dirty')"

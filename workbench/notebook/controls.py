@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import ipywidgets as widgets
+from IPython.display import display
 
 from workbench.config import known_settings, sentences
 from workbench.config.check import nearest
@@ -27,6 +28,8 @@ USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "repl
 STEPS = 100
 """Steps of a slider, about."""
 STYLE, LAYOUT = {"description_width": "12em"}, {"width": "30em"}
+INSTEAD = "<style>.jp-OutputArea-child:has(.jupyter-widgets *)+.jp-OutputArea-child:has(.wb-set){display:none}</style>"
+"""The table is not shown under the widgets that show the same."""
 
 
 def knob(name: str, value: Any = None, **options: Any) -> Any:
@@ -87,20 +90,27 @@ def knobs(session: Session, *names: str) -> Any:
 
 
 def _with_table(widget: Any, controls: dict[str, Any]) -> Any:
-    """The widget, and where none can be shown (a saved notebook, a page without scripts) what was set, as a table."""
+    """The widget, and as a table what is set, where none can be shown: in a saved notebook, where nothing may run."""
     view = widget._repr_mimebundle_
 
-    def bundle(**kwargs: Any) -> Any:
+    def told() -> dict[str, str]:
         rows = [
             [f"<code>{safe(name)}</code>", safe(control.value), safe(_sentences().get(name, ""))]
             for name, control in controls.items()
         ]
-        told = ", ".join(f"{name} = {control.value}" for name, control in controls.items())
-        return view(**kwargs) | {"text/html": table(["setting", "value", ""], rows), "text/plain": told}
+        html = f'{INSTEAD}<div class="wb-set">{table(["setting", "value", ""], rows)}</div>'
+        plainly = ", ".join(f"{name} = {control.value}" for name, control in controls.items())
+        return {"text/html": html, "text/plain": plainly}
 
-    widget._repr_mimebundle_ = (
-        bundle  # on the object, where ipywidgets takes it away again from a closed widget
-    )
+    def show() -> None:
+        """Two outputs, as pages that nbconvert makes have no other for a widget whose program they cannot fetch."""
+        if widget.comm is not None:
+            display(view() | {"text/plain": told()["text/plain"]}, raw=True)
+        display(told(), raw=True)
+
+    # On the object: which class it has depends on the setting.
+    widget._repr_mimebundle_ = lambda **kwargs: view(**kwargs) | told()
+    widget._ipython_display_ = show
     return widget
 
 
