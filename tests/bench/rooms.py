@@ -129,12 +129,15 @@ def their_python(folder: Path) -> str:
     """The interpreter of an environment that has livekit-agents, made where there is none yet."""
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
-        done = subprocess.run([python, "-m", "pip", "install", "-q", *THEIRS], stdout=sys.stderr, check=False)
-        if done.returncode:
-            raise MissingError(
-                f"pip could not install {' and '.join(THEIRS)}", "is the package index within reach?"
-            )
+        for command in (
+            [sys.executable, "-m", "venv", str(folder)],
+            [str(python), "-m", "pip", "install", "-q", *THEIRS],
+        ):
+            if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+                reason = f"{' and '.join(THEIRS)} could not be installed"
+                raise MissingError(
+                    reason, "is the package index within reach? leave out --yardstick without one"
+                )
         (folder / "complete").touch()
     return str(python)
 
