@@ -484,3 +484,12 @@ def test_a_session_that_is_stopped_at_once_has_its_end_in_the_trace() -> None:
         with open_session(settings()) as session:
             pass
         assert len(events_of(session, SessionEnded)) == 1
+
+
+def test_a_tool_that_no_model_can_be_told_of_is_refused_before_anybody_talks() -> None:
+    @tool
+    def book(day) -> str:  # type: ignore[no-untyped-def]
+        return str(day)
+
+    with pytest.raises(UsageError, match="book: day has no type"):
+        open_session(settings(), agent=Agent(instructions="", tools=[book]))

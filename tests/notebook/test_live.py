@@ -115,9 +115,23 @@ def test_a_conversation_is_taken_up_again() -> None:
     assert again.session.settings.turn.silence_ms == 300
     assert [e for e in again.session.trace.since(0) if isinstance(e.event, SettingChanged)]
     again.session.type("And now?")
-    until(lambda: texts(again) == ["You said: And now?"])  # no second greeting
+    until(lambda: texts(again)[2:] == ["You said: And now?"])  # no second greeting
     by_path = begun(resume=first.status["recording"])
     assert len(by_path.session.conversation.messages) == 3
+    again.end()
+    third = begun(resume=again.status["recording"])
+    assert [message.text for message in third.session.conversation.messages] == [
+        "Hello, I am here.",
+        "My name is Ada.",
+        "You said: My name is Ada.",
+        "And now?",
+        "You said: And now?",
+    ]
+    third.end()  # nothing was said in it
+    fourth = begun(resume=True)
+    assert len(fourth.session.conversation.messages) == 5
+    until(lambda: len(fourth.lines) == 5)
+    assert [line["who"] for line in fourth.lines] == ["agent", "user", "agent", "user", "agent"]
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Any) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -482,8 +482,6 @@ def test_a_long_result_is_cut_for_the_model_and_whole_in_the_trace() -> None:
     ids=["broken", "list", "missing", "extra", "type", "choice", "deep", "huge"],
 )
 def test_wrong_arguments_are_told_and_nothing_runs(arguments: str, told: str) -> None:
-    from typing import Literal
-
     @tool
     def weather(city: str, days: int = 1, unit: Literal["celsius", "fahrenheit"] = "celsius") -> str:
         return "sunny"

@@ -62,6 +62,14 @@ class ListeningStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The conversation of another recording goes on: the last of its messages, each with `role`, `text` and `cut`."""
+
+    recording: str
+    messages: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SettingChanged:
     """A setting was changed while running; `name` is dotted (`turn.silence_ms`), secrets are never shown."""
 
@@ -579,6 +587,7 @@ Event = (
     SessionStarted
     | SessionEnded
     | ListeningStarted
+    | Resumed
     | SettingChanged
     | Swapped
     | Bookmarked

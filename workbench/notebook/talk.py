@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,10 @@ def live(
     _end_earlier(_cell())
     settings = _settings(agent, settings, source, sink, room, profile, changes)
     session = open_session(settings, agent=agent, page=PageLink())
-    again = recorded.resume(session, resume) if resume else {}
+    earlier = recorded.resume(session, resume) if resume else None
     session.__enter__()
-    for name, value in again.items():
-        with suppress(UsageError):  # a setting of another version
-            session.set(name, value)
+    if earlier is not None:
+        earlier.go_on(session)
     widget = Live(session)
     _running[_cell()] = widget
     return widget

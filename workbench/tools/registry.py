@@ -18,7 +18,8 @@ from workbench.trace.bus import Trace
 class Toolbox:
     """What `session.tools` is: tools may be added, removed, mocked and called while the session runs, from any thread.
 
-    `perform` calls a tool on the session's loop; `first` are there from the beginning. UsageError for two of one name.
+    `perform` calls a tool on the session's loop; `first` are there from the beginning. UsageError for two of one name,
+    and for a tool that cannot be told to a model: then, not in the middle of a turn.
     """
 
     def __init__(self, trace: Trace, perform: Callable[[str, str], None], first: Iterable[Tool] = ()) -> None:
@@ -26,7 +27,8 @@ class Toolbox:
         self._perform = perform
         self._lock = threading.Lock()
         self._tools: dict[str, Tool] = {}
-        self._specs: tuple[ToolSpec, ...] | None = ()
+        self.specs: Sequence[ToolSpec] = ()
+        """What the model may choose from."""
         self.mocks: dict[str, str] = {}
         """Answers that take the place of tools, by name."""
         self._put(list(first))
@@ -35,14 +37,6 @@ class Toolbox:
     def names(self) -> tuple[str, ...]:
         """In the order in which they came."""
         return tuple(self._tools)
-
-    @property
-    def specs(self) -> Sequence[ToolSpec]:
-        """What the model may choose from. UsageError for a signature that cannot be."""
-        specs = self._specs
-        if specs is None:
-            specs = self._specs = tuple(tool.spec for tool in self._tools.values())
-        return specs
 
     def __iter__(self) -> Any:
         return iter(self._tools.values())
@@ -78,8 +72,6 @@ class Toolbox:
         new = [as_tool(one, origin) for one in tools]
         if not new:
             return
-        for one in new:
-            _ = one.spec  # what cannot be told to the model is refused here, not in the middle of a turn
         with self._lock:
             self._put([*self._tools.values(), *new])
         self._changed(new, "added")
@@ -127,7 +119,8 @@ class Toolbox:
                     f"one from {tool.origin or 'somewhere'}",
                     'rename one with @tool(name="…"), or leave one out',
                 )
-        self._tools, self._specs = named, None
+        specs = tuple(tool.spec for tool in named.values())
+        self._tools, self.specs = named, specs
         for name in [name for name in self.mocks if name not in named]:
             del self.mocks[name]
 

@@ -52,6 +52,11 @@ class ConversationFold:
     def feed(self, entry: Entry) -> None:
         """Take one entry in."""
         event = entry.event
+        if isinstance(event, ev.Resumed):
+            for number, said in enumerate(event.messages):
+                who: Who = "user" if said.get("role") == "user" else "agent"
+                state: State = "cut" if said.get("cut") else "done"
+                self._put(Line(f"b{number}", who, state, str(said.get("text", ""))))
         if not (self._user(event) or self._reply(event)):
             self._note(entry.i, event)
 
