@@ -11,19 +11,21 @@ from livekit import rtc
 
 from tests.room.conftest import Run
 from tests.room.people import person, token, until
-from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
+from workbench.model.audio import OUTPUT_RATE, Samples
 from workbench.model.events import Glitch
 from workbench.room import sink as module
 from workbench.room.server import LocalServer
 from workbench.room.sink import RoomSink
 from workbench.trace.bus import Trace
 
-QUEUED_S = 0.4
+QUEUED_S = 2
+"""So deep that a machine which stops for a second does not empty it."""
 
 
 @pytest.mark.room
 def test_a_cut_clears_the_queue_at_once(with_server: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LEAD_S", QUEUED_S)  # so deep that nobody could take it for anything else
+    for name, value in (("LEAD_S", QUEUED_S), ("MOST_LEAD_S", QUEUED_S), ("QUEUE_MS", 1500 * QUEUED_S)):
+        monkeypatch.setattr(module, name, value)
     speaking, pulled = True, 0
 
     def pull(count: int) -> Samples:
@@ -47,19 +49,20 @@ def test_a_cut_clears_the_queue_at_once(with_server: Run, monkeypatch: pytest.Mo
             async with asyncio.TaskGroup() as tasks:
                 playing = tasks.create_task(sink.play(pull))
                 await until(lambda: (ann.loud_at(began) or time.monotonic()) < time.monotonic() - 0.3)
-                assert sink.depth_ms > 200
-                speaking = False
+                deep_ms = sink.depth_ms
+                assert deep_ms > 0
+                speaking, cut_at = False, time.monotonic()
                 sink.clear()
                 assert sink.depth_ms == 0
-                await until(lambda: ann.quiet_at(time.monotonic() - 2.0, frames=50))
+                silent_at = await until(lambda: ann.quiet_at(cut_at, frames=50))
+                await until(lambda: ann.heard[-1][0] > silent_at + QUEUED_S)
                 playing.cancel()
-            lost = max(
-                entry.event.lost_samples for entry in trace.since(0) if isinstance(entry.event, Glitch)
-            )
-            assert lost / OUTPUT_RATE > 0.2
-            loud = [number for number, (_, samples) in enumerate(ann.heard) if np.abs(samples).max() > 500]
-            assert len(loud) * len(ann.heard[-1][1]) / INPUT_RATE < pulled / OUTPUT_RATE - 0.2
-            assert max(np.diff(loud)) < 10  # and nothing of it comes after the silence
+            glitches = [entry.event for entry in trace.since(0) if isinstance(entry.event, Glitch)]
+            lost = max(glitch.lost_samples for glitch in glitches)
+            assert 0 < lost <= 1 + deep_ms * OUTPUT_RATE / 1000
+            loud_s = 0.02 * sum(np.abs(samples).max() > 500 for _, samples in ann.heard)
+            assert loud_s < (pulled - lost / 2) / OUTPUT_RATE  # what was lost is not heard
+            assert ann.loud_at(silent_at) is None  # and nothing of it comes after the silence
         await room.disconnect()
 
     with_server(talk)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from livekit.rtc._ffi_client import FfiQueue
+from livekit.rtc._ffi_client import FfiClient, FfiQueue
 from livekit.rtc._proto import ffi_pb2
 
-from workbench.model.errors import StageError
+from workbench.model.errors import MissingError, StageError
+from workbench.room import sdk
 from workbench.room.exchange import Exchange
 
 
@@ -20,6 +24,7 @@ class Client:
     def __init__(self) -> None:
         self.queue: Any = FfiQueue[Any]()
         self._queue: Any = None
+        self._ffi_lib = SimpleNamespace(livekit_ffi_drop_handle=lambda handle: None)
         self.asked: list[Any] = []
 
     def request(self, asked: Any) -> Any:
@@ -117,3 +122,17 @@ def test_a_block_that_was_handed_over_is_waited_for() -> None:
         assert others.empty()
 
     asyncio.run(main())
+
+
+def test_an_sdk_that_is_another_inside_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = SimpleNamespace(queue=None)
+    monkeypatch.setattr(FfiClient, "_instance", bare)
+    with pytest.raises(MissingError, match=r"LiveKit's SDK 1\.\d+\.\d+ is another inside .*_queue") as told:
+        sdk.exchange.__wrapped__()
+    assert f"livekit{sdk.FITS}" in told.value.hint
+    assert vars(bare) == {"queue": None}  # nothing is replaced by halves
+
+
+def test_the_versions_that_fit_are_those_that_are_installed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert f"livekit{sdk.FITS}" in project["project"]["dependencies"]

@@ -63,9 +63,15 @@ class Mailbox:
 
 
 class Exchange:
-    """Stands where the SDK's own queue of events was, `rest`."""
+    """Stands where the SDK's own queue of events was. AttributeError or ImportError if the SDK is another inside."""
 
     def __init__(self, client: Any) -> None:
+        from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
+
+        asked = ffi_pb2.FfiRequest()
+        _ = asked.capture_audio_frame.request_async_id, asked.new_audio_stream.queue_size_frames
+        _ = audio_frame_pb2.AudioStreamType.AUDIO_STREAM_NATIVE
+        _ = client._queue, client._ffi_lib.livekit_ffi_drop_handle
         self.client = client
         self._rest = client.queue
         self._lock = self._rest._lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import logging
 import re
 import warnings
@@ -14,6 +15,10 @@ from workbench.room.exchange import Exchange
 
 TOKEN = re.compile(r"\bey[\w-]{8,}\.[\w-]+\.[\w-]*")
 """A signed token: the server repeats the one that it refuses, and the SDK logs it."""
+
+
+FITS = ">=1.2.1,<1.3"
+"""The SDK's versions whose insides the exchange knows."""
 
 
 @functools.cache
@@ -35,11 +40,17 @@ def rtc() -> ModuleType:
 
 @functools.cache
 def exchange() -> Exchange:
-    """Where the SDK's events are told apart, for this process."""
+    """Where the SDK's events are told apart, for this process. MissingError where the SDK is another inside."""
     rtc()
     from livekit.rtc._ffi_client import FfiClient
 
-    return Exchange(FfiClient.instance)
+    try:
+        return Exchange(FfiClient.instance)
+    except (AttributeError, ImportError) as error:
+        raise MissingError(
+            f"LiveKit's SDK {importlib.metadata.version('livekit')} is another inside than rooms need: {told(error)}",
+            f"install one that fits: `pip install 'livekit{FITS}'`",
+        ) from error
 
 
 @functools.cache
