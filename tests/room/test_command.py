@@ -89,6 +89,8 @@ def test_what_is_missing_or_wrong_is_said(with_server: Run) -> None:
         assert (code, "no LiveKit server is named" in err) == (3, True)
         code, _, err = await workbench("room", "list", env={**env, "LIVEKIT_API_SECRET": "wrong"})
         assert (code, "does not know this key and secret" in err) == (2, True)
+        code, _, err = await workbench("run", "--room", "x-*", env={**env, "LIVEKIT_API_SECRET": "wrong"})
+        assert (code, "does not know this key" in err, "Traceback" in err) == (2, True, False)
         code, _, err = await workbench("room", "list", "--url", "ws://127.0.0.1:9", env=env)
         assert (code, "cannot be reached" in err) == (3, True)
         code, _, err = await workbench("run", "--room", "x", "--source", "mic", env=env)

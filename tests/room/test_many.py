@@ -48,6 +48,14 @@ def test_each_room_that_fits_has_a_session_and_one_that_ends_ends_alone(with_ser
             assert (turn["room"], turn["turn"], turn["status"]) == ("desk-a", 2, "done")
         async with person(server, "desk-a", "watcher", kind="agent", microphone=False) as watcher:
             await until(lambda: not watcher.room.remote_participants, 15)
+            async with person(server, "desk-a", "ann") as ann:  # is back, in the same room
+                there = ann.room.remote_participants
+                await until(
+                    lambda: any(
+                        one.attributes.get("lk.agent.state") == "listening" for one in there.values()
+                    ),
+                    30,
+                )
         program.terminate()
         last = json.loads(await program.stdout.readline())
         assert last["summary"] == {"done": 3, "cut": 0, "failed": 0, "broken": 0}

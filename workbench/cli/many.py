@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, TextIO
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from workbench.agent import Agent
 from workbench.cli.run import err, out, print_turn
 from workbench.config import Settings
-from workbench.engine.flow import beside
+from workbench.engine.flow import beside, single
 from workbench.model.errors import MissingError, WorkbenchError, foreign
 from workbench.model.text import plain
 from workbench.readers import Readers
@@ -52,33 +52,60 @@ class Many:
         self._access = access(settings.room, keys=True)
         self._sessions: dict[Place, asyncio.Task[None]] = {}
         self._over: set[Place] = set()
+        """Where a session ended, and its user is still there."""
+        self._known = False
+        """The server has answered."""
+        self._told: set[str] = set()
+        """What the last look failed of."""
 
     async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                for place, name in await self._wanted():
-                    if place not in self._sessions and place not in self._over:
-                        self._sessions[place] = tasks.create_task(self._one(place, name))
-                await asyncio.sleep(LOOK_S)
+        """Until cancelled. UsageError where the server refuses the first look; later ones are told."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    for place, name in (await self._wanted()).items():
+                        if place not in self._sessions and place not in self._over:
+                            self._sessions[place] = tasks.create_task(self._one(place, name))
+                    await asyncio.sleep(LOOK_S)
+        except BaseExceptionGroup as group:
+            raise single(group) from None
 
-    async def _wanted(self) -> list[tuple[Place, str]]:
-        """Where sessions should be; nowhere new while the server does not answer."""
+    async def _wanted(self) -> dict[Place, str]:
+        """Where sessions should be, with the room's name; nowhere new while the server does not answer."""
         try:
             rooms = [one for one in await admin.rooms(self._access) if one["participants"]]
-            fitting = [one for one in rooms if fnmatchcase(one["name"], self._settings.room.name)]
-            if self._settings.room.listen != EACH:
-                return [((one["sid"], ""), one["name"]) for one in fitting]
-            there = [await admin.participants(self._access, one["name"]) for one in fitting]
-        except MissingError as error:
-            err(plain(f"{error.reason} – {error.hint}"))
-            return []
-        return [
-            ((one["sid"], person["identity"]), one["name"])
-            for one in there
-            for person in one["people"]
-            if person["kind"] not in ("agent", "egress")
-        ]
+        except WorkbenchError as error:
+            if not self._known and not isinstance(error, MissingError):
+                raise
+            self._tell([error])
+            return {}
+        self._known = True
+        wanted: dict[Place, str] = {}
+        silent: dict[str, WorkbenchError] = {}
+        for one in rooms:
+            if fnmatchcase(one["name"], self._settings.room.name):
+                try:
+                    wanted |= {(one["sid"], whom): one["name"] for whom in await self._whom(one["name"])}
+                except WorkbenchError as error:  # it closed meanwhile, mostly: no matter of the others
+                    silent[one["sid"]] = error
+        self._tell(silent.values())
+        # who has left and comes back is welcome; a session that ended is not tried again while its user stays
+        self._over = {place for place in self._over if place in wanted or place[0] in silent}
+        return wanted
+
+    async def _whom(self, name: str) -> list[str]:
+        """The identities of those in a room who should have a session; one without a name where that is anybody."""
+        if self._settings.room.listen != EACH:
+            return [""]
+        there = await admin.participants(self._access, name)
+        return [one["identity"] for one in there["people"] if one["kind"] not in ("agent", "egress")]
+
+    def _tell(self, errors: Iterable[WorkbenchError]) -> None:
+        """What a look failed of: once, not at each look."""
+        said = {plain(f"{error.reason} – {error.hint}") for error in errors}
+        for one in sorted(said - self._told):
+            err(one)
+        self._told = said
 
     async def _one(self, place: Place, name: str) -> None:
         """One session, from its beginning to its end, whatever that is."""
