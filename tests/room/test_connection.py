@@ -24,9 +24,12 @@ from workbench import Agent, open_session
 from workbench.config import Settings
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.events import ListeningStarted, ReplyEnded, RoomConnection, SessionEnded, TurnEnded
+from workbench.room.connection import Connection
 from workbench.room.server import LocalServer
-from workbench.room.token import LIFE_S
+from workbench.room.sink import RoomSink
+from workbench.room.token import LIFE_S, access
 from workbench.testing.sound import speech
+from workbench.trace.bus import Trace
 
 pytestmark = pytest.mark.room
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen."
@@ -130,6 +133,23 @@ def test_no_server_and_no_host_are_told_apart_from_a_refusal(with_server: Run) -
         error = await failure(settings(server, "x", room__api_secret="x" * 40))
         assert isinstance(error, UsageError)
         assert "does not know this key and secret" in error.reason
+
+    with_server(talk)
+
+
+def test_a_server_that_goes_before_the_track_is_taken_is_not_waited_for(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        given, trace = settings(server, "gone", room__connect_s=1).room, Trace(lambda: 0.0)
+        async with RoomSink(trace, "gone") as sink:
+
+            async def joined(room: Any, anew: bool) -> None:
+                await server.kill()
+                await sink.publish(room)
+
+            connection = Connection(given, access(given), "agent", trace, lambda room: None, joined)
+            with pytest.raises(MissingError, match=r"track was not taken \(not within \d+ s\)"):
+                await connection.open()
+            assert connection.room is None
 
     with_server(talk)
 

@@ -46,6 +46,10 @@ def http(status: str, body: str = "", *more: str) -> Handler:
     return saying(f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *more, "", body)
 
 
+def without_end() -> Handler:
+    return saying("HTTP/1.1 200 OK", "X: " + "x" * 200_000)
+
+
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while await reader.read(1024):
@@ -129,6 +133,17 @@ WANTED = [
     (2, "the certificate is not trusted (self-signed certificate", "an authority that this machine trusts"),
     (3, "there is no such host", "is the url right"),
 ]
+
+
+def test_a_head_without_an_end_is_no_http() -> None:
+    async def ask() -> None:
+        server = await asyncio.start_server(without_end(), "127.0.0.1", 0)
+        async with server:
+            found = await probe(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert found.error is not None
+        assert (found.error.exit_code, "speaks no HTTP" in found.error.reason) == (2, True)
+
+    asyncio.run(ask())
 
 
 def test_a_certificate_for_another_host_is_told_from_one_that_nobody_signed(

@@ -8,6 +8,7 @@ from workbench.readers.folds.status import LOST, Provider, Room, Status
 from workbench.readers.folds.turns import Bar, Falls, History, Point
 from workbench.tui import themes
 from workbench.tui.widgets import latency, stateline, waterfall
+from workbench.tui.widgets.header import Header, Heading
 from workbench.tui.widgets.meters import meter
 
 TURN = Falls(
@@ -121,6 +122,16 @@ def test_the_theme_goes_with_the_terminal() -> None:
 def test_both_themes_know_the_same_meanings() -> None:
     dark, light = themes.themes()
     assert dark.variables.keys() == light.variables.keys()
+
+
+def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
+    header = Header()
+    header.set_reactive(Header.heading, Heading("listening", Status(room=Room("demo", "reconnecting", 2))))
+    assert header._said() == (
+        "◌",
+        "Reconnecting (2)",
+        "room demo: nobody hears you; the answer waits",
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from workbench.trace.bus import Trace
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 """Between two tries: doubled each time, and shaken so that many agents do not come at once."""
-TRY_S = 10.0
-"""The longest that one try may take, s."""
+TRY_S, LEAST_S = 10.0, 1.0
+"""The longest that one try may take, and what it is given at the least, s."""
 SLOW_S = 2.0
 """A server that has not let us in by then is looked at without the SDK, s."""
 LEAVE_S = 2.0
@@ -90,7 +90,7 @@ class Connection:
         for attempt, wait_s in enumerate(_waits(), 1):
             self._tell(self._state, attempt=attempt)
             try:
-                await self._once(min(TRY_S, max(1.0, deadline - loop.time())))
+                await self._once(min(TRY_S, max(LEAST_S, deadline - loop.time())))
             except Unreachable as error:
                 if loop.time() + wait_s > deadline:
                     self._tell("lost", error.reason, error.hint, attempt)
@@ -105,13 +105,17 @@ class Connection:
             return
 
     async def _once(self, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
         room = await self._in(limit_s)
         self.room, self.flowing = room, True
         try:
             _allowed(room, self._settings.name)
-            await self._joined(room, True)
+            async with asyncio.timeout_at(max(deadline, loop.time() + LEAST_S)):
+                await self._joined(room, True)
         except (
             WorkbenchError,
+            TimeoutError,
             rtc().participant.PublishTrackError,
         ) as error:  # it went meanwhile, or lets us do too little
             self.room, self.flowing = None, False
@@ -120,8 +124,9 @@ class Connection:
                     await room.disconnect()
             if isinstance(error, WorkbenchError):
                 raise
+            why = f"not within {limit_s:.0f} s" if isinstance(error, TimeoutError) else told(error)
             raise Unreachable(
-                f"the agent's track was not taken ({told(error)})", "it is tried again"
+                f"the agent's track was not taken ({why})", "does the server run, and the network hold?"
             ) from None
 
     async def _in(self, limit_s: float) -> Any:

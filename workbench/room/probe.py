@@ -51,7 +51,13 @@ async def probe(url: str) -> Found:
         with outside():
             async with asyncio.timeout(PROBE_S):
                 return await _asked(host, port, secure)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+    except (
+        OSError,
+        TimeoutError,
+        asyncio.IncompleteReadError,
+        asyncio.LimitOverrunError,
+        ValueError,
+    ) as error:
         return Found(_unlike(error, where, secure))
 
 
@@ -111,7 +117,7 @@ def _unlike(error: Exception, where: str, secure: bool) -> WorkbenchError:
                 f"{where} hangs up",
                 "is this the port of the LiveKit server? one with TLS is reached by wss://",
             )
-        case ValueError():
+        case ValueError() | asyncio.LimitOverrunError():
             return UsageError(f"{where} speaks no HTTP: no LiveKit server", "are host and port right?")
         case _:
             said = getattr(error, "strerror", None) or type(error).__name__

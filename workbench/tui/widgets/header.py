@@ -66,7 +66,7 @@ class Header(Widget):
                 f"{plain(status.ended, 60, one_line=True)} · {advice}" if status.ended else advice,
             )
         if room.waiting:
-            waits = "what is said waits" if room.state == "reconnecting" else "one moment"
+            waits = "nobody hears you; the answer waits" if room.state == "reconnecting" else "one moment"
             return "◌", room.word.capitalize(), f"room {plain(room.name, 40, one_line=True)}: {waits}"
         return sign, word, advice
 
