@@ -41,9 +41,13 @@ async def some(frames: AsyncIterator[Frame], count: int) -> list[Frame]:
     return [await anext(frames) for _ in range(count)]
 
 
-def talking(link: PageLink, device: str = "a microphone") -> None:
-    link.claim("page")
-    link.captures("page", device, True)
+def talking(link: PageLink, page: str = "page", n: int = 1) -> None:
+    link.claim(page)
+    link.captures(page, "a microphone", True, n)
+
+
+def kinds(trace: Trace, kind: type) -> int:
+    return len([entry for entry in trace.since(0) if isinstance(entry.event, kind)])
 
 
 def test_nobody_speaks_while_no_page_captures() -> None:
@@ -121,17 +125,77 @@ def test_sound_in_no_order_is_bounded_and_told() -> None:
             for n in (3, 4, 5):
                 link.heard("page", chunk(n, loop.time()))
             await some(frames, 2)
-            for n in (2**40, 10, 7, 2**40, 3, 11, 9, 0, 12, 13, 2**40):
+            for n in (2**40, 10, 7, 2**40, 3, 11, 9, 0, 12, 13, 2**40, 61 * 50):
                 link.heard("page", chunk(n, loop.time()))
             heard = await some(frames, 3)
             for n in range(14, 40_000):
                 link.heard("page", chunk(n, loop.time()))
             assert len(source._chunks) == 30_000
+            half_a_second = np.zeros(RATE // 2, np.int16)
+            for n in range(3_000):
+                link.heard("page", Chunk(1, half_a_second, RATE, n * RATE // 2, loop.time()))
+            assert len(source._chunks) == 1_200
+            for n in range(40_000):
+                link.heard("page", Chunk(1, half_a_second[:1], RATE, n, loop.time()))
+            assert len(source._chunks) == 30_000
         assert heard[-1].position < 16_000
         assert np.diff([frame.position for frame in heard]).min() > 0
         told = [entry.event for entry in trace.since(0) if isinstance(entry.event, Notice)]
         assert [notice.owner for notice in told] == ["page"]
-        assert [entry.event for entry in trace.since(0) if isinstance(entry.event, Glitch)]
+        assert kinds(trace, Glitch)
+
+    run_virtual(main())
+
+
+def test_a_flood_of_captures_rates_and_gaps_leaves_little_in_the_trace() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        async with BrowserMicrophone(link, trace) as source:
+            frames = source.frames()
+            talking(link)
+            for n in range(1_000):
+                link.heard("page", chunk(n, loop.time(), capture=n + 1))
+                link.heard("page", Chunk(1, tone(0), 8_000 + n, n * CHUNK, loop.time()))
+                link.heard("page", chunk(2 * n, loop.time()))  # every second one is missing
+            heard = await some(frames, 900)
+            await asyncio.sleep(2)
+            heard += await some(frames, 90)
+        assert kinds(trace, DeviceOpened) == 1
+        lost = [entry.event.lost_samples for entry in trace.since(0) if isinstance(entry.event, Glitch)]
+        assert len(lost) == 2
+        steps = np.diff([frame.position for frame in heard]) - 320
+        assert lost[0] == 320
+        assert sum(lost) >= 890 * 320
+        assert sum(steps) >= 980 * 320  # each is where it was
+
+    run_virtual(main())
+
+
+def test_another_page_is_heard_from_its_first_word_on() -> None:
+    """A reload, or a take-over: it counts its captures and its samples from the beginning."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        async with BrowserMicrophone(link, trace) as source:
+            frames = source.frames()
+            talking(link)
+            for n in range(100):
+                link.heard("page", chunk(n, loop.time() + n * 0.02))
+            before = await some(frames, 98)
+            talking(link, "other")
+            link.heard("page", chunk(100, loop.time()))  # it was on its way
+            for n in range(100):
+                link.heard("other", chunk(n, loop.time() + n * 0.02))
+            after = await some(frames, 98)
+            talking(link, "other")  # the same page, reloaded
+            for n in range(100):
+                link.heard("other", chunk(n, loop.time() + n * 0.02))
+            again = await some(frames, 98)
+        assert all(frame.samples.any() for frame in before[1:] + after[1:] + again[1:])
+        assert np.all(np.diff([frame.position for frame in before + after + again]) == 320)
+        assert (kinds(trace, DeviceOpened), kinds(trace, Glitch)) == (3, 0)
 
     run_virtual(main())
 
@@ -188,7 +252,7 @@ def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
             assert not any(frame.samples.any() for frame in quiet)
             assert [entry.event for entry in trace.since(0) if isinstance(entry.event, DeviceLost)]
             link.claim("other")
-            link.captures("other", "another one", False)
+            link.captures("other", "another one", False, 2)
             link.heard("page", chunk(99, loop.time()))  # it has nothing to say any more
             for n in range(8):
                 link.heard("other", chunk(n, loop.time() + n * 0.02, capture=2))

@@ -177,7 +177,7 @@ SANE: dict[str, dict[str, Any]] = {
     "hello": {},
     "ping": {"t": 1.5},
     "claim": {},
-    "capture": {"on": True, "device": "x", "echo": True},
+    "capture": {"on": True, "n": 1, "device": "x", "echo": True},
     "sound": {"n": 1, "at": 0, "t": 1, "rate": 48000},
     "play": {"on": True},
     "heard": {"at": 0, "t": 5},
@@ -189,7 +189,7 @@ SANE: dict[str, dict[str, Any]] = {
 }
 FIELDS = ["page", "k", "on", "t", "at", "n", "rate", "verb", "text", "name", "value", "device"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
@@ -234,6 +234,8 @@ def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
         {"k": "verb", "page": "abcd", "verb": "type", "text": "x" * 5000},
         {"k": "verb", "page": "abcd", "verb": "set", "name": "llm.api_key", "value": 1},
         {"k": "sound", "page": "abcd", **SANE["sound"], "rate": 10**9},
+        {"k": "ping", "page": "abcd", "t": -(10**400)},
+        {"k": "sound", "page": "abcd", **SANE["sound"], "n": 10**400},
     ):
         inbox.take(content, [])
     notices = [e.event for e in quiet.trace.since(before) if isinstance(e.event, Notice)]
@@ -263,13 +265,14 @@ def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:
     link.on_chunk = heard.append
     now = time.monotonic() * 1000
     inbox.take({"k": "claim", "page": "abcd"}, [])
-    inbox.take({"k": "capture", "page": "abcd", "on": True, "device": "<b>a</b>\x1b[2J", "echo": True}, [])
+    inbox.take({"k": "capture", "page": "abcd", "on": True, "n": 1, "device": "<b>a</b>\x1b[2J"}, [])
     assert link.capture is not None
     assert "\x1b" not in link.capture
     fields = {"k": "sound", "page": "abcd", "n": 1, "at": 0, "rate": 16000}
     inbox.take({**fields, "t": now + 10**6}, [memoryview(b"\0\1" * 320)])  # from the future: it came just now
     for data in (b"", b"\0", b"\0" * 100_000):
         inbox.take({**fields, "t": now}, [data])
+    inbox.take({**fields, "t": now, "n": 2}, [b"\0\1"])  # of a capture that was not told of
     assert len(heard) == 1
     assert heard[0].ended_at <= time.monotonic()
     assert heard[0].samples.tolist() == [256] * 320

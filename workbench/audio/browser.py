@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -30,6 +31,10 @@ KEPT = 500
 """Chunks of which it is known when they came: 10 s, longer than any pause that ends a turn."""
 WAITING_S = 600.0
 """Sound that waits for the loop is at most so long, s: more than any cell keeps a kernel busy."""
+AHEAD_S = 60.0
+"""Sound that a page says is further ahead of the clock is left out, s."""
+GLITCH_S = 1.0
+"""Gaps are told no more often, s; those between are told together."""
 STEP_S = 0.003
 """A mapping that is off by so much is told anew, s."""
 
@@ -54,10 +59,18 @@ class BrowserMicrophone:
         self._link = link
         self._trace = trace
         self._log: MappingLog | None = None
-        self._chunks: deque[Chunk] = deque(maxlen=round(WAITING_S * 50))
+        self._chunks: deque[Chunk] = deque()
+        self._waiting = 0
+        """Samples of 16 kHz in them; a chunk counts as a frame at least."""
+        self._lock = threading.Lock()
+        """For both."""
         self._told = False
         self._come = asyncio.Event()
+        self._entered = 0.0
         self._position = 0
+        self._lost = 0
+        """Samples of the gaps that are not told yet."""
+        self._tell_after = 0.0
         self._chunk: Chunk | None = None
         """The last one, or the one that will be the first, without its sound."""
         self._resampler = Resampler(INPUT_RATE, INPUT_RATE)
@@ -68,6 +81,7 @@ class BrowserMicrophone:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        self._entered = loop.time()
         self._log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
 
         def wake() -> None:
@@ -75,9 +89,7 @@ class BrowserMicrophone:
                 loop.call_soon_threadsafe(self._come.set)
 
         def take(chunk: Chunk) -> None:
-            if not self._follows(chunk):
-                return
-            self._chunks.append(chunk)
+            self._put(chunk)
             wake()
 
         self._link.on_chunk, self._link.changed = take, wake
@@ -121,7 +133,7 @@ class BrowserMicrophone:
         while self._link.capture is not None or self._chunks:
             self._come.clear()
             while self._chunks:
-                self._take(self._chunks.popleft())
+                self._take(self._get())
                 while len(self._rest) >= FRAME:
                     now, self._rest = self._rest[:FRAME], self._rest[FRAME:]
                     yield self._frame(to_samples(now))
@@ -130,36 +142,57 @@ class BrowserMicrophone:
             hint = "open the notebook again and press Talk; the recording is kept"
             self._trace.emit(DeviceLost("mic", self.name, "the page was closed or is gone", hint))
 
-    def _follows(self, chunk: Chunk) -> bool:
-        """Whether it belongs near to what was taken; a page that says otherwise is told of once."""
-        last = self._chunk
-        if last is None or last.capture != chunk.capture or chunk.position - last.end < WAITING_S * last.rate:
-            return True
-        if not self._told:
-            self._told = True
-            reason = (
-                f"the page's sound is more than {WAITING_S:.0f} s ahead of what was heard, and is left out"
-            )
-            self._trace.emit(Notice("warning", "page", reason, "reload the page"))
-        return False
+    def _put(self, chunk: Chunk) -> None:
+        """It waits for the loop; where too much does, the oldest is lost."""
+        with self._lock:
+            self._chunks.append(chunk)
+            self._waiting += _weight(chunk)
+            while self._waiting > WAITING_S * INPUT_RATE:
+                self._waiting -= _weight(self._chunks.popleft())
+
+    def _get(self) -> Chunk:
+        """The oldest that waits; there is one, as a full queue keeps its last."""
+        with self._lock:
+            chunk = self._chunks.popleft()
+            self._waiting -= _weight(chunk)
+            return chunk
 
     def _take(self, chunk: Chunk) -> None:
         """Resample the next stretch; what is missing before it is a gap, what came before is dropped."""
-        if self._chunk is None or (chunk.capture, chunk.rate) != (self._chunk.capture, self._chunk.rate):
+        if self._chunk is None or chunk.capture != self._chunk.capture:
             self._opened(chunk)
         assert self._chunk is not None
         lost = chunk.position - self._chunk.end
-        if lost < 0:
+        if chunk.rate != self._chunk.rate or lost < 0:
             return
         per_sample = INPUT_RATE / chunk.rate
-        if lost:
-            self._trace.emit(Glitch("user", self._position, round(lost * per_sample)))
-            self._position += round(lost * per_sample)
+        if lost and self._ahead(lost * per_sample):
+            return
+        self._gap(round(lost * per_sample))
         self._chunk = chunk
         end = self._begin + (chunk.end - self._base) * per_sample
         self.clock.observe(end, chunk.ended_at)
         self._arrived.append((round(end), asyncio.get_running_loop().time()))
         self._rest = np.concatenate((self._rest, self._resampler(to_wave(chunk.samples))))
+
+    def _ahead(self, lost: float) -> bool:
+        """Whether a gap would lead far beyond the clock, where nobody has spoken yet; it is told of once."""
+        passed = asyncio.get_running_loop().time() - self._entered
+        ahead = (self._position + lost) / INPUT_RATE - passed > AHEAD_S
+        if ahead and not self._told:
+            self._told = True
+            reason = f"the page's sound is more than {AHEAD_S:.0f} s ahead of the clock, and is left out"
+            self._trace.emit(Notice("warning", "page", reason, "reload the page"))
+        return ahead
+
+    def _gap(self, lost: int) -> None:
+        """So many samples are missing here, maybe none."""
+        now = asyncio.get_running_loop().time()
+        self._lost += lost
+        if self._lost and now >= self._tell_after:
+            self._trace.emit(Glitch("user", self._position, self._lost))
+            self._lost, self._tell_after = 0, now + GLITCH_S
+        self._position += lost
 
     def _opened(self, chunk: Chunk) -> None:
         """The first chunk of a capture: positions count from here."""
@@ -177,6 +210,11 @@ class BrowserMicrophone:
         if self._log is not None and frame.position % (10 * FRAME) < FRAME:
             self._log.tell(frame.position)
         return frame
+
+
+def _weight(chunk: Chunk) -> int:
+    """What it counts of what may wait."""
+    return max(FRAME, len(chunk.samples) * INPUT_RATE // chunk.rate)
 
 
 class BrowserSpeaker(ClockSink):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.model.audio import Samples
 
@@ -25,7 +25,7 @@ DELAY_S = 0.03, 0.4
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Sound of the page's microphone: mono PCM16 at `rate` Hz, its first sample's position since capture number
-    `capture` began, and when its last sample was captured, s."""
+    `capture` began (the page's number until the link gives it its own), and when its last sample was captured, s."""
 
     capture: int
     samples: Samples
@@ -86,6 +86,8 @@ class PageLink:
         self.changed: Callable[[], None] = lambda: None
         """Is called when the capture began or ended; set by the session's source."""
         self._lock = threading.Lock()
+        self._announced = 0
+        self._captured = 0
         self._seen = 0.0
 
     # --- called by the front end -------------------------------------------------------------------------------------
@@ -110,11 +112,11 @@ class PageLink:
                 self.owner, self.playing = None, False
                 self._captures(None, None)
 
-    def captures(self, page: str, device: str | None, echo_cancelled: bool | None = None) -> None:
-        """The page's microphone was opened (`device`) or closed (None)."""
+    def captures(self, page: str, device: str | None, echo_cancelled: bool | None = None, n: int = 0) -> None:
+        """The page's microphone was opened (`device`) or closed (None); the page counts it as capture `n`."""
         with self._lock:
             if page == self.owner:
-                self._captures(device, echo_cancelled)
+                self._captures(device, echo_cancelled, n)
 
     def plays(self, page: str, on: bool) -> None:
         """The page's speaker runs, or does not."""
@@ -124,9 +126,16 @@ class PageLink:
                 self.on_plays()
 
     def heard(self, page: str, chunk: Chunk) -> None:
-        """The page's microphone heard this."""
-        if page == self.owner and self.capture is not None:
-            self.on_chunk(chunk)
+        """The page's microphone heard this; what is of no capture that it has told of is left out.
+
+        Each page counts its captures from 1. They are numbered anew here, or a page that was reloaded would seem to
+        repeat what the one before it said.
+        """
+        with self._lock:
+            known = page == self.owner and self.capture is not None and chunk.capture == self._announced
+            mine = replace(chunk, capture=self._captured)
+        if known:
+            self.on_chunk(mine)
 
     def measured(self, page: str, network_s: float, output_s: float, delay_s: float, dry: int = 0) -> None:
         """The page has measured the way to its ear, and wants sound to be due so long after it was sent. `dry`: how
@@ -146,8 +155,9 @@ class PageLink:
         if not self.present and self.owner is not None:
             self.leave(self.owner)
 
-    def _captures(self, device: str | None, echo_cancelled: bool | None) -> None:
-        self.capture, self.echo_cancelled = device, echo_cancelled
+    def _captures(self, device: str | None, echo_cancelled: bool | None, n: int = 0) -> None:
+        self.capture, self.echo_cancelled, self._announced = device, echo_cancelled, n
+        self._captured += device is not None
         self.changed()
 
     # --- asked by both -----------------------------------------------------------------------------------------------

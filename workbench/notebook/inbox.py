@@ -116,7 +116,7 @@ class Inbox:
             return
         echo = content.get("file") is True or content.get("echo")  # a file hears nothing of us
         name = plain(text(content, "device", 300), 80, one_line=True) or "microphone"
-        self._link.captures(page, name, echo if isinstance(echo, bool) else None)
+        self._link.captures(page, name, echo if isinstance(echo, bool) else None, whole(content, "n"))
 
     def _sound(self, page: str, content: dict[str, Any], buffers: Sequence[Any]) -> None:
         rate = whole(content, "rate")

@@ -35,11 +35,17 @@ def page_of(content: Mapping[str, Any]) -> str:
 def number(content: Mapping[str, Any], name: str, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number within bounds."""
     value = content.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadMessage(f"{name} is no number")
+    try:
+        value = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        value = math.inf
+    if not math.isfinite(value):
         raise BadMessage(f"{name} is no number")
     if not low <= value <= high:
         raise BadMessage(f"{name} is out of bounds")
-    return float(value)
+    return value
 
 
 def whole(content: Mapping[str, Any], name: str, high: int = 2**53) -> int:

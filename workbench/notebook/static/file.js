@@ -47,7 +47,7 @@ class FileVoice {
   }
   announce() {
     this.capture = this.microphone.nextCapture();
-    this.wire.send({ k: "capture", on: true, device: `file ${this.name}`.slice(0, 300), echo: null, file: true });
+    this.wire.send({ k: "capture", on: true, n: this.capture, device: `file ${this.name}`.slice(0, 300), echo: null, file: true });
   }
   // What would have been said by now.
   speak() {

@@ -18,6 +18,7 @@ class Page {
     this.file = new FileVoice(this.wire, this.microphone, () => this.fileEnded());
     this.speaker = null;
     this.talking = false;
+    this.wanted = null; // the last press of Talk, or file that was chosen, until Stop
     this.claimedAt = Infinity;
     this.slept = null;
     this.onOwner = () => this.owned();
@@ -36,22 +37,26 @@ class Page {
     return owner !== "" && owner !== this.id;
   }
   close() {
+    this.closed = true;
     this.wire.send({ k: "bye" }); // first: the capture ends because the page does
     this.quiet();
     clearInterval(this.timer);
     window.removeEventListener("pagehide", this.onHide);
     this.model.off("change:owner", this.onOwner);
+    this.leaveKernel();
     this.wire.close();
   }
   // JupyterLab and Notebook 7 say what the kernel does; elsewhere its silence must do.
   watchKernel() {
-    const kernel = this.model.widget_manager?.kernel;
-    kernel?.statusChanged?.connect((_, status) => {
+    const changed = this.model.widget_manager?.kernel?.statusChanged;
+    const told = (_, status) => {
       if (!["restarting", "autorestarting", "dead", "terminating"].includes(status)) return;
       this.gone = status === "dead" || status === "terminating" ? "the kernel has ended" : "the kernel was restarted";
       this.quiet();
       this.draw();
-    });
+    };
+    changed?.connect(told);
+    this.leaveKernel = () => changed?.disconnect(told);
   }
   draw() {
     for (const view of this.views) view.header();
@@ -68,7 +73,7 @@ class Page {
     try {
       await this.openSpeaker();
     } catch (error) {
-      this.fail(error instanceof Trouble ? error : new Trouble("asleep", String(error)));
+      if (error.what !== "asleep" || !this.talking) this.complain(error);
     }
     this.draw();
   }
@@ -77,10 +82,12 @@ class Page {
     this.claim();
     const speaker = (this.speaker = new Speaker(this.wire));
     try {
-      if (!(await speaker.open(this.output))) throw new Trouble("asleep");
+      const runs = await speaker.open(this.output);
+      if (this.speaker === speaker && !runs) throw new Trouble("asleep");
     } catch (error) {
+      if (this.speaker !== speaker) return; // closed meanwhile
       if (error.what !== "asleep") this.speaker = speaker.close() ?? null; // else Talk wakes it
-      throw error;
+      throw error instanceof Trouble ? error : new Trouble("speaker", String(error));
     }
   }
   async talk() {
@@ -92,34 +99,37 @@ class Page {
     }
     this.trouble = null;
     this.talking = true;
+    const mine = (this.wanted = {});
     this.draw();
     try {
       this.claim();
       await this.openSpeaker();
-      if (this.speaker) await this.speaker.context.resume();
-      if (this.status.hears) await this.listen();
+      if (this.wanted === mine) await this.speaker?.context.resume();
+      if (this.wanted === mine && this.status.hears) await this.listen();
     } catch (error) {
-      this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
+      if (this.wanted === mine) this.fail(error);
     }
     this.draw();
   }
   async listen() {
-    await this.microphone.open({ device: this.device, echo: this.status.echo_wanted });
-    this.device = this.microphone.device ?? this.device;
+    const open = await this.microphone.open({ device: this.device, echo: this.status.echo_wanted });
+    if (open) this.device = this.microphone.device ?? this.device;
   }
   // A file speaks in the place of the microphone, which takes over again when it has ended, if it was on.
   async letSpeak(file) {
     this.trouble = null;
     try {
       const samples = await decoded(file);
-      const after = this.microphone.on || this.file.after;
+      if (this.closed) return;
+      const after = this.file.on ? this.file.after : this.talking;
+      const mine = (this.wanted = {});
       this.microphone.close();
       this.file.close();
       this.file.after = after;
+      this.talking = true;
       this.claim();
       await this.openSpeaker().catch((error) => console.warn("workbench:", error)); // its answer can be read
-      this.talking = true;
-      this.file.start(file.name, samples);
+      if (this.wanted === mine) this.file.start(file.name, samples);
     } catch (error) {
       this.trouble = error instanceof Trouble ? error : new Trouble("silent", String(error));
     }
@@ -132,7 +142,7 @@ class Page {
       if (after) await this.listen();
       else this.talking = false;
     } catch (error) {
-      this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
+      this.fail(error);
     }
     this.draw();
   }
@@ -156,14 +166,20 @@ class Page {
     this.speaker?.wake();
     this.announce();
   }
-  fail(trouble) {
+  // The microphone cannot go on.
+  fail(error) {
     this.talking = this.file.on;
     this.microphone.close();
+    this.complain(error);
+  }
+  complain(error) {
+    const trouble = error instanceof Trouble ? error : new Trouble("broken", String(error));
     this.trouble = trouble;
     this.wire.send({ k: "trouble", what: trouble.what, detail: trouble.detail.slice(0, 300) });
     this.draw();
   }
   quiet() {
+    this.wanted = null;
     this.talking = false;
     this.microphone.close();
     this.file.after = false;
@@ -177,17 +193,22 @@ class Page {
   }
   async useMicrophone(id) {
     this.device = id;
-    if (!this.talking || !this.microphone.on) return;
-    this.microphone.close();
+    if (!this.microphone.opening) return;
     try {
-      await this.microphone.open({ device: id, echo: this.status.echo_wanted });
+      await this.listen();
     } catch (error) {
-      this.fail(error instanceof Trouble ? error : new Trouble("busy", String(error)));
+      this.fail(error);
     }
   }
   async useSpeaker(id) {
-    this.output = id;
-    await this.speaker?.use(id).catch(() => this.fail(new Trouble("busy")));
+    try {
+      await this.speaker?.use(id);
+      this.output = id;
+      if (this.trouble?.what === "speaker") this.trouble = null;
+      this.draw();
+    } catch (error) {
+      this.complain(new Trouble("speaker", String(error)));
+    }
   }
   async listDevices() {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];

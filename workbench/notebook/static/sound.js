@@ -36,6 +36,8 @@ const TROUBLES = {
   old: ["this browser has no AudioWorklet", `use a newer one; ${INSTEAD}`],
   worklet: ["this page may not run audio code", `open the notebook in JupyterLab; ${INSTEAD}`],
   ended: ["the microphone was unplugged or taken away", `plug it in and press Talk again; ${INSTEAD}`],
+  speaker: ["this speaker cannot be used", "choose another one"],
+  broken: ["something in this page's program failed", "reload the page; what was said is kept"],
   asleep: ["the browser holds its sound back", "press Talk"],
   silent: ["this file is no audio that the browser can decode", "wav, mp3, ogg, m4a and flac are; choose another one"],
   empty: ["there is no sound in this file", "choose another one"],
@@ -73,13 +75,18 @@ class Microphone {
     this.onTrouble = onTrouble;
     this.on = false;
     this.capture = 0;
+    this.opening = null; // the last call of open, until it is closed
     this.held = [];
   }
+  // Whether it is open afterwards: not where it was closed, or opened anew, while the browser was at it.
   async open({ device, echo }) {
     if (!window.isSecureContext || !navigator.mediaDevices) throw new Trouble("insecure");
-    let stream;
+    this.close();
+    const mine = (this.opening = {});
+    const stale = () => this.opening !== mine;
+    const got = {};
     try {
-      stream = await navigator.mediaDevices.getUserMedia({
+      got.stream = await navigator.mediaDevices.getUserMedia({
         audio: {
           echoCancellation: echo,
           noiseSuppression: false,
@@ -88,17 +95,31 @@ class Microphone {
           ...(device ? { deviceId: { exact: device } } : {}),
         },
       });
+      got.stream.getAudioTracks()[0].onended = () => stale() || this.lost();
+      if (!stale()) {
+        got.context = new AudioContext({ latencyHint: "interactive" });
+        await withWorklet(got.context);
+      }
+      if (!stale() && got.context.state !== "running") await Promise.race([got.context.resume(), pause(1500)]);
+      if (!stale()) {
+        got.node = new AudioWorkletNode(got.context, "workbench-ear", { numberOfOutputs: 0 });
+        got.source = got.context.createMediaStreamSource(got.stream);
+      }
     } catch (error) {
+      letGo(got);
+      if (stale()) return false;
+      this.opening = null;
       throw troubleOf(error);
     }
-    this.stream = stream;
-    const track = stream.getAudioTracks()[0];
-    track.onended = () => this.lost();
-    this.context = new AudioContext({ latencyHint: "interactive" });
-    await withWorklet(this.context);
-    if (this.context.state !== "running") await Promise.race([this.context.resume(), pause(1500)]);
-    this.node = new AudioWorkletNode(this.context, "workbench-ear", { numberOfOutputs: 0 });
-    this.source = this.context.createMediaStreamSource(stream);
+    if (stale()) {
+      letGo(got);
+      return false;
+    }
+    Object.assign(this, got);
+    this.began(got.stream.getAudioTracks()[0]);
+    return true;
+  }
+  began(track) {
     const settings = track.getSettings();
     this.latencyMs = 1000 * (settings.latency || 0);
     this.name = track.label || "microphone";
@@ -118,7 +139,7 @@ class Microphone {
   // A capture begins: the session dates what comes anew.
   announce() {
     this.nextCapture();
-    this.wire.send({ k: "capture", on: true, device: this.name.slice(0, 300), echo: this.echo });
+    this.wire.send({ k: "capture", on: true, n: this.capture, device: this.name.slice(0, 300), echo: this.echo });
   }
   give({ samples, at }) {
     if (!this.context) return; // closed meanwhile
@@ -141,14 +162,20 @@ class Microphone {
     this.onTrouble(new Trouble("ended"));
   }
   close() {
-    if (this.node) this.node.port.postMessage("end");
-    if (this.source) this.source.disconnect();
-    if (this.stream) this.stream.getTracks().forEach((track) => ((track.onended = null), track.stop()));
-    if (this.context) this.context.close().catch(() => {});
+    this.opening = null;
+    letGo(this);
     this.node = this.source = this.stream = this.context = null;
     if (this.on) this.wire.send({ k: "capture", on: false });
     this.on = false;
   }
+}
+
+// Nothing of a capture stays open.
+function letGo({ node, source, stream, context }) {
+  node?.port.postMessage("end");
+  source?.disconnect();
+  stream?.getTracks().forEach((track) => ((track.onended = null), track.stop()));
+  context?.close().catch(() => {});
 }
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -165,16 +192,19 @@ class Speaker {
     this.lost = 0;
     this.next = null;
   }
+  // Whether it runs; not where it was closed meanwhile.
   async open(device) {
     if (!window.AudioContext) throw new Trouble("old");
-    this.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: "interactive" });
-    await withWorklet(this.context);
-    if (device && this.context.setSinkId) await this.context.setSinkId(device).catch(() => {});
-    this.node = new AudioWorkletNode(this.context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
+    const context = (this.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: "interactive" }));
+    await withWorklet(context);
+    if (device && context.setSinkId) await context.setSinkId(device).catch(() => {});
+    if (this.context !== context) return false;
+    this.node = new AudioWorkletNode(context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
     this.node.port.onmessage = ({ data }) => this.told(data);
-    this.node.connect(this.context.destination);
-    if (this.context.state !== "running") await Promise.race([this.context.resume(), pause(1500)]);
-    this.context.onstatechange = () => this.state();
+    this.node.connect(context.destination);
+    if (context.state !== "running") await Promise.race([context.resume(), pause(1500)]);
+    if (this.context !== context) return false;
+    context.onstatechange = () => this.state();
     this.timer = setInterval(() => this.measure(), 250);
     this.state();
     return this.running;

@@ -26,6 +26,7 @@ class View {
   constructor(model, el, page) {
     this.model = model;
     this.page = page;
+    this.held = false; // "Hold to talk"
     this.build(el);
     this.seen = {};
     this.handlers = {
@@ -68,7 +69,9 @@ class View {
       this.push.addEventListener(down, (event) => key(event, true));
       this.push.addEventListener(up, (event) => key(event, false));
     }
-    this.push.addEventListener("pointerleave", () => this.held && this.hold(false));
+    this.away = () => this.hold(false); // whoever goes elsewhere has let it go, and its end may not be told
+    for (const lost of ["pointerleave", "pointercancel", "blur"]) this.push.addEventListener(lost, this.away);
+    window.addEventListener("blur", this.away);
     const interrupt = button("interrupt", "Interrupt", "Stop the agent's answer here", () => page.verb("interrupt"));
     const bookmark = button("bookmark", "Bookmark", "Mark this moment in the recording", () => page.verb("bookmark"));
     this.word = make("span", { role: "alert" });
@@ -110,6 +113,8 @@ class View {
 
   close() {
     for (const [name, draw] of Object.entries(this.handlers)) this.model.off(`change:${name}`, draw);
+    window.removeEventListener("blur", this.away);
+    this.hold(false);
     this.resized.disconnect();
     this.themed.disconnect();
     if (this.chart) this.chart.destroy();
@@ -117,6 +122,7 @@ class View {
   }
 
   hold(on) {
+    if (on === this.held) return;
     this.held = on;
     this.push.classList.toggle("wb-on", on);
     this.page.verb("mute", { on: !on });

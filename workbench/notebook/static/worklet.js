@@ -42,7 +42,6 @@ class Mouth extends AudioWorkletProcessor {
     this.alive = true;
     this.port.onmessage = ({ data }) => {
       if (data === "end") this.alive = false;
-      else if (data === "flush") this.blocks = [];
       else this.take(data);
     };
   }
