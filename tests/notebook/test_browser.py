@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.notebook.lab import Book, Lab, chromium, jupyter
 from tests.notebook.proxy import Proxy
@@ -372,7 +372,8 @@ def test_a_reload_a_second_page_and_a_closed_page(browser: Browser, lab: Lab) ->
         book.page.reload()
         said(book, "agent", "You said: Remember me.")
         found = told(book)
-        assert any("DeviceLost" in device for device in found[2])
+        kinds = [device.partition("(")[0] for device in found[2] if "'mic'" in device]
+        assert kinds == ["DeviceOpened", "DeviceOpened", "DeviceLost"]  # each page was heard
         assert found[6] is False  # it goes on: typing works
 
 
@@ -478,28 +479,123 @@ CAPTURE = """async () => {
 }"""
 
 
-def test_chunks_go_together_while_messages_pile_up(browser: Browser) -> None:
-    """Else one each 20 ms; none is lost when it changes."""
+@pytest.fixture
+def alone(browser: Browser) -> Iterator[Page]:
+    """A page with the program in it, and nothing else."""
     context = browser.new_context()
     context.route("http://localhost/", lambda route: route.fulfill(body="", content_type="text/html"))
     page = context.new_page()
     try:
         page.goto("http://localhost/")
-        page.add_script_tag(content=page_program().replace("export default", "window.program ="))
-        page.evaluate(CAPTURE)
-        page.wait_for_function("sent.length > 20")
-        page.evaluate("answering = false")
-        page.wait_for_function("sent.filter(([at, count, rate]) => count === rate / 10).length > 5")
-        page.evaluate("answering = true")
-        page.wait_for_function("sent.slice(-5).every(([at, count, rate]) => count === rate / 50)")
-        sent = page.evaluate("sent")
+        program = page_program().replace("export default", "window.program =")
+        page.add_script_tag(content=program)
+        yield page
     finally:
         context.close()
+
+
+def test_chunks_go_together_while_messages_pile_up(alone: Page) -> None:
+    """Else one each 20 ms; none is lost when it changes."""
+    alone.evaluate(CAPTURE)
+    alone.wait_for_function("sent.length > 20")
+    alone.evaluate("answering = false")
+    alone.wait_for_function("sent.filter(([at, count, rate]) => count === rate / 10).length > 5")
+    alone.evaluate("answering = true")
+    alone.wait_for_function("sent.slice(-5).every(([at, count, rate]) => count === rate / 50)")
+    sent = alone.evaluate("sent")
     rate = sent[0][2]
     counts = [count for _, count, _ in sent]
     assert set(counts) <= {rate // 50 * n for n in range(1, 6)}
     assert counts[:5] == [rate // 50] * 5
     assert [at for at, *_ in sent] == [sum(counts[:n]) for n in range(len(counts))]
+
+
+SHOWN = """() => {
+    window.sent = [];
+    window.tracks = [];
+    window.pending = [];
+    window.watching = 0;
+    const state = {
+        ident: "one", owner: "", fresh: false, activity: "listening", muted: true, lines: [], tools: [], panels: [],
+        levels: [-70, -70, -70, -70], waterfall: { title: "", total_ms: null, bars: [] }, knobs: {}, knob_bounds: {},
+        latency: { points: [], p50: null, p95: null, n: 0 },
+        status: { browser: true, hears: true, speaks: true, echo_wanted: true },
+    };
+    const statusChanged = { connect: () => (watching += 1), disconnect: () => (watching -= 1) };
+    window.model = {
+        get: (name) => state[name], on: () => {}, off: () => {},
+        send: ({ k, verb, on, what }) => sent.push([k, verb, on, what]),
+        widget_manager: { kernel: { statusChanged } },
+    };
+    window.told = (kind) => sent.filter(([k]) => k === kind);
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => { // the browser asks, and the user takes his time
+        await new Promise((answer) => pending.push(answer));
+        const stream = await ask(wanted);
+        tracks.push(...stream.getTracks());
+        return stream;
+    };
+    window.el = document.body.appendChild(document.createElement("div"));
+    window.leave = program.render({ model, el });
+    window.press = () => el.querySelector(".wb-talk").click();
+    window.live = () => tracks.filter((track) => track.readyState === "live").length;
+    window.page = pages.get("one");
+}"""
+
+
+def test_a_microphone_that_opens_too_late_is_closed_again(alone: Page) -> None:
+    """Stop, Talk and Stop again, and a closed view, each while the browser still asks; one that is wanted stays."""
+    alone.evaluate(SHOWN)
+    for pressed in (1, 2):  # the first is stopped
+        alone.evaluate("press()")
+        alone.wait_for_function(f"pending.length === {pressed}")
+        if pressed == 1:
+            alone.evaluate("press()")
+    alone.evaluate("pending.forEach((answer) => answer())")
+    alone.wait_for_function("tracks.length === 2 && live() === 1 && told('sound').length > 2")
+    assert alone.evaluate("told('capture')") == [["capture", None, True, None]]
+    alone.evaluate("press()")
+    assert alone.evaluate("live()") == 0
+    alone.evaluate("press()")
+    alone.wait_for_function("pending.length === 3")
+    assert alone.evaluate("watching") == 1
+    alone.evaluate("leave()")
+    alone.evaluate("pending[2]()")
+    alone.wait_for_function("tracks.length === 3 && live() === 0")
+    assert alone.evaluate("[told('capture').length, told('trouble').length, watching]") == [2, 0, 0]
+
+
+def test_a_bad_speaker_does_not_touch_the_microphone_and_stop_is_no_trouble(alone: Page) -> None:
+    alone.evaluate(SHOWN)
+    alone.evaluate("(press(), press())")  # while the speaker's worklet loads
+    alone.evaluate("press()")
+    alone.wait_for_function("pending.length === 1")  # the one that was stopped asks for nothing
+    alone.evaluate("pending[0]()")
+    alone.wait_for_function("told('sound').length > 2")
+    assert alone.evaluate("told('trouble')") == []
+    alone.evaluate("page.useSpeaker('there is no such speaker')")
+    expect(alone.locator(".wb-notice")).to_contain_text("this speaker cannot be used")
+    assert alone.evaluate("[live(), page.talking]") == [1, True]
+    alone.evaluate("page.useSpeaker('')")
+    expect(alone.locator(".wb-notice")).to_be_hidden()
+
+
+def test_hold_to_talk_lets_go_when_its_end_is_not_told(alone: Page) -> None:
+    alone.evaluate(SHOWN)
+    for away in (
+        "el.querySelector('.wb-push').blur()",
+        "el.querySelector('.wb-push').dispatchEvent(new PointerEvent('pointercancel'))",
+        "window.dispatchEvent(new Event('blur'))",
+        "leave()",
+    ):
+        alone.evaluate("sent.length = 0")
+        alone.focus(".wb-push")
+        alone.keyboard.down(" ")
+        alone.evaluate(away)
+        if away != "leave()":
+            alone.keyboard.up(" ")
+        held = alone.evaluate("told('verb')")
+        assert held == [["verb", "mute", False, None], ["verb", "mute", True, None]], away
 
 
 # --- where there is no microphone ------------------------------------------------------------------------------------
