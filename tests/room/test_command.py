@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -101,6 +103,38 @@ def test_what_is_missing_or_wrong_is_said(with_server: Run) -> None:
         assert (code, "there is no livekit-server on the path" in err) == (3, True)
 
     with_server(talk)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as there:
+        return there.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "when"), [(signal.SIGTERM, "starting a LiveKit server"), (signal.SIGHUP, "talk at")]
+)
+def test_a_demo_that_is_ended_before_it_begins_takes_its_server_along(
+    number: signal.Signals, when: str
+) -> None:
+    async def talk() -> None:
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workbench", "room", "demo", "--no-browser", "--profile", "scripted"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert program.stderr
+        told = ""
+        async with asyncio.timeout(60):
+            while when not in told:
+                told += (await program.stderr.readline()).decode()
+            port = int(told.partition("ws://127.0.0.1:")[2].split()[0])
+            await until(lambda: listens(port))
+            program.send_signal(number)
+            assert await program.wait() == 128 + number
+        assert "Traceback" not in told + (await program.stderr.read()).decode()
+        assert not listens(port)
+
+    asyncio.run(talk())
 
 
 def test_the_demo_starts_a_server_a_room_and_the_agent() -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from workbench.agent import Agent
 from workbench.cli.run import err, out, print_turn
+from workbench.cli.signals import until_signal
 from workbench.config import Settings
 from workbench.engine.flow import beside, single
 from workbench.model.errors import MissingError, WorkbenchError, foreign
@@ -58,7 +57,7 @@ class Many:
         self._told: set[str] = set()
         """What the last look failed of."""
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Until cancelled. UsageError where the server refuses the first look; later ones are told."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -163,32 +162,7 @@ async def talk_in_many(settings: Settings, agent: Agent | None, as_json: bool, t
     """Until a signal comes; the exit code."""
     many = Many(settings, agent, as_json, to)
     err(f"waiting for rooms like {plain(settings.room.name, one_line=True)}; Ctrl-C ends it")
-    with _signals() as caught:
-        try:
-            await many.run()
-        except asyncio.CancelledError:
-            if not caught:
-                raise
+    code = await until_signal(many.run())
     counts: dict[str, Any] = {status: many.counts[status] for status in ("done", "cut", "failed", "broken")}
     out(json.dumps({"summary": counts}) if as_json else f"\n{counts}", to)
-    return 128 + caught[0]
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A signal cancels this task, so that every session leaves its room."""
-    loop, task, caught = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
-    assert task is not None
-
-    def stop(number: int) -> None:
-        caught.append(number)
-        task.cancel()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield caught
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+    return code

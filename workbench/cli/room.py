@@ -201,6 +201,7 @@ def demo(agent_file: Path | None, no_browser: bool, as_json: bool, port: int, **
       workbench room demo my_agent.py
     """
     from workbench.cli.flags import agent_and_settings, ends
+    from workbench.cli.signals import until_signal
     from workbench.config import load
 
     chosen = given["name"] or f"demo-{secrets.token_hex(3)}"
@@ -221,7 +222,8 @@ def demo(agent_file: Path | None, no_browser: bool, as_json: bool, port: int, **
         server = LocalServer(keys=pair)
         keys = {"room.url": server.claim(), "room.api_key": pair.api_key, "room.api_secret": pair.api_secret}
     agent, settings = agent_and_settings(agent_file, {**flags, **keys}, given["changes"], given["config"])
-    raise SystemExit(asyncio.run(_demo(settings, agent, server, port, not no_browser, as_json)))
+    work = _demo(settings, agent, server, port, not no_browser, as_json)
+    raise SystemExit(asyncio.run(until_signal(work)))  # whenever it comes: nobody else would end the server
 
 
 async def _demo(

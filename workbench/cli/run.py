@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from workbench.config import Settings
     from workbench.model.events import Entry
     from workbench.readers.timeline import Turn
-    from workbench.session import Session
 
 WIDTH = 78
 """Columns of what is printed."""
@@ -113,6 +110,7 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
 
 async def talk(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
     """The same, on this loop; turns are printed to `to`."""
+    from workbench.cli.signals import signals
     from workbench.engine.flow import beside
     from workbench.model.events import Notice
     from workbench.readers import Readers
@@ -136,7 +134,7 @@ async def talk(settings: Settings, agent: Agent | None, as_json: bool, to: TextI
         readers = Readers(session.trace, [Timeline(ended), tell, recording])
         try:
             async with beside(readers.run()):
-                with _signals(session) as caught:
+                with signals(lambda number: session.stop(f"signal {number.name}")) as caught:
                     await session.ended()
         finally:
             readers.catch_up()
@@ -148,25 +146,6 @@ async def talk(settings: Settings, agent: Agent | None, as_json: bool, to: TextI
     if caught:
         return 128 + caught[0]
     return 4 if summary["summary"]["failed"] else 0
-
-
-@contextlib.contextmanager
-def _signals(session: Session) -> Iterator[list[int]]:
-    """Ctrl-C, a closed terminal and a polite kill end the session, not the process."""
-    loop, caught = asyncio.get_running_loop(), list[int]()
-
-    def stop(number: signal.Signals) -> None:
-        caught.append(number)
-        session.stop(f"signal {number.name}")
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield caught
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 # --- printing --------------------------------------------------------------------------------------------------------

@@ -143,10 +143,13 @@ class LocalServer:
         with suppress(ProcessLookupError):
             process.send_signal(number)
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_S)
+        finally:
+            if process.returncode is None:  # also where nobody waits any longer: it has no other owner
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
 
     async def _answering(self, process: asyncio.subprocess.Process) -> None:
         while process.returncode is None:
