@@ -17,6 +17,7 @@ from workbench.model.errors import (
     UsageError,
     WorkbenchError,
     foreign,
+    tried,
 )
 
 
@@ -73,3 +74,23 @@ def test_cancellation_passes_through() -> None:
         raise asyncio.CancelledError
     with foreign("my/llm", "llm"):
         pass
+
+
+def test_a_thread_of_ours_goes_on_whatever_others_do() -> None:
+    def fails(error: BaseException) -> None:
+        raise error
+
+    done: list[int] = []
+    assert tried("panel p", lambda: done.append(1)) is None
+    assert done == [1]
+    for error, reason in (
+        (ValueError("no"), "panel p raised ValueError: no"),
+        (SystemExit(2), "panel p raised SystemExit: 2"),
+        (asyncio.CancelledError("now"), "panel p raised CancelledError: now"),
+        (UsageError("not so", "but so"), "not so"),
+    ):
+        found = tried("panel p", lambda error=error: fails(error))  # type: ignore[misc]
+        assert found is not None
+        assert (found.reason, found.stage) == (reason, "host")
+    with pytest.raises(KeyboardInterrupt):
+        tried("panel p", lambda: fails(KeyboardInterrupt()))

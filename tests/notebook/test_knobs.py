@@ -6,9 +6,11 @@ import ipywidgets as widgets
 import pytest
 
 from tests.notebook.waiting import until
+from workbench.audio.duplex import PageDuplex
 from workbench.config import load
 from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs
+from workbench.notebook.widget import knob_bounds
 from workbench.session import Session, open_session
 
 
@@ -72,6 +74,30 @@ def test_knobs_set_a_running_session_and_follow_it(session: Session) -> None:
     until(lambda: silence.value == 250)
     changes = [entry for entry in session.trace.since(0) if type(entry.event).__name__ == "SettingChanged"]
     assert len(changes) == 3, "a widget that follows sets nothing"
+
+
+def test_knobs_follow_what_the_page_does_not_cancel_and_no_observer_ends_that(session: Session) -> None:
+    def fails(change: object) -> None:
+        raise ValueError("not today")
+
+    box = knobs(session, "bargein.mode", "turn.silence_ms")
+    mode, silence, said = box.children
+    mode.observe(fails, names="value")
+    page = PageDuplex(session.settings, session.trace)
+    page.heard(False)
+    until(lambda: mode.value == "half")
+    until(lambda: "an observer of bargein.mode raised ValueError: not today" in said.value)
+    session.set(turn_silence_ms=250)
+    until(lambda: silence.value == 250)
+    page.heard(True)
+    until(lambda: mode.value == "full")
+    assert session.settings.origin("bargein.mode") == "default", "a widget that follows chooses nothing"
+
+
+def test_a_knob_of_the_page_has_the_bounds_and_the_step_of_a_knob() -> None:
+    for name, page in knob_bounds().items():
+        slider = knob(name)
+        assert (slider.min, slider.max, slider.step) == (page["low"], page["high"], page["step"])
 
 
 def test_what_the_session_refuses_is_said_and_taken_back(session: Session) -> None:

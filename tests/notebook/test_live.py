@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +38,7 @@ def begun(agent: Agent | Session = AGENT, **more: Any) -> Live:
 def all_ended() -> Iterator[None]:
     """No session outlives its test."""
     yield
-    for widget in list(talk._running.values()):
+    for widget in talk.began():
         widget.end()
     talk._running.clear()
 
@@ -79,6 +82,68 @@ def test_traits_are_observed_both_ways() -> None:
     assert widget.session.settings.turn.silence_ms == 300
 
 
+def test_an_observer_that_raises_is_named_and_stops_nobody() -> None:
+    widget = begun()
+    other = live(widget.session)
+
+    def fails(change: Any) -> None:
+        raise ValueError("not today")
+
+    def leaves(change: Any) -> None:
+        raise SystemExit(3)
+
+    widget.observe(fails, names="lines")
+    widget.observe(leaves, names="muted")
+    widget.session.mute()
+    until(lambda: widget.muted and other.muted)
+    widget.session.type("How are you?")
+    until(lambda: "You said: How are you?" in texts(widget) and "You said: How are you?" in texts(other))
+    for which, why in (("lines", "ValueError: not today"), ("muted", "SystemExit: 3")):
+        told = f"an observer of {which} raised {why}"
+        until(lambda told=told: [line for line in widget.lines if told in line["text"]])  # type: ignore[misc]
+    notices = [e.event for e in widget.session.trace.since(0) if isinstance(e.event, Notice)]
+    assert len([one for one in notices if one.owner == "widget"]) == 2, "each is told once"
+
+    def at_the_end(change: Any) -> None:
+        raise ValueError("too late")
+
+    other.observe(at_the_end, names="activity")
+    widget.end()
+    until(lambda: "too late" in str(other.status["error"]))
+    until(lambda: widget.activity == "ended")
+
+
+def test_an_observer_may_close_the_widget_and_use_the_session() -> None:
+    widget = begun()
+    gone = threading.Event()
+
+    def close(change: Any) -> None:
+        if change["new"] == "ended":
+            widget.close()
+            gone.set()
+
+    widget.observe(close, names="activity")
+    widget.session.stop()
+    assert gone.wait(20)
+    again = live(widget.session)
+    until(lambda: again.activity == "ended")
+    again.close()
+
+
+def test_what_an_observer_sets_is_done() -> None:
+    widget = begun()
+    until(lambda: texts(widget))
+
+    def muted_while_it_speaks(change: Any) -> None:
+        widget.muted = True
+        widget.knobs = {**widget.knobs, "turn.silence_ms": 300}
+
+    widget.observe(muted_while_it_speaks, names="lines")
+    widget.session.type("How are you?")
+    until(lambda: widget.session._pipeline.muted)  # type: ignore[union-attr]
+    until(lambda: widget.session.settings.turn.silence_ms == 300)
+
+
 def test_running_the_cell_again_replaces_the_session() -> None:
     first = begun()
     second = begun()
@@ -86,6 +151,62 @@ def test_running_the_cell_again_replaces_the_session() -> None:
     assert not second.session.over
     until(lambda: first.activity == "ended")
     assert first.status["ended"] == "replaced by a new one"
+
+
+def test_a_cell_with_a_mistake_ends_nothing() -> None:
+    first = begun()
+    for mistake in ({"turn_silnce_ms": 3}, {"profile": "no such"}, {"resume": "/no/such/folder"}):
+        with pytest.raises(UsageError):
+            begun(**mistake)
+    assert not first.session.over
+
+
+def test_two_in_one_cell_are_replaced_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    def run(cell: str, request: str, n: int) -> list[Live]:
+        shell.parent_header = {"metadata": {"cellId": cell}, "header": {"msg_id": request}}  # type: ignore[attr-defined]
+        return [begun() for _ in range(n)]
+
+    shell = InteractiveShell.instance()
+    try:
+        first, other = run("a", "1", 2), run("b", "2", 1)
+        assert not any(widget.session.over for widget in first + other)
+        again = run("a", "3", 2)
+        assert all(widget.session.over for widget in first)
+        assert not any(widget.session.over for widget in again + other)
+        assert set(talk.began()) == {*again, *other}
+    finally:
+        shell.history_manager.end_session()  # type: ignore[union-attr]
+        InteractiveShell.clear_instance()
+
+
+def test_a_session_without_a_widget_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Session] = []
+
+    def fails(session: Session) -> Live:
+        opened.append(session)
+        raise RuntimeError("no comm")
+
+    monkeypatch.setattr(talk, "Live", fails)
+    with pytest.raises(RuntimeError, match="no comm"):
+        begun()
+    assert opened[0].over
+    assert talk.began() == []
+
+
+def test_replaced_widgets_are_let_go() -> None:
+    """ipywidgets keeps each until it is closed, with its session, events and sound."""
+    widgets = [begun() for _ in range(3)]
+    kept: list[weakref.ref[Any]] = [weakref.ref(one) for widget in widgets for one in (widget, widget.session)]
+    left = {widgets[-1], widgets[-1].session}
+    widgets.clear()
+
+    def alive() -> set[Any]:
+        gc.collect()
+        return {one for ref in kept if (one := ref()) is not None}
+
+    until(lambda: alive() == left)
 
 
 def test_many_widgets_on_one_session_show_the_same() -> None:
@@ -127,8 +248,7 @@ def test_a_conversation_is_taken_up_again() -> None:
         "And now?",
         "You said: And now?",
     ]
-    third.end()  # nothing was said in it
-    fourth = begun(resume=True)
+    fourth = begun(resume=True)  # of the third one, in which nothing was said: it is ended first, and whole
     assert len(fourth.session.conversation.messages) == 5
     until(lambda: len(fourth.lines) == 5)
     assert [line["who"] for line in fourth.lines] == ["agent", "user", "agent", "user", "agent"]

@@ -63,11 +63,15 @@ def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Sess
     def fail() -> Any:
         raise RuntimeError("no such thing")
 
+    def leave() -> Any:
+        raise SystemExit("I am done")
+
     made = Panels(
         quiet,
         lambda: [
             ("one", Panel("broken", "Broken", Broken)),
             ("one", Panel("unmade", "Unmade", fail)),
+            ("one", Panel("leaving", "Leaving", leave)),
             ("two", Panel("text", "Text\x1b[2J", lambda: counter)),
             ("two", Panel("html", "HTML", Markup)),
             ("two", Panel("odd", "Odd", lambda: type("Odd", (), {"_repr_html_": lambda self: 7})())),
@@ -83,7 +87,12 @@ def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Sess
     assert found["Text"] == ("text", f"{len(counter.seen)} events {HOSTILE}")
     assert found["HTML"] == ("html", f"<b>{len(counter.seen)}</b>")
     assert found["Label"] == ("model", label.model_id)
-    for title, reason in (("Broken", "not this one"), ("Unmade", "no such thing"), ("Odd", "no text")):
+    for title, reason in (
+        ("Broken", "not this one"),
+        ("Unmade", "no such thing"),
+        ("Leaving", "done"),
+        ("Odd", "no text"),
+    ):
         kind, what = found[title]
         assert kind == "error"
         assert reason in what

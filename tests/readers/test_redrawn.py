@@ -13,6 +13,8 @@ from IPython.utils.capture import capture_output
 
 from tests.notebook.waiting import until
 from tests.readers.test_opened import spoken, traced
+from workbench.model.errors import UsageError
+from workbench.readers import redrawn
 from workbench.readers.figures import Drawing
 from workbench.readers.opened import OpenTrace
 from workbench.readers.redrawn import Redrawn
@@ -110,6 +112,67 @@ def test_the_cell_that_runs_again_ends_what_it_showed_before(shell: InteractiveS
         until(lambda: not following())
     ids = [one["transient"]["display_id"] for one in Shown(captured).messages]
     assert len(set(ids)) == 2
+
+
+def in_cell(shell: InteractiveShell, cell: str, request: str) -> None:
+    shell.parent_header = {"metadata": {"cellId": cell}, "header": {"msg_id": request}}  # type: ignore[attr-defined]
+
+
+def test_drawing_that_raises_is_said_in_its_place_and_tried_again(shell: InteractiveShell) -> None:
+    trace = traced()
+    errors: list[BaseException | None] = [UsageError("<no>", "later"), ValueError("no"), SystemExit(1), None]
+
+    def draw() -> dict[str, object]:
+        if (error := errors[len(trace.turns)]) is not None:
+            raise error
+        return {"text/plain": "drawn"}
+
+    with capture_output() as captured:
+        one = Redrawn(trace, draw)
+        one.show()
+        shown = Shown(captured)
+        assert shown["text/html"] == ["<b>&lt;no&gt;</b><br>→ later"]
+        for turn, said in ((1, "raised ValueError: no"), (2, "raised SystemExit: 1"), (3, "drawn")):
+            talk(trace, turn)
+            until(lambda said=said: said in shown["text/plain"][-1])  # type: ignore[misc]
+        assert len(following()) == 1
+        trace.close()
+        until(lambda: not following())
+    assert redrawn._following == set()
+
+
+def test_one_in_two_cells_goes_on_until_both_show_something_else(shell: InteractiveShell) -> None:
+    trace, ended = traced(), traced()
+    ended.close()
+    with capture_output() as captured:
+        one = counted(trace)
+        in_cell(shell, "first", "1")
+        one.show()
+        in_cell(shell, "second", "2")
+        one.show()
+        in_cell(shell, "first", "3")
+        counted(ended).show()
+        talk(trace, 1)
+        until(lambda: Shown(captured)["text/plain"][-1] == "1 turns, False")
+        in_cell(shell, "second", "4")
+        counted(ended).show()
+        until(lambda: not following())
+    assert redrawn._of_cells == {}
+
+
+def test_one_that_was_stopped_begins_again_at_once(shell: InteractiveShell) -> None:
+    trace = traced()
+    with capture_output() as captured:
+        one = counted(trace)
+        one.show()
+        one.stop()
+        one.show()
+        talk(trace, 1)
+        until(lambda: Shown(captured)["text/plain"][-1] == "1 turns, False")
+        assert redrawn._following == {one}
+        trace.close()
+        until(lambda: not following())
+    assert redrawn._of_cells == {}, "no trace is kept for ever"
 
 
 def test_two_outputs_of_one_thing_are_drawn_once(shell: InteractiveShell) -> None:

@@ -15,6 +15,8 @@ WorkbenchError
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from workbench.model.text import plain
 
 
@@ -98,6 +100,21 @@ class OpenBreakerError(StageError):
 
 class InternalError(WorkbenchError):
     """Something that should not be possible: our own fault."""
+
+
+def tried(who: str, work: Callable[[], object]) -> StageError | None:
+    """Do work of others in a thread of ours that has to go on: what it failed of, also where that is no `Exception`."""
+    try:
+        with foreign(who, "host"):
+            work()
+    except StageError as error:
+        return error
+    except KeyboardInterrupt:  # where it is the user's thread after all
+        raise
+    except BaseException as error:  # noqa: BLE001  # SystemExit, CancelledError: it would end our thread without a word
+        reason = plain(f"{type(error).__name__}: {error}", limit=300)
+        return StageError(f"{who} raised {reason}", f"look into {who}", stage="host")
+    return None
 
 
 class foreign:

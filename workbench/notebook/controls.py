@@ -16,10 +16,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 import ipywidgets as widgets
 from IPython.display import display
 
+from workbench.audio.duplex import MODE
 from workbench.config import known_settings, sentences
 from workbench.config.check import nearest
-from workbench.model.errors import UsageError, WorkbenchError
-from workbench.model.events import SettingChanged
+from workbench.model.errors import UsageError, WorkbenchError, tried
+from workbench.model.events import DuplexChanged, SettingChanged
 from workbench.readers.html import safe, table
 from workbench.session import FIXED, Session
 
@@ -41,7 +42,7 @@ def knob(name: str, value: Any = None, **options: Any) -> Any:
     if info is None:
         raise _unknown(name)
     value = info.get_default(call_default_factory=True) if value is None else value
-    kind, bounds = _plain_kind(info.annotation), _bounds(info.metadata)
+    kind, bounds = _plain_kind(info.annotation), bounds_of(name)
     about = {"description": name, "tooltip": _sentences().get(name, "")}
     common = {"style": STYLE, "layout": LAYOUT, **about, **options}
     made = _made(name, kind, bounds, value, common)
@@ -56,7 +57,7 @@ def _made(name: str, kind: Any, bounds: dict[str, Any], value: Any, common: dict
         return widgets.Checkbox(value=value, indent=False, **common)
     if kind in (int, float) and len(bounds) == 2:
         span = common.get("max", bounds["max"]) - common.get("min", bounds["min"])
-        step = 1 if kind is int else _step(span)
+        step = 1 if kind is int else step_of(span)
         slider = widgets.IntSlider if kind is int else widgets.FloatSlider
         shown = {} if kind is int else {"readout_format": ".0f" if step >= 1 else ".2f"}
         return slider(value=value, **{**bounds, "step": step, "continuous_update": False, **shown, **common})
@@ -84,7 +85,7 @@ def knobs(session: Session, *names: str) -> Any:
     said = widgets.HTML()
     for name, control in controls.items():
         control.observe(_setter(session, name, said), names="value")
-    follow = _follow(session, index, controls)
+    follow = _follow(session, index, controls, said)
     threading.Thread(target=asyncio.run, args=(follow,), name="notebook-knobs", daemon=True).start()
     return _with_table(widgets.VBox([*controls.values(), said]), controls)
 
@@ -128,16 +129,23 @@ def _setter(session: Session, name: str, said: Any) -> Callable[[Any], None]:
     return changed
 
 
-async def _follow(session: Session, index: int, controls: dict[str, Any]) -> None:
+async def _follow(session: Session, index: int, controls: dict[str, Any], said: Any) -> None:
     """Move the widgets to what is set, whenever a setting changes, until the session has ended."""
     async for entry in session.trace.follow(index):
         match entry.event:
             case SettingChanged(name=name) if name in controls:
-                controls[name].value = setting(
-                    session, name
-                )  # not what the event says: it may be history by now
+                _move(session, name, controls[name], said)
+            case DuplexChanged() if MODE in controls:
+                _move(session, MODE, controls[MODE], said)
             case _:
                 pass
+
+
+def _move(session: Session, name: str, control: Any, said: Any) -> None:
+    """To what is set now: what the event says may be history. Whoever observes the widget cannot end our thread."""
+    error = tried(f"an observer of {name}", lambda: setattr(control, "value", setting(session, name)))
+    if error is not None:
+        said.value = f"{safe(error.reason)}<br>→ {safe(error.hint)}"
 
 
 def setting(session: Session, name: str) -> Any:
@@ -159,16 +167,17 @@ def _unknown(name: str) -> UsageError:
     return UsageError(f"{name} is no setting", nearest(name, known_settings()))
 
 
-def _bounds(metadata: list[Any]) -> dict[str, Any]:
+def bounds_of(name: str) -> dict[str, Any]:
+    """`min` and `max` of a setting, those that it has."""
     found: dict[str, Any] = {}
-    for bound in metadata:
+    for bound in known_settings()[name].metadata:
         for key, name in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
             if getattr(bound, key, None) is not None:
                 found[name] = getattr(bound, key)
     return found
 
 
-def _step(span: float) -> float:
+def step_of(span: float) -> float:
     """A round number of which about a hundred make the span: 0.01, 0.1, 1, 10, …"""
     step = 0.001
     while step * 10 <= span / STEPS * 2:

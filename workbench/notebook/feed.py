@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from workbench.model.errors import WorkbenchError
+from workbench.model.errors import WorkbenchError, tried
+from workbench.model.events import Notice
 from workbench.model.text import plain
+from workbench.notebook.controls import setting
 from workbench.notebook.panels import Panels
 from workbench.readers.folds.calls import MARKS, Call, outcome, signature
 from workbench.readers.folds.screen import ScreenFold
@@ -44,7 +46,7 @@ State = dict[str, Any]
 class Feed:
     """Follows one session in a thread of its own, from its first event until it has ended.
 
-    `on_change` is called in that thread with what has changed since the last call.
+    `state` is what there is to show; each is a new one. Who watches is called in that thread, while nothing is held.
     """
 
     def __init__(self, session: Session) -> None:
@@ -52,20 +54,20 @@ class Feed:
         self._fold = ScreenFold()
         self._panels = Panels(session)
         self._read = 0
-        self._state: State = {}
-        self._watchers: list[Callable[[State], None]] = []
+        self.state: State = {}
+        self._watchers: list[Callable[[], None]] = []
+        self._failed: set[str] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="notebook-feed", daemon=True)
 
-    def watch(self, on_change: Callable[[State], None]) -> None:
-        """Call this with all there is now, and with each change from now on."""
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Call this at each change from now on."""
         with self._lock:
             self._watchers.append(on_change)
-            if not self._thread.is_alive() and self._thread.ident is None:
+            if self._thread.ident is None:
                 self._thread.start()
-            on_change(dict(self._state))
 
-    def leave(self, on_change: Callable[[State], None]) -> None:
+    def leave(self, on_change: Callable[[], None]) -> None:
         """Call this no more."""
         with self._lock:
             if on_change in self._watchers:
@@ -82,21 +84,29 @@ class Feed:
                 self._panels.join(PANELS_S)
             if self._session.page is not None:
                 self._session.page.look()
-            changed = self._look()
-            if changed:
+            if self._look():
                 with self._lock:
-                    for watcher in list(self._watchers):
-                        watcher(changed)
+                    watchers = list(self._watchers)
+                for watcher in watchers:  # one that fails keeps nothing from the others
+                    self.tell("the widget", watcher)
 
-    def _look(self) -> State:
-        """Read what is new; the traits that are other than before."""
+    def tell(self, who: str, work: Callable[[], object]) -> WorkbenchError | None:
+        """Do it; what it fails of is said, once for each `who`."""
+        error = tried(who, work)
+        if error is not None and who not in self._failed:
+            self._failed.add(who)
+            if not self._session.trace.closed:
+                self._session.trace.emit(Notice("warning", "widget", error.reason, error.hint))
+        return error
+
+    def _look(self) -> bool:
+        """Read what is new; whether anything is other than before."""
         while entries := self._session.trace.since(self._read):
             self._read = entries[-1].i + 1
             self._fold.feed(entries)
         now = self._shown()
-        changed = {name: value for name, value in now.items() if self._state.get(name) != value}
-        self._state = now
-        return changed
+        before, self.state = self.state, now
+        return now != before
 
     def _shown(self) -> State:
         fold, session = self._fold, self._session
@@ -125,12 +135,6 @@ class Feed:
                 "error": [session.error.reason, session.error.hint] if session.error else None,
             },
         }
-
-
-def setting(session: Session, name: str) -> Any:
-    """The value of a setting now."""
-    table, _, key = name.partition(".")
-    return getattr(getattr(session.settings, table), key)
 
 
 def shown_line(line: dict[str, Any]) -> dict[str, Any]:

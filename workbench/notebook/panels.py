@@ -11,7 +11,7 @@ from typing import Any
 
 from ipywidgets import Widget
 
-from workbench.model.errors import StageError, WorkbenchError, foreign
+from workbench.model.errors import WorkbenchError, tried
 from workbench.model.text import plain
 from workbench.plugin.manager import notebook_panels
 from workbench.plugin.values import Panel
@@ -109,15 +109,16 @@ class Panels:
         """Do it and look at it; whatever raises or is slow is said in the panel's place, and not asked again."""
         began = time.monotonic()
         self._busy = one, began
-        try:
-            with foreign(one.who, "host"):
-                work(one)
-                one.say(*_look(one.thing))
-        except StageError as error:
+
+        def shown() -> None:
+            work(one)
+            one.say(*_look(one.thing))
+
+        error = tried(one.who, shown)
+        self._busy = None
+        if error is not None:
             one.dropped = True
             one.say("error", error.reason)
-        finally:
-            self._busy = None
         took = time.monotonic() - began
         if took > SLOW_S and not one.dropped and one.read:
             one.dropped = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ KERNEL_ENDED = "the kernel ended"
 """Why a session ends with its kernel; the page knows it too."""
 __all__ = ["Live", "live"]
 
-_running: dict[str, Live] = {}
-"""The widget that began a session, by cell."""
+_running: dict[str, tuple[str, list[Live]]] = {}
+"""By cell: the request that ran it last, and the widgets that began a session in it."""
 
 
 def live(
@@ -50,16 +51,26 @@ def live(
         return Live(agent)
     if agent is not None and not isinstance(agent, Agent):
         raise UsageError(f"no Agent but {type(agent).__name__}", "write live(Agent(instructions=…))")
-    _end_earlier(_cell())
     settings = _settings(agent, settings, source, sink, room, profile, changes)
-    session = open_session(settings, agent=agent, page=PageLink())
-    earlier = recorded.resume(session, resume) if resume else None
-    session.__enter__()
-    if earlier is not None:
-        earlier.go_on(session)
-    widget = Live(session)
-    _running[_cell()] = widget
+    session, earlier = _made(agent, settings, resume)  # before anything ends: it may be a mistake
+    if _end_earlier() and resume:
+        session, earlier = _made(agent, settings, resume)  # what ended may be what is taken up, and is whole now
+    with ExitStack() as undo:
+        undo.enter_context(session)
+        if earlier is not None:
+            earlier.go_on(session)
+        widget = Live(session)
+        _running[_cell()[0]][1].append(widget)
+        undo.pop_all()
     return widget
+
+
+def _made(
+    agent: Agent | None, settings: Settings, resume: bool | str | Path
+) -> tuple[Session, recorded.Earlier | None]:
+    """A session that is not yet entered, and what it takes up."""
+    session = open_session(settings, agent=agent, page=PageLink())
+    return session, recorded.resume(session, resume) if resume else None
 
 
 def _settings(
@@ -87,25 +98,37 @@ def _settings(
     return settings
 
 
-def _cell() -> str:
-    """The cell that runs, where the notebook says which; else all cells are one."""
+def _cell() -> tuple[str, str]:
+    """The cell that runs and the request that runs it, where the notebook says which; else all cells are one."""
     try:
         from IPython import get_ipython  # it is there in a kernel, and nowhere else needed
 
-        parent = get_ipython().parent_header
-        return str(parent["metadata"]["cellId"])
-    except (ImportError, AttributeError, KeyError, TypeError):
-        return ""
+        parent: dict[str, Any] = get_ipython().parent_header
+        cell, request = (parent.get(part) or {} for part in ("metadata", "header"))
+    except (ImportError, AttributeError):
+        return "", ""
+    return str(cell.get("cellId", "")), str(request.get("msg_id", ""))
 
 
-def _end_earlier(cell: str) -> None:
-    earlier = _running.pop(cell, None)
-    if earlier is not None:
-        earlier.end("replaced by a new one")
+def _end_earlier() -> bool:
+    """What the cell began when it ran before ends; whether there was something."""
+    cell, request = _cell()
+    before, widgets = _running.get(cell, ("", []))
+    if request and request == before:
+        return False  # several in one cell
+    _running[cell] = request, []
+    for widget in widgets:
+        widget.replace()
+    return bool(widgets)
+
+
+def began() -> list[Live]:
+    """The widgets that began a session in a cell, but those that were replaced."""
+    return [widget for _, widgets in list(_running.values()) for widget in widgets]
 
 
 @atexit.register
 def _end_all() -> None:
     """The kernel ends: recordings are closed."""
-    for widget in list(_running.values()):
+    for widget in began():
         widget.end(KERNEL_ENDED)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ import traitlets
 from IPython.display import display
 
 from workbench.audio.page import PageLink
-from workbench.config.settings import known_settings, sentences
+from workbench.config.settings import sentences
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.text import plain
-from workbench.notebook.feed import KNOBS, Feed, State, setting
+from workbench.notebook.controls import bounds_of, setting, step_of
+from workbench.notebook.feed import KNOBS, Feed, State
 from workbench.notebook.inbox import Inbox
 from workbench.notebook.saved import bundle, saved
 from workbench.session import Session
@@ -31,11 +31,15 @@ BROWSER = "browser"
 """A source or sink: the page's."""
 LEAVE_S = 10.0
 """How long the end of a session is waited for, s."""
-STEPS = 100
-"""Steps of a slider, about."""
-
 
 _feeds: WeakValueDictionary[int, Feed] = WeakValueDictionary()
+
+
+class _Local(threading.local):
+    """Of each thread: the changes that are to be told yet, and the one told now that follows the session."""
+
+    changes: list[Any] | None = None
+    fed: Any = None
 
 
 class Live(anywidget.AnyWidget):
@@ -63,7 +67,9 @@ class Live(anywidget.AnyWidget):
         self.session = session
         """The session; its verbs work in the next cell."""
         self._link = session.page or PageLink()
-        self._local = threading.local()
+        self._local = _Local()
+        self._given: State = {}
+        self._replaced = False
         self._traits_lock = threading.RLock()
         super().__init__(
             _esm=page_program(),
@@ -82,6 +88,7 @@ class Live(anywidget.AnyWidget):
         self._saved = saved(session, self.ident)
         self._feed = feed_of(session)
         self._feed.watch(self._show)
+        self._show()
 
     def close(self) -> None:
         """End the session, and take the widget away. Another widget on the session stays, and shows the end."""
@@ -96,13 +103,60 @@ class Live(anywidget.AnyWidget):
             with suppress(WorkbenchError):
                 self.session.wait(LEAVE_S)
 
+    def replace(self) -> None:
+        """End the session, as another has its place, and take the widget away when it has shown that."""
+        self.end("replaced by a new one")
+        self._replaced = True
+        self._go()
+
+    def _go(self) -> None:
+        if self._replaced and self.activity == "ended":
+            self._feed.leave(self._show)
+            super().close()
+
     # ipywidgets holds changes back by a flag that all threads see: those of the feed, of a cell and of the page's
     # messages would lose each other's.
 
     def notify_change(self, change: Any) -> None:
         """A trait has changed; one thread at a time."""
-        with self._traits_lock:
+        with self._alone():
             super().notify_change(change)
+
+    @contextmanager
+    def _alone(self, *, fed: bool = False) -> Iterator[None]:
+        """Traits change here and in no other thread. Whoever observes them is called after that, while nothing is held.
+
+        `fed`: they follow the session, whose thread no observer ends by raising.
+        """
+        if self._local.changes is not None:
+            yield
+            return
+        changes = self._local.changes = []
+        try:
+            with self._traits_lock:
+                yield
+        finally:
+            self._local.changes = None
+        for change in changes:
+            if fed:
+                self._tell(change)
+            else:
+                super()._notify_observers(change)
+
+    def _notify_observers(self, event: Any) -> None:
+        if self._local.changes is not None:
+            self._local.changes.append(event)
+        else:
+            super()._notify_observers(event)
+
+    def _tell(self, change: Any) -> None:
+        """An observer of what the session did; what it fails of is shown, in a session that is over as its error."""
+        self._local.fed = change
+        notify = super()._notify_observers
+        error = self._feed.tell(f"an observer of {change['name']}", lambda: notify(change))
+        if error is not None and self.session.trace.closed and not self.status.get("error"):
+            with self._alone(fed=True):
+                self.status = {**self.status, "error": [error.reason, error.hint]}
 
     def send_state(self, key: Any = None) -> None:
         """Send traits to the pages; one thread at a time."""
@@ -130,18 +184,19 @@ class Live(anywidget.AnyWidget):
 
     # --- from the session to the page --------------------------------------------------------------------------------
 
-    def _show(self, state: State) -> None:
-        """In the feed's thread: what has changed."""
-        if "session_status" in state:
-            state = {**state, "status": self._status(state["session_status"])}
-            del state["session_status"]
-        self._local.feeding = True
-        try:
-            with self._traits_lock, self.hold_sync():
-                for name, value in state.items():
+    def _show(self) -> None:
+        """What has changed since the last time; mostly in the feed's thread."""
+        with self._alone(fed=True), self.hold_sync():
+            now, before = self._feed.state, self._given
+            self._given = now
+            for name, value in now.items():
+                if name in before and before[name] == value:
+                    continue
+                if name == "session_status":
+                    self.status = self._status(value)
+                else:
                     setattr(self, name, value)
-        finally:
-            self._local.feeding = False
+        self._go()
 
     def _status(self, status: Mapping[str, Any]) -> dict[str, Any]:
         audio = self.session.settings.audio
@@ -169,7 +224,7 @@ class Live(anywidget.AnyWidget):
 
     def _wanted(self, change: Any) -> None:
         """Somebody set a trait; what the feed sets is what already is."""
-        if getattr(self._local, "feeding", False):
+        if change is self._local.fed:
             return
         if change["name"] == "muted":
             self.session.mute(bool(change["new"]))
@@ -182,7 +237,8 @@ class Live(anywidget.AnyWidget):
                 if value != setting(self.session, name):
                     self.session.set(name, value)
         except UsageError:
-            self._show({"knobs": {name: setting(self.session, name) for name in KNOBS}})
+            with self._alone(fed=True):
+                self.knobs = {name: setting(self.session, name) for name in KNOBS}
             raise
 
     # --- from the page -----------------------------------------------------------------------------------------------
@@ -227,13 +283,6 @@ def knob_bounds() -> dict[str, dict[str, Any]]:
     told = sentences()
     found = {}
     for name in KNOBS:
-        bounds = {
-            key: getattr(one, key)
-            for one in known_settings()[name].metadata
-            for key in ("ge", "le")
-            if hasattr(one, key)
-        }
-        low, high = float(bounds["ge"]), float(bounds["le"])
-        step = 10 ** math.floor(math.log10((high - low) / STEPS))
-        found[name] = {"low": low, "high": high, "step": step, "says": told[name]}
+        low, high = (float(bounds_of(name)[end]) for end in ("min", "max"))
+        found[name] = {"low": low, "high": high, "step": step_of(high - low), "says": told[name]}
     return found

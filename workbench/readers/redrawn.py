@@ -12,6 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from workbench.model.errors import tried
+from workbench.model.text import plain
+from workbench.readers.html import safe
+
 if TYPE_CHECKING:
     from workbench.readers.opened import OpenTrace
 
@@ -25,13 +29,16 @@ Bundle = Mapping[str, object]
 
 _following: set[Redrawn] = set()
 _of_cells: dict[str, tuple[str, list[Redrawn]]] = {}
-"""By cell: the request that ran it last, and what that showed."""
+"""By cell: the request that ran it last, and what of that is still followed."""
+_lock = threading.Lock()
+"""Of both."""
 
 
 class Redrawn:
     """Shows what `draw` gives, and again when turns have ended; for the last time when the trace has.
 
-    It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once.
+    It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once. What
+    drawing fails of is shown in its place, until it is drawn again.
     """
 
     def __init__(self, trace: OpenTrace, draw: Callable[[], Bundle]) -> None:
@@ -45,13 +52,19 @@ class Redrawn:
         """An output of the cell that runs. Running the cell again ends what was shown there before."""
         from IPython.display import display  # it is there where there are cells
 
-        _take_cell(self)
         with self._lock:
             self._drawn = self._state()
-            display(dict(self._draw()), raw=True, display_id=self._id)
-        if self not in _following and not self._trace.closed:
-            _following.add(self)
-            self._enough.clear()
+            display(self._bundle(), raw=True, display_id=self._id)
+        goes_on = not self._trace.closed
+        replaced = _take_cell(self, goes_on)
+        with _lock:
+            begins = goes_on and self not in _following
+            if begins:
+                _following.add(self)
+                self._enough = threading.Event()  # a thread that was told to stop may not be gone yet
+        for other in replaced:
+            other.stop()
+        if begins:
             threading.Thread(target=self._follow, name="notebook-redrawn", daemon=True).start()
 
     _ipython_display_ = show
@@ -59,6 +72,7 @@ class Redrawn:
     def stop(self) -> None:
         """Draw no more; what is shown stays."""
         self._enough.set()
+        self._left(self._enough)
 
     def update(self) -> float:
         """Draw again if there is something new; the time that took, s."""
@@ -70,26 +84,48 @@ class Redrawn:
                 return 0.0
             began = time.perf_counter()
             self._drawn = state
-            display(dict(self._draw()), raw=True, display_id=self._id, update=True)
+            display(self._bundle(), raw=True, display_id=self._id, update=True)
             return time.perf_counter() - began
+
+    def _bundle(self) -> Bundle:
+        found: list[Bundle] = []
+        error = tried("what is drawn here", lambda: found.append(dict(self._draw())))
+        if error is None:
+            return found[0]
+        html = f"<b>{safe(error.reason)}</b><br>→ {safe(error.hint)}"
+        return {"text/html": html, "text/plain": plain(str(error))}
 
     def _state(self) -> object:
         closed, turns = self._trace.closed, self._trace.turns
         return closed, len(turns), turns[-1:]
 
     def _follow(self) -> None:
-        over, due_s = False, 0.0
-        while not over:
-            over = self._trace.closed  # before the last look, which comes at once
-            if over or time.monotonic() >= due_s:
-                took_s = self.update()
-                due_s = time.monotonic() + took_s / SHARE
-            over = over or self._enough.wait(POLL_S)
-        _following.discard(self)
+        over, due_s, enough = False, 0.0, self._enough
+        try:
+            while not over:
+                over = self._trace.closed  # before the last look, which comes at once
+                if over or time.monotonic() >= due_s:
+                    took_s = self.update()
+                    due_s = time.monotonic() + took_s / SHARE
+                over = over or enough.wait(POLL_S)
+        finally:
+            self._left(enough)
+
+    def _left(self, enough: threading.Event) -> None:
+        """Nothing of it is kept here, unless it was begun anew."""
+        with _lock:
+            if self._enough is not enough:
+                return
+            _following.discard(self)
+            for cell, (request, there) in list(_of_cells.items()):
+                if self in there:
+                    _of_cells[cell] = request, [other for other in there if other is not self]
+                if not _of_cells[cell][1]:
+                    del _of_cells[cell]
 
 
-def _take_cell(shown: Redrawn) -> None:
-    """It belongs to the cell that runs; what the cell showed when it ran before is replaced."""
+def _take_cell(shown: Redrawn, goes_on: bool) -> list[Redrawn]:
+    """It belongs to the cell that runs, for as long as it `goes_on`; what of before is shown in no cell any more."""
     from IPython import get_ipython
 
     shell: Any = get_ipython()
@@ -98,14 +134,17 @@ def _take_cell(shown: Redrawn) -> None:
     request = str(header.get("header", {}).get("msg_id", ""))
     if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
         shell.events.register("post_run_cell", _after_cell)
-    before, there = _of_cells.get(cell, (request, []))
-    if cell and before != request:
-        for other in there:
-            if other is not shown:
-                other.stop()
-        there = []
-    if cell:
-        _of_cells[cell] = request, [*there, shown]
+    if not cell:
+        return []
+    with _lock:
+        before, there = _of_cells.pop(cell, (request, []))
+        kept = there if before == request else []
+        if goes_on and shown not in kept:
+            kept = [*kept, shown]
+        if kept:
+            _of_cells[cell] = request, kept
+        elsewhere = [other for _, those in _of_cells.values() for other in those]
+    return [other for other in there if other not in elsewhere]
 
 
 def _after_cell(*_: object) -> None:
