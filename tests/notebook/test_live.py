@@ -198,7 +198,9 @@ def test_a_session_without_a_widget_is_ended(monkeypatch: pytest.MonkeyPatch) ->
 def test_replaced_widgets_are_let_go() -> None:
     """ipywidgets keeps each until it is closed, with its session, events and sound."""
     widgets = [begun() for _ in range(3)]
-    kept: list[weakref.ref[Any]] = [weakref.ref(one) for widget in widgets for one in (widget, widget.session)]
+    kept: list[weakref.ref[Any]] = [
+        weakref.ref(one) for widget in widgets for one in (widget, widget.session)
+    ]
     left = {widgets[-1], widgets[-1].session}
     widgets.clear()
 

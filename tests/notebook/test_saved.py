@@ -27,6 +27,8 @@ w = live(
 )
 w
 """,
+    "from workbench.readers.redrawn import Redrawn\n"
+    "Redrawn(w.session.trace, lambda: {'text/plain': f'turn {len(w.session.turns)}'})",
     "w.session.trace.plot.waterfall(live=True)",
     "asked = w.session.ask('Is breakfast included?')",
     f"w.session.ask('And {HOSTILE}?')",
@@ -58,7 +60,7 @@ def data(book: Any, cell: int) -> list[dict[str, Any]]:
 
 
 def test_the_live_widget_leaves_the_whole_conversation_behind(book: Any) -> None:
-    for cell in (0, 4):  # in each cell that shows it
+    for cell in (0, 5):  # in each cell that shows it
         view, saved = data(book, cell)
         assert set(view) == {VIEW, "text/plain"}
         assert set(saved) == {"text/html", "image/png", "text/plain"}
@@ -73,15 +75,17 @@ def test_the_live_widget_leaves_the_whole_conversation_behind(book: Any) -> None
         assert "you: Is breakfast included?\nagent: Breakfast is included." in saved["text/plain"]
 
 
-def test_a_live_figure_is_saved_as_it_was_at_last(book: Any) -> None:
-    (figure,) = data(book, 1)
+def test_what_is_drawn_again_is_saved_as_it_was_at_last(book: Any) -> None:
+    """Not as the cell that shows it left it: that ended before any turn."""
+    assert data(book, 1) == [{"text/plain": "turn 2"}]
+    (figure,) = data(book, 2)
     assert set(figure) == {"text/html", "image/png", "text/plain"}
 
 
 def test_knobs_are_saved_as_what_was_set(book: Any) -> None:
     for cell, plainly, told in (
-        (5, "turn.silence_ms = 350.0, bargein.mode = full", "turn.silence_ms350.0Silence that ends a turn"),
-        (6, "vad.threshold = 0.7", "vad.threshold0.7"),
+        (6, "turn.silence_ms = 350.0, bargein.mode = full", "turn.silence_ms350.0Silence that ends a turn"),
+        (7, "vad.threshold = 0.7", "vad.threshold0.7"),
     ):
         view, instead = data(book, cell)
         assert set(view) == {VIEW, "text/plain"}
@@ -90,7 +94,7 @@ def test_knobs_are_saved_as_what_was_set(book: Any) -> None:
 
 
 def test_a_closed_widget_still_says_what_was(book: Any) -> None:
-    closed, saved = data(book, 8)
+    closed, saved = data(book, 9)
     assert VIEW not in closed
     assert "Breakfast is included." in saved["text/html"]
 

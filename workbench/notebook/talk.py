@@ -54,7 +54,9 @@ def live(
     settings = _settings(agent, settings, source, sink, room, profile, changes)
     session, earlier = _made(agent, settings, resume)  # before anything ends: it may be a mistake
     if _end_earlier() and resume:
-        session, earlier = _made(agent, settings, resume)  # what ended may be what is taken up, and is whole now
+        session, earlier = _made(
+            agent, settings, resume
+        )  # what ended may be what is taken up, and is whole now
     with ExitStack() as undo:
         undo.enter_context(session)
         if earlier is not None:
