@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.testing.netns import lacking
 from workbench.weights.manifest import MODELS
 from workbench.weights.store import State, open_store
 
@@ -63,6 +64,11 @@ def _models() -> list[str]:
     )
 
 
+def _netns() -> list[str]:
+    lacks = lacking()
+    return [lacks.reason] if lacks else []
+
+
 NEEDS: dict[str, Callable[[], list[str]]] = {
     "sound": _sound,
     "terminal": lambda: _commands(tmux="tmux"),
@@ -72,6 +78,7 @@ NEEDS: dict[str, Callable[[], list[str]]] = {
     ),
     "room": lambda: _commands(livekit_server="livekit-server") + _modules(livekit__api="livekit-api"),
     "models": _models,
+    "netns": _netns,
 }
 
 

@@ -241,6 +241,7 @@ def test_a_conversation_is_taken_up_again() -> None:
     until(lambda: texts(again)[2:] == ["You said: And now?"])  # no second greeting
     by_path = begun(resume=first.status["recording"])
     assert len(by_path.session.conversation.messages) == 3
+    by_path.end()
     again.end()
     third = begun(resume=again.status["recording"])
     assert [message.text for message in third.session.conversation.messages] == [

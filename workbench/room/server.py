@@ -170,6 +170,7 @@ class LocalServer:
         """JSON is YAML too."""
         assert self._media is not None
         tcp, udp = self._media
+        here = self._address == "127.0.0.1"
         return json.dumps(
             {
                 "port": self._port,
@@ -177,10 +178,10 @@ class LocalServer:
                 "rtc": {
                     "tcp_port": tcp,
                     "udp_port": udp,
-                    "interfaces": {"includes": [LOOPBACK]} if self._address == "127.0.0.1" else {},
+                    "interfaces": {"includes" if here else "excludes": [LOOPBACK]},
                     "node_ip": self._address,
                     "use_external_ip": False,
-                    "enable_loopback_candidate": True,
+                    "enable_loopback_candidate": here,
                 },
                 "keys": {self.keys.api_key: self.keys.api_secret},
                 "logging": {"level": "error"},
