@@ -1,4 +1,4 @@
-"""A live room whose packets are late, lost and reordered between server and user on one side and the agent on the other."""
+"""A live room whose packets are late, lost and reordered between the user and the agent."""
 
 from __future__ import annotations
 
