@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from workbench.plugin.hookspecs import hookimpl
     from workbench.readers.opened import open_trace
     from workbench.session import open_session
-    from workbench.tools.context import RunContext
-    from workbench.tools.tool import ToolError, tool
+    from workbench.tools.context import RunContext, ToolError
+    from workbench.tools.tool import tool
 
 __all__ = ["Agent", "RunContext", "ToolError", "hookimpl", "open_session", "open_trace", "tool"]
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Agent": "workbench.agent",
     "RunContext": "workbench.tools.context",
-    "ToolError": "workbench.tools.tool",
+    "ToolError": "workbench.tools.context",
     "hookimpl": "workbench.plugin.hookspecs",
     "open_session": "workbench.session",
     "open_trace": "workbench.readers.opened",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +18,12 @@ from tests.room.people import FRAME, events, person, settings, until
 from workbench import Agent, open_session
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import Heard, RoomMessage, SpeechStarted, TurnEnded
-from workbench.room.preconnect import TOPIC, joined
+from workbench.room.preconnect import LONGEST_S, READ_S, TOPIC, PreConnect, _samples, joined
 from workbench.room.server import LocalServer
 from workbench.room.webm import decoded
+from workbench.testing.clock import run_virtual
 from workbench.testing.sound import speech
+from workbench.trace.bus import Trace
 
 
 def noise(seconds: float, seed: int = 1) -> Samples:
@@ -45,6 +51,85 @@ def test_silence_and_other_sound_are_not_taken_for_the_same() -> None:
 )
 def test_what_is_no_webm_gives_nothing(rubbish: bytes) -> None:
     assert len(decoded(rubbish)[0]) == 0
+
+
+def element(kind: int, data: bytes) -> bytes:
+    """Of EBML."""
+    return (
+        kind.to_bytes((kind.bit_length() + 7) // 8, "big") + (len(data) | 1 << 56).to_bytes(8, "big") + data
+    )
+
+
+def webm(packets: list[bytes], channels: int = 1) -> bytes:
+    """A recording like a browser's, of these packets of Opus."""
+    table = bytes([channels, 0, *range(channels)]) if channels > 2 else b""
+    mapping = 255 if channels > 2 else 0
+    header = b"OpusHead" + struct.pack("<BBHIhB", 1, channels, 312, 48_000, 0, mapping) + table
+    blocks = b"".join(element(0xA3, b"\x81\x00\x00\x80" + packet) for packet in packets)
+    return b"\x1aE\xdf\xa3\x80" + element(0x63A2, header) + blocks
+
+
+def test_a_small_file_is_no_long_sound() -> None:
+    packet = bytes([(11 << 3) | 4 | 3, 2])  # two frames of 60 ms, stereo, of nothing
+    tracemalloc.start()
+    sound, rate = decoded(webm([packet] * 1_200, 2))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 19 <= len(sound) / rate <= 20
+    assert most < 40_000_000  # one second of it is 0.2 MB as PCM16, and thrice that while it is mixed
+
+
+@pytest.mark.parametrize("channels", [0, 3, 64, 255])
+def test_more_channels_than_a_microphone_has_are_not_decoded(channels: int) -> None:
+    assert len(decoded(webm([bytes([(11 << 3) | 3, 2])] * 10, channels))[0]) == 0
+
+
+def test_a_header_that_breaks_off_gives_nothing() -> None:
+    blocks = element(0xA3, b"\x81\x00\x00\x80" + bytes([88 | 3, 2]))
+    assert len(decoded(b"\x1aE\xdf\xa3\x80" + element(0x63A2, b"OpusHead\x01") + blocks)[0]) == 0
+
+
+def test_of_raw_sound_the_end_is_resampled_not_the_whole() -> None:
+    info = SimpleNamespace(attributes={"sampleRate": "8000", "channels": "1"}, mime_type="audio/pcm")
+    sound = _samples(info, bytes(2 * 8_000 * 30) + (noise(10, seed=3)[: 8_000 * 20]).tobytes())
+    assert len(sound) == pytest.approx(LONGEST_S * INPUT_RATE, abs=100)
+
+
+class Reader:
+    """A recording that somebody began to send."""
+
+    def __init__(self, sid: str) -> None:
+        self.info = SimpleNamespace(attributes={"trackId": sid}, mime_type="audio/pcm")
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_recordings_that_nobody_fetches_are_let_go() -> None:
+    async def main() -> None:
+        handlers: dict[str, Any] = {}
+        bob = SimpleNamespace(track_publications={})
+        room = SimpleNamespace(
+            remote_participants={"bob": bob}, register_byte_stream_handler=handlers.__setitem__
+        )
+        early = PreConnect(Trace(lambda: 0.0))
+        early.wire(room)
+        begun = [Reader("TR_a"), Reader("TR_b"), Reader("TR_c")]
+        for one in begun:
+            handlers[TOPIC](one, "bob")
+        assert [one.closed for one in begun] == [False, False, True]
+        await asyncio.sleep(READ_S + 0.1)
+        assert all(one.closed for one in begun)
+        begun = [Reader("TR_d")]
+        handlers[TOPIC](begun[0], "bob")
+        assert [one.closed for one in begun] == [False]
+        early.wire(room)  # connected anew
+        assert [one.closed for one in begun] == [True]
+        await asyncio.sleep(READ_S + 0.1)
+        assert len(await early.speech("bob", "TR_d")) == 0
+
+    run_virtual(main())
 
 
 @pytest.mark.room

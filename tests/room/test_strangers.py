@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from tests.room.conftest import Run
 from tests.room.people import events, person, settings, until
 from workbench import open_session
 from workbench.model.audio import INPUT_RATE
-from workbench.model.events import ListeningStarted, Notice, RoomMessage, TurnEnded
-from workbench.room.inward import MOST_A_SECOND, MOST_TEXT
+from workbench.model.events import ListeningStarted, Notice, RoomMessage, TurnDecided, TurnEnded
+from workbench.room.admission import MOST_A_SECOND, MOST_OF_ONE
+from workbench.room.inward import MOST_TEXT
 from workbench.room.server import LocalServer
 from workbench.testing.sound import speech
 
@@ -49,12 +51,58 @@ def test_long_endless_and_broken_texts_are_bounded(with_server: Run) -> None:
             await endless.write("never ")
             await me.send_text("x" * 100_000, topic="lk.chat")
             await me.send_text("\x1b[2J\u202egnirts\u0000 fine", topic="lk.chat")
-            await until(lambda: len(events(session, TurnEnded)) >= 1)
-            texts = [turn.user_text for turn in events(session, TurnEnded)]
+            await until(lambda: len(events(session, TurnDecided)) == 2)
+            session.interrupt()  # whichever came last: the long one's answer is long
             await until(lambda: len(events(session, TurnEnded)) == 2)
             texts = sorted((turn.user_text for turn in events(session, TurnEnded)), key=len)
             assert texts[0] == "gnirts fine"
             assert len(texts[1]) <= MOST_TEXT
+
+    with_server(talk)
+
+
+def test_who_is_not_listened_to_makes_no_turns_and_shuts_out_nobody(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        async with (
+            person(server, "two", microphone=False) as ann,
+            person(server, "two", "bob", microphone=False) as bob,
+            open_session(settings(server, "two", room__listen="identity:ann")) as session,
+        ):
+            await until(lambda: ann.state() == "listening" and bob.agent())
+            agent = bob.agent()
+            assert agent
+            his, hers = bob.room.local_participant, ann.room.local_participant
+            await his.send_text("from bob", topic="lk.chat")
+            await his.publish_data(json.dumps({"message": "from bob, the old way"}), topic="lk-chat-topic")
+            for method in ("type", "say", "interrupt"):
+                with pytest.raises(rtc.RpcError) as refusal:
+                    await his.perform_rpc(
+                        destination_identity=agent.identity,
+                        method=method,
+                        payload="from bob",
+                        response_timeout=20,
+                    )
+                assert refusal.value.code == 1403
+            open_ = [await his.stream_bytes(name=str(number), topic="files") for number in range(8)]
+            for writer in open_:
+                await writer.write(b"never ")
+            for _ in range(100):
+                await his.publish_data(b"flood", topic="x")
+            await until(lambda: any("came from bob" in one.reason for one in events(session, Notice)))
+            await hers.send_text("from ann", topic="lk.chat")
+            answer = await hers.perform_rpc(
+                destination_identity=agent.identity, method="interrupt", payload="", response_timeout=20
+            )
+            assert answer == "ok"
+            await until(lambda: events(session, TurnEnded))
+            assert [turn.user_text for turn in events(session, TurnEnded)] == ["from ann"]
+            told = [
+                one.text for one in events(session, RoomMessage) if one.sender == "bob" and one.kind == "chat"
+            ]
+            assert sorted(told) == ["from bob", "from bob, the old way"]
+            assert session.room
+            reading = {who: one.reading for who, one in session.room.inward._admission._senders.items()}
+            assert reading["bob"] == MOST_OF_ONE
 
     with_server(talk)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from livekit import rtc
@@ -15,6 +16,7 @@ from workbench import Agent, RunContext, open_session, tool
 from workbench.model.errors import StageError, UsageError
 from workbench.model.events import ToolReturned
 from workbench.room.ends import RoomEnds
+from workbench.room.look import look
 from workbench.room.server import LocalServer
 from workbench.testing.tools import call_tool
 
@@ -136,3 +138,21 @@ def test_without_a_room_the_model_is_told_so() -> None:
         return "in a room" if context.room else "at the desk"
 
     assert call_tool(where).told == "at the desk"
+
+    @tool
+    def listen(context: RunContext[None]) -> None:
+        context.room.on_received(print)
+
+    assert "listen needs a LiveKit room" in call_tool(listen).told
+    assert "look needs a LiveKit room" in call_tool(look).told
+
+
+def test_a_bug_of_the_tools_own_is_told_as_one() -> None:
+    @tool
+    def broken() -> None:
+        sock: Any = None
+        sock.send(b"x")
+
+    told = call_tool(broken).told
+    assert "'NoneType' object has no attribute 'send'" in told
+    assert "room" not in told

@@ -29,12 +29,14 @@ from workbench.model.errors import StageError
 from workbench.model.events import Notice, PictureTaken, SpeechStarted, ToolReturned, TurnEnded
 from workbench.readers import entries
 from workbench.room.jpeg import LONGEST, MOST_BYTES, jpeg
+from workbench.room.look import look
 from workbench.room.members import Members
 from workbench.room.server import LocalServer
 from workbench.room.video import OLD_S, Eyes
 from workbench.session import Session
 from workbench.testing.clock import run_virtual
 from workbench.testing.sound import speech
+from workbench.tools.context import ToolError
 from workbench.trace.bus import Trace
 
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
@@ -232,6 +234,12 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
                 assert not video_subscribed(session)
 
     with_server(talk)
+
+
+def test_a_model_that_cannot_see_is_told_so() -> None:
+    context: Any = SimpleNamespace(room=SimpleNamespace(eyes=SimpleNamespace(sees=lambda: False)))
+    with pytest.raises(ToolError, match="cannot look at pictures"):
+        run_virtual(look.function(context))
 
 
 def test_what_was_shown_long_ago_is_not_shown_now() -> None:

@@ -65,7 +65,7 @@ class RoomEnds(Reach):
         )
         super().__init__(connection, Members(settings, trace, self._heard, self._gone))
         self.front = Front(self.connection, self._who, lambda: self.sink.track_sid)
-        self.inward = Inward(trace)
+        self.inward = Inward(trace, self.members.counts)
         self.early = PreConnect(trace)
         self.eyes = Eyes(self.members, trace, settings.video)
         self.network = Network(trace, self.connection, self.source, self.sink)
@@ -120,12 +120,12 @@ class RoomEnds(Reach):
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._begin()
+                works = (self.front.run(verbs), self.inward.run(verbs), self.network.run(), self.eyes.run())
+                beside = [self._tasks.create_task(work) for work in works]
+                self._begin()  # behind them: a look that was asked for before needs the eyes at work
                 for voice in self._waiting:
                     self._read(voice)
                 self._waiting.clear()
-                works = (self.front.run(verbs), self.inward.run(verbs), self.network.run(), self.eyes.run())
-                beside = [self._tasks.create_task(work) for work in works]
                 try:
                     verbs.stop(await self.connection.keep())
                 except WorkbenchError as error:

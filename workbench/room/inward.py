@@ -1,5 +1,5 @@
-"""What people in the room send: chat, methods that they call, data, tones, texts and files. All of it is bounded, and
-none of it is trusted."""
+"""What people in the room send: chat, methods that they call, data, tones, texts and files. All of it is bounded for
+each sender, and none of it is trusted. A turn becomes only what those write who may be listened to."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, RoomMessage
 from workbench.model.text import plain
+from workbench.room.admission import Admission, Sender
 from workbench.room.sdk import rtc
 from workbench.trace.bus import Trace
 
@@ -31,8 +32,6 @@ MOST_KEPT, MOST_KEPT_BYTES = 16, 20_000_000
 """Texts and files that are kept, the latest ones."""
 READ_S, READ_FILE_S = 10.0, 60.0
 """A message, or a file, that is not complete by then is left, s."""
-MOST_AT_ONCE, MOST_A_SECOND = 8, 20
-"""Streams that are read at the same time, and messages taken in within a second; the rest is dropped, and said."""
 
 
 class Verbs(Protocol):
@@ -63,17 +62,17 @@ class Received:
 
 
 class Inward:
-    """Takes in what the room sends while `run` runs."""
+    """Takes in what the room sends while `run` runs. `counts` says of an identity whether it may speak to this session:
+    what others send is told, and is no turn."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, counts: Callable[[str], bool]) -> None:
         self.received: deque[Received] = deque(maxlen=MOST_KEPT)
         self.listeners: list[Callable[[Received], object]] = []
         self._trace = trace
+        self._counts = counts
+        self._admission = Admission(trace)
         self._verbs: Verbs | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._reading = 0
-        self._recent: deque[float] = deque(maxlen=MOST_A_SECOND)
-        self._dropped = 0
 
     async def run(self, verbs: Verbs) -> None:
         """Read what comes, until cancelled."""
@@ -107,33 +106,36 @@ class Inward:
         sender = packet.participant.identity if packet.participant else ""
         if packet.topic == OLD_CHAT:
             self._old_chat(bytes(packet.data[: 4 * MOST_TEXT]), sender)
-        elif self._admitted():
+        elif self._admission.message(sender):
             beginning = bytes(packet.data[:400]).decode("utf-8", "replace")
             self._came("data", sender, packet.topic or "", beginning, len(packet.data))
 
     def _old_chat(self, data: bytes, sender: str) -> None:
-        """Chat in the old form: a turn, unless it came as a stream too."""
+        """Chat in the old form, unless it came as a stream too."""
         message: Any = None
         with suppress(ValueError):
             message = json.loads(data)
-        if not isinstance(message, dict) or message.get("ignoreLegacy") or not self._admitted():
+        if not isinstance(message, dict) or message.get("ignoreLegacy"):
             return
         text = message.get("message")
-        if isinstance(text, str):
+        if isinstance(text, str) and self._admission.message(sender):
             self._came("chat", sender, OLD_CHAT, text, len(data))
-            self._type(text)
+            self._type(sender, text)
 
     def _dtmf(self, tone: Any) -> None:
-        if self._admitted():
-            self._came("dtmf", tone.participant.identity if tone.participant else "", "", tone.digit, 1)
+        sender = tone.participant.identity if tone.participant else ""
+        if self._admission.message(sender):
+            self._came("dtmf", sender, "", tone.digit, 1)
 
     async def _called(self, call: Any) -> str:
         """A method of ours: `interrupt`, `say` or `type`, the latter two with a text, or {"text": …}."""
         sdk = rtc()
-        if not self._admitted():
+        if not self._admission.message(call.caller_identity):
             raise sdk.RpcError(1429, "too many calls")
         method, text = getattr(call, "method", ""), _text_of(call.payload)
         self._came("rpc", call.caller_identity, method, text, len(call.payload))
+        if not self._counts(call.caller_identity):
+            raise sdk.RpcError(1403, "the agent does not listen to you")
         if self._verbs is None:
             raise sdk.RpcError(1503, "the agent is not ready yet")
         if method == "interrupt":
@@ -149,29 +151,28 @@ class Inward:
     # --- streams -----------------------------------------------------------------------------------------------------
 
     def _chatted(self, reader: Any, sender: str) -> None:
-        self._begin(reader, self._chat(reader, sender))
+        self._begin(reader, sender, self._chat(reader, sender))
 
     def _text(self, reader: Any, sender: str) -> None:
-        self._begin(reader, self._take(reader, sender, "text"))
+        self._begin(reader, sender, self._take(reader, sender, "text"))
 
     def _file(self, reader: Any, sender: str) -> None:
-        self._begin(reader, self._take(reader, sender, "bytes"))
+        self._begin(reader, sender, self._take(reader, sender, "bytes"))
 
-    def _begin(self, reader: Any, reading: Any) -> None:
-        if self._tasks is None or self._reading >= MOST_AT_ONCE or not self._admitted():
+    def _begin(self, reader: Any, sender: str, reading: Any) -> None:
+        if self._tasks is not None and (counted := self._admission.stream(sender)):
+            self._tasks.create_task(self._read(reader, counted, reading))
+        else:
             reading.close()
             reader.close()
-        else:
-            self._reading += 1
-            self._tasks.create_task(self._read(reader, reading))
 
-    async def _read(self, reader: Any, reading: Any) -> None:
+    async def _read(self, reader: Any, counted: Sender, reading: Any) -> None:
         """One that breaks off is left."""
         try:
             with suppress(StageError), foreign("LiveKit", "source"), outside():
                 await reading
         finally:
-            self._reading -= 1
+            counted.ended()
             reader.close()
 
     async def _chat(self, reader: Any, sender: str) -> None:
@@ -183,7 +184,7 @@ class Inward:
                 if len(text) >= MOST_TEXT:
                     break
         self._came("chat", sender, CHAT, text, len(text.encode("utf-8", "replace")))
-        self._type(text)
+        self._type(sender, text)
 
     async def _take(self, reader: Any, sender: str, kind: Any) -> None:
         """A text or a file on a topic of somebody's own."""
@@ -219,23 +220,9 @@ class Inward:
 
     # --- small things ------------------------------------------------------------------------------------------------
 
-    def _type(self, text: str) -> None:
-        if self._verbs is not None:
+    def _type(self, sender: str, text: str) -> None:
+        if self._verbs is not None and self._counts(sender):
             self._verbs.type(plain(text, MOST_TEXT))
-
-    def _admitted(self) -> bool:
-        """Nobody may keep the session busy with messages."""
-        now = asyncio.get_running_loop().time()
-        if len(self._recent) == MOST_A_SECOND and now - self._recent[0] < 1:
-            if not self._dropped:
-                reason = (
-                    f"more than {MOST_A_SECOND} messages a second came from the room: the rest is dropped"
-                )
-                self._trace.emit(Notice("warning", "room", reason))
-            self._dropped += 1
-            return False
-        self._recent.append(now)
-        return True
 
     def _came(self, kind: Any, sender: str, topic: str, text: str, size: int) -> None:
         who, what = plain(sender, 100, one_line=True), plain(topic, 100, one_line=True)

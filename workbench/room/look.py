@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.tools.context import RunContext
-from workbench.tools.tool import ToolError, tool
+from workbench.tools.context import RunContext, ToolError
+from workbench.tools.tool import tool
 
 
 @tool(idempotent=True, timeout_s=10)
@@ -13,6 +13,8 @@ async def look(context: RunContext[Any]) -> str:
     """See what the user is showing now: their shared screen, or else their camera. Use it whenever the answer depends
     on what can be seen."""
     room = context.room
+    if not room.eyes.sees():
+        raise ToolError("This model cannot look at pictures.")
     picture = await room.look()
     if picture is None:
         raise ToolError(f"There is nothing to see: {room.eyes.nothing()}.")

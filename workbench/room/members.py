@@ -68,6 +68,11 @@ class Members:
             return self._who
         return next(iter(self._chosen()), None) if self._listen == "all" else None
 
+    def counts(self, identity: str) -> bool:
+        """Whether what that one writes and calls is meant for this session: they are there, and may be listened to."""
+        one = self.there.get(identity)
+        return one is not None and self._fits(identity, one)
+
     @property
     def somebody(self) -> bool:
         """Whether anybody is there, or may come back, who could be listened to."""

@@ -46,13 +46,16 @@ class PreConnect:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._begun: dict[tuple[str, str], Any] = {}
+        self._begun: dict[tuple[str, str], tuple[Any, asyncio.TimerHandle]] = {}
+        """Recordings that nobody has fetched, and the end of the wait: the SDK keeps what comes of them."""
         self._over: set[str] = set()
         """Tracks whose past is known, or came too late."""
         self._come = asyncio.Event()
 
     def wire(self, room: Any) -> None:
         """Before it connects."""
+        for key in [*self._begun]:
+            self._drop(key)  # of another connection: nothing more comes of them
         room.register_byte_stream_handler(TOPIC, lambda reader, sender: self._begins(room, reader, sender))
 
     def expects(self, publication: Any) -> bool:
@@ -71,10 +74,12 @@ class PreConnect:
                 while key not in self._begun:
                     self._come.clear()
                     await self._come.wait()
-        reader = self._begun.pop(key, None)
+        begun = self._begun.pop(key, None)
         self._over.add(sid)
-        if reader is None:
+        if begun is None:
             return silence(0)
+        reader, timer = begun
+        timer.cancel()
         try:
             with foreign("a recording of what was said before we were there", "source"), outside():
                 async with asyncio.timeout(READ_S):
@@ -98,8 +103,15 @@ class PreConnect:
         if most or told or not (publication is None or self.expects(publication)):
             reader.close()
             return
-        self._begun[sender, sid] = reader
+        timer = asyncio.get_running_loop().call_later(READ_S, self._drop, (sender, sid))
+        self._begun[sender, sid] = reader, timer
         self._come.set()
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        """Nobody fetches it."""
+        reader, timer = self._begun.pop(key)
+        timer.cancel()
+        reader.close()
 
     def _tell(self, identity: str, info: Any, samples: Samples, size: int) -> None:
         who, kind = plain(identity, 100, one_line=True), plain(info.mime_type or "", 60, one_line=True)
@@ -131,7 +143,8 @@ def _samples(info: Any, data: bytes) -> Samples:
         if not (8_000 <= rate <= 96_000 and 1 <= channels <= 8):
             raise ValueError("no rate or number of channels that there is")
         whole = len(data) // (2 * channels) * channels
-        sound = np.frombuffer(data, "<i2", whole).reshape(-1, channels).mean(axis=1).astype(np.int16)
+        sound = np.frombuffer(data, "<i2", whole).reshape(-1, channels)[-round(LONGEST_S * rate) :]
+        sound = sound.mean(axis=1).astype(np.int16)
     resample = Resampler(rate, INPUT_RATE)
     sound = to_samples(np.concatenate((resample(to_wave(sound)), resample.flush())))
     return sound[-round(LONGEST_S * INPUT_RATE) :]

@@ -157,7 +157,14 @@ class Reach:
                 else:
                     self._first.append(begin)
                 return
-            task = self._tasks.create_task(_told(make, limit_s, who, future))
+            telling = _told(make, limit_s, who, future)
+            try:
+                task = self._tasks.create_task(telling)
+            except RuntimeError:  # the session is ending
+                telling.close()
+                _settle(future, error=_over())
+                return
+            task.add_done_callback(lambda _: _settle(future, error=_over()))  # cancelled before it began
             future.add_done_callback(lambda _: self._unwanted(task) if future.cancelled() else None)
 
         try:

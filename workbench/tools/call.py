@@ -30,10 +30,10 @@ from workbench.plugin.threads import DaemonThreads, Left
 from workbench.tools.apart import Place
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.consent import Consent
-from workbench.tools.context import RunContext, roomless
+from workbench.tools.context import RunContext, ToolError
 from workbench.tools.registry import Toolbox
 from workbench.tools.result import UnencodableError, encoded, shortened
-from workbench.tools.tool import Tool, ToolError
+from workbench.tools.tool import Tool
 from workbench.trace.bus import Trace
 
 T = TypeVar("T")
@@ -315,8 +315,6 @@ class Runner:
                 except Left as error:
                     reason = redacted(str(error))
                 except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, the model is told
-                    if roomless(error):
-                        return Refusal(f"{tool.name} needs a LiveKit room, and this session is in none")
                     reason = redacted(f"{type(error).__name__}: {error}")
                 if call.attempt > tool.retries:
                     return Refusal(f"{tool.name} failed: {plain(reason, limit=500, one_line=True)}")

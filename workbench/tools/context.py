@@ -13,7 +13,25 @@ if TYPE_CHECKING:
     from workbench.model.conversation import Message, Picture
 
 Data = TypeVar("Data")
-ROOM_VERBS = ("call", "send", "send_text", "send_bytes", "send_file", "set_attribute", "look", "received")
+
+
+class ToolError(Exception):
+    """Raised by a tool: its text is what the model is told. Other exceptions are told with their type, as a failure."""
+
+
+class NoRoom:
+    """What `context.room` is where there is none: false, and good for nothing."""
+
+    def __init__(self, tool: str) -> None:
+        self.__tool = tool
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions, of whoever looks at objects
+            raise AttributeError(name)
+        raise ToolError(f"{self.__tool} needs a LiveKit room, and this session is in none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +64,12 @@ class RunContext(Generic[Data]):
     @property
     def room(self) -> Any:
         """The LiveKit room that the session is in, to `call` a method of the user's page, `send` data, `send_text`,
-        `send_bytes`, `send_file`, `set_attribute`, and `look` at what the user shows; None outside of one.
+        `send_bytes`, `send_file`, `set_attribute`, and `look` at what the user shows. Outside of one it is false
+        (`if context.room:`), and whatever is asked of it tells the model that the tool needs a room.
 
         `await` them in an async tool; a plain one asks for the `.result()`, or does not wait.
         """
-        return getattr(self.session, "room", None)
+        return getattr(self.session, "room", None) or NoRoom(self.tool)
 
     @property
     def conversation(self) -> tuple[Message, ...]:
@@ -76,8 +95,3 @@ class RunContext(Generic[Data]):
         """Nobody waits for the result any more. A plain function that works long looks here from time to time; an async
         one is cancelled."""
         return self._cancelled.is_set()
-
-
-def roomless(error: Exception) -> bool:
-    """Whether this is what becomes of `context.room.call(…)` where there is no room."""
-    return isinstance(error, AttributeError) and error.obj is None and error.name in ROOM_VERBS

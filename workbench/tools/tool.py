@@ -38,10 +38,6 @@ OURS = ("name", "function", "about", "schema", "origin")
 """Fields of a tool that `@tool` fills in itself."""
 
 
-class ToolError(Exception):
-    """Raised by a tool: its text is what the model is told. Other exceptions are told with their type, as a failure."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tool:
     """A function, and how it may be called. Made by `@tool`, `raw_tool`, or from an MCP server."""

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import pytest
 
 from workbench.testing.contract import BrokenRule, Rule, check_tool, leaks
-from workbench.tools.context import RunContext
-from workbench.tools.tool import Tool, ToolError, raw_tool, tool
+from workbench.tools.context import RunContext, ToolError
+from workbench.tools.tool import Tool, raw_tool, tool
 
 opened: list[Callable[[], object]] = []
 

@@ -18,10 +18,10 @@ from workbench.testing.contract.texts import EVERY
 from workbench.testing.contract.trial import Trial, run
 from workbench.tools.apart import Here
 from workbench.tools.arguments import ArgumentsError, parse
-from workbench.tools.context import RunContext
+from workbench.tools.context import RunContext, ToolError
 from workbench.tools.result import UnencodableError, encoded
 from workbench.tools.rules import strict_problems
-from workbench.tools.tool import Tool, ToolError, as_tool
+from workbench.tools.tool import Tool, as_tool
 
 KINDS: tuple[Any, ...] = ({"x": {}}, [[]], "…", 1e300, -1, True, None)
 """A value of each kind of JSON: a parameter that takes all of them has no type."""

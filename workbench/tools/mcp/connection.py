@@ -19,10 +19,10 @@ from workbench.model.errors import UsageError
 from workbench.model.events import Notice
 from workbench.plugin.loading import OURS
 from workbench.plugin.threads import DaemonThreads
-from workbench.tools.context import RunContext
+from workbench.tools.context import RunContext, ToolError
 from workbench.tools.mcp.server import McpServer
 from workbench.tools.registry import Toolbox
-from workbench.tools.tool import Tool, ToolError
+from workbench.tools.tool import Tool
 from workbench.trace.bus import Trace
 
 if TYPE_CHECKING:

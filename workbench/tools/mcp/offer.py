@@ -13,9 +13,9 @@ from typing import Any
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.tools.arguments import ArgumentsError
-from workbench.tools.context import RunContext
+from workbench.tools.context import RunContext, ToolError
 from workbench.tools.mcp.server import McpServer
-from workbench.tools.tool import Tool, ToolError
+from workbench.tools.tool import Tool
 
 MOST_TOOLS = 200
 """Tools of one server: with more than some dozens no model chooses well."""
