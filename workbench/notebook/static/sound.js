@@ -279,7 +279,7 @@ class Speaker {
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
     const worst = sorted.length ? part(0.995) : this.wire.rtt / 2 + 40;
-    this.wantMs = Math.min(MOST_MS, this.outputMs + worst + 15 + this.extraMs);
+    this.wantMs = Math.min(MOST_MS, this.outputMs + worst + 25 + this.extraMs);
     this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
   }
   close() {
