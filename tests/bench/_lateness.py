@@ -6,12 +6,14 @@ import time
 from typing import Any
 
 from workbench.engine.pipeline import Pipeline
+from workbench.engine.stages import way_in
 from workbench.model.audio import Frame
 
 
 class Lateness:
     """Of every pipeline in this process on a real loop, while `on`: ms from the moment at which a frame's last sample
-    was spoken to the end of its handling."""
+    was spoken to the end of its handling; from when it came in, where it had a way to come (a room's jitter buffer is
+    no lateness of ours)."""
 
     def __init__(self) -> None:
         self.on = False
@@ -21,7 +23,9 @@ class Lateness:
         def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
             handle(pipeline, frame, tasks)
             if self.on:
-                due = pipeline.stages.source.time_of(frame.end)
+                source = pipeline.stages.source
+                way = way_in(source, frame.end)
+                due = way[-1][1] if way else source.time_of(frame.end)
                 self.late_ms.append((time.monotonic() - due) * 1000)
 
         Pipeline._hear = timed  # type: ignore[assignment,method-assign]

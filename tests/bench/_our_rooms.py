@@ -6,38 +6,14 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
-from typing import Any
 
 from tests.bench._figures import settings, spread
+from tests.bench._lateness import Lateness
 from tests.bench._orders import answer, orders
-from workbench.engine.pipeline import Pipeline
-from workbench.model.audio import Frame
 from workbench.model.events import TurnEnded
-from workbench.room.source import RoomSource
 from workbench.session import Session, open_session
-
-
-class Lateness:
-    """While `on`: ms from the moment at which a frame's last sample came out of WebRTC to the end of its handling.
-
-    Not from when it was spoken, as for a microphone: the jitter buffer lies between, and is no lateness of ours.
-    """
-
-    def __init__(self) -> None:
-        self.on = False
-        self.late_ms: list[float] = []
-        handle = Pipeline._hear
-
-        def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
-            handle(pipeline, frame, tasks)
-            source = pipeline.stages.source
-            if self.on and isinstance(source, RoomSource):
-                self.late_ms.append((time.monotonic() - source.clock.time_of(frame.end)) * 1000)
-
-        Pipeline._hear = timed  # type: ignore[assignment,method-assign]
 
 
 async def agents(count: int) -> None:
