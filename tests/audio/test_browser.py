@@ -301,6 +301,7 @@ def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent(
             assert not any(sound.first for _, sound in sent[1:])
             assert all(sound.due - at == pytest.approx(0.1, abs=0.001) for at, sound in sent)
             assert sink.time_of(first.position) == first.due
+            assert all(sound.pulled == sink.due(sound.position) for _, sound in sent)
             way = dict(sink.way(first.position))
             assert way["network_out"] == pytest.approx(sink.due(first.position) + 0.01)
             assert way["playback_buffer"] == pytest.approx(first.due - 0.03)

@@ -253,6 +253,13 @@ def test_a_browser_that_cancels_no_echo_makes_it_half_duplex(browser: Browser, l
         expect(page.locator(".wb-about")).not_to_contain_text("half duplex")
 
 
+FLIPS = """() => {
+    window.flips = 0;
+    const told = { attributes: true, childList: true, subtree: true };
+    new MutationObserver((found) => (flips += found.length)).observe(document.querySelector(".jp-NotebookPanel-toolbar"), told);
+}"""
+
+
 def test_everything_on_the_page_does_what_it_says(browser: Browser, lab: Lab) -> None:
     with opened(browser, lab, "w.muted = True; w.session.set(turn_silence_ms=700)") as book:
         page = book.page
@@ -265,6 +272,9 @@ def test_everything_on_the_page_does_what_it_says(browser: Browser, lab: Lab) ->
         talk(book)
         said(book, "user", "One.")
         said(book, "agent", "You said: One.")
+        page.evaluate(FLIPS)
+        said(book, "user", "Two.")
+        assert page.evaluate("flips") < 30  # fifty chunks a second are no work of the kernel's that it tells
         expect(page.locator(".wb-plot canvas")).to_be_visible()
         expect(page.locator(".wb-part-playback_buffer, .wb-part-network").first).to_be_visible()
         expect(page.locator(".wb-way")).to_contain_text("echo cancelled by the browser")

@@ -14,6 +14,7 @@ from IPython.utils.capture import capture_output
 from tests.notebook.waiting import until
 from tests.readers.test_opened import spoken, traced
 from workbench.model.errors import UsageError
+from workbench.model.events import ReplyEnded, ReplyPlaying, SpeechStarted, UtteranceDismissed
 from workbench.readers import redrawn
 from workbench.readers.figures import Drawing
 from workbench.readers.opened import OpenTrace
@@ -72,6 +73,36 @@ def test_it_is_drawn_again_as_turns_end_and_for_the_last_time_with_the_trace(she
         until(lambda: not following())
     assert len({one["transient"]["display_id"] for one in shown.messages}) == 1
     assert [one["update"] for one in shown.messages] == [False, True, True]
+
+
+def test_it_is_drawn_when_nobody_speaks_or_thinks(shell: InteractiveShell) -> None:
+    trace = traced()
+    looks: list[tuple[str, str]] = []
+
+    class Looked(Redrawn):
+        def _quiet(self) -> bool:
+            looks.append((trace.live.user, trace.live.agent))
+            return super()._quiet()
+
+    with capture_output() as captured:
+        Looked(trace, counted(trace)._draw).show()
+        shown = Shown(captured)
+        for turn, begun, over in (
+            (1, SpeechStarted(2, 0), UtteranceDismissed(2, "too short")),
+            (2, ReplyPlaying(2, 2, 0), ReplyEnded(2, 2, "done", "", "")),
+        ):
+            *events, ended = spoken(turn)
+            for event in (*events, begun, ended):
+                trace.emit(event)
+            looks.clear()
+            until(lambda: len(looks) > 2)
+            assert ("silent", "idle") not in looks
+            assert shown["text/plain"][-1] == f"{turn - 1} turns, False"
+            trace.emit(over)
+            until(lambda: shown["text/plain"][-1] == f"{len(trace.turns)} turns, False")
+        trace.emit(SpeechStarted(4, 200))
+        trace.close()
+        until(lambda: shown["text/plain"][-1] == "2 turns, True")  # the end waits for nobody
 
 
 def test_what_a_cell_changed_is_drawn_before_it_ends(shell: InteractiveShell) -> None:

@@ -286,9 +286,10 @@ class BrowserSpeaker(ClockSink):
         if first:
             self._spurt = position
             self._map(position, self.due(position) + self._link.way.delay)
+        pulled = self.due(position)
         for at in range(0, len(samples), BLOCK):
             due = self.time_of(position + at)
-            self._link.post(Outgoing(samples[at : at + BLOCK], position + at, due, first and at == 0))
+            self._link.post(Outgoing(samples[at : at + BLOCK], position + at, pulled, due, first and at == 0))
 
     def _heard_at(self, sample: int, at: float) -> None:
         """What the page says of samples before the last words that began is of no use any more."""

@@ -41,11 +41,12 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """Sound for the page's speaker: 24 kHz, its first sample's position on `agent`, and when that is due at the ear, s.
-    `first`: it does not follow on what came before."""
+    """Sound for the page's speaker: 24 kHz, its first sample's position on `agent`, when it was to be pulled and when
+    that sample is due at the ear, s. `first`: it does not follow on what came before."""
 
     samples: Samples
     position: int
+    pulled: float
     due: float
     first: bool
 

@@ -17,7 +17,7 @@ from workbench.session import Session
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a message to all pages of a widget."""
-OFTEN = ("ping", "sound", "way")
+OFTEN = ("ping", "sound", "way", "heard")
 """Messages that come by themselves; of all the others no page has many to say."""
 MOST, MOST_S = 200, 10.0
 """So many of the others are taken within so many seconds."""
@@ -85,7 +85,7 @@ class Inbox:
             "page": self._link.owner,
             "at": out.position,
             "due": out.due * 1000,
-            "sent": time.monotonic() * 1000,
+            "pulled": out.pulled * 1000,
             "first": out.first,
         }
         self._send(content, [out.samples.astype("<i2").tobytes()])

@@ -22,6 +22,7 @@ from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.text import plain
 from workbench.notebook.controls import bounds_of, setting, step_of
 from workbench.notebook.feed import KNOBS, Feed, State
+from workbench.notebook.hushed import hush
 from workbench.notebook.inbox import Inbox
 from workbench.notebook.saved import bundle, saved
 from workbench.session import Session
@@ -79,6 +80,7 @@ class Live(anywidget.AnyWidget):
             knob_bounds=knob_bounds(),
             status=self._status({}),
         )
+        hush(str(getattr(self.comm, "comm_id", "")))
         # A page's messages go to the subshell that it chose, not to the thread that last sent: that may run a cell.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = None

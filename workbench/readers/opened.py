@@ -23,7 +23,7 @@ from workbench.model.text import plain
 from workbench.readers.html import session_html, summary, turns_html
 from workbench.readers.moments import Moment, MomentsFold
 from workbench.readers.sound import both
-from workbench.readers.timeline import KEPT_TURNS, Timeline, Turn
+from workbench.readers.timeline import KEPT_TURNS, Live, Timeline, Turn
 from workbench.trace.bus import KEPT, Trace
 from workbench.trace.store import open_as
 from workbench.trace.tape import Sound
@@ -115,6 +115,12 @@ class OpenTrace(Trace):
         self.catch_up()
         with self._reading:
             return Turns(self._timeline.turns)
+
+    @property
+    def live(self) -> Live:
+        """What is going on right now."""
+        self.catch_up()
+        return self._timeline.live
 
     @property
     def started(self) -> SessionStarted | None:

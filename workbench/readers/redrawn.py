@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 POLL_S = 0.25
 """How often the trace is looked at, s."""
 SHARE = 0.05
-"""Of the time that drawing may take: it holds the interpreter, which speaks and listens beside it."""
+"""Of the time that drawing may take."""
 
 Bundle = Mapping[str, object]
 """What is shown, by MIME type."""
@@ -37,8 +37,9 @@ _lock = threading.Lock()
 class Redrawn:
     """Shows what `draw` gives, and again when turns have ended; for the last time when the trace has.
 
-    It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once. What
-    drawing fails of is shown in its place, until it is drawn again.
+    It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once. It
+    draws when nobody speaks or thinks: drawing holds the interpreter for a quarter of a second, and sound that passes
+    there would come late. What drawing fails of is shown in its place, until it is drawn again.
     """
 
     def __init__(self, trace: OpenTrace, draw: Callable[[], Bundle]) -> None:
@@ -99,12 +100,16 @@ class Redrawn:
         closed, turns = self._trace.closed, self._trace.turns
         return closed, len(turns), turns[-1:]
 
+    def _quiet(self) -> bool:
+        live = self._trace.live
+        return (live.user, live.agent) == ("silent", "idle")
+
     def _follow(self) -> None:
         over, due_s, enough = False, 0.0, self._enough
         try:
             while not over:
                 over = self._trace.closed  # before the last look, which comes at once
-                if over or time.monotonic() >= due_s:
+                if over or (time.monotonic() >= due_s and self._quiet()):
                     took_s = self.update()
                     due_s = time.monotonic() + took_s / SHARE
                 over = over or enough.wait(POLL_S)

@@ -2,6 +2,7 @@
 
 const OUTPUT_RATE = 24000;
 const MOST_MS = 400; // of delay that the session grants
+const STALL_MS = 95; // what late blocks are granted at least: a page that collects its garbage stands still for 60–80
 const JAMMED = 5; // chunks of 20 ms in a message while messages pile up: each costs the server three
 
 async function withWorklet(context) {
@@ -184,7 +185,7 @@ class Speaker {
   constructor(wire) {
     this.wire = wire;
     this.on = false;
-    this.delays = []; // ms that blocks were on their way, the last half minute
+    this.delays = []; // ms from when blocks were to be pulled until they were here, the last half minute
     this.extraMs = 0; // more buffer after it ran dry; it wears off
     this.shift = []; // ms between the context's clock and the page's
     this.dry = 0;
@@ -247,7 +248,7 @@ class Speaker {
   }
   play(sound, samples) {
     if (!this.node) return;
-    const late = this.wire.kernelTime() - sound.sent;
+    const late = this.wire.kernelTime() - sound.pulled;
     this.delays.push(late);
     if (this.delays.length > 1500) this.delays.shift();
     this.blocks += 1;
@@ -278,8 +279,8 @@ class Speaker {
     const sorted = [...this.delays].sort((one, two) => one - two);
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
-    const worst = sorted.length ? part(0.995) : this.wire.rtt / 2 + 40;
-    this.wantMs = Math.min(MOST_MS, this.outputMs + worst + 25 + this.extraMs);
+    const worst = sorted.length ? part(0.995) + 25 : this.wire.rtt;
+    this.wantMs = Math.min(MOST_MS, this.outputMs + Math.max(STALL_MS, worst) + this.extraMs);
     this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
   }
   close() {
