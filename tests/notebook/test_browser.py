@@ -255,8 +255,9 @@ def test_a_browser_that_cancels_no_echo_makes_it_half_duplex(browser: Browser, l
 
 FLIPS = """() => {
     window.flips = 0;
+    const toolbar = document.querySelector(".jp-NotebookPanel-toolbar");
     const told = { attributes: true, childList: true, subtree: true };
-    new MutationObserver((found) => (flips += found.length)).observe(document.querySelector(".jp-NotebookPanel-toolbar"), told);
+    new MutationObserver((found) => (flips += found.length)).observe(toolbar, told);
 }"""
 
 
