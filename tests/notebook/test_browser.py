@@ -127,23 +127,28 @@ LOUD = """(() => {
 
 def test_interrupt_is_heard_at_once(browser: Browser, lab: Lab) -> None:
     with opened(browser, lab) as book:
-        page = book.page
-        page.evaluate(LOUD)
+        book.page.evaluate(LOUD)
         book.run(0)
-        page.evaluate(
-            "document.querySelector('.wb-interrupt').onpointerdown = () => (window.cutAt = performance.now())"
-        )
-        page.fill(".wb-type", "This takes a minute to say. " * 20)
-        page.press(".wb-type", "Enter")
-        page.wait_for_function("window.loudAt > 0")
-        page.wait_for_timeout(500)
-        page.click(".wb-interrupt")
-        expect(page.locator(".wb-agent.wb-is-cut")).to_be_visible()
-        page.wait_for_function("performance.now() - window.loudAt > 1000")
-        loud_at, cut_at = page.evaluate("[window.loudAt, window.cutAt]")
-        assert cut_at > 0
-        assert loud_at - cut_at < 1000
-        expect(page.locator(".wb-agent s")).to_contain_text("a minute")  # most of it was not heard
+        interrupted(book)
+
+
+def interrupted(book: Book) -> None:
+    """The page, which tells when it is `LOUD`, plays an answer until it is interrupted."""
+    page = book.page
+    page.evaluate(
+        "document.querySelector('.wb-interrupt').onpointerdown = () => (window.cutAt = performance.now())"
+    )
+    page.fill(".wb-type", "This takes a minute to say. " * 20)
+    page.press(".wb-type", "Enter")
+    page.wait_for_function("window.loudAt > 0")
+    page.wait_for_timeout(500)
+    page.click(".wb-interrupt")
+    expect(page.locator(".wb-agent.wb-is-cut")).to_be_visible()
+    page.wait_for_function("performance.now() - window.loudAt > 1000")
+    loud_at, cut_at = page.evaluate("[window.loudAt, window.cutAt]")
+    assert cut_at > 0
+    assert loud_at - cut_at < 1000
+    expect(page.locator(".wb-agent s")).to_contain_text("a minute")  # most of it was not heard
 
 
 PLUGIN = f"""
@@ -521,6 +526,67 @@ def test_chunks_go_together_while_messages_pile_up(alone: Page) -> None:
     assert [at for at, *_ in sent] == [sum(counts[:n]) for n in range(len(counts))]
 
 
+PLAYED = """async (withWorklet) => {
+    const recorder = `registerProcessor("recorder", class extends AudioWorkletProcessor {
+        process([input]) {
+            if (input.length) this.port.postMessage([currentFrame, Array.from(input[0])]);
+            return true;
+        }
+    })`;
+    const worklet = Object.getOwnPropertyDescriptor(BaseAudioContext.prototype, "audioWorklet").get;
+    if (!withWorklet) Object.defineProperty(BaseAudioContext.prototype, "audioWorklet", { value: undefined });
+    const clock = { kernelTime: (ms = performance.now()) => ms, pageTime: (ms) => ms };
+    const speaker = new Speaker({ ...clock, send: () => {} });
+    await speaker.open();
+    await worklet.call(speaker.context).addModule(URL.createObjectURL(new Blob([recorder], { type: "text/javascript" })));
+    const tap = new AudioWorkletNode(speaker.context, "recorder", { numberOfOutputs: 0 });
+    const played = []; // [frame, sample] of what is no silence
+    tap.port.onmessage = ({ data: [frame, samples] }) =>
+        samples.forEach((sample, n) => sample && played.push([frame + n, sample * 32768]));
+    const told = [];
+    speaker.told = (data) => told.push(data);
+    speaker.node.connect(tap);
+    const play = (at, first, afterMs) => {
+        const samples = Int16Array.from({ length: 480 }, (_, n) => at + n + 1);
+        const now = performance.now();
+        speaker.play({ at, first, due: now + afterMs, pulled: now }, samples);
+    };
+    const until = async (what) => { while (!what()) await pause(5); };
+    play(0, true, 200);
+    play(480, false, 0);
+    play(960, false, 0);
+    await until(() => played.length === 1440);
+    play(1440, false, 0); // late
+    await until(() => played.length === 1920);
+    play(9600, true, 100);
+    play(20000, false, 150); // what was before it is lost
+    play(20480, true, 0); // while something plays
+    await until(() => played.length === 3360 && told.length === 6);
+    speaker.close();
+    return [played, told];
+}"""
+
+
+@pytest.mark.parametrize("worklet", [True, False], ids=["worklet", "scheduled"])
+def test_what_comes_is_played_when_it_is_due_and_told(alone: Page, worklet: bool) -> None:
+    """The same where there is no AudioWorklet."""
+    alone.mouse.click(5, 5)  # or the browser would hold sound back
+    played, told = alone.evaluate(PLAYED, worklet)
+    blocks = [0, 480, 960, 1440, 9600, 20000, 20480]
+    assert [sample for _, sample in played] == [at + n + 1 for at in blocks for n in range(480)]
+    frame_of = {int(sample) - 1: frame for frame, sample in played}
+    assert all(frame_of[at + 479] == frame_of[at] + 479 for at in blocks)
+    assert frame_of[960] == frame_of[0] + 960
+    assert frame_of[1440] >= frame_of[1439] + 960  # 40 ms
+    assert frame_of[20000] >= frame_of[9600] + 1100  # not before it is due
+    assert frame_of[20480] == frame_of[20479] + 1
+    dry, heard = [one for one in told if "dry" in one], [one for one in told if "at" in one]
+    assert dry == [{"dry": True}]
+    assert [(one["at"], one["frame"]) for one in heard] == [
+        (at, frame_of[at]) for at in (0, 1440, 9600, 20000, 20480)
+    ]
+
+
 SHOWN = """() => {
     window.sent = [];
     window.tracks = [];
@@ -618,10 +684,20 @@ def let_speak(book: Book, file: str, where: str = ".wb-notice") -> None:
     book.page.set_input_files(f"{where} .wb-file", file)
 
 
+HEARD = """
+turn = w.session.turns[-1]
+way = w._link.way
+print(json.dumps([
+    turn.heard_latency_ms, turn.parts_ms, way.network, way.output, w._link.playing,
+    told("ClockMapped"), [str(e) for e in w.session.trace.since(0)][-30:],
+]))
+"""
+
+
 def test_without_a_microphone_a_file_speaks_or_one_types(
     playwright: Playwright, lab: Lab, tmp_path: Path
 ) -> None:
-    """Denied, and on a page that is not secure: each says why, and the agent answers text and a file."""
+    """Denied, and on a page that is not secure, where the agent is heard: each says why, and it answers text and a file."""
     resolve = f"--host-resolver-rules=MAP elsewhere.test 127.0.0.1:{lab.port}"
     flags = [resolve, "--deny-permission-prompts"]
 
@@ -629,14 +705,21 @@ def test_without_a_microphone_a_file_speaks_or_one_types(
         return lab.url(name).replace("127.0.0.1", "elsewhere.test")
 
     with chromium(playwright, DATA / "question.wav", allow=False, flags=flags) as browser:
-        for url, words in ((lab.url, "was told to give this page no microphone"), (insecure, "not secure")):
-            with opened(browser, lab, url=url, begin=SILENT) as book:
+        for url, words, begin in (
+            (lab.url, "was told to give this page no microphone", SILENT),
+            (insecure, "not secure, so the browser gives it no microphone", BEGIN),
+        ):
+            with opened(browser, lab, HEARD, url=url, begin=begin) as book:
+                book.page.evaluate(LOUD)
                 book.run(0)
                 book.page.click(".wb-talk")
                 notice(book, words)
-                book.page.fill(".wb-type", "Hello?")
-                book.page.press(".wb-type", "Enter")
-                said(book, "agent", "You said: Hello?")
+                if begin == BEGIN:
+                    interrupted(book)
+                else:
+                    book.page.fill(".wb-type", "Hello?")
+                    book.page.press(".wb-type", "Enter")
+                    said(book, "agent", "You said: Hello?")
                 for name, content, word in (
                     ("a.wav", b"", "there is no sound in this file"),
                     ("<b>a.wav", b"no sound at all", "no audio that the browser can decode"),
@@ -645,11 +728,19 @@ def test_without_a_microphone_a_file_speaks_or_one_types(
                     (tmp_path / name).write_bytes(content)
                     let_speak(book, str(tmp_path / name))
                     notice(book, word)
+                book.page.evaluate("window.loudAt = 0")
                 let_speak(book, str(DATA / "question.wav"))
                 expect(book.page.locator(".wb-way")).to_contain_text("question.wav 0:0")
                 expect(book.page.locator(".wb-talk")).to_have_text("Stop")
                 said(book, "agent", "You said: One.")
                 expect(book.page.locator(".wb-talk")).to_have_text("Talk")  # it has said all
+                if begin == BEGIN:
+                    book.page.wait_for_function("window.loudAt > 0")
+                    expect(book.page.locator(".wb-part-playback_buffer")).to_be_visible()
+                    told(book)
+                    book.run(2)
+                    print(book.said(2))
+                    book.page.screenshot(path="/tmp/insecure.png")
                 speech, glitches, devices, *_ = told(book)
                 assert glitches == []
                 assert whole(speech) == 1

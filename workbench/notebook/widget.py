@@ -266,7 +266,7 @@ def page_program() -> str:
     """The page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
     parts = [
         (STATIC / f"{name}.js").read_text("utf-8")
-        for name in ("uplot", "wire", "sound", "file", "panels", "view", "live")
+        for name in ("uplot", "wire", "mouth", "sound", "file", "panels", "view", "live")
     ]
     worklet = (STATIC / "worklet.js").read_text("utf-8")
     parts.insert(1, f"const WORKLET = {json.dumps(worklet)};")

@@ -21,7 +21,7 @@ async function withWorklet(context) {
 const INSTEAD = "or type, or let a file speak";
 const TROUBLES = {
   insecure: [
-    "this page is not secure, so the browser gives it neither microphone nor speaker",
+    "this page is not secure, so the browser gives it no microphone",
     `open JupyterLab by https or on localhost (ssh -L 8888:localhost:8888); ${INSTEAD}`,
   ],
   denied: [
@@ -181,6 +181,17 @@ function letGo({ node, source, stream, context }) {
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
+// What plays: in the audio thread, or from here where nothing of ours may run there.
+async function mouthOf(context) {
+  try {
+    await withWorklet(context);
+  } catch (error) {
+    console.warn("workbench: no AudioWorklet,", error);
+    return new ScheduledMouth(context);
+  }
+  return new AudioWorkletNode(context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
+}
+
 class Speaker {
   constructor(wire) {
     this.wire = wire;
@@ -197,10 +208,10 @@ class Speaker {
   async open(device) {
     if (!window.AudioContext) throw new Trouble("old");
     const context = (this.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: "interactive" }));
-    await withWorklet(context);
+    const node = await mouthOf(context);
     if (device && context.setSinkId) await context.setSinkId(device).catch(() => {});
     if (this.context !== context) return false;
-    this.node = new AudioWorkletNode(context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
+    this.node = node;
     this.node.port.onmessage = ({ data }) => this.told(data);
     this.node.connect(context.destination);
     if (context.state !== "running") await Promise.race([context.resume(), pause(1500)]);
@@ -269,7 +280,6 @@ class Speaker {
       return;
     }
     const at = this.wire.kernelTime((data.frame / OUTPUT_RATE) * 1000 + this.shiftMs);
-    this.bufferMs = (data.ready / OUTPUT_RATE) * 1000;
     this.wire.send({ k: "heard", at: data.at, t: at });
   }
   measure() {

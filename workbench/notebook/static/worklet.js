@@ -67,7 +67,7 @@ class Mouth extends AudioWorkletProcessor {
           if (wait >= out.length - i) break;
           if (wait > 0) i += wait;
         }
-        if (block.first || !block.follows || block.tell) this.tell(block, currentFrame + i);
+        if (!block.follows || block.tell) this.port.postMessage({ at: block.at, frame: currentFrame + i });
       }
       const count = Math.min(out.length - i, block.samples.length - this.offset);
       for (let k = 0; k < count; k++) out[i + k] = block.samples[this.offset + k] / 32768;
@@ -80,10 +80,6 @@ class Mouth extends AudioWorkletProcessor {
       }
     }
     return this.alive;
-  }
-  tell(block, frame) {
-    const ready = this.blocks.reduce((sum, one) => sum + one.samples.length, 0);
-    this.port.postMessage({ at: block.at, frame, ready });
   }
 }
 
