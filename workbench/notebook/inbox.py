@@ -142,7 +142,7 @@ class Inbox:
     def _trouble(self, _page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
         what = plain(text(content, "what", 20), 20, one_line=True)
         detail = plain(text(content, "detail", 300), 300, one_line=True)
-        reason = f"the page has no sound ({what}) {detail}".strip()
+        reason = f"the page has trouble with its sound ({what}) {detail}".strip()
         self._session.trace.emit(Notice("info", "page", reason, "the widget says what to do; typing works"))
 
     def _verb(self, _page: str, content: dict[str, Any], _: Sequence[Any]) -> None:

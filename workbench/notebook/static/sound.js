@@ -181,12 +181,12 @@ function letGo({ node, source, stream, context }) {
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// What plays: in the audio thread, or from here where nothing of ours may run there.
+// What plays: in the audio thread, or scheduled from here where nothing of ours can run there.
 async function mouthOf(context) {
   try {
     await withWorklet(context);
   } catch (error) {
-    console.warn("workbench: no AudioWorklet,", error);
+    console.warn(`workbench: no AudioWorklet (${error.what}) ${error.detail}`);
     return new ScheduledMouth(context);
   }
   return new AudioWorkletNode(context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
