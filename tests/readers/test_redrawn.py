@@ -14,7 +14,7 @@ from IPython.utils.capture import capture_output
 from tests.notebook.waiting import until
 from tests.readers.test_opened import spoken, traced
 from workbench.model.errors import UsageError
-from workbench.model.events import ReplyEnded, ReplyPlaying, SpeechStarted, UtteranceDismissed
+from workbench.model.events import ReplyEnded, ReplyPlaying, SpeechPaused, SpeechResumed
 from workbench.readers import redrawn
 from workbench.readers.figures import Drawing
 from workbench.readers.opened import OpenTrace
@@ -75,20 +75,20 @@ def test_it_is_drawn_again_as_turns_end_and_for_the_last_time_with_the_trace(she
     assert [one["update"] for one in shown.messages] == [False, True, True]
 
 
-def test_it_is_drawn_when_nobody_speaks_or_thinks(shell: InteractiveShell) -> None:
+def test_it_is_drawn_when_nobody_waits_for_the_agent_or_hears_it(shell: InteractiveShell) -> None:
     trace = traced()
-    looks: list[tuple[str, str]] = []
+    looks: list[bool] = []
 
     class Looked(Redrawn):
         def _quiet(self) -> bool:
-            looks.append((trace.live.user, trace.live.agent))
-            return super()._quiet()
+            looks.append(super()._quiet())
+            return looks[-1]
 
     with capture_output() as captured:
         Looked(trace, counted(trace)._draw).show()
         shown = Shown(captured)
         for turn, begun, over in (
-            (1, SpeechStarted(2, 0), UtteranceDismissed(2, "too short")),
+            (1, SpeechPaused(2, 0), SpeechResumed(2, 0, 200.0)),  # an answer may be decided on
             (2, ReplyPlaying(2, 2, 0), ReplyEnded(2, 2, "done", "", "")),
         ):
             *events, ended = spoken(turn)
@@ -96,11 +96,11 @@ def test_it_is_drawn_when_nobody_speaks_or_thinks(shell: InteractiveShell) -> No
                 trace.emit(event)
             looks.clear()
             until(lambda: len(looks) > 2)
-            assert ("silent", "idle") not in looks
+            assert not any(looks)
             assert shown["text/plain"][-1] == f"{turn - 1} turns, False"
             trace.emit(over)
             until(lambda: shown["text/plain"][-1] == f"{len(trace.turns)} turns, False")
-        trace.emit(SpeechStarted(4, 200))
+        trace.emit(ReplyPlaying(3, 3, 0))
         trace.close()
         until(lambda: shown["text/plain"][-1] == "2 turns, True")  # the end waits for nobody
 

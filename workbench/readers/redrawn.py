@@ -19,7 +19,7 @@ from workbench.readers.html import safe
 if TYPE_CHECKING:
     from workbench.readers.opened import OpenTrace
 
-POLL_S = 0.25
+POLL_S = 0.1
 """How often the trace is looked at, s."""
 SHARE = 0.05
 """Of the time that drawing may take."""
@@ -38,8 +38,8 @@ class Redrawn:
     """Shows what `draw` gives, and again when turns have ended; for the last time when the trace has.
 
     It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once. It
-    draws when nobody speaks or thinks: drawing holds the interpreter for a quarter of a second, and sound that passes
-    there would come late. What drawing fails of is shown in its place, until it is drawn again.
+    draws when nobody waits for the agent or hears it: drawing takes the interpreter for 0.1 to 0.4 s, and sound that
+    passes there would come late. What drawing fails of is shown in its place, until it is drawn again.
     """
 
     def __init__(self, trace: OpenTrace, draw: Callable[[], Bundle]) -> None:
@@ -102,7 +102,7 @@ class Redrawn:
 
     def _quiet(self) -> bool:
         live = self._trace.live
-        return (live.user, live.agent) == ("silent", "idle")
+        return live.agent == "idle" and live.user != "paused"
 
     def _follow(self) -> None:
         over, due_s, enough = False, 0.0, self._enough
