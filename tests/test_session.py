@@ -153,27 +153,46 @@ def test_a_session_changes_its_own_settings_only() -> None:
 
 
 def test_providers_and_the_agent_are_swapped_while_it_runs() -> None:
-    async def talk() -> tuple[list[Swapped], list[Notice], str]:
+    async def talk() -> tuple[list[Swapped], str]:
         async with open_session(settings()) as session:
-            session.swap(llm="scripted", agent=Agent(instructions="Be brief.", name="brief"))
-            session.swap(tts="nobody")
+            session.swap(llm="scripted", tts="none", agent=Agent(instructions="Be brief.", name="brief"))
             async for _ in session.trace.follow():
-                if len(events_of(session, Swapped)) == 2 and events_of(session, Notice):
+                if len(events_of(session, Swapped)) == 3:
                     break
-            return events_of(session, Swapped), events_of(session, Notice), session.conversation.instructions
+            return events_of(session, Swapped), session.conversation.instructions
 
-    swapped, notices, instructions = run_virtual(talk())
-    assert {event.what for event in swapped} == {"llm", "agent"}
-    assert "nobody" in notices[0].reason
-    assert "scripted" in notices[0].hint
+    swapped, instructions = run_virtual(talk())
+    assert {event.what for event in swapped} == {"llm", "tts", "agent"}
+    assert swapped[0].what == "agent"
     assert instructions == "Be brief."
+
+
+def test_a_model_that_lacks_its_key_leaves_the_one_before_and_the_agent_says_so() -> None:
+    async def talk() -> tuple[list[Notice], Agent]:
+        async with open_session(settings(), agent=Agent(instructions="x", llm="scripted")) as session:
+            keyless = Agent(instructions="Be brief.", llm="openai/some-model")
+            session.swap(llm="openai/some-model", agent=keyless)
+            async for entry in session.trace.follow():
+                if isinstance(entry.event, Notice):
+                    break
+            await asyncio.sleep(1)
+            return events_of(session, Notice), session.agent
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OPENAI_API_KEY", raising=False)
+        notices, agent = run_virtual(talk())
+    assert [notice.owner for notice in notices] == ["llm"]
+    assert (agent.instructions, agent.llm) == ("Be brief.", "scripted")
 
 
 def test_what_cannot_change_is_refused() -> None:
     session = open_session(settings())
-    for what in ({"vad": "energy"}, {"agent": 3}, {"nonsense": "x"}):
+    for what in ({"vad": "energy"}, {"agent": 3}, {"nonsense": "x"}, {"llm": "none"}, {"stt": None}):
         with pytest.raises(UsageError):
             session.swap(**what)
+    with pytest.raises(UsageError, match=r"no tts provider is called 'nobody' – installed: .*scripted"):
+        session.swap(llm="scripted", tts="nobody")
+    assert not session._waiting, "all or nothing"
     for name in ("audio.source", "llm.provider", "record.folder", "profile"):
         with pytest.raises(UsageError, match="fixed"):
             session.set(name, "other")

@@ -256,6 +256,12 @@ class Assembly:
         return CleanMicrophone(microphone, canceller)
 
 
+def must_be_there(stage: str, choice: str) -> None:
+    """Raises UsageError for a model that no installed provider has. What else it needs shows when it is made."""
+    if choice != NONE or stage == "llm":
+        find(cast(ProviderStage, stage), choice)
+
+
 def _same_file(source: str, sink: str) -> bool:
     try:
         return source not in ("mic", NONE, BROWSER) and Path(source).samefile(sink)

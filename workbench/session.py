@@ -20,11 +20,12 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.agent import Agent
-from workbench.assembly import Assembly, echo_of
+from workbench.assembly import Assembly, echo_of, must_be_there
 from workbench.audio.page import PageLink
 from workbench.config import Settings, load
 from workbench.config.check import change
@@ -223,14 +224,18 @@ class Session:
     def swap(self, **what: Any) -> None:
         """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on.
 
-        UsageError for anything else; a provider that is not there or does not start is a `notice` in the trace.
+        UsageError for anything else, and then nothing is replaced. A provider that does not start, or lacks its key or
+        weights, is a `notice` in the trace, and the one before goes on.
         """
         for stage, choice in what.items():
             if stage not in ("agent", *MODEL_STAGES):
                 raise UsageError(f"{stage} cannot be swapped", f"these can: {', '.join(MODEL_STAGES)}, agent")
             if stage == "agent" and not isinstance(choice, Agent):
                 raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
-            self._do(lambda pipeline, stage=stage, choice=choice: self._spawn(self._swap(stage, choice)))  # type: ignore[misc]
+            if stage != "agent":
+                must_be_there(stage, str(choice))
+        if what:
+            self._do(lambda pipeline: self._spawn(self._swap_all(what)))
 
     # --- entering and leaving ----------------------------------------------------------------------------------------
 
@@ -473,7 +478,15 @@ class Session:
 
     # --- small things ------------------------------------------------------------------------------------------------
 
-    async def _swap(self, stage: str, choice: Any) -> None:
+    async def _swap_all(self, what: dict[str, Any]) -> None:
+        """The agent first: what it says of a model that then does not start is taken back."""
+        before = self.agent
+        if "agent" in what:
+            await self._swap("agent", what["agent"], before)
+        for stage in [one for one in what if one != "agent"]:
+            self._spawn(self._swap(stage, what[stage], before))
+
+    async def _swap(self, stage: str, choice: Any, before: Agent) -> None:
         assert self._assembly is not None
         assert self._equipment is not None
         assert self._pipeline is not None
@@ -487,6 +500,8 @@ class Session:
                 await self._assembly.swap(stage, str(choice), self._pipeline.stages)
         except WorkbenchError as error:
             self.trace.emit(Notice("error", stage, error.reason, error.hint))
+            if stage != "agent" and getattr(self.agent, stage) == choice:
+                self.agent = replace(self.agent, **{stage: getattr(before, stage)})
         else:
             self.trace.emit(Swapped(stage, choice.name or "agent" if stage == "agent" else str(choice)))
 

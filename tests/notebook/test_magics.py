@@ -10,7 +10,7 @@ from IPython.utils.capture import capture_output
 from tests.notebook.waiting import until
 from workbench import Agent
 from workbench.config import load
-from workbench.model.events import Swapped
+from workbench.model.events import Notice, Swapped
 from workbench.notebook.look import Shown
 from workbench.readers.opened import OpenTrace
 from workbench.session import Session, open_session
@@ -100,6 +100,37 @@ def test_a_model_that_changes_is_swapped_too(shell: InteractiveShell, session: S
     assert sorted(kinds) == ["agent", "agent", "llm"]
 
 
+def test_a_model_that_nobody_has_is_refused_and_all_stays_as_it_was(
+    shell: InteractiveShell, session: Session
+) -> None:
+    before = Agent(instructions="old", name="host")
+    shell.user_ns |= {"s": session, "host": before}
+    entries = session.trace.end
+    for _ in range(2):
+        assert "no llm provider is called 'bogus' – installed: " in told(
+            shell, "%%agent host --llm bogus/none\nYou are terse."
+        )
+    assert shell.user_ns["host"] is before
+    run(shell, "%%agent host\nnew")
+    until(lambda: session.agent.instructions == "new")
+    assert session.agent.llm is None
+    events = [entry.event for entry in session.trace.since(entries)]
+    assert [event.what for event in events if isinstance(event, Swapped)] == ["agent"]
+    assert not [event for event in events if isinstance(event, Notice)]
+
+
+def test_a_model_that_cannot_start_is_tried_again_when_it_is_asked_for_again(
+    shell: InteractiveShell, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    shell.user_ns["s"] = session
+    for count in (1, 2):
+        run(shell, f"%%agent host --llm openai/some-model\n{count}")
+        until(lambda: session.agent.instructions == str(count) and session.agent.llm is None)  # noqa: B023
+        notices = [entry.event for entry in session.trace.since(0) if isinstance(entry.event, Notice)]
+        assert [notice.owner for notice in notices] == ["llm"] * count
+
+
 def test_which_session_is_clear_or_is_asked_for(shell: InteractiveShell, session: Session) -> None:
     with open_session(load(SETTINGS), agent=Agent(instructions="x", name="other")) as second:
         shell.user_ns |= {"a": session, "b": second, "_": session}
@@ -128,6 +159,12 @@ def test_a_session_that_is_over_gets_nothing(shell: InteractiveShell) -> None:
         ("%%agent 3\nhello", "cannot name a variable"),
         ("%%agent\nhello", "arguments are required: name"),
         ("%%agent host --speed 3\nhello", "unrecognized arguments"),
+        ('%%agent host --greeting "unclosed\nhello', "no closing quotation – close the quotes"),
+        ("%%agent host --greeting 'unclosed\nhello", "no closing quotation – close the quotes"),
+        ("%%agent host '\nhello", "no closing quotation – close the quotes"),
+        ("%%agent class\nhello", "'class' cannot name a variable"),
+        ("%%score class\nyou: hello", "'class' cannot name a variable"),
+        ("%%score None turn.silence_ms=300\nyou: hello", "'None' cannot name a variable"),
         ("%%score\nwhoever: hello", "line 1"),
         ("%%score a b\nyou: hello", "'b' is no setting"),
         ("%%score turn.silence=3\nyou: hello", "did you mean"),

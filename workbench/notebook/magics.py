@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError as MagicUsageError
@@ -68,11 +69,10 @@ class WorkbenchMagics(Magics):
         Run the cell again with other instructions and go on talking: from the next reply on they hold. The session is
         the one that has the agent of that name, else the only one that runs.
         """
-        wanted = parse_argstring(self.agent, line)
+        wanted = _split(line, lambda: parse_argstring(self.agent, line))
         if not cell.strip():
             raise UsageError("an agent without instructions", "write them under the line of %%agent")
-        if not wanted.name.isidentifier():
-            raise UsageError(f"{wanted.name!r} cannot name a variable", "write %%agent host")
+        _must_name_a_variable(wanted.name, "write %%agent host")
         before = self._namespace.get(wanted.name)
         given: dict[str, Any] = {
             name: _unquoted(getattr(wanted, name)) for name in OPTIONS if getattr(wanted, name) is not None
@@ -80,9 +80,9 @@ class WorkbenchMagics(Magics):
         base = before if isinstance(before, Agent) else Agent(instructions="", name=wanted.name)
         found = replace(base, instructions=cell.strip(), **given)
         session, why = self._session_for(wanted.name, before, wanted.session)
-        self._namespace[wanted.name] = found
         if session is not None:
-            _swap(session, found)
+            _swap(session, found)  # before the variable has it: it may be refused
+        self._namespace[wanted.name] = found
         _say(why)
         return found
 
@@ -101,10 +101,10 @@ class WorkbenchMagics(Magics):
         written in a scene: help(workbench.notebook.scenes).
         """
         name, settings, script = "", dict[str, Any](), dict[str, Any]()
-        for word in _words(line):
+        for word in _split(line, lambda: shlex.split(line)):
             key, equals, value = word.partition("=")
             if not equals and not name and word.isidentifier():
-                name = word
+                name = _must_name_a_variable(word, "write %%score slow")
             elif not equals:
                 raise UsageError(
                     f"{word!r} is no setting", "write NAME and settings like turn.silence_ms=300"
@@ -170,11 +170,18 @@ def _swap(session: Session, agent: Agent) -> None:
     session.swap(**changed, agent=agent)
 
 
-def _words(line: str) -> list[str]:
+def _split(line: str, work: Callable[[], Any]) -> Any:
+    """What `work` splits the line into."""
     try:
-        return shlex.split(line)
+        return work()
     except ValueError as error:
         raise UsageError(f"{line.strip()!r}: {str(error).lower()}", "close the quotes") from None
+
+
+def _must_name_a_variable(word: str, hint: str) -> str:
+    if not word.isidentifier() or iskeyword(word):
+        raise UsageError(f"{word!r} cannot name a variable", hint)
+    return word
 
 
 def _value(text: str) -> Any:
