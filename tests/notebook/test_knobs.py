@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import ipywidgets as widgets
 import pytest
@@ -53,6 +54,33 @@ def test_what_is_no_setting_is_refused_with_the_nearest() -> None:
         knob("turn.silence")
     with pytest.raises(UsageError, match="no widget"):
         knob("script")
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "reason"),
+    [
+        ("abc", {}, "turn.silence_ms = 'abc': should be a valid number.* – allowed: ≥ 50 and ≤ 5000"),
+        (99999, {}, "turn.silence_ms = 99999: should be less than .* – allowed: ≥ 50 and ≤ 5000"),
+        (float("nan"), {}, "turn.silence_ms = nan: not a number to work with"),
+        (None, {"min": 900, "max": 100}, "turn.silence_ms: min = 900 is above max = 100"),
+        (None, {"max": 99999}, "max: turn.silence_ms = 99999: should be less than"),
+        (None, {"min": "abc"}, "min: turn.silence_ms = 'abc': should be a valid number"),
+        (1000, {"max": 900}, "turn.silence_ms = 1000 is not between min and max"),
+        (None, {"step": "abc"}, "turn.silence_ms has no such widget"),
+    ],
+)
+def test_what_a_knob_cannot_be_is_refused_with_its_bounds(value: Any, options: Any, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        knob("turn.silence_ms", value, **options)
+
+
+def test_a_value_of_no_kind_is_refused_and_a_default_is_moved_in() -> None:
+    with pytest.raises(UsageError, match=r"bargein\.mode = 'fulll'.*did you mean full"):
+        knob("bargein.mode", "fulll")
+    with pytest.raises(UsageError, match=r"turn\.adapt"):
+        knob("turn.adapt", "perhaps")
+    assert knob("turn.silence_ms", min=600).value == 600
+    assert knob("turn.silence_ms", "400").value == 400
 
 
 def test_knobs_compose_with_interact() -> None:

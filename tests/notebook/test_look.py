@@ -113,6 +113,12 @@ def test_what_is_neither_is_refused() -> None:
         show("folder")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c"), (), "ab", None, 3, ("a", 2), (None, None)])
+def test_a_comparison_has_two_names(quick: OpenTrace, names: Any) -> None:
+    with pytest.raises(UsageError, match="are not two names – write names="):
+        compare(quick, quick, names=names)
+
+
 def test_thousands_of_turns_and_huge_lines_make_no_huge_page() -> None:
     events = [event for turn in range(1, 5001) for event in spoken(turn)]
     long = OpenTrace(lambda: 5001 * 10_000.0, keep=len(events), keep_turns=None)

@@ -133,6 +133,14 @@ def test_settings_that_cannot_be_are_refused() -> None:
         score("you: Hi.", turn_silence_mss=1)
     with pytest.raises(UsageError, match="first_token_ms"):
         score("you: Hi.", script={"first_token": 1})
+    unrecorded: list[dict[str, object]] = [
+        {"record.enabled": False},
+        {"record.enabled": "no"},
+        {"record.folder": None},
+    ]
+    for settings in unrecorded:
+        with pytest.raises(UsageError, match="a scene is shown from its recording – leave out"):
+            score("you: Hi.", settings)
 
 
 def test_a_scene_is_read_line_by_line() -> None:

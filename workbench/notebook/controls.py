@@ -10,17 +10,20 @@ import asyncio
 import threading
 from collections.abc import Callable
 from functools import cache
+from math import inf
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import ipywidgets as widgets
 from IPython.display import display
+from traitlets import TraitError
 
 from workbench.audio.duplex import MODE
 from workbench.config import known_settings, sentences
-from workbench.config.check import nearest
+from workbench.config.check import Given, nearest, validated
 from workbench.model.errors import UsageError, WorkbenchError, tried
 from workbench.model.events import DuplexChanged, SettingChanged
+from workbench.model.text import plain
 from workbench.readers.html import safe, table
 from workbench.session import FIXED, Session
 
@@ -36,17 +39,43 @@ INSTEAD = "<style>.jp-OutputArea-child:has(.jupyter-widgets *)+.jp-OutputArea-ch
 def knob(name: str, value: Any = None, **options: Any) -> Any:
     """The widget of a setting (`turn.silence_ms`) at `value` or its default; `options` (`min`, `max`) go to the widget.
 
-    Raises UsageError for what is no setting, or none that a widget can hold.
+    Raises UsageError for what is no setting, or none that a widget can hold, for a value, `min` or `max` that the setting
+    refuses, and for a value that is not between `min` and `max`. A default outside of them is moved in.
     """
     info = known_settings().get(name)
     if info is None:
         raise _unknown(name)
-    value = info.get_default(call_default_factory=True) if value is None else value
     kind, bounds = _plain_kind(info.annotation), bounds_of(name)
+    options |= {end: _checked(name, options[end], f"knob, {end}") for end in ("min", "max") if end in options}
+    given = None if value is None else _checked(name, value, "knob")
+    if kind in (int, float):
+        _must_fit(name, given, options.get("min", -inf), options.get("max", inf))
+    value = info.get_default(call_default_factory=True) if value is None else given
     about = {"description": name, "tooltip": _sentences().get(name, "")}
     common = {"style": STYLE, "layout": LAYOUT, **about, **options}
-    made = _made(name, kind, bounds, value, common)
+    try:
+        made = _made(name, kind, bounds, value, common)
+    except (TraitError, TypeError, ValueError) as error:
+        raise UsageError(f"{name} has no such widget: {plain(str(error), 300, one_line=True)}") from None
     return _with_table(made, {name: made})
+
+
+def _checked(name: str, value: Any, origin: str) -> Any:
+    """The value as the setting has it. Raises UsageError with reason and bounds."""
+    found: Any = validated({name: Given(value, origin)}, None)
+    for key in name.split("."):
+        found = getattr(found, key)
+    return found
+
+
+def _must_fit(name: str, value: float | None, low: float, high: float) -> None:
+    """Into its slider, which would move it without a word."""
+    if low > high:
+        raise UsageError(f"knob: {name}: min = {low:g} is above max = {high:g}", "give the lower one as min")
+    if value is not None and not low <= value <= high:
+        raise UsageError(
+            f"knob: {name} = {value:g} is not between min and max", f"allowed here: {low:g} to {high:g}"
+        )
 
 
 def _made(name: str, kind: Any, bounds: dict[str, Any], value: Any, common: dict[str, Any]) -> Any:

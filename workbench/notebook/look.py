@@ -91,8 +91,10 @@ def show(what: OpenTrace | Session, *, turn: int | None = None) -> Shown:
 def compare(a: OpenTrace | Session, b: OpenTrace | Session, *, names: tuple[str, str] = ("a", "b")) -> Shown:
     """Two sessions side by side, turn by turn in their order, with the median of each part and what changed.
 
-    Raises UsageError for what is neither a session nor a trace.
+    Raises UsageError for what is neither a session nor a trace, and for names that are not two.
     """
+    if not isinstance(names, tuple | list) or [*map(type, names)] != [str, str]:
+        raise UsageError(f"{names!r:.60} are not two names", 'write names=("before", "after")')
     one, other = trace_of(a), trace_of(b)
     comparison = Comparison(one.turns, other.turns)
     png = draw_comparison(comparison, names).png()

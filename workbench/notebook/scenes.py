@@ -146,7 +146,12 @@ def score(
             "record.folder": folder / "session",
             "script": script,
         }
-        trace = _performed(load({**fixed, **wanted}), agent)
+        found = load({**fixed, **wanted})
+        if not (found.record.enabled and found.record.folder):
+            raise UsageError(
+                "a scene is shown from its recording", "leave out record.enabled and record.folder"
+            )
+        trace = _performed(found, agent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
