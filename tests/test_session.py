@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,40 @@ def test_what_cannot_change_is_refused() -> None:
     for name in ("audio.source", "llm.provider", "record.folder", "profile"):
         with pytest.raises(UsageError, match="fixed"):
             session.set(name, "other")
+
+
+@pytest.mark.parametrize("text", [None, 3, b"hello", ["hello"]])
+def test_what_is_no_text_is_neither_said_nor_typed_nor_asked(text: Any) -> None:
+    session = open_session(settings())
+    for verb in ("say", "type", "ask", "bookmark"):
+        with pytest.raises(UsageError, match=f"{type(text).__name__} is no text – write {verb}"):
+            getattr(session, verb)(text)
+    assert not session._waiting
+
+
+def test_a_session_that_is_over_refuses_its_verbs_and_its_trace_stays_as_it_is() -> None:
+    @tool
+    def price(item: str) -> str:
+        return f"{item}: seven"
+
+    with open_session(settings(), agent=Agent(instructions="x", tools=[price])) as session:
+        pass
+    end, silence_ms = session.trace.end, session.settings.turn.silence_ms
+    verbs: list[Callable[[], object]] = [
+        lambda: session.say("hello"),
+        lambda: session.type("hello"),
+        lambda: session.mute(),
+        lambda: session.bookmark("here"),
+        lambda: session.set(turn_silence_ms=1234),
+        lambda: session.swap(llm="scripted"),
+        lambda: session.tools.call("price"),
+    ]
+    for verb in verbs:
+        with pytest.raises(UsageError, match="the session is over – open another one"):
+            verb()
+    session.interrupt()
+    session.stop()
+    assert (session.trace.end, session.settings.turn.silence_ms) == (end, silence_ms)
 
 
 def test_words_before_the_session_opens_wait_for_it() -> None:

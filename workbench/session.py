@@ -7,7 +7,8 @@
     async with open_session(settings, agent=agent) as session:   # runs on this loop
         await session.ended()
 
-Front ends read `session.trace` and call the verbs; verbs may be called from any thread and return at once.
+Front ends read `session.trace` and call the verbs; verbs may be called from any thread and return at once. When the
+session is over they raise UsageError, but `stop` and `interrupt`: there is nothing left to end or cut.
 """
 
 from __future__ import annotations
@@ -150,6 +151,7 @@ class Session:
 
     def mute(self, on: bool = True) -> None:
         """Hear nothing from the microphone, and record nothing of it."""
+        self._must_go_on()
 
         def muted(pipeline: Pipeline) -> None:
             pipeline.muted = on
@@ -159,10 +161,14 @@ class Session:
 
     def say(self, text: str) -> None:
         """The agent speaks."""
+        _must_be_text(text, "say")
+        self._must_go_on()
         self._do(lambda pipeline: pipeline.say(text))
 
     def type(self, text: str) -> None:
         """The user types: a turn like a spoken one."""
+        _must_be_text(text, "type")
+        self._must_go_on()
         if text.strip():
             self._do(lambda pipeline: pipeline.type(text))
 
@@ -206,6 +212,8 @@ class Session:
 
     def bookmark(self, label: str = "") -> None:
         """Mark this moment in the trace."""
+        _must_be_text(label, "bookmark")
+        self._must_go_on()
         self.trace.emit(Bookmarked(plain(label, limit=200)))
 
     def set(self, name: str = "", value: Any = None, **named: Any) -> None:
@@ -213,6 +221,7 @@ class Session:
 
         UsageError for a name or value that cannot be, and for what is fixed when a session opens.
         """
+        self._must_go_on()
         wanted = {name: value} if name else {}
         wanted |= {key.replace("_", ".", 1): item for key, item in named.items()}
         for key, item in wanted.items():
@@ -227,6 +236,7 @@ class Session:
         UsageError for anything else, and then nothing is replaced. A provider that does not start, or lacks its key or
         weights, is a `notice` in the trace, and the one before goes on.
         """
+        self._must_go_on()
         for stage, choice in what.items():
             if stage not in ("agent", *MODEL_STAGES):
                 raise UsageError(f"{stage} cannot be swapped", f"these can: {', '.join(MODEL_STAGES)}, agent")
@@ -402,6 +412,7 @@ class Session:
 
     def _call_tool(self, name: str, arguments: str) -> None:
         """For the developer, on the session's loop."""
+        self._must_go_on()
 
         async def call() -> None:
             if self._equipment is not None:
@@ -506,6 +517,7 @@ class Session:
             self.trace.emit(Swapped(stage, choice.name or "agent" if stage == "agent" else str(choice)))
 
     def _asked(self, text: str) -> Future[Turn]:
+        _must_be_text(text, "ask")
         if not text.strip():
             raise UsageError("nothing was asked", "give the words that the user types")
         if self._loop is None:
@@ -531,6 +543,10 @@ class Session:
                 case _:
                     pass
         answer.set_exception(self.error or _unanswered())
+
+    def _must_go_on(self) -> None:
+        if self.over:
+            raise UsageError("the session is over", "open another one with open_session")
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -561,6 +577,11 @@ class Session:
         if self._loop is None:
             self._waiting.append(verb)
         self._call(now)
+
+
+def _must_be_text(text: object, verb: str) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"{type(text).__name__} is no text", f'write {verb}("…")')
 
 
 def _unanswered() -> UsageError:

@@ -82,6 +82,52 @@ def test_traits_are_observed_both_ways() -> None:
     assert widget.session.settings.turn.silence_ms == 300
 
 
+def test_traits_that_are_set_wrong_are_put_back() -> None:
+    widget = begun()
+    until(lambda: texts(widget))
+    whole = dict(widget.knobs)
+    widget.knobs = {}
+    assert widget.knobs == whole
+    widget.knobs = {"turn.silence_ms": 300}
+    assert widget.knobs == {**whole, "turn.silence_ms": 300}
+    assert widget.session.settings.turn.silence_ms == 300
+    widget.knobs = {"turn.silence_ms": "450"}
+    assert widget.knobs["turn.silence_ms"] == 450.0
+    for latency in ({}, {"points": 3}):
+        widget.latency = latency
+        assert repr(widget) == "<Live tour: listening, 0 turns heard>"
+
+
+def test_a_widget_whose_session_is_over_refuses_what_it_cannot_do_and_pages_make_no_noise() -> None:
+    widget = begun()
+    before = dict(widget.knobs)
+    widget.end()
+    until(lambda: widget.activity == "ended")
+    with pytest.raises(UsageError, match="the session is over"):
+        widget.muted = True
+    assert not widget.muted
+    with pytest.raises(UsageError, match="the session is over"):
+        widget.knobs = {**before, "turn.silence_ms": 300}
+    assert widget.knobs == before
+    end = widget.session.trace.end
+    for verb in (
+        {"verb": "type", "text": "x"},
+        {"verb": "mute", "on": True},
+        {"verb": "bookmark", "label": ""},
+    ):
+        widget._take(widget, {"k": "verb", "page": "abcd", **verb}, [])
+    widget._take(widget, "no object", [])
+    assert widget.session.trace.end == end
+
+
+def test_a_line_that_is_cut_ends_with_an_ellipsis() -> None:
+    widget = begun(tts_provider="none")
+    widget.session.type("x" * 4_000)
+    widget.session.type("y" * 5_000)
+    until(lambda: len(texts(widget, "user")) == 2)
+    assert texts(widget, "user") == ["x" * 4_000, "y" * 3_999 + "…"]
+
+
 def test_an_observer_that_raises_is_named_and_stops_nobody() -> None:
     widget = begun()
     other = live(widget.session)
@@ -213,7 +259,8 @@ def test_replaced_widgets_are_let_go() -> None:
 
 def test_many_widgets_on_one_session_show_the_same() -> None:
     first = begun()
-    others = [live(first.session) for _ in range(9)]
+    others = [live(first.session), live(first), *(live(first.session) for _ in range(7))]
+    assert all(widget.session is first.session for widget in others)
     first.session.type("How are you?")
     until(lambda: all("You said: How are you?" in texts(widget) for widget in others))
     others[0].muted = True

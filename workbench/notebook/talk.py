@@ -27,7 +27,7 @@ _running: dict[str, tuple[str, list[Live]]] = {}
 
 
 def live(
-    agent: Agent | Session | None = None,
+    agent: Agent | Session | Live | None = None,
     *,
     source: str = BROWSER,
     sink: str = BROWSER,
@@ -43,12 +43,13 @@ def live(
     `sink` is "browser", "speaker", "none" or a wav file to write. `room` names a LiveKit room in the place of both:
     whoever is in it talks, the widget shows. `changes` are settings (`turn_silence_ms=300`).
     `resume` takes up a recorded conversation: its folder, or True for the latest. Running the cell again ends the
-    session that it began before. Given a running `Session`, it is one more widget on that one.
+    session that it began before. Given a running `Session`, or a widget on one, it is one more widget on that one.
 
     UsageError for what cannot be used. What is missing (weights, a device, a key) is said in the widget.
     """
-    if isinstance(agent, Session):
-        return Live(agent)
+    session = getattr(agent, "session", agent)
+    if isinstance(session, Session):
+        return Live(session)
     if agent is not None and not isinstance(agent, Agent):
         raise UsageError(f"no Agent but {type(agent).__name__}", "write live(Agent(instructions=…))")
     settings = _settings(agent, settings, source, sink, room, profile, changes)

@@ -167,7 +167,8 @@ class Live(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         name = self.session.agent.name or "agent"
-        return f"<Live {name}: {self.activity}, {len(self.latency['points'])} turns heard>"
+        points = self._given.get("latency", {}).get("points", ())  # not the trait, which anybody may set
+        return f"<Live {name}: {self.activity}, {len(points)} turns heard>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live view, and for those who cannot show that, what there was until now."""
@@ -228,20 +229,32 @@ class Live(anywidget.AnyWidget):
         """Somebody set a trait; what the feed sets is what already is."""
         if change is self._local.fed:
             return
-        if change["name"] == "muted":
-            self.session.mute(bool(change["new"]))
-            return
         try:
-            for name, value in change["new"].items():
-                if name not in KNOBS:
-                    hint = f"knobs: {', '.join(KNOBS)}"
-                    raise UsageError(f"{plain(str(name), 40)} is no knob of the widget", hint)
-                if value != setting(self.session, name):
-                    self.session.set(name, value)
+            if change["name"] == "muted":
+                self.session.mute(bool(change["new"]))
+            else:
+                self._turn(change["new"])
         except UsageError:
-            with self._alone(fed=True):
-                self.knobs = {name: setting(self.session, name) for name in KNOBS}
+            self._put_back(change)
             raise
+        if change["name"] == "knobs":
+            self._put_back(change)
+
+    def _turn(self, knobs: Mapping[Any, Any]) -> None:
+        for name, value in knobs.items():
+            if name not in KNOBS:
+                hint = f"knobs: {', '.join(KNOBS)}"
+                raise UsageError(f"{plain(str(name), 40)} is no knob of the widget", hint)
+            if value != setting(self.session, name):
+                self.session.set(name, value)
+
+    def _put_back(self, change: Any) -> None:
+        """What is: all knobs where some were given, and whatever was refused."""
+        with self._alone(fed=True):
+            if change["name"] == "muted":
+                self.muted = bool(change["old"])
+            else:
+                self.knobs = {name: setting(self.session, name) for name in KNOBS}
 
     # --- from the page -----------------------------------------------------------------------------------------------
 
