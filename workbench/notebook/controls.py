@@ -39,8 +39,8 @@ INSTEAD = "<style>.jp-OutputArea-child:has(.jupyter-widgets *)+.jp-OutputArea-ch
 def knob(name: str, value: Any = None, **options: Any) -> Any:
     """The widget of a setting (`turn.silence_ms`) at `value` or its default; `options` (`min`, `max`) go to the widget.
 
-    Raises UsageError for what is no setting, or none that a widget can hold, for a value, `min` or `max` that the setting
-    refuses, and for a value that is not between `min` and `max`. A default outside of them is moved in.
+    Raises UsageError for what is no setting, or none that a widget can hold, for a value or bound that the setting
+    refuses, and for a value that is not between `min` and `max`. A default that is not is moved in.
     """
     info = known_settings().get(name)
     if info is None:
