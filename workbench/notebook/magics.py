@@ -81,7 +81,7 @@ class WorkbenchMagics(Magics):
         found = replace(base, instructions=cell.strip(), **given)
         session, why = self._session_for(wanted.name, before, wanted.session)
         if session is not None:
-            _swap(session, found)  # before the variable has it: it may be refused
+            why += _swap(session, found)  # before the variable has it: it may be refused
         self._namespace[wanted.name] = found
         _say(why)
         return found
@@ -161,13 +161,15 @@ def _running(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Session]]:
             yield name, session
 
 
-def _swap(session: Session, agent: Agent) -> None:
-    """The agent, and those of its models that are others than before."""
+def _swap(session: Session, agent: Agent) -> str:
+    """The agent, and those of its models that are others than before; what to say of these."""
     stages = {stage: getattr(agent, stage) for stage in MODEL_STAGES}
     changed = {
         stage: model for stage, model in stages.items() if model and model != getattr(session.agent, stage)
     }
     session.swap(**changed, agent=agent)
+    models = ", ".join(f"{stage} {model}" for stage, model in changed.items())
+    return f"; {models} when started, which may fail: the widget tells" if models else ""
 
 
 def _split(line: str, work: Callable[[], Any]) -> Any:
