@@ -83,7 +83,7 @@ def test_running_the_cell_again_swaps_it_into_the_session(shell: InteractiveShel
     shell.user_ns["s"] = session
     with capture_output() as captured:
         run(shell, "%%agent host --llm scripted\nnew instructions")
-    said = "host goes into s: from the next reply on; llm scripted when started, which may fail: the widget tells"
+    said = "host goes into s: from the next reply on; llm scripted once started (a notice says if it cannot)"
     assert captured.outputs[0].data["text/plain"] == said
     until(lambda: session.agent.instructions == "new instructions")
     assert session.conversation.instructions == "new instructions"

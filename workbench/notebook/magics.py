@@ -169,7 +169,7 @@ def _swap(session: Session, agent: Agent) -> str:
     }
     session.swap(**changed, agent=agent)
     models = ", ".join(f"{stage} {model}" for stage, model in changed.items())
-    return f"; {models} when started, which may fail: the widget tells" if models else ""
+    return f"; {models} once started (a notice says if it cannot)" if models else ""
 
 
 def _split(line: str, work: Callable[[], Any]) -> Any:
