@@ -205,6 +205,8 @@ def test_what_is_no_text_is_neither_said_nor_typed_nor_asked(text: Any) -> None:
     for verb in ("say", "type", "ask", "bookmark"):
         with pytest.raises(UsageError, match=f"{type(text).__name__} is no text – write {verb}"):
             getattr(session, verb)(text)
+    with pytest.raises(UsageError, match="is no text – write set"):
+        session.set(text, 300)
     assert not session._waiting
 
 

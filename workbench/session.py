@@ -221,6 +221,7 @@ class Session:
 
         UsageError for a name or value that cannot be, and for what is fixed when a session opens.
         """
+        _must_be_text(name, "set")
         self._must_go_on()
         wanted = {name: value} if name else {}
         wanted |= {key.replace("_", ".", 1): item for key, item in named.items()}

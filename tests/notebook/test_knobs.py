@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as widgets
@@ -54,6 +55,10 @@ def test_what_is_no_setting_is_refused_with_the_nearest() -> None:
         knob("turn.silence")
     with pytest.raises(UsageError, match="no widget"):
         knob("script")
+    nothing: list[Any] = [3, None, ["turn.silence_ms"]]
+    for name in nothing:
+        with pytest.raises(UsageError, match="is no setting"):
+            knob(name)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,10 @@ def test_what_the_session_refuses_is_said_and_taken_back(session: Session) -> No
 
 def test_knobs_by_default_and_those_that_cannot_be(session: Session) -> None:
     assert len(knobs(session).children) == 6
+    assert len(knobs(SimpleNamespace(session=session)).children) == 6, "a widget stands for its session"
+    for other in ("session", None):
+        with pytest.raises(UsageError, match="is no session – write knobs"):
+            knobs(other)
     with pytest.raises(UsageError, match="swap"):
         knobs(session, "llm.provider")
     with pytest.raises(UsageError, match="no setting"):

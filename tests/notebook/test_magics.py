@@ -113,6 +113,12 @@ def test_a_model_that_nobody_has_is_refused_and_all_stays_as_it_was(
         assert "no llm provider is called 'bogus' – installed: " in told(
             shell, "%%agent host --llm bogus/none\nYou are terse."
         )
+    for llm, reason in (
+        ('""', "no llm provider is called ''"),
+        ("openai", "needs a model"),
+        ("none", "called 'none'"),
+    ):
+        assert reason in told(shell, f"%%agent host --llm {llm}\nYou are terse.")
     assert shell.user_ns["host"] is before
     run(shell, "%%agent host\nnew")
     until(lambda: session.agent.instructions == "new")

@@ -42,9 +42,8 @@ def knob(name: str, value: Any = None, **options: Any) -> Any:
     Raises UsageError for what is no setting, or none that a widget can hold, for a value or bound that the setting
     refuses, and for a value that is not between `min` and `max`. A default that is not is moved in.
     """
-    info = known_settings().get(name)
-    if info is None:
-        raise _unknown(name)
+    _must_be_known(name)
+    info = known_settings()[name]
     kind, bounds = _plain_kind(info.annotation), bounds_of(name)
     options |= {end: _checked(name, options[end], f"knob, {end}") for end in ("min", "max") if end in options}
     given = None if value is None else _checked(name, value, "knob")
@@ -97,16 +96,20 @@ def _made(name: str, kind: Any, bounds: dict[str, Any], value: Any, common: dict
     raise UsageError(f"{name} has no widget", "set it with session.set, or in workbench.toml")
 
 
-def knobs(session: Session, *names: str) -> Any:
-    """A column of widgets bound to a session: they set it, and move when somebody else does.
+def knobs(session: Any, *names: str) -> Any:
+    """A column of widgets bound to a session, or to that of a widget: they set it, and move when somebody else does.
 
     What is refused is said under them. By default those that are tuned most often. Raises UsageError for what is no
     setting, or is fixed while a session runs.
     """
+    session = getattr(session, "session", session)
+    if not isinstance(session, Session):
+        raise UsageError(
+            f"{type(session).__name__} is no session", "write knobs(session), or knobs of its widget"
+        )
     names = names or USUAL
     for name in names:
-        if name not in known_settings():
-            raise _unknown(name)
+        _must_be_known(name)
         if name.split(".")[0] in FIXED or name.endswith(".provider"):
             raise UsageError(f"{name} is fixed while a session runs", "`swap` replaces a provider")
     index = session.trace.end
@@ -192,8 +195,9 @@ def _plain_kind(kind: Any) -> Any:
     return kind
 
 
-def _unknown(name: str) -> UsageError:
-    return UsageError(f"{name} is no setting", nearest(name, known_settings()))
+def _must_be_known(name: object) -> None:
+    if not isinstance(name, str) or name not in known_settings():
+        raise UsageError(f"{plain(str(name), 60)} is no setting", nearest(str(name), known_settings()))
 
 
 def bounds_of(name: str) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def _swap(session: Session, agent: Agent) -> str:
     """The agent, and those of its models that are others than before; what to say of these."""
     stages = {stage: getattr(agent, stage) for stage in MODEL_STAGES}
     changed = {
-        stage: model for stage, model in stages.items() if model and model != getattr(session.agent, stage)
+        stage: model for stage, model in stages.items() if model not in (None, getattr(session.agent, stage))
     }
     session.swap(**changed, agent=agent)
     models = ", ".join(f"{stage} {model}" for stage, model in changed.items())
