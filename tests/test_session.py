@@ -321,6 +321,17 @@ def test_from_another_thread_it_is_the_same(wav: Path) -> None:
     assert len(events_of(session, TurnEnded)) == 2
 
 
+def test_who_has_waited_finds_the_recording_whole(tmp_path: Path) -> None:
+    for number in range(5):
+        folder = tmp_path / str(number)
+        with open_session(settings(record__enabled=True, record__folder=folder)) as session:
+            for _ in range(500):
+                session.bookmark("x" * 200)
+            session.stop()
+            assert session.wait(30)
+            assert isinstance([*entries(open_trace(folder))][-1].event, SessionEnded)
+
+
 def test_what_is_missing_ends_the_session_and_is_raised(tmp_path: Path) -> None:
     async def talk() -> None:
         nothing = settings(stt__provider="openai/whisper-1")

@@ -135,6 +135,8 @@ class Session:
         self._main: asyncio.Task[None] | None = None
         self._waiting: list[Callable[[Pipeline], object]] = []
         self._over = threading.Event()
+        self._whole = threading.Event()
+        """Over, and its recording is closed."""
         self._reason = NATURAL_END
         self._echoing = 0
         self._thread: threading.Thread | None = None
@@ -274,6 +276,7 @@ class Session:
             raise single(group) from None
         finally:
             self._over.set()
+            self._whole.set()
 
     def __enter__(self) -> Self:
         opened: Future[None] = Future()
@@ -299,8 +302,8 @@ class Session:
             raise self.error
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """The same from another thread; False if it goes on after `timeout_s`."""
-        done = self._over.wait(timeout_s)
+        """The same from another thread; False if it goes on after `timeout_s`. The recording is whole then."""
+        done = self._whole.wait(timeout_s)
         if done and self.error:
             raise self.error
         return done
@@ -325,6 +328,7 @@ class Session:
             else:
                 self.error = self.error or InternalError(plain(f"{type(error).__name__}: {error}", limit=300))
             self._over.set()
+            self._whole.set()
 
     # --- living ------------------------------------------------------------------------------------------------------
 
@@ -341,6 +345,7 @@ class Session:
         finally:
             if folder and self._pipeline is None and isinstance(self.error, UsageError):
                 self._discard(folder.path)
+            self._whole.set()
 
     async def _recorded(self, recorder: Coroutine[Any, Any, None], tapes: Tapes, hooks: Lifecycle) -> None:
         async with beside(recorder), beside(hooks.run(self)):

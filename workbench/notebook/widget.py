@@ -100,10 +100,9 @@ class Live(anywidget.AnyWidget):
 
     def end(self, reason: str = "stopped") -> None:
         """End the session; the widget stays, and the recording is whole when this returns."""
-        if not self.session.over:
-            self.session.stop(reason)
-            with suppress(WorkbenchError):
-                self.session.wait(LEAVE_S)
+        self.session.stop(reason)
+        with suppress(WorkbenchError):
+            self.session.wait(LEAVE_S)
 
     def replace(self) -> None:
         """End the session, as another has its place, and take the widget away when it has shown that."""
