@@ -9,7 +9,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
-from workbench.notebook.hushed import UNTRACKED
+from workbench.notebook.hushed import UNTRACKED, hushed
 
 BEGIN = """
 from workbench import Agent
@@ -79,6 +79,12 @@ def test_what_comes_by_itself_is_nobodys_work(kernel: BlockingKernelClient, comm
 )
 def test_everything_else_is_work_whatever_it_says(kernel: BlockingKernelClient, comm: str, data: Any) -> None:
     assert answered(kernel, comm, data) == [("busy", "comm_msg"), ("idle", "comm_msg")]
+
+
+@pytest.mark.parametrize("comm_id", [[], {}, None, 1])
+def test_a_message_for_what_is_no_comm_is_left_as_it_is(comm_id: Any) -> None:
+    message = {"header": {"msg_type": "comm_msg"}, "content": {"comm_id": comm_id, "data": custom(k="sound")}}
+    assert hushed(message) is message
 
 
 def test_so_is_another_widgets(kernel: BlockingKernelClient, comm: str) -> None:

@@ -50,10 +50,14 @@ def _often(message: Any) -> bool:
     for name in ("content", "data", "content"):
         if not isinstance(found, Mapping):
             return False
-        if name == "data" and found.get("comm_id") not in _comms:
+        if name == "data" and not _ours(found.get("comm_id")):
             return False
         found = found.get(name)
     return isinstance(found, Mapping) and found.get("k") in OFTEN
+
+
+def _ours(comm_id: object) -> bool:
+    return isinstance(comm_id, str) and comm_id in _comms
 
 
 def _kernel() -> Any:
