@@ -10,7 +10,7 @@ import pytest
 
 from workbench.audio.browser import BrowserMicrophone, BrowserSpeaker
 from workbench.audio.duplex import PageDuplex
-from workbench.audio.page import Chunk, Outgoing, PageLink
+from workbench.audio.page import AWAY, GONE, Chunk, Left, Outgoing, PageLink
 from workbench.config import load
 from workbench.config.check import change
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples, silence
@@ -109,6 +109,22 @@ def test_a_lost_chunk_is_a_gap_and_one_that_comes_twice_is_dropped() -> None:
         assert [glitch.lost_samples for glitch in lost] == [320]
         steps = np.diff([frame.position for frame in heard])
         assert sorted(steps) == [320] * 4 + [640]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("why", [GONE, AWAY, None])
+def test_why_the_microphone_is_lost_is_told_unless_that_was_wanted(why: Left | None) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        trace, link = a_trace(), PageLink()
+        async with BrowserMicrophone(link, trace) as source:
+            talking(link)
+            link.heard("page", chunk(0, loop.time()))
+            loop.call_later(1, link.leave, "page", why)
+            await some(source.frames(), 5)
+        told = [e.event for e in trace.since(0) if isinstance(e.event, DeviceLost)]
+        assert [(lost.reason, lost.hint) for lost in told] == ([why] if why else [])
 
     run_virtual(main())
 

@@ -7,7 +7,8 @@ import json
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.notebook.waiting import until
 from workbench import Agent, open_trace
-from workbench.audio.page import Chunk, PageLink
+from workbench.audio.page import AWAY, GONE, Chunk, PageLink
 from workbench.config import load
 from workbench.model.errors import UsageError
 from workbench.model.events import Bookmarked, Notice, SettingChanged, TurnEnded
@@ -207,24 +208,81 @@ def test_a_cell_with_a_mistake_ends_nothing() -> None:
     assert not first.session.over
 
 
-def test_two_in_one_cell_are_replaced_together(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def cell() -> Iterator[Callable[[str], None]]:
+    """From now on the cell of that name runs, each time by another request."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    def run(cell: str, request: str, n: int) -> list[Live]:
-        shell.parent_header = {"metadata": {"cellId": cell}, "header": {"msg_id": request}}  # type: ignore[attr-defined]
-        return [begun() for _ in range(n)]
+    shell, requests = InteractiveShell.instance(), count()
 
-    shell = InteractiveShell.instance()
+    def runs(name: str) -> None:
+        shell.parent_header = {"metadata": {"cellId": name}, "header": {"msg_id": str(next(requests))}}  # type: ignore[attr-defined]
+
     try:
-        first, other = run("a", "1", 2), run("b", "2", 1)
-        assert not any(widget.session.over for widget in first + other)
-        again = run("a", "3", 2)
-        assert all(widget.session.over for widget in first)
-        assert not any(widget.session.over for widget in again + other)
-        assert set(talk.began()) == {*again, *other}
+        yield runs
     finally:
         shell.history_manager.end_session()  # type: ignore[union-attr]
         InteractiveShell.clear_instance()
+
+
+def test_two_in_one_cell_are_replaced_together(cell: Callable[[str], None]) -> None:
+    def run(name: str, n: int) -> list[Live]:
+        cell(name)
+        return [begun() for _ in range(n)]
+
+    first, other = run("a", 2), run("b", 1)
+    assert not any(widget.session.over for widget in first + other)
+    again = run("a", 2)
+    assert all(widget.session.over for widget in first)
+    assert not any(widget.session.over for widget in again + other)
+    assert set(talk.began()) == {*again, *other}
+
+
+def test_running_the_cell_of_one_more_widget_again_leaves_one(cell: Callable[[str], None]) -> None:
+    cell("a")
+    widget = begun()
+    kept: list[weakref.ref[Live]] = []
+    for _ in range(5):
+        cell("b")
+        kept += [weakref.ref(live(widget.session)) for _ in range(2)]
+    gc.collect()
+    more = [one for ref in kept if (one := ref()) is not None]
+    assert more == [ref() for ref in kept[-2:]]
+    assert len(widget._feed._watchers) == 3
+    assert not widget.session.over
+    widget.session.type("How are you?")
+    until(lambda: all("You said: How are you?" in texts(one) for one in (widget, *more)))
+
+
+def test_a_cell_that_shows_what_it_began_ends_it_not(cell: Callable[[str], None]) -> None:
+    cell("a")
+    widget, other = begun(), begun()
+    cell("a")
+    more = live(widget.session)
+    assert (widget.session.over, other.session.over) == (False, True)
+    cell("a")
+    again = begun()
+    assert widget.session.over
+    assert more.comm is None
+    assert talk.began() == [again]
+
+
+def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
+    widget = begun()
+    more = live(widget.session)
+    page = widget.session.page
+    assert page is not None
+    more._inbox.take({"k": "claim", "page": "abcd"}, [])
+    widget.leave()
+    assert page.owner == "abcd"
+    more.leave()
+    more.close()
+    assert (page.owner or "", page.left) == ("", AWAY)
+    assert not widget.session.over
+    for stays, why in ((True, AWAY), (False, GONE), ("?", GONE)):
+        page.claim("abcd")
+        widget._inbox.take({"k": "bye", "page": "abcd", "stays": stays}, [])
+        assert page.left == why
 
 
 def test_a_session_without_a_widget_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,9 +138,8 @@ class BrowserMicrophone:
                     now, self._rest = self._rest[:FRAME], self._rest[FRAME:]
                     yield self._frame(to_samples(now))
             await self._come.wait()
-        if self._link.owner is None:
-            hint = "open the notebook again and press Talk; the recording is kept"
-            self._trace.emit(DeviceLost("mic", self.name, "the page was closed or is gone", hint))
+        if self._link.owner is None and self._link.left is not None:
+            self._trace.emit(DeviceLost("mic", self.name, *self._link.left))
 
     def _put(self, chunk: Chunk) -> None:
         """It waits for the loop; where too much does, the oldest is lost."""

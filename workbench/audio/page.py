@@ -39,6 +39,12 @@ class Chunk:
         return self.position + len(self.samples)
 
 
+Left = tuple[str, str]
+"""Why a page no longer has the sound, and what to do."""
+GONE: Left = "the page was closed or is gone", "open the notebook again and press Talk; the recording is kept"
+AWAY: Left = "its widget was taken away", "press Talk; the recording is kept"
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """Sound for the page's speaker: 24 kHz, its first sample's position on `agent`, when it was to be pulled and when
@@ -68,6 +74,8 @@ class PageLink:
     def __init__(self) -> None:
         self.owner: str | None = None
         """The page that has the sound."""
+        self.left: Left | None = None
+        """Why the last one no longer has it, and what to do; None where its user wanted that."""
         self.playing = False
         """Whether its speaker runs."""
         self.capture: str | None = None
@@ -106,11 +114,11 @@ class PageLink:
                 self._captures(None, None)
             self._seen = time.monotonic()
 
-    def leave(self, page: str) -> None:
-        """The page gives the sound up: it was closed, or is gone."""
+    def leave(self, page: str, why: Left | None = GONE) -> None:
+        """The page gives the sound up."""
         with self._lock:
             if page == self.owner:
-                self.owner, self.playing = None, False
+                self.owner, self.playing, self.left = None, False, why
                 self._captures(None, None)
 
     def captures(self, page: str, device: str | None, echo_cancelled: bool | None = None, n: int = 0) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.audio.page import Chunk, Outgoing, PageLink
+from workbench.audio.page import AWAY, GONE, Chunk, Outgoing, PageLink
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Notice
 from workbench.model.text import plain
@@ -38,8 +38,8 @@ class Inbox:
             "hello": lambda page, content, buffers: None,
             "ping": self._ping,
             "claim": self._claim,
-            "release": self._leave,
-            "bye": self._leave,
+            "release": self._release,
+            "bye": self._bye,
             "capture": self._capture,
             "sound": self._sound,
             "play": self._play,
@@ -80,6 +80,14 @@ class Inbox:
             reason = f"a message of the page cannot be used: {plain(str(error), 200, one_line=True)}"
             self._session.trace.emit(Notice("warning", "page", reason, "reload the page"))
 
+    def close(self) -> None:
+        """The widget is taken away: if a page of it has the sound, that is free."""
+        if self._link.post != self.post:
+            return
+        self._link.post = lambda sound: None
+        if self._link.owner is not None:
+            self._link.leave(self._link.owner, AWAY)
+
     def post(self, out: Outgoing) -> None:
         """Sound for the page that has the speaker."""
         content = {
@@ -109,8 +117,11 @@ class Inbox:
         self._link.post = self.post
         self._link.claim(page)
 
-    def _leave(self, page: str, _content: dict[str, Any], _: Sequence[Any]) -> None:
-        self._link.leave(page)
+    def _release(self, page: str, _content: dict[str, Any], _: Sequence[Any]) -> None:
+        self._link.leave(page, None)
+
+    def _bye(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
+        self._link.leave(page, AWAY if content.get("stays") is True else GONE)
 
     def _capture(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
         if not flag(content, "on"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from workbench.agent import Agent
 from workbench.audio.page import PageLink
@@ -22,8 +24,18 @@ KERNEL_ENDED = "the kernel ended"
 """Why a session ends with its kernel; the page knows it too."""
 __all__ = ["Live", "live"]
 
-_running: dict[str, tuple[str, list[Live]]] = {}
-"""By cell: the request that ran it last, and the widgets that began a session in it."""
+
+@dataclass(slots=True)
+class _Run:
+    """Of a cell: the request that ran it last, its widgets that began a session, and those on one that was there."""
+
+    request: str = ""
+    began: list[Live] = field(default_factory=list)
+    more: WeakSet[Live] = field(default_factory=WeakSet)
+
+
+_running: dict[str, _Run] = {}
+"""By cell."""
 
 
 def live(
@@ -43,13 +55,14 @@ def live(
     `sink` is "browser", "speaker", "none" or a wav file to write. `room` names a LiveKit room in the place of both:
     whoever is in it talks, the widget shows. `changes` are settings (`turn_silence_ms=300`).
     `resume` takes up a recorded conversation: its folder, or True for the latest. Running the cell again ends the
-    session that it began before. Given a running `Session`, or a widget on one, it is one more widget on that one.
+    session that it began before. Given a running `Session`, or a widget on one, it is one more widget on that one, and
+    when the cell runs again that widget is taken away and the session goes on.
 
     UsageError for what cannot be used. What is missing (weights, a device, a key) is said in the widget.
     """
     session = getattr(agent, "session", agent)
     if isinstance(session, Session):
-        return Live(session)
+        return _one_more(session)
     if agent is not None and not isinstance(agent, Agent):
         raise UsageError(f"no Agent but {type(agent).__name__}", "write live(Agent(instructions=…))")
     settings = _settings(agent, settings, source, sink, room, profile, changes)
@@ -63,8 +76,19 @@ def live(
         if earlier is not None:
             earlier.go_on(session)
         widget = Live(session)
-        _running[_cell()[0]][1].append(widget)
+        _running[_cell()[0]].began.append(widget)
         undo.pop_all()
+    return widget
+
+
+def _one_more(session: Session) -> Live:
+    """A widget on a session that is there."""
+    cell, _ = _cell()
+    if not cell:
+        return Live(session)  # it cannot be told which one it takes the place of
+    _end_earlier(session)
+    widget = Live(session)
+    _running[cell].more.add(widget)
     return widget
 
 
@@ -113,21 +137,26 @@ def _cell() -> tuple[str, str]:
     return str(cell.get("cellId", "")), str(request.get("msg_id", ""))
 
 
-def _end_earlier() -> bool:
-    """What the cell began when it ran before ends; whether there was something."""
+def _end_earlier(kept: Session | None = None) -> bool:
+    """What the cell began when it ran before ends, but `kept`, and what it showed more is taken away; whether a session
+    ended."""
     cell, request = _cell()
-    before, widgets = _running.get(cell, ("", []))
-    if request and request == before:
+    before = _running.get(cell, _Run())
+    if request and request == before.request:
         return False  # several in one cell
-    _running[cell] = request, []
-    for widget in widgets:
+    stay = [widget for widget in before.began if widget.session is kept]
+    end = [widget for widget in before.began if widget.session is not kept]
+    _running[cell] = _Run(request, stay)
+    for widget in list(before.more):
+        widget.leave()
+    for widget in end:
         widget.replace()
-    return bool(widgets)
+    return bool(end)
 
 
 def began() -> list[Live]:
     """The widgets that began a session in a cell, but those that were replaced."""
-    return [widget for _, widgets in list(_running.values()) for widget in widgets]
+    return [widget for run in list(_running.values()) for widget in run.began]
 
 
 @atexit.register

@@ -70,7 +70,7 @@ class Live(anywidget.AnyWidget):
         self._link = session.page or PageLink()
         self._local = _Local()
         self._given: State = {}
-        self._replaced = False
+        self._replaced = self._left = False
         self._traits_lock = threading.RLock()
         super().__init__(
             _esm=page_program(),
@@ -94,7 +94,14 @@ class Live(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the session, and take the widget away. Another widget on the session stays, and shows the end."""
-        self.end()
+        if not self._left:  # ipywidgets closes what nobody holds any more
+            self.end()
+            self.leave()
+
+    def leave(self) -> None:
+        """Take the widget away; the session goes on."""
+        self._left = True
+        self._inbox.close()
         self._feed.leave(self._show)
         super().close()
 
@@ -112,8 +119,7 @@ class Live(anywidget.AnyWidget):
 
     def _go(self) -> None:
         if self._replaced and self.activity == "ended":
-            self._feed.leave(self._show)
-            super().close()
+            self.leave()
 
     # ipywidgets holds changes back by a flag that all threads see: those of the feed, of a cell and of the page's
     # messages would lose each other's.

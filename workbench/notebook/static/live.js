@@ -23,7 +23,7 @@ class Page {
     this.slept = null;
     this.onOwner = () => this.owned();
     model.on("change:owner", this.onOwner);
-    this.onHide = (event) => !event.persisted && this.close();
+    this.onHide = (event) => !event.persisted && this.close(false);
     window.addEventListener("pagehide", this.onHide);
     this.timer = setInterval(() => this.look(), 1000);
     this.watchKernel();
@@ -36,9 +36,11 @@ class Page {
     const owner = this.model.get("owner");
     return owner !== "" && owner !== this.id;
   }
-  close() {
+  // `stays`: the widget is taken away, and the page is still there.
+  close(stays) {
+    if (this.closed) return;
     this.closed = true;
-    this.wire.send({ k: "bye" }); // first: the capture ends because the page does
+    this.wire.send({ k: "bye", stays }); // first: the capture ends because the page does
     this.quiet();
     clearInterval(this.timer);
     window.removeEventListener("pagehide", this.onHide);
@@ -258,7 +260,7 @@ function render({ model, el }) {
     page.views.delete(view);
     if (!page.views.size) {
       pages.delete(key);
-      page.close();
+      page.close(true);
     }
   };
 }
