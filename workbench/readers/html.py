@@ -6,6 +6,7 @@ as text.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
@@ -33,6 +34,10 @@ a style sheet is taken away, a figure stays light, and readable."""
 LOOKED_AT = 20
 """How often as much text as is shown is looked at, to leave out what cannot be shown."""
 CELL = 'style="text-align:left;vertical-align:top"'
+LONG = re.compile(r"(\S{25,})")
+"""What no word is: an address, base64, a text without spaces. It may break anywhere, or it would push all else out of
+sight; words may not, or narrow columns would break them."""
+BREAKS = '<span style="overflow-wrap:anywhere">'
 
 
 def safe(text: object, limit: int = SAID) -> str:
@@ -40,8 +45,14 @@ def safe(text: object, limit: int = SAID) -> str:
     told = str(text)
     if len(told) > limit * LOOKED_AT:  # 10 MB would take 0.8 s
         told = f"{told[: limit * LOOKED_AT]}…"
-    clean = escape(plain(told, limit, one_line=True))
-    return clean.replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
+    pieces = LONG.split(plain(told, limit, one_line=True))  # what is long is every second one
+    return "".join(
+        f"{BREAKS}{_clean(piece)}</span>" if n % 2 else _clean(piece) for n, piece in enumerate(pieces)
+    )
+
+
+def _clean(text: str) -> str:
+    return escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
