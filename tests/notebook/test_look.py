@@ -77,6 +77,7 @@ def test_two_sessions_are_compared_turn_by_turn(quick: OpenTrace, slow: OpenTrac
     assert re.search(r"endpointing\d+900\+\d+ ms", page.text)
     assert len(sounds(shown.html)) == 4
     assert len(re.findall("data:image/png", shown.html)) == 3
+    assert "data:image/png" not in shown.html.partition("<table")[2]  # where they would be too small to read
     assert "+0 ms" in Page(compare(quick, quick).html).text
 
 
@@ -105,6 +106,7 @@ def test_a_session_and_what_has_one_are_shown_too() -> None:
     with open_session(settings) as session:
         session.ask("hello")
         assert "1 turn" in show(session).text
+        assert "<audio" not in show(session).html  # nobody is heard
         assert "1 turn" in show(Widget(session)).text  # type: ignore[arg-type]
 
 

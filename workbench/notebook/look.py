@@ -16,7 +16,7 @@ from importlib.resources import files
 from itertools import zip_longest
 from math import inf
 
-from workbench.model.audio import OUTPUT_RATE, Samples
+from workbench.model.audio import OUTPUT_RATE, Samples, first_audible
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers.compare import Comparison
@@ -106,7 +106,13 @@ def compare(a: OpenTrace | Session, b: OpenTrace | Session, *, names: tuple[str,
     text = "\n".join(
         f"{name}: {summary(trace.turns)}" for name, trace in zip(names, (one, other), strict=True)
     )
-    html = _page(f"{_image(png)}{_pairs(one, other, shown)}{key([*one.turns, *other.turns])}<br>{parts}")
+    timelines = "".join(
+        f"<b>{name}</b><br>{_image(trace.plot.timeline().png())}<br>"
+        for name, trace in zip(shown, (one, other), strict=True)
+    )
+    html = _page(
+        f"{_image(png)}<br>{timelines}{_pairs(one, other, shown)}{key([*one.turns, *other.turns])}<br>{parts}"
+    )
     return Shown(html, png, plain(text))
 
 
@@ -126,7 +132,7 @@ def _pairs(one: OpenTrace, other: OpenTrace, names: tuple[str, str]) -> str:
     """The turns of both beside each other."""
     top = longest([*one.turns, *other.turns])
     hear = [_hearing(trace, HEARD_S / 2) for trace in (one, other)]
-    rows = [["", *(_image(trace.plot.timeline().png()) for trace in (one, other)), ""]]
+    rows = []
     pairs = [*zip_longest(one.turns, other.turns)]
     for turns in pairs[-ROWS:]:
         said = {turn.user_text for turn in turns if turn}
@@ -193,7 +199,7 @@ def _hearing(trace: OpenTrace, room_s: float) -> Callable[[Turn], str]:
         sound = trace.audio(turn=turn.turn) if moment.end_ms - moment.start_ms <= left * 1000 else None
         if sound is None:
             return f"<code>show(…, turn={turn.turn})</code>"
-        if not sound.any():
+        if first_audible(sound, OUTPUT_RATE) is None:
             return ""
         left -= len(sound) / OUTPUT_RATE
         return (
