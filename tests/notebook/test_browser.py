@@ -11,6 +11,7 @@ import signal
 import time
 import wave
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 from tests.notebook.lab import Book, Lab, chromium, jupyter
 from tests.notebook.proxy import Proxy
 from tests.notebook.waiting import until
-from workbench.notebook.widget import page_program
+from workbench.notebook.widget import page_program, page_style
+from workbench.readers.html import turn_html, turns_html
+from workbench.readers.timeline import Turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -367,8 +370,9 @@ def whole(speech: list[str]) -> int:
     return len(ends)
 
 
-def test_a_reload_a_second_page_and_a_closed_page(browser: Browser, lab: Lab) -> None:
-    with opened(browser, lab) as book:
+def test_a_reload_a_second_page_a_closed_page_and_one_more_widget(browser: Browser, lab: Lab) -> None:
+    more = "w2 = live(w.session); w2"
+    with opened(browser, lab, more, "print(json.dumps(len(w._feed._watchers)))") as book:
         book.run(0)
         book.page.fill(".wb-type", "Remember me.")
         book.page.press(".wb-type", "Enter")
@@ -391,6 +395,17 @@ def test_a_reload_a_second_page_and_a_closed_page(browser: Browser, lab: Lab) ->
         kinds = [device.partition("(")[0] for device in found[2] if "'mic'" in device]
         assert kinds == ["DeviceOpened", "DeviceOpened", "DeviceLost"]  # each page was heard
         assert found[6] is False  # it goes on: typing works
+        book.run(2)
+        book.cell(2).locator(".wb-talk").click()
+        expect(book.cell(2).locator(".wb-way")).to_contain_text("echo")
+        book.run(2)
+        expect(book.cell(2).locator(".wb-talk")).to_have_text("Talk")  # the one that had the sound is gone
+        lost = until(lambda: [device for device in told(book)[2] if "DeviceLost" in device][1:])
+        assert "its widget was taken away" in lost[0]
+        book.run(3)
+        assert book.said(3) == 2
+        said(book, "agent", "You said: Remember me.")
+        assert not book.errors
 
 
 SLOW_TIMERS = """() => {
@@ -440,6 +455,7 @@ def test_the_connection_is_lost_for_ten_seconds(browser: Browser, lab: Lab) -> N
             said(book, "user", "One.")
             proxy.hold()
             notice(book, "the kernel does not answer")
+            expect(book.page.locator(".wb-talk")).to_be_enabled()
             time.sleep(6)
             proxy.release()
             expect(book.page.locator(".wb-notice")).to_be_hidden()
@@ -460,13 +476,24 @@ def test_the_kernel_is_restarted_and_the_conversation_taken_up(browser: Browser,
         said(book, "agent", "You said: Remember me.")
         expect(book.page.locator(".wb-agent.wb-is-done")).to_have_count(1)
         expect(book.page.locator(".wb-activity")).to_have_text("listening")
+        talk(book)
+        book.page.wait_for_function(LOUD_METERS)
         book.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
         notice(book, "resume=True")
+        expect(book.page.locator(".wb-activity")).to_have_text("ended")
+        expect(book.page.locator(".wb-live")).to_have_attribute("data-activity", "ended")
+        assert not book.page.evaluate(LOUD_METERS)
+        expect(book.page.locator(".wb-live :is(button, input):enabled:not([type=file])")).to_have_count(0)
         book.page.wait_for_function(
             "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
         )
         book.run(2)
         assert json.loads(re.findall(r"^\d+$", book.output(2), re.MULTILINE)[0]) == 2
+
+
+LOUD_METERS = (
+    """() => [...document.querySelectorAll('.wb-bar i')].some((bar) => bar.style.transform !== 'scaleX(0)')"""
+)
 
 
 def test_a_kernel_that_was_killed_is_told(browser: Browser, lab: Lab) -> None:
@@ -675,6 +702,70 @@ def test_a_bad_speaker_does_not_touch_the_microphone_and_stop_is_no_trouble(alon
     assert alone.evaluate("[live(), page.talking]") == [1, True]
     alone.evaluate("page.useSpeaker('')")
     expect(alone.locator(".wb-notice")).to_be_hidden()
+
+
+WIDTHS = """(direction) => {
+    const button = document.createElement("button");
+    button.style.cssText = "width: 148px; flex-shrink: 1";
+    const box = document.createElement("div");
+    box.style.cssText = `display: flex; width: 700px; flex-direction: ${direction}`;
+    document.body.append(box);
+    box.append(button, el);
+    return [el.offsetWidth, el.querySelector(".wb-live").offsetWidth, box.scrollWidth];
+}"""
+
+
+def test_in_a_row_of_widgets_it_has_the_rest_and_in_a_column_all(alone: Page) -> None:
+    alone.evaluate(SHOWN)
+    alone.add_style_tag(content=page_style())
+    assert alone.evaluate(WIDTHS, "row") == [552, 552, 700]
+    assert alone.evaluate(WIDTHS, "column") == [700, 700, 700]
+
+
+HEAD = """(facts) => {
+    Object.assign(model.get("status"), facts);
+    page.draw();
+    return [...el.querySelectorAll(".wb-head > *")].map((one) => [one.offsetLeft, one.offsetTop]);
+}"""
+
+
+def test_what_the_head_says_moves_nothing(alone: Page) -> None:
+    alone.set_viewport_size({"width": 768, "height": 800})
+    alone.evaluate(SHOWN)
+    alone.add_style_tag(content=page_style())
+    before = alone.evaluate(HEAD, {"agent": "tour", "profile": "scripted"})
+    assert alone.evaluate(HEAD, {"duplex": "half", "lag": 21}) == before
+    assert alone.evaluate(HEAD, {"agent": "a name of many words that nobody would give"}) == before
+    assert len({top for _, top in before[3:]}) == 1  # the buttons stand in one line
+
+
+BROKEN = """() => {
+    const found = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        for (const { 0: word, index } of texts.currentNode.data.matchAll(/\\S+/g)) {
+            const range = document.createRange();
+            range.setStart(texts.currentNode, index);
+            range.setEnd(texts.currentNode, index + word.length);
+            if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) found.push(word);
+        }
+    }
+    return [found, document.documentElement.scrollWidth];
+}"""
+"""What is written in more than one line, and how wide the page is."""
+
+
+@pytest.mark.parametrize(
+    "text", ["y" * 280, "https://example.org/" + "ab12/" * 50, "天気がいい" * 50], ids=["y", "url", "chinese"]
+)
+def test_text_without_spaces_pushes_nothing_out_of_sight(alone: Page, text: str) -> None:
+    alone.set_viewport_size({"width": 768, "height": 800})
+    plain = Turn(1, "done", "Unaccommodating counterrevolutionaries?", "It is.", heard_latency_ms=900.0)
+    turns = [replace(plain, parts_ms={"endpointing": 900.0}), replace(plain, user_text=text, agent_text=text)]
+    alone.set_content(turns_html(turns) + turn_html(turns[1]))
+    broken, width = alone.evaluate(BROKEN)
+    assert width <= 768
+    assert set(broken) == {text}
 
 
 def test_hold_to_talk_lets_go_when_its_end_is_not_told(alone: Page) -> None:

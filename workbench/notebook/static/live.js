@@ -55,7 +55,7 @@ class Page {
       if (!["restarting", "autorestarting", "dead", "terminating"].includes(status)) return;
       this.gone = status === "dead" || status === "terminating" ? "the kernel has ended" : "the kernel was restarted";
       this.quiet();
-      this.draw();
+      for (const view of this.views) view.rest();
     };
     changed?.connect(told);
     this.leaveKernel = () => changed?.disconnect(told);

@@ -201,8 +201,6 @@ class Speaker {
     this.shift = []; // ms between the context's clock and the page's
     this.dry = 0;
     this.blocks = 0;
-    this.lost = 0;
-    this.next = null;
   }
   // Whether it runs; not where it was closed meanwhile.
   async open(device) {
@@ -263,8 +261,6 @@ class Speaker {
     this.delays.push(late);
     if (this.delays.length > 1500) this.delays.shift();
     this.blocks += 1;
-    if (!sound.first && this.next !== null && sound.at !== this.next) this.lost += 1;
-    this.next = sound.at + samples.length;
     if (sound.first) this.stamp();
     const frame = ((this.wire.pageTime(sound.due) - this.shiftMs) / 1000) * OUTPUT_RATE;
     this.node.port.postMessage(

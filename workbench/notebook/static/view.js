@@ -12,6 +12,8 @@ function make(tag, attributes = {}, ...children) {
 
 const ms = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)} ms`);
 
+const REST = [-120, -120, -120, -120]; // dB
+
 const ACTIVITIES = {
   starting: "starting …",
   listening: "listening",
@@ -30,7 +32,7 @@ class View {
     this.build(el);
     this.seen = {};
     this.handlers = {
-      activity: () => this.header(),
+      activity: () => this.rest(),
       status: () => this.header(),
       muted: () => this.header(),
       lines: () => this.conversation(),
@@ -45,6 +47,7 @@ class View {
       model.on(`change:${name}`, draw);
       draw();
     }
+    this.header(); // what it disables is there now
     this.resized = new ResizeObserver(() => this.resize());
     this.resized.observe(this.plotBox);
     this.themed = new MutationObserver(() => this.repaint());
@@ -103,11 +106,12 @@ class View {
     const saved = `.wb-saved-${this.model.get("ident")}`; // the static output under this view: it says the same
     this.root = make("div", { class: "wb-live" },
       make("style", {}, `${saved}, .jp-OutputArea-child:has(${saved}) { display: none; }`),
-      make("div", { class: "wb-head" }, this.dot, this.activity, this.about, make("span", { class: "wb-space" }), this.talk, this.mute, this.push, interrupt, bookmark),
+      make("div", { class: "wb-head" }, this.dot, this.activity, this.about, this.talk, this.mute, this.push, interrupt, bookmark),
       this.notice,
       make("div", { class: "wb-body" },
         make("div", { class: "wb-left" }, this.lines, this.field, settings),
         make("div", { class: "wb-right" }, this.you, this.agent, this.way, this.fallsTitle, this.fallsBox, this.toolsBox, this.plotTitle, this.plotBox, this.panels.root)));
+    el.classList.add("wb-place");
     el.append(this.root);
   }
 
@@ -128,14 +132,24 @@ class View {
     this.page.verb("mute", { on: !on });
   }
 
+  // Nothing happens any more.
+  get over() {
+    return Boolean(this.page.gone) || this.model.get("activity") === "ended";
+  }
+
+  rest() {
+    this.header();
+    this.meters();
+  }
+
   header() {
-    const activity = this.model.get("activity");
+    const activity = this.over ? "ended" : this.model.get("activity");
     const status = this.model.get("status");
     this.root.dataset.activity = activity;
     this.activity.textContent = ACTIVITIES[activity] ?? activity;
     const facts = [status.agent, status.profile, status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
     this.about.textContent = facts.filter(Boolean).join(" · ");
-    this.about.title = status.recording ? `recorded in ${status.recording}` : "not recorded";
+    this.about.title = `${this.about.textContent}\n${status.recording ? `recorded in ${status.recording}` : "not recorded"}`;
     const muted = this.model.get("muted");
     this.mute.textContent = muted ? "Unmute" : "Mute";
     this.mute.classList.toggle("wb-on", muted);
@@ -144,8 +158,7 @@ class View {
     this.push.hidden = this.chosen.hidden = !status.hears;
     this.talk.textContent = this.page.talking ? "Stop" : this.page.taken ? "Take over" : "Talk";
     this.talk.classList.toggle("wb-on", this.page.talking);
-    const over = activity === "ended";
-    for (const control of [this.talk, this.mute, this.push, this.field, ...this.root.querySelectorAll(".wb-instead button")]) control.disabled = over;
+    for (const control of this.root.querySelectorAll(".wb-head button, .wb-instead button, .wb-type, .wb-knobs input, .wb-devices select")) control.disabled = this.over;
     this.say();
   }
 
@@ -183,7 +196,7 @@ class View {
   }
 
   meters() {
-    const [user, userPeak, agent, agentPeak] = this.model.get("levels");
+    const [user, userPeak, agent, agentPeak] = this.over ? REST : this.model.get("levels");
     const show = (meter, rms, peak) => {
       const bar = meter.lastChild.firstChild;
       bar.style.transform = `scaleX(${Math.max(0, Math.min(1, (rms + 70) / 70))})`; // no layout ten times a second
