@@ -287,6 +287,7 @@ class Speaker {
     const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
     const worst = sorted.length ? part(0.995) + 25 : this.wire.rtt;
     this.wantMs = Math.min(MOST_MS, this.outputMs + Math.max(STALL_MS, worst) + this.extraMs);
+    this.bufferMs = Math.max(0, this.wantMs - this.outputMs - network);
     this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
   }
   close() {

@@ -212,8 +212,8 @@ class View {
     const facts = [];
     if (this.page.talking) {
       facts.push(`round trip ${ms(wire.rtt)}`);
-      if (speaker?.wantMs) facts.push(`playback buffer ${ms(speaker.wantMs)}`);
-      if (speaker?.dry) facts.push(`${speaker.dry} under-runs`);
+      if (speaker?.bufferMs) facts.push(`playback buffer ${ms(speaker.bufferMs)}`);
+      if (speaker?.dry) facts.push(`${speaker.dry} under-run${speaker.dry === 1 ? "" : "s"}`);
       if (microphone?.on) facts.push(this.model.get("status").echo);
       facts.push(file.word);
     }
