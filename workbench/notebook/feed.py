@@ -115,7 +115,7 @@ class Feed:
         return {
             "activity": fold.activity,
             "muted": gauges.muted,
-            "partial": cut(partial),
+            "partial": plain(partial, TEXT),
             "lines": [shown_line(asdict(line)) for line in fold.lines[-LINES:]],
             "levels": [gauges.user_db, gauges.user_peak_db, gauges.agent_db, gauges.agent_peak_db],
             "waterfall": asdict(replace(fold.last, calls=())),
@@ -140,12 +140,7 @@ class Feed:
 def shown_line(line: dict[str, Any]) -> dict[str, Any]:
     """A line of the conversation as the page gets it: no longer than anybody reads."""
     shown = {name: line[name] for name in ("who", "state", "text", "unheard", "hint", "turn", "heard_ms")}
-    return {name: cut(value) if isinstance(value, str) else value for name, value in shown.items()}
-
-
-def cut(text: str, limit: int = TEXT) -> str:
-    """The last of its characters is … where something was left out."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return {name: plain(value, TEXT) if isinstance(value, str) else value for name, value in shown.items()}
 
 
 def shown_call(call: Call, now_ms: float) -> dict[str, Any]:
@@ -154,11 +149,11 @@ def shown_call(call: Call, now_ms: float) -> dict[str, Any]:
     return {
         "name": plain(call.name, 80, one_line=True),
         "call": signature(call, SHOWN),
-        "args": cut(call.arguments, SHOWN),
+        "args": plain(call.arguments, SHOWN),
         "state": call.state,
         "mark": MARKS[call.state],
         "outcome": outcome(call, now_ms),
-        "progress": cut(call.progress, SHOWN) if call.open else "",
+        "progress": plain(call.progress, SHOWN) if call.open else "",
         "fraction": call.fraction if call.open else None,
-        "result": cut(came, SHOWN),
+        "result": plain(came, SHOWN),
     }

@@ -73,12 +73,11 @@ class Inbox:
         self._taken.append(now)
 
     def _refuse(self, error: Exception) -> None:
-        if (
-            not self._refused and not self._session.trace.closed
-        ):  # of a session that is over a page may still speak
-            self._refused = True
-            reason = f"a message of the page cannot be used: {plain(str(error), 200, one_line=True)}"
-            self._session.trace.emit(Notice("warning", "page", reason, "reload the page"))
+        if self._refused or self._session.trace.closed:  # to a session that is over a page may still speak
+            return
+        self._refused = True
+        reason = f"a message of the page cannot be used: {plain(str(error), 200, one_line=True)}"
+        self._session.trace.emit(Notice("warning", "page", reason, "reload the page"))
 
     def close(self) -> None:
         """The widget is taken away: if a page of it has the sound, that is free."""
