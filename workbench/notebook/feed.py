@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
 from workbench.model.errors import WorkbenchError, tried
@@ -14,6 +15,7 @@ from workbench.model.text import plain
 from workbench.notebook.controls import setting
 from workbench.notebook.panels import Panels
 from workbench.readers.folds.calls import MARKS, Call, outcome, signature
+from workbench.readers.folds.conversation import Line
 from workbench.readers.folds.screen import ScreenFold
 from workbench.session import Session
 
@@ -116,7 +118,7 @@ class Feed:
             "activity": fold.activity,
             "muted": gauges.muted,
             "partial": plain(partial, TEXT),
-            "lines": [shown_line(asdict(line)) for line in fold.lines[-LINES:]],
+            "lines": [shown_line(line) for line in fold.lines[-LINES:]],
             "levels": [gauges.user_db, gauges.user_peak_db, gauges.agent_db, gauges.agent_peak_db],
             "waterfall": asdict(replace(fold.last, calls=())),
             "latency": asdict(fold.history),
@@ -137,10 +139,11 @@ class Feed:
         }
 
 
-def shown_line(line: dict[str, Any]) -> dict[str, Any]:
+@lru_cache(2 * LINES)  # ten times a second nearly all of them are as before: 0.4 ms, 8 ms of long ones
+def shown_line(line: Line) -> dict[str, Any]:
     """A line of the conversation as the page gets it: no longer than anybody reads."""
-    shown = {name: line[name] for name in ("who", "state", "text", "unheard", "hint", "turn", "heard_ms")}
-    return {name: plain(value, TEXT) if isinstance(value, str) else value for name, value in shown.items()}
+    texts = {name: plain(getattr(line, name), TEXT) for name in ("text", "unheard", "hint")}
+    return {"who": line.who, "state": line.state, **texts, "turn": line.turn, "heard_ms": line.heard_ms}
 
 
 def shown_call(call: Call, now_ms: float) -> dict[str, Any]:
