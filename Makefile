@@ -38,7 +38,7 @@ lint: $(TEST_STAMP)
 	$(BIN)/lint-imports
 
 bench: setup $(TEST_STAMP) ## measure: latency, cost a frame, start-up
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m bench
 
 # uv resolves, pip installs. Nobody's index, folder or user settings may end up in the locks.
 UV := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 \

@@ -7,7 +7,7 @@ import pytest
 
 from workbench.agent import Agent
 from workbench.config import PROFILES, Settings, change, known_settings, known_tables, load, sentences
-from workbench.engine.knobs import EngineKnobs
+from workbench.engine.settings import EngineKnobs
 from workbench.model.errors import UsageError
 
 

@@ -27,8 +27,8 @@ from workbench.model.events import (
 from workbench.readers import entries
 from workbench.readers.timeline import Turn, turns
 from workbench.session import Session
-from workbench.testing.clock import run_virtual
-from workbench.testing.sound import Score
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.sound import Score
 from workbench.trace.codec import decode
 
 SCRIPT = {"user": ["Good morning.", "What else?"], "agent": ["It is a fine day.", "Nothing else."]}

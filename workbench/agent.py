@@ -33,7 +33,7 @@ class Agent:
     name: str | None = None
     """For people; by default the name of its file."""
     speakable: Callable[[str], str] | None = None
-    """Makes written text speakable; `workbench.engine.speakable.speakable` by default."""
+    """Makes written text speakable; `workbench.text.speakable.speakable` by default."""
     tools: Sequence[Any] = ()
     """Functions with `@tool` above them, and MCP servers."""
     data: Any = None
@@ -55,7 +55,7 @@ class Agent:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from workbench.readers.html import (
+        from workbench.views.html import (
             agent_html,
         )  # 60 ms with numpy, and agents are written without notebooks too
 

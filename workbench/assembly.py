@@ -8,35 +8,35 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from workbench.audio.browser import BrowserMicrophone, BrowserSpeaker
-from workbench.audio.clockfit import TrackClock
-from workbench.audio.duplex import PageDuplex
-from workbench.audio.echo import CleanMicrophone, EchoCanceller
-from workbench.audio.echostate import echo_correlation
-from workbench.audio.microphone import Microphone
-from workbench.audio.nobody import Nobody
-from workbench.audio.page import PageLink
-from workbench.audio.speaker import Played, Speaker
-from workbench.audio.wav import ClockSink, WavSink, WavSource
 from workbench.config import Settings
 from workbench.engine.calls import Calls
 from workbench.engine.floor import EchoOf
 from workbench.engine.hooks import Hooks
+from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Stages, Tapes
 from workbench.engine.reply import ToolRunner, Voices
-from workbench.engine.speakable import speakable
-from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError, StageError, UsageError
 from workbench.model.events import DuplexChanged, Notice, ProviderWarmed, Stage
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
+from workbench.text.speakable import speakable
 from workbench.trace.bus import Trace
+from workbench.transports.browser.audio import BrowserMicrophone, BrowserSpeaker
+from workbench.transports.browser.duplex import PageDuplex
+from workbench.transports.browser.page import PageLink
+from workbench.transports.clockfit import TrackClock
+from workbench.transports.file.audio import ClockSink, WavSink, WavSource
+from workbench.transports.local.echo_canceller import CleanMicrophone, EchoCanceller
+from workbench.transports.local.echo_state import echo_correlation
+from workbench.transports.local.microphone import Microphone
+from workbench.transports.local.speaker import Played, Speaker
+from workbench.transports.null import Nobody
 
 if TYPE_CHECKING:
     from workbench.agent import Agent
-    from workbench.room.ends import RoomEnds
+    from workbench.transports.livekit.ends import RoomEnds
 
 NONE = "none"
 """What is left out: a source in which nobody speaks (typed text only), no STT, no TTS (text only), a sink that nobody
@@ -218,7 +218,7 @@ class Assembly:
         audio = self._settings.audio
         if audio.source != audio.sink:
             raise UsageError("a room is source and sink at once", "give --room NAME alone")
-        from workbench.room.ends import RoomEnds  # 0.4 s with the SDK
+        from workbench.transports.livekit.ends import RoomEnds  # 0.4 s with the SDK
 
         ends = RoomEnds(
             self._settings.room,

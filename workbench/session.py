@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of, must_be_there
-from workbench.audio.page import PageLink
 from workbench.config import Settings, load
 from workbench.config.check import change
 from workbench.config.room import SECRET
@@ -57,7 +56,6 @@ from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import load_files, manager, notes
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
-from workbench.readers.html import session_html
 from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
@@ -66,9 +64,11 @@ from workbench.tools.equipment import Equipment, equipped, tools_of
 from workbench.tools.registry import Toolbox
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
+from workbench.transports.browser.page import PageLink
+from workbench.views.html import session_html
 
 if TYPE_CHECKING:
-    from workbench.room.ends import RoomEnds
+    from workbench.transports.livekit.ends import RoomEnds
 
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
@@ -390,7 +390,7 @@ class Session:
             )
             stages = await assembly.build()
             if assembly.room and settings.room.video == "tool":
-                from workbench.room.look import look
+                from workbench.transports.livekit.look import look
 
                 self.tools.add(look, origin='[room] video = "tool"')
             ear = Ear(

@@ -14,9 +14,9 @@ from workbench.cli import many as module
 from workbench.cli.many import LOOK_S, Many
 from workbench.config import Settings, load
 from workbench.model.errors import MissingError, UsageError
-from workbench.room import admin
 from workbench.session import Session, open_session
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
+from workbench.transports.livekit import admin
 
 GONE = UsageError("there is no room 'desk-b'", "`workbench room list` lists those there are")
 

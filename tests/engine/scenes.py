@@ -7,10 +7,10 @@ from functools import partial
 from random import Random
 
 from tests.engine.stand import Stand, Verb
-from workbench.engine.knobs import EngineKnobs
+from workbench.engine.settings import EngineKnobs
 from workbench.model.conversation import ToolCall
 from workbench.model.errors import BusyError, StageError
-from workbench.testing.scripted import (
+from workbench.simulation.scripted import (
     Answer,
     EndsEarly,
     Fault,
@@ -22,7 +22,7 @@ from workbench.testing.scripted import (
     ScriptedTts,
     Slow,
 )
-from workbench.testing.sound import Score
+from workbench.simulation.sound import Score
 from workbench.tools.tool import Tool, tool
 
 SAYINGS = ("stop", "how are you today", "no", "what is the weather like in Berlin", "yes", "hello there")

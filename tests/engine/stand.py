@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from workbench.audio.wav import ClockSink
 from workbench.engine.calls import Calls
+from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.floor import EchoOf
 from workbench.engine.flow import beside
-from workbench.engine.knobs import EngineKnobs
+from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
 from workbench.engine.reply import ToolRunner, Voices
-from workbench.engine.stages import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.turn import SilenceTurn
+from workbench.engine.settings import EngineKnobs
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation, Message
 from workbench.model.errors import WorkbenchError
@@ -35,15 +34,16 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.providers.energy import Energy
-from workbench.testing.clock import run_virtual
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import ArraySource, Score
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import ArraySource, Score
 from workbench.tools.apart import Here
 from workbench.tools.call import Runner, Surroundings
 from workbench.tools.registry import Toolbox
 from workbench.tools.tool import Tool
 from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
+from workbench.transports.file.audio import ClockSink
 
 E = TypeVar("E", bound=Event)
 Verb = Callable[[Pipeline], object]

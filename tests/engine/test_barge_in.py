@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
-from workbench.engine.knobs import EngineKnobs
+from workbench.engine.fallback import LevelVad
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.spare import LevelVad
+from workbench.engine.settings import EngineKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples
 from workbench.model.conversation import Message, Transcript
@@ -29,8 +29,8 @@ from workbench.model.events import (
     TurnDecided,
     UtteranceDismissed,
 )
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import ArraySource, Score
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import ArraySource, Score
 
 ANSWER = "This is a rather long answer, so that there is time to say something into it before it is over."
 Noise = Callable[[Score], Score]

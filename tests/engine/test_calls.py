@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workbench.engine.breaker import Breaker
 from workbench.engine.calls import Calls
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 from workbench.model.errors import (
     BusyError,
     DeadlineError,
@@ -23,7 +23,7 @@ from workbench.model.errors import (
     StageError,
 )
 from workbench.model.events import BreakerChanged, Event, Notice, ProviderRetried
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.trace.bus import Trace
 
 

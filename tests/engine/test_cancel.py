@@ -22,9 +22,9 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.testing.clock import VirtualLoop
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import Score
+from workbench.simulation.clock import VirtualLoop
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import Score
 
 LONG = "This is a rather long answer, so that there is time to stop it before it is over."
 

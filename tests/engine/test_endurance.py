@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 import numpy as np
 
 from tests.engine.stand import Stand, run
-from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Pipeline
+from workbench.engine.settings import EngineKnobs
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.events import TurnEnded
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt
-from workbench.testing.sound import Score, cough, speech
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
+from workbench.simulation.sound import Score, cough, speech
 
 
 class Loop:

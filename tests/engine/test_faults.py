@@ -13,9 +13,8 @@ import pytest
 
 from tests.engine.stand import Outcome, Stand, run
 from tests.engine.test_tools import CLOCK, answer
-from workbench.audio.wav import ClockSink
-from workbench.engine.knobs import EngineKnobs
-from workbench.engine.stages import Pull, Sink, Speech, Text
+from workbench.engine.interfaces import Pull, Sink, Speech, Text
+from workbench.engine.settings import EngineKnobs
 from workbench.model.audio import Frame, Samples
 from workbench.model.conversation import Transcript
 from workbench.model.errors import BusyError, MissingError, RefusedError, StageError
@@ -32,7 +31,7 @@ from workbench.model.events import (
     TurnEnded,
     UtteranceDismissed,
 )
-from workbench.testing.scripted import (
+from workbench.simulation.scripted import (
     EndsEarly,
     Fault,
     Garbage,
@@ -43,9 +42,10 @@ from workbench.testing.scripted import (
     ScriptedTts,
     Slow,
 )
-from workbench.testing.sound import ArraySource, Score
+from workbench.simulation.sound import ArraySource, Score
 from workbench.tools.tool import Tool, tool
 from workbench.trace.bus import Trace
+from workbench.transports.file.audio import ClockSink
 
 ANSWER = "This is the first sentence. And this is the second one."
 FAULTS: dict[str, Callable[[], Fault]] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workbench.engine.flow import Scope, beside, within
 from workbench.model.errors import DeadlineError, StageError
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 
 
 async def forever() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.bargein import BACKCHANNELS, Signs, content_words, judge, words
-from workbench.engine.knobs import BargeInKnobs
+from workbench.engine.barge_in import BACKCHANNELS, Signs, content_words, judge, words
+from workbench.engine.settings import BargeInKnobs
 from workbench.model.conversation import Transcript
 
 KNOBS = BargeInKnobs()

@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
-from workbench.audio.wav import ClockSink
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.events import (
@@ -19,8 +18,9 @@ from workbench.model.events import (
     Transcribed,
     TurnDecided,
 )
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import Score
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import Score
+from workbench.transports.file.audio import ClockSink
 
 
 def questions(count: int = 8) -> Score:

@@ -16,8 +16,8 @@ from workbench.engine.buffer import ReplyAudio
 from workbench.engine.playout import Playout
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import Levels
-from workbench.testing.clock import run_virtual
-from workbench.testing.sound import agent_voice
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.sound import agent_voice
 from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
 

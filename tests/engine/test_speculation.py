@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.stand import Stand, run
-from workbench.engine.knobs import EngineKnobs
+from workbench.engine.settings import EngineKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import RefusedError
@@ -22,8 +22,8 @@ from workbench.model.events import (
     TurnEnded,
     UtteranceDismissed,
 )
-from workbench.testing.scripted import Raises, ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import Score
+from workbench.simulation.scripted import Raises, ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import Score
 
 
 def score(*gaps: float) -> Score:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
-from workbench.engine.knobs import EngineKnobs
+from workbench.engine.settings import EngineKnobs
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     ReplyDiscarded,
@@ -19,8 +19,8 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt
-from workbench.testing.sound import Score
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
+from workbench.simulation.sound import Score
 from workbench.tools.tool import tool
 
 CLOCK, DATE = ToolCall("1", "clock", "{}"), ToolCall("2", "date", '{"zone": "utc"}')

@@ -10,7 +10,7 @@ import numpy as np
 from tests.engine.stand import Stand, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, Frame
-from workbench.testing.sound import ArraySource, Score
+from workbench.simulation.sound import ArraySource, Score
 from workbench.trace.tape import Tape
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.engine.stand import Stand, run
-from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Pipeline
+from workbench.engine.settings import EngineKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Conversation, Message, Transcript, Usage
@@ -26,8 +26,8 @@ from workbench.model.events import (
     TurnEnded,
     UtteranceDismissed,
 )
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import Score
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import Score
 
 QUESTION = "how are you today"
 LONG = "Let me tell you a long story. " + "It goes on and on and on. " * 10

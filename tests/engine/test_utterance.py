@@ -12,7 +12,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 
 
 def frame(position: int, count: int = 160) -> Frame:

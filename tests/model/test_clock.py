@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from workbench.model.clock import outside
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 
 
 def test_an_ordinary_loop_takes_no_notice() -> None:

@@ -23,8 +23,8 @@ from tests.notebook.lab import Book, Lab, chromium, jupyter
 from tests.notebook.proxy import Proxy
 from tests.notebook.waiting import until
 from workbench.notebook.widget import page_program, page_style
-from workbench.readers.html import turn_html, turns_html
 from workbench.readers.timeline import Turn
+from workbench.views.html import turn_html, turns_html
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -416,7 +416,8 @@ SLOW_TIMERS = """() => {
 def test_a_throttled_page_that_slept_is_heard_again(browser: Browser, lab: Lab) -> None:
     """Its session took it for gone meanwhile."""
     soon = BEGIN.replace(
-        "w = live", "import workbench.audio.page\nworkbench.audio.page.PRESENT_S = 3\nw = live"
+        "w = live",
+        "import workbench.transports.browser.page\nworkbench.transports.browser.page.PRESENT_S = 3\nw = live",
     )
     with opened(browser, lab, begin=soon) as book:
         book.page.evaluate(SLOW_TIMERS)

@@ -8,12 +8,12 @@ import ipywidgets as widgets
 import pytest
 
 from tests.notebook.waiting import until
-from workbench.audio.duplex import PageDuplex
 from workbench.config import load
 from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs
 from workbench.notebook.widget import knob_bounds
 from workbench.session import Session, open_session
+from workbench.transports.browser.duplex import PageDuplex
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from tests.notebook.waiting import until
 from workbench import Agent, open_trace
-from workbench.audio.page import AWAY, GONE, Chunk, PageLink
 from workbench.config import load
 from workbench.model.errors import UsageError
 from workbench.model.events import Bookmarked, Notice, SettingChanged, TurnEnded
@@ -25,6 +24,7 @@ from workbench.notebook import Live, live, talk
 from workbench.notebook.inbox import MOST, Inbox
 from workbench.notebook.widget import page_program, page_style
 from workbench.session import Session
+from workbench.transports.browser.page import AWAY, GONE, Chunk, PageLink
 
 AGENT = Agent(instructions="Be brief.", greeting="Hello, I am here.", name="tour")
 SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello."]}

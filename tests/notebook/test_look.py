@@ -13,9 +13,9 @@ from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.notebook import compare, score, show
 from workbench.notebook.look import HEARD_RATE
-from workbench.readers.html import ON_DARK
 from workbench.readers.opened import OpenTrace
 from workbench.session import open_session
+from workbench.views.html import ON_DARK
 
 SCENE = """
 you: Good morning.

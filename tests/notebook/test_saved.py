@@ -27,7 +27,7 @@ w = live(
 )
 w
 """,
-    "from workbench.readers.redrawn import Redrawn\n"
+    "from workbench.views.redraw import Redrawn\n"
     "Redrawn(w.session.trace, lambda: {'text/plain': f'turn {len(w.session.turns)}'})",
     "w.session.trace.plot.waterfall(live=True)",
     "asked = w.session.ask('Is breakfast included?')",

@@ -11,8 +11,8 @@ from workbench.model.errors import UsageError
 from workbench.notebook import score
 from workbench.notebook.scenes import scene
 from workbench.readers.opened import OpenTrace
-from workbench.testing.script import Script
-from workbench.testing.sound import Score
+from workbench.simulation.script import Script
+from workbench.simulation.sound import Score
 
 SCENE = """
 # a morning

@@ -16,7 +16,7 @@ import pytest
 
 from workbench import hookimpl
 from workbench.engine.hooks import Hooks, NoHooks
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     Entry,
@@ -32,7 +32,7 @@ from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import Plugins
 from workbench.plugin.values import ReaderFactory, Session
 from workbench.readers.timeline import Turn
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.trace.bus import Trace
 
 STARTED = SessionStarted("7f3a", "2026-03-01T10:15:00Z", "scripted", "agent", {}, {})

@@ -19,7 +19,7 @@ from workbench.plugin import manager as module
 from workbench.plugin.manager import Plugins
 from workbench.plugin.values import Session
 from workbench.readers.timeline import Turn
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from workbench.plugin import threads as module
 from workbench.plugin.threads import DaemonThreads, Left
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
 

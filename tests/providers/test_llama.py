@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from workbench.engine.stages import LlmPart, Text
+from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.llama import MAX_TOKENS, Llama, make_llm

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from workbench.engine.stages import LlmPart, Text
+from workbench.engine.interfaces import LlmPart, Text
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
@@ -33,9 +33,9 @@ from workbench.plugin.hookspecs import ProviderOptions, Secret
 from workbench.providers.openai import make_llm, make_stt, make_tts
 from workbench.providers.openai.errors import retry_after
 from workbench.server.openai import serving
-from workbench.testing.clock import run_virtual
-from workbench.testing.faults import ANSWER, SAID, SOUND, Fault, FaultyApi
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.faults import ANSWER, SAID, SOUND, Fault, FaultyApi
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 
 T = TypeVar("T")
 KEY = "sk-very-secret-123"

@@ -16,7 +16,7 @@ from workbench.model.errors import BusyError, GarbageError, InternalError, Missi
 from workbench.providers.onboard.framing import Message
 from workbench.providers.onboard.process import from_wire, missing, to_wire
 from workbench.providers.worker import OnBoard, Results, Spec, Worker, lease
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 
 T = TypeVar("T")
 ODD = Spec("odd/one", "tests.providers.jobs:open_odd")

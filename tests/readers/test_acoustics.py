@@ -24,7 +24,7 @@ from workbench.model.events import (
 from workbench.readers import entries
 from workbench.readers.acoustics import Clocks, Ear, end_of_speech, start_of_reply
 from workbench.readers.recorder import Recorder
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder, open_trace
 from workbench.trace.tape import Tape

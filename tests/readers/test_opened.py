@@ -25,14 +25,14 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.readers.figures import ROWS, draw_latencies, rows
-from workbench.readers.html import safe
 from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.timeline import Turn
 from workbench.session import open_session
-from workbench.testing.clock import run_virtual
-from workbench.testing.sound import Score
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.sound import Score
 from workbench.trace.tape import Tape
+from workbench.views.figures import ROWS, draw_latencies, rows
+from workbench.views.html import safe
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m & \u202e $x$ \\(y\\) " + "long " * 2000
 

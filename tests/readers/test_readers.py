@@ -8,7 +8,7 @@ import pytest
 
 from workbench.model.events import Bookmarked, Entry, Event, Notice, ReaderFailed
 from workbench.readers import BREATH, Readers, drive, entries
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.trace.bus import Trace
 
 

@@ -19,7 +19,7 @@ import pytest
 from workbench.model.events import Bookmarked, Entry, Event, EventsMissed, Notice
 from workbench.readers import entries
 from workbench.readers.recorder import EVERY_S, Recorder
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder, open_trace
 from workbench.trace.tape import Tape

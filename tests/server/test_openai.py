@@ -16,8 +16,7 @@ import aiohttp
 import numpy as np
 import pytest
 
-from workbench.audio.resample import Resampler, to_samples, to_wave
-from workbench.engine.stages import LlmPart
+from workbench.engine.interfaces import LlmPart
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Samples
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
@@ -25,7 +24,8 @@ from workbench.model.errors import BusyError, DeadlineError, RefusedError, Stage
 from workbench.plugin.hookspecs import Secret
 from workbench.server.openai import serving
 from workbench.server.openai.transcriptions import cut
-from workbench.testing.scripted import EndsEarly, Raises, ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.scripted import EndsEarly, Raises, ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.transports.resample import Resampler, to_samples, to_wave
 
 T = TypeVar("T")
 ASK = {"model": "any", "messages": [{"role": "user", "content": "Hi"}]}

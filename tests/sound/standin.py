@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from workbench.audio.microphone import Microphone
-from workbench.audio.speaker import Speaker
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import type_name
 from workbench.trace.bus import Trace
+from workbench.transports.local.microphone import Microphone
+from workbench.transports.local.speaker import Speaker
 
 LOUD = 2_000
 QUIET_S = 0.3

@@ -15,8 +15,8 @@ import pytest
 
 from tests.sound.card import RATE, VirtualCard
 from tests.sound.conftest import Standin
-from workbench.audio.wavfile import WavWriter
 from workbench.model.audio import Samples, silence
+from workbench.transports.file.wavfile import WavWriter
 
 pytestmark = pytest.mark.sound
 
@@ -73,7 +73,7 @@ def test_what_they_say_is_what_is_heard(card: VirtualCard, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 22_050])
 def test_any_rate(card: VirtualCard, tmp_path: Path, rate: int) -> None:
-    before = f"import workbench.audio.devices as d; d.USUAL_RATES = ({rate},)"
+    before = f"import workbench.transports.local.devices as d; d.USUAL_RATES = ({rate},)"
     with Standin(card.environment(), before=before) as standin:
         standin.until("ready")
         standin.until("clock_mapped", 4)
@@ -210,8 +210,10 @@ def test_the_wrong_name(card: VirtualCard, wanted: str, kind: str, says: str) ->
 
 
 def test_no_usable_rate(card: VirtualCard) -> None:
-    before = "import workbench.audio.devices as d; d.USUAL_RATES = (1,); d.portaudio().query_devices; "
-    before += "find = d.find_device; import dataclasses, workbench.audio.line as l; "
+    before = (
+        "import workbench.transports.local.devices as d; d.USUAL_RATES = (1,); d.portaudio().query_devices; "
+    )
+    before += "find = d.find_device; import dataclasses, workbench.transports.local.line as l; "
     before += "l.find_device = lambda *w: dataclasses.replace(find(*w), rate=2)"
     with Standin(card.environment(), before=before) as standin:
         error = standin.until("error")

@@ -14,14 +14,14 @@ import pytest
 
 from tests.sound.card import VirtualCard
 from tests.sound.conftest import ROOT
-from workbench.audio.wavfile import read_wav
 from workbench.model.audio import INPUT_RATE, level_db
+from workbench.transports.file.wavfile import read_wav
 
 pytestmark = pytest.mark.sound
 
 MEASURE = """
 import asyncio, dataclasses, json
-from workbench.audio.echopath import measure_echo_path
+from workbench.transports.local.echo_path import measure_echo_path
 print(json.dumps(dataclasses.asdict(asyncio.run(measure_echo_path()))))
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 from workbench.model.events import Event, ToolReturned
 from workbench.tools.apart import Apart
 from workbench.tools.call import Runner, Surroundings

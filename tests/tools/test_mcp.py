@@ -20,7 +20,7 @@ import pytest
 
 from workbench import Agent, open_session, tool
 from workbench.config import load
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 from workbench.model.errors import UsageError
 from workbench.model.events import (
     ListeningStarted,
@@ -30,7 +30,7 @@ from workbench.model.events import (
     ToolsChanged,
     TurnEnded,
 )
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.tools.apart import Apart
 from workbench.tools.call import Runner
 from workbench.tools.mcp import McpServer, connection

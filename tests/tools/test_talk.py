@@ -10,8 +10,8 @@ import pytest
 from tests.engine.stand import Outcome, Stand, run
 from tests.engine.test_tools import answer
 from workbench import RunContext, tool
-from workbench.engine.knobs import EngineKnobs
 from workbench.engine.pipeline import Pipeline
+from workbench.engine.settings import EngineKnobs
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     Notice,
@@ -23,8 +23,8 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.testing.scripted import Answer, ScriptedLlm, ScriptedStt
-from workbench.testing.sound import Score
+from workbench.simulation.scripted import Answer, ScriptedLlm, ScriptedStt
+from workbench.simulation.sound import Score
 from workbench.tools.consent import agrees, question_in
 from workbench.tools.tool import OnInterrupt, Tool
 

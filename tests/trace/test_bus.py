@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from workbench.model.events import Bookmarked, Entry, EventsMissed
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.trace.bus import Trace
 
 

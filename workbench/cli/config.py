@@ -18,7 +18,7 @@ from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
-from workbench.testing.script import Script
+from workbench.simulation.script import Script
 from workbench.tools.mcp.server import from_settings
 
 STAGES: tuple[ProviderStage, ...] = ("vad", "turn", "stt", "llm", "tts")

@@ -104,7 +104,7 @@ def _tried(what: str, look: Callable[[], str], otherwise: State = "missing") -> 
 
 def _devices(settings: Settings) -> Iterator[Check]:
     """Microphone and speaker: needed unless files take their place."""
-    from workbench.audio.devices import (
+    from workbench.transports.local.devices import (
         find_device,
         list_devices,
         usable_format,
@@ -153,7 +153,7 @@ def _echo_path(settings: Settings) -> Iterator[Check]:
     audio = settings.audio
     if audio.source != "mic" or audio.sink != "speaker":
         return
-    from workbench.audio.echopath import measure_echo_path
+    from workbench.transports.local.echo_path import measure_echo_path
 
     def look() -> str:
         path = asyncio.run(measure_echo_path(audio.input, audio.output))

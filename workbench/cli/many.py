@@ -18,9 +18,9 @@ from workbench.model.errors import MissingError, WorkbenchError, foreign
 from workbench.model.text import plain
 from workbench.readers import Readers
 from workbench.readers.timeline import Timeline, Turn
-from workbench.room import admin
-from workbench.room.token import access
 from workbench.session import Session, open_session
+from workbench.transports.livekit import admin
+from workbench.transports.livekit.token import access
 
 LOOK_S = 1.0
 """The server is asked for its rooms so often, s."""

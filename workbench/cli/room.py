@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.config import Settings
     from workbench.config.room import RoomSettings
-    from workbench.room.server import LocalServer
-    from workbench.room.token import Access
+    from workbench.transports.livekit.server import LocalServer
+    from workbench.transports.livekit.token import Access
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 config_option = click.option(
@@ -54,7 +54,7 @@ def list_rooms(url: str | None, config: Path | None, as_json: bool) -> None:
     Example:
       workbench room list --json
     """
-    from workbench.room import admin
+    from workbench.transports.livekit import admin
 
     found = asyncio.run(admin.rooms(_access(url, config)))
     if as_json:
@@ -80,7 +80,7 @@ def show(name: str, url: str | None, config: Path | None, as_json: bool) -> None
     Example:
       workbench room show demo
     """
-    from workbench.room import admin
+    from workbench.transports.livekit import admin
 
     found = asyncio.run(admin.participants(_access(url, config), name))
     if as_json:
@@ -111,7 +111,7 @@ def token(name: str, identity: str | None, minutes: float, config: Path | None, 
     Example:
       workbench room token demo --identity ann
     """
-    from workbench.room.token import access, mint
+    from workbench.transports.livekit.token import access, mint
 
     opened = access(_settings(None, config), keys=True)
     who = identity or f"guest-{secrets.token_hex(3)}"
@@ -146,7 +146,7 @@ def create(
     Example:
       workbench room create demo --empty-minutes 60
     """
-    from workbench.room import admin
+    from workbench.transports.livekit import admin
 
     made = asyncio.run(
         admin.create(_access(url, config), name, empty_timeout_s=round(empty_minutes * 60), most=most)
@@ -165,7 +165,7 @@ def delete(name: str, url: str | None, config: Path | None) -> None:
     Example:
       workbench room delete demo
     """
-    from workbench.room import admin
+    from workbench.transports.livekit import admin
 
     asyncio.run(admin.delete(_access(url, config), name))
     click.echo(f"room {_shown(name)} is deleted", err=True)
@@ -216,7 +216,7 @@ def demo(agent_file: Path | None, no_browser: bool, as_json: bool, port: int, **
     keys = {}
     server = None
     if local:
-        from workbench.room.server import LocalServer, new_keys
+        from workbench.transports.livekit.server import LocalServer, new_keys
 
         pair = new_keys()
         server = LocalServer(keys=pair)
@@ -236,8 +236,8 @@ async def _demo(
 ) -> int:
     """Server, page and agent, until a signal comes; the exit code."""
     from workbench.cli.run import err, out, talk
-    from workbench.room.demo import page
-    from workbench.room.token import access
+    from workbench.transports.livekit.demo import page
+    from workbench.transports.livekit.token import access
 
     async with AsyncExitStack() as stack:
         if server is not None:
@@ -264,7 +264,7 @@ def _settings(url: str | None, config: Path | None) -> RoomSettings:
 
 
 def _access(url: str | None, config: Path | None) -> Access:
-    from workbench.room.token import access
+    from workbench.transports.livekit.token import access
 
     return access(_settings(url, config), keys=True)
 

@@ -94,7 +94,7 @@ def run(
 def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_json: bool = False) -> int:
     """Run a session to its end and print its turns; the exit code."""
     from workbench.model.errors import UsageError
-    from workbench.testing.clock import run_virtual  # 3 ms
+    from workbench.simulation.clock import run_virtual  # 3 ms
 
     if fast and (settings.audio.source in ("mic", "none", "room") or settings.audio.sink == "speaker"):
         raise UsageError("--fast goes through a file, to no speaker", "give --source FILE.wav --sink none")

@@ -71,8 +71,8 @@ def _lacking() -> str | None:
     """What is not there to talk on the screen, None if all is."""
     import sys
 
-    from workbench.audio.devices import list_devices
     from workbench.model.errors import MissingError
+    from workbench.transports.local.devices import list_devices
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return "no terminal"

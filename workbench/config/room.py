@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from workbench.engine.knobs import Knobs
+from workbench.engine.settings import Knobs
 
 VARIABLES = {
     "room.url": "LIVEKIT_URL",

@@ -1,4 +1,4 @@
-"""Every setting, with a sentence under each. Those of the engine are in `workbench.engine.knobs`."""
+"""Every setting, with a sentence under each. Those of the engine are in `workbench.engine.settings`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateA
 from pydantic.fields import FieldInfo
 
 from workbench.config.room import SECRET, RoomSettings
-from workbench.engine.knobs import EngineKnobs, Knobs, TurnKnobs, VadKnobs
+from workbench.engine.settings import EngineKnobs, Knobs, TurnKnobs, VadKnobs
 from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
 
 DEFAULT_PROFILE = "embedded"

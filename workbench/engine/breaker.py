@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 
 State = Literal["closed", "open", "half_open"]
 ROUNDING_S = 1e-6

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from workbench.engine.breaker import Breaker, State
 from workbench.engine.flow import within
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 from workbench.model.errors import BusyError, EndedEarlyError, GarbageError, OpenBreakerError, StageError
 from workbench.model.events import BreakerChanged, Notice, ProviderRetried, Stage
 from workbench.model.text import plain

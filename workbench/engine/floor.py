@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
-from workbench.engine.bargein import Signs, Verdict, content_words, judge, overdue
+from workbench.engine.barge_in import Signs, Verdict, content_words, judge, overdue
 from workbench.engine.flow import Scope
-from workbench.engine.knobs import BargeInKnobs
-from workbench.engine.listen import PER_MS, Listening
+from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.playout import Playout
 from workbench.engine.reply import Reply
+from workbench.engine.settings import BargeInKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.events import BargeInJudged, DuplexChanged, ReplyPaused, ReplyResumed
 from workbench.trace.bus import Trace

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from workbench.engine.calls import Calls
+from workbench.engine.interfaces import Sink, Source, Stt, TurnDetector, Vad
 from workbench.engine.reply import Voices
-from workbench.engine.stages import Sink, Source, Stt, TurnDetector, Vad
 from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
 

@@ -15,16 +15,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
-from workbench.engine.answer import Answers
 from workbench.engine.floor import EchoOf, Floor
 from workbench.engine.flow import beside
-from workbench.engine.heard import cut
-from workbench.engine.knobs import EngineKnobs
-from workbench.engine.listen import Listening
+from workbench.engine.interfaces import Sink
+from workbench.engine.listening import Listening
 from workbench.engine.parts import Manner, Stages, Tapes
 from workbench.engine.playout import Playout
-from workbench.engine.stages import Sink
-from workbench.engine.transcribe import Transcriber
+from workbench.engine.settings import EngineKnobs
+from workbench.engine.spoken import cut
+from workbench.engine.transcription import Transcriber
+from workbench.engine.turns import Answers
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.conversation import Conversation, Transcript

@@ -10,9 +10,9 @@ from typing import Protocol
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.calls import Calls
 from workbench.engine.flow import Scope
-from workbench.engine.heard import Chunk
 from workbench.engine.hooks import Hooks, NoHooks
-from workbench.engine.stages import Llm, Tts
+from workbench.engine.interfaces import Llm, Tts
+from workbench.engine.spoken import Chunk
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError

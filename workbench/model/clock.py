@@ -10,7 +10,7 @@ from typing import Any
 def outside() -> AbstractContextManager[Any]:
     """Around an await on something outside of the loop (a worker process, a socket).
 
-    A loop with a clock of its own (`workbench.testing.clock`) does not skip time meanwhile; others do nothing.
+    A loop with a clock of its own (`workbench.simulation.clock`) does not skip time meanwhile; others do nothing.
     """
     enter = getattr(asyncio.get_running_loop(), "outside", None)
     return nullcontext() if enter is None else enter()

@@ -18,14 +18,14 @@ import ipywidgets as widgets
 from IPython.display import display
 from traitlets import TraitError
 
-from workbench.audio.duplex import MODE
 from workbench.config import known_settings, sentences
 from workbench.config.check import Given, nearest, validated
 from workbench.model.errors import UsageError, WorkbenchError, tried
 from workbench.model.events import DuplexChanged, SettingChanged
 from workbench.model.text import plain
-from workbench.readers.html import safe, table
 from workbench.session import FIXED, Session
+from workbench.transports.browser.duplex import MODE
+from workbench.views.html import safe, table
 
 USUAL = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "reply.speculate")
 """What is tuned most often."""

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.audio.page import AWAY, GONE, Chunk, Outgoing, PageLink
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Notice
 from workbench.model.text import plain
 from workbench.notebook.feed import KNOBS
 from workbench.notebook.messages import RATES, TEXT, BadMessage, flag, number, page_of, sound, text, whole
 from workbench.session import Session
+from workbench.transports.browser.page import AWAY, GONE, Chunk, Outgoing, PageLink
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a message to all pages of a widget."""

@@ -20,8 +20,12 @@ from workbench.model.audio import OUTPUT_RATE, Samples, first_audible
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers.compare import Comparison
-from workbench.readers.figures import Drawing, draw_comparison
-from workbench.readers.html import (
+from workbench.readers.opened import OpenTrace
+from workbench.readers.timeline import Turn
+from workbench.session import Session
+from workbench.trace.wav import wav_header
+from workbench.views.figures import Drawing, draw_comparison
+from workbench.views.html import (
     ON_DARK,
     ROWS,
     bar,
@@ -36,10 +40,6 @@ from workbench.readers.html import (
     turn_html,
     turns_html,
 )
-from workbench.readers.opened import OpenTrace
-from workbench.readers.timeline import Turn
-from workbench.session import Session
-from workbench.trace.wav import wav_header
 
 HEARD_RATE = 16_000
 """Hz of the sound in a page: two thirds of the size, and still clear."""

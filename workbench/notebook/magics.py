@@ -20,8 +20,8 @@ from workbench.config.settings import MODEL_STAGES
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.notebook.look import Shown, show
 from workbench.notebook.scenes import score
-from workbench.readers.html import safe
 from workbench.session import Session
+from workbench.views.html import safe
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -10,9 +10,9 @@ from __future__ import annotations
 from base64 import b64encode
 
 from workbench.model.text import plain
-from workbench.readers.html import ON_DARK, SAID, key, picture, safe, session_html, summary, turns_html
-from workbench.readers.redrawn import Redrawn
 from workbench.session import Session
+from workbench.views.html import ON_DARK, SAID, key, picture, safe, session_html, summary, turns_html
+from workbench.views.redraw import Redrawn
 
 SHOWN = 40
 """Turns of the conversation that are saved, the last ones."""
@@ -39,7 +39,7 @@ def bundle(session: Session, ident: str = "") -> dict[str, object]:
     table = turns_html(turns, limit=SHOWN) if turns else "no turn has ended yet"
     pictured = ""
     if any(turn.lanes_ms for turn in turns):
-        from workbench.readers.figures import draw_summary  # matplotlib: 0.3 s, not needed to begin
+        from workbench.views.figures import draw_summary  # matplotlib: 0.3 s, not needed to begin
 
         png = draw_summary(turns).png()
         found["image/png"] = b64encode(png).decode()

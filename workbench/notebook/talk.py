@@ -10,13 +10,13 @@ from typing import Any
 from weakref import WeakSet
 
 from workbench.agent import Agent
-from workbench.audio.page import PageLink
 from workbench.config import load
 from workbench.config.settings import Settings
 from workbench.model.errors import UsageError
 from workbench.notebook import resume as recorded
 from workbench.notebook.widget import BROWSER, Live
 from workbench.session import Session, open_session
+from workbench.transports.browser.page import PageLink
 
 ROOM = "room"
 """A source and sink: a LiveKit room's."""

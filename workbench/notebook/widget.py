@@ -16,7 +16,6 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from workbench.audio.page import PageLink
 from workbench.config.settings import sentences
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.text import plain
@@ -26,6 +25,7 @@ from workbench.notebook.hushed import hush
 from workbench.notebook.inbox import Inbox
 from workbench.notebook.saved import bundle, saved
 from workbench.session import Session
+from workbench.transports.browser.page import PageLink
 
 STATIC = Path(__file__).parent / "static"
 BROWSER = "browser"

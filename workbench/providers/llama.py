@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from workbench.engine.stages import LlmPart, Text
+from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.worker import OnBoard, Results

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.engine.stages import Speech
+from workbench.engine.interfaces import Speech
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.worker import OnBoard, Results
 from workbench.weights.store import path

@@ -16,7 +16,7 @@ def _from(module: str, function: str) -> Callable[[ProviderOptions], Any]:
 
 
 def _silence(options: ProviderOptions) -> Any:
-    from workbench.engine.turn import SilenceTurn  # numpy and pydantic with it, 200 ms
+    from workbench.engine.endpointing import SilenceTurn  # numpy and pydantic with it, 200 ms
 
     return SilenceTurn()
 

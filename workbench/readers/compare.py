@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench.readers.colours import label
 from workbench.readers.latency import kind_of, percentile
 from workbench.readers.timeline import CHAIN, Turn
+from workbench.views.palette import label
 
 Row = tuple[float | None, float | None]
 

@@ -20,18 +20,18 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import UsageError
 from workbench.model.events import SessionStarted, Track
 from workbench.model.text import plain
-from workbench.readers.html import session_html, summary, turns_html
 from workbench.readers.moments import Moment, MomentsFold
 from workbench.readers.sound import both
 from workbench.readers.timeline import KEPT_TURNS, Live, Timeline, Turn
 from workbench.trace.bus import KEPT, Trace
 from workbench.trace.store import open_as
 from workbench.trace.tape import Sound
+from workbench.views.html import session_html, summary, turns_html
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.readers.plot import Plot
+    from workbench.views.plot import Plot
 
 
 class Turns(Sequence[Turn]):
@@ -185,7 +185,7 @@ class OpenTrace(Trace):
     @property
     def plot(self) -> Plot:
         """Figures: `latency()`, `waterfall()`, `timeline()`; `live=True` goes on while the session does."""
-        from workbench.readers.plot import Plot  # matplotlib: 0.3 s
+        from workbench.views.plot import Plot  # matplotlib: 0.3 s
 
         return Plot(self)
 

@@ -104,7 +104,7 @@ class Turn:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from workbench.readers.html import turn_html  # it draws turns, so it imports this module
+        from workbench.views.html import turn_html  # it draws turns, so it imports this module
 
         return turn_html(self)
 

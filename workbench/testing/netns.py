@@ -29,7 +29,7 @@ from pathlib import Path
 
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
-from workbench.testing.network import Trouble
+from workbench.simulation.network import Trouble
 
 ADDRESSES = ("198.18.77.1", "198.18.77.2")
 """Of a range that is kept for measurements, and routed nowhere."""

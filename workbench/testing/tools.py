@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.engine.knobs import LimitKnobs
+from workbench.engine.settings import LimitKnobs
 from workbench.model.events import ToolProgressed, ToolReturned, ToolStatus
 from workbench.tools.apart import Apart
 from workbench.tools.call import Runner, Surroundings

@@ -13,8 +13,8 @@ from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from workbench.engine.flow import within
-from workbench.engine.knobs import LimitKnobs
 from workbench.engine.reply import Asked, Reply
+from workbench.engine.settings import LimitKnobs
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
 from workbench.model.events import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.readers.html import safe, table
+from workbench.views.html import safe, table
 
 if TYPE_CHECKING:
     from workbench.tools.tool import Tool

@@ -116,8 +116,8 @@ class Tool:
 
     def line_html(self) -> str:
         """Its name with what it takes, and its sentence: as an agent lists it in a notebook."""
-        from workbench.readers.html import safe
         from workbench.tools.html import tool_line
+        from workbench.views.html import safe
 
         return f"{tool_line(self)} {safe(self.description)}"
 

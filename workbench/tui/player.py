@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
-from workbench.audio.devices import find_device, portaudio, usable_format
 from workbench.model.audio import OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError
+from workbench.transports.local.devices import find_device, portaudio, usable_format
 
 
 class Player:

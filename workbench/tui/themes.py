@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from textual.theme import Theme
 
-from workbench.readers.colours import DARK as DARK_PARTS
-from workbench.readers.colours import LIGHT as LIGHT_PARTS
+from workbench.views.palette import DARK as DARK_PARTS
+from workbench.views.palette import LIGHT as LIGHT_PARTS
 
 DARK, LIGHT = "workbench-dark", "workbench-light"
 

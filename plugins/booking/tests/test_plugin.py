@@ -15,9 +15,9 @@ from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import ListeningStarted, TurnEnded
 from workbench.plugin.hookspecs import Provider
 from workbench.plugin.manager import manager
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.scripted import Answer, ScriptedLlm
 from workbench.testing.contract import check_tool
-from workbench.testing.scripted import Answer, ScriptedLlm
 
 DAY, SEVEN = date(2026, 3, 1), time(19)
 WANTED = '{"day": "2026-03-01", "at": "19:00", "name": "Ada"}'

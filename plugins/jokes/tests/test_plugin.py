@@ -7,7 +7,7 @@ from workbench_jokes.plugin import JOKES, joke, workbench_tools
 from workbench import Agent, open_session
 from workbench.config import load
 from workbench.model.events import ListeningStarted, TurnEnded
-from workbench.testing.clock import run_virtual
+from workbench.simulation.clock import run_virtual
 from workbench.testing.contract import check_tool
 
 

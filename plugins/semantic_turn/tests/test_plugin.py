@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from workbench_semantic_turn.plugin import SemanticTurn, workbench_providers
 
-from workbench.engine.knobs import TurnKnobs
+from workbench.engine.settings import TurnKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.testing.contract import check_turn

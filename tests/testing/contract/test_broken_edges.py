@@ -23,7 +23,7 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
-from workbench.engine.stages import Pull
+from workbench.engine.interfaces import Pull
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.testing.contract import (
     Rule,

@@ -17,20 +17,20 @@ from tests.testing.contract.sabotage import (
     opened,
     with_member,
 )
-from workbench.engine.knobs import TurnKnobs
-from workbench.engine.turn import SilenceTurn
+from workbench.engine.endpointing import SilenceTurn
+from workbench.engine.settings import TurnKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples
 from workbench.model.errors import UsageError
 from workbench.plugin.hookspecs import Provider, ProviderOptions
 from workbench.providers.energy import Energy
+from workbench.simulation.scripted import ScriptedLlm
 from workbench.testing.contract import (
     Rule,
     check_llm,
     check_turn,
     check_vad,
 )
-from workbench.testing.scripted import ScriptedLlm
 
 
 class Vad:

@@ -23,15 +23,15 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
-from workbench.engine.stages import LlmPart, Text
+from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
+from workbench.simulation.scripted import Raises, ScriptedLlm
 from workbench.testing.contract import (
     BrokenRule,
     Rule,
     check_llm,
 )
-from workbench.testing.scripted import Raises, ScriptedLlm
 
 HELLO: list[LlmPart] = [Text("Hello"), Text(" there"), Text("."), Usage(7, 3)]
 

@@ -23,12 +23,12 @@ from tests.testing.contract.sabotage import (
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
+from workbench.simulation.scripted import Raises, ScriptedStt
+from workbench.simulation.sound import speech
 from workbench.testing.contract import (
     Rule,
     check_stt,
 )
-from workbench.testing.scripted import Raises, ScriptedStt
-from workbench.testing.sound import speech
 
 Heard = Callable[[Utterance], Transcript]
 

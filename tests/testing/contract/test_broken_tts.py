@@ -22,16 +22,16 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
-from workbench.engine.stages import Speech
+from workbench.engine.interfaces import Speech
 from workbench.model.audio import OUTPUT_RATE, silence
 from workbench.model.conversation import Word
 from workbench.model.errors import StageError
+from workbench.simulation.scripted import Hangs, Raises, ScriptedTts
+from workbench.simulation.sound import speech
 from workbench.testing.contract import (
     Rule,
     check_tts,
 )
-from workbench.testing.scripted import Hangs, Raises, ScriptedTts
-from workbench.testing.sound import speech
 
 VOICE = speech(0.4, rate=OUTPUT_RATE)
 

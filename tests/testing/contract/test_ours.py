@@ -17,15 +17,16 @@ import pytest
 
 from tests.sound.card import VirtualCard
 from tests.sound.conftest import card as card  # the fixture
-from workbench.audio.nobody import Nobody
-from workbench.audio.wav import ClockSink, WavSink, WavSource
-from workbench.engine.turn import SilenceTurn
+from workbench.engine.endpointing import SilenceTurn
 from workbench.model.audio import Samples
 from workbench.model.conversation import ToolCall
 from workbench.plugin.hookspecs import Provider, ProviderOptions
 from workbench.plugin.manager import find
 from workbench.providers.energy import Energy
 from workbench.providers.openai import make_llm, make_stt, make_tts
+from workbench.simulation.faults import Fault, FaultyApi
+from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from workbench.simulation.sound import ArraySource, speech
 from workbench.testing.contract import (
     Report,
     Rule,
@@ -37,10 +38,9 @@ from workbench.testing.contract import (
     check_turn,
     check_vad,
 )
-from workbench.testing.faults import Fault, FaultyApi
-from workbench.testing.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.testing.sound import ArraySource, speech
 from workbench.trace.bus import Trace
+from workbench.transports.file.audio import ClockSink, WavSink, WavSource
+from workbench.transports.null import Nobody
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -195,8 +195,8 @@ def test_files_and_nothing_as_sinks(tmp_path: Path) -> None:
 
 # PortAudio looks for devices once in a process, and the card is there for this test only: so in a process of its own.
 DEVICES = """
-from workbench.audio.microphone import Microphone
-from workbench.audio.speaker import Speaker
+from workbench.transports.local.microphone import Microphone
+from workbench.transports.local.speaker import Speaker
 from workbench.testing.contract import check_sink, check_source
 from workbench.trace.bus import Trace
 

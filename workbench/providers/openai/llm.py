@@ -18,7 +18,7 @@ from openai.types.chat import (
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from openai.types.shared_params import FunctionDefinition
 
-from workbench.engine.stages import LlmPart, Text
+from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.clock import outside
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError

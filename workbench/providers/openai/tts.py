@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import numpy as np
 from openai import AsyncAPIResponse
 
-from workbench.engine.stages import Speech
+from workbench.engine.interfaces import Speech
 from workbench.model.clock import outside
 from workbench.model.errors import EndedEarlyError, GarbageError
 from workbench.plugin.hookspecs import ProviderOptions

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from workbench.engine.stages import Llm, Stt, Tts
+from workbench.engine.interfaces import Llm, Stt, Tts
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.plugin.hookspecs import Secret
 from workbench.server.openai.chat import ChatRoute

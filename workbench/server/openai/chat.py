@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
-from workbench.engine.stages import Llm, LlmPart, Text
+from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, Role, ToolCall, ToolSpec, Usage
 from workbench.server.openai.wire import read_json, send_events
 

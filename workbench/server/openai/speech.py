@@ -10,10 +10,10 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, Field, field_validator
 
-from workbench.audio.resample import Resampler, to_samples, to_wave
-from workbench.engine.stages import Speech, Tts
+from workbench.engine.interfaces import Speech, Tts
 from workbench.model.errors import WorkbenchError
 from workbench.server.openai.wire import read_json
+from workbench.transports.resample import Resampler, to_samples, to_wave
 
 RATE = 24_000
 """Hz that `pcm` means in this API."""

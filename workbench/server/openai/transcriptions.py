@@ -15,13 +15,13 @@ import numpy as np
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
-from workbench.audio.resample import Resampler, to_samples
-from workbench.audio.wavfile import decode, read_header
-from workbench.engine.stages import Stt
+from workbench.engine.interfaces import Stt
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, Frame, Samples, block_levels
 from workbench.model.errors import UsageError
 from workbench.server.openai.wire import ApiError, invalid, send_events
+from workbench.transports.file.wavfile import decode, read_header
+from workbench.transports.resample import Resampler, to_samples
 
 LONGEST = 28 * INPUT_RATE
 """Samples that are transcribed at once: Whisper's window is 30 s."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from workbench.engine.stages import Llm, Text
+from workbench.engine.interfaces import Llm, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown

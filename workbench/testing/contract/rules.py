@@ -42,9 +42,9 @@ class Rule(StrEnum):
 
 
 HINTS = {
-    Rule.SHAPE: "see its protocol in workbench/engine/stages.py",
+    Rule.SHAPE: "see its protocol in workbench/engine/interfaces.py",
     Rule.ANSWERS: "an ordinary call has to work before anything else can be tried",
-    Rule.FORMAT: "see its protocol in workbench/engine/stages.py",
+    Rule.FORMAT: "see its protocol in workbench/engine/interfaces.py",
     Rule.HEARS: "await utterance.changed(); with `eager`, write() at each pause what covers all speech so far",
     Rule.CANCELS: "let asyncio.CancelledError through at every await, and clean up in `finally` without waiting long",
     Rule.LEAVES: "close the iterator on the way out of the context: `async with aclosing(parts) as it: yield it`",

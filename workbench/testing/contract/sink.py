@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.engine.flow import beside
-from workbench.engine.stages import Sink
+from workbench.engine.interfaces import Sink
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
+from workbench.simulation.sound import speech
 from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown
 from workbench.testing.contract.stage import enter, has_members
 from workbench.testing.contract.trial import Trial, run, settled
-from workbench.testing.sound import speech
 
 AHEAD_S = 1.0
 """A sink may hold so much that is not played yet, s."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.engine.stages import Source
+from workbench.engine.interfaces import Source
 from workbench.model.audio import INPUT_RATE, Frame, Samples
 from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings

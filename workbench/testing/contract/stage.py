@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from workbench.model.errors import WorkbenchError
-from workbench.testing.clock import Deadlock
+from workbench.simulation.clock import Deadlock
 from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown

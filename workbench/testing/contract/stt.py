@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from workbench.engine.stages import Stt
+from workbench.engine.interfaces import Stt
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
+from workbench.simulation.sound import noise, speech
 from workbench.testing.contract.ear import AT_A_TIME, FRAME, Ear
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
 from workbench.testing.contract.stage import Use, check
 from workbench.testing.contract.trial import Trial
-from workbench.testing.sound import noise, speech
 
 MEMBERS = {"name": str, "partials": bool, "warm": None, "transcribe": None}
 LOUDEST = 32_767

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from workbench.engine.flow import beside, single
 from workbench.model.errors import UsageError, WorkbenchError
-from workbench.testing.clock import VirtualLoop
+from workbench.simulation.clock import VirtualLoop
 from workbench.testing.contract import leaks
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import BrokenRule, Ledger, Rule, shown

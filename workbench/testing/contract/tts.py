@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.engine.stages import Speech, Tts
+from workbench.engine.interfaces import Speech, Tts
 from workbench.model.audio import Samples, first_audible
 from workbench.model.conversation import Word
 from workbench.plugin.hookspecs import ProviderOptions

@@ -6,16 +6,16 @@ import math
 import time
 from collections.abc import Callable
 
-from workbench.engine.knobs import TurnKnobs
-from workbench.engine.stages import TurnDetector
+from workbench.engine.interfaces import TurnDetector
+from workbench.engine.settings import TurnKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.plugin.hookspecs import ProviderOptions
+from workbench.simulation.sound import speech
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
 from workbench.testing.contract.texts import EVERY, LONG
-from workbench.testing.sound import speech
 
 LONGEST_MS = 10_000.0
 """No turn waits longer for its end, ms."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench.engine.stages import Vad
+from workbench.engine.interfaces import Vad
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
+from workbench.simulation.sound import noise, speech
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
-from workbench.testing.sound import noise, speech
 
 WINDOWS = range(80, INPUT_RATE // 10 + 1)
 """Samples in a window: 5 to 100 ms."""

@@ -91,7 +91,7 @@ class McpServer:
 
     def line_html(self) -> str:
         """As an agent lists it in a notebook: where its tools come from, without secrets."""
-        from workbench.readers.html import safe
+        from workbench.views.html import safe
 
         where = self.clean(self.url or " ".join(self.command))
         which = "all of its tools" if self.only is None else f"of its tools {', '.join(self.only)}"

@@ -8,10 +8,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.readers.colours import label
 from workbench.readers.folds.calls import MARKS, Call
 from workbench.readers.folds.turns import Bar, Falls
 from workbench.readers.timeline import CHAIN
+from workbench.views.palette import label
 
 ORDER = (*CHAIN, "unexplained")
 LABEL_CELLS, MS_CELLS = 16, 7

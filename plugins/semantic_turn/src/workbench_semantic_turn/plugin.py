@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from workbench import hookimpl
-from workbench.engine.knobs import TurnKnobs
-from workbench.engine.turn import SilenceTurn
+from workbench.engine.endpointing import SilenceTurn
+from workbench.engine.settings import TurnKnobs
 from workbench.engine.utterance import Utterance
 from workbench.plugin.hookspecs import Provider, ProviderOptions
 

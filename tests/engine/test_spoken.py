@@ -1,0 +1,115 @@
+"""Which part of a reply's text was heard."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.engine.spoken import Chunk, Cut, cut
+from workbench.model.audio import OUTPUT_RATE
+from workbench.model.conversation import Word
+
+MS = OUTPUT_RATE // 1000
+
+
+def chunk(text: str, start_ms: int, end_ms: int | None, *, words: bool = False, voice_ms: int = 0) -> Chunk:
+    """A chunk whose words are spread evenly over its time."""
+    made = ((end_ms if end_ms is not None else start_ms + 1000) - start_ms) * MS
+    spoken = text.split()
+    each = made / MS / max(1, len(spoken))
+    return Chunk(
+        text,
+        start_ms * MS,
+        None if end_ms is None else end_ms * MS,
+        made,
+        start_ms * MS + voice_ms * MS,
+        [Word(word, each * at, each * (at + 1)) for at, word in enumerate(spoken)] if words else [],
+        len(spoken),
+    )
+
+
+def test_words_whose_end_was_played_were_heard() -> None:
+    text = [chunk("One two, ", 0, 1000, words=True), chunk("three four five.", 1000, 2500, words=True)]
+    assert cut(text, 0) == Cut("", "One two, three four five.", False)
+    assert cut(text, 999 * MS) == Cut("One", "two, three four five.", False)
+    assert cut(text, 1000 * MS) == Cut("One two,", "three four five.", False)
+    assert cut(text, 1999 * MS) == Cut("One two, three", "four five.", False)
+    assert cut(text, 2000 * MS) == Cut("One two, three four", "five.", False)
+    assert cut(text, 2500 * MS) == Cut("One two, three four five.", "", False)
+
+
+def test_without_word_times_syllables_share_the_voiced_part_and_it_is_a_guess() -> None:
+    text = [chunk("an immediate end", 0, 1100, voice_ms=100)]  # 1 + 3 or 4 + 1 syllables in 1 s
+    assert cut(text, 150 * MS) == Cut("", "an immediate end", True)
+    assert cut(text, 400 * MS) == Cut("an", "immediate end", True)
+    assert cut(text, 1000 * MS) == Cut("an immediate", "end", True)
+
+
+def test_what_was_heard_to_its_end_is_no_guess() -> None:
+    assert cut([chunk("One two.", 0, 500)], 500 * MS) == Cut("One two.", "", False)
+
+
+def test_a_chunk_that_is_still_being_made_counts_what_there_is() -> None:
+    assert cut([chunk("one two", 0, None)], 999 * MS) == Cut("one", "two", True)
+
+
+def test_words_of_the_spoken_form_are_mapped_to_those_written() -> None:
+    """`$5` is written in one word and spoken in two."""
+    one = chunk("that costs $5 today", 0, 1000)
+    one.words = [
+        Word(word, 200 * at, 200 * (at + 1))
+        for at, word in enumerate(["that", "costs", "five", "dollars", "today"])
+    ]
+    one.spoken_words = 5
+    assert cut([one], 450 * MS).heard == "that"
+    assert cut([one], 800 * MS).heard == "that costs $5"
+    assert cut([one], 1000 * MS).heard == "that costs $5 today"
+
+
+@pytest.mark.parametrize("garbage", [float("nan"), float("inf"), -1.0])
+def test_strange_word_times_lose_no_text(garbage: float) -> None:
+    one = chunk("one two three", 0, 1000)
+    one.words = [Word("one", 0, garbage)] * 9
+    result = cut([one], 500 * MS)
+    assert f"{result.heard} {result.unheard}".split() == ["one", "two", "three"]
+
+
+Chunks = st.lists(
+    st.tuples(
+        st.text(st.sampled_from("aeb cd.,\n1"), max_size=30),
+        st.integers(0, 900),
+        st.booleans(),
+        st.integers(0, 300),
+    ),
+    max_size=6,
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(Chunks, st.integers(0, 4000), st.booleans())
+def test_heard_and_unheard_are_the_text(
+    parts: list[tuple[str, int, bool, int]], played_ms: int, unfinished: bool
+) -> None:
+    made, at = [], 0
+    for text, length, words, voice in parts:
+        made.append(chunk(text, at, at + length, words=words, voice_ms=min(voice, length)))
+        at += length
+    if made and unfinished:
+        made[-1].end = None
+    result = cut(made, min(played_ms, at) * MS)
+    whole = "".join(text for text, *_ in parts)
+    assert "".join((result.heard + result.unheard).split()) == "".join(whole.split())
+    if played_ms == 0:
+        assert not result.heard.strip()
+
+
+@settings(deadline=None, derandomize=True)
+@given(Chunks, st.lists(st.integers(0, 4000), min_size=2, max_size=2).map(sorted))
+def test_who_listens_longer_hears_more(parts: list[tuple[str, int, bool, int]], played_ms: list[int]) -> None:
+    made, at = [], 0
+    for text, length, words, voice in parts:
+        made.append(chunk(text, at, at + length, words=words, voice_ms=min(voice, length)))
+        at += length
+    less, more = (cut(made, min(ms, at) * MS).heard for ms in played_ms)
+    assert more.startswith(less)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.text.numerals import cardinal, number, ordinal, year
+from workbench.text.speakable import speakable
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "zero"),
+        (13, "thirteen"),
+        (40, "forty"),
+        (99, "ninety-nine"),
+        (100, "one hundred"),
+        (1_001, "one thousand one"),
+        (12_345_678, "twelve million three hundred forty-five thousand six hundred seventy-eight"),
+        (-7, "minus seven"),
+        (10**15, "one" + " zero" * 15),
+    ],
+)
+def test_cardinal(value: int, words: str) -> None:
+    assert cardinal(value) == words
+
+
+def test_ordinals_and_years() -> None:
+    assert [ordinal(n) for n in (1, 2, 3, 8, 9, 12, 20, 21, 100)] == [
+        "first",
+        "second",
+        "third",
+        "eighth",
+        "ninth",
+        "twelfth",
+        "twentieth",
+        "twenty-first",
+        "one hundredth",
+    ]
+    assert [year(n) for n in (1984, 1905, 1900, 2000, 2005, 2024, 800)] == [
+        "nineteen eighty-four",
+        "nineteen oh five",
+        "nineteen hundred",
+        "two thousand",
+        "two thousand five",
+        "twenty twenty-four",
+        "eight hundred",
+    ]
+    assert [number(text) for text in ("1,234.50", "007", "0.5")] == [
+        "one thousand two hundred thirty-four point five zero",
+        "zero zero seven",
+        "zero point five",
+    ]
+
+
+MARKUP = [
+    (
+        "Hello **world**! This is *great*, ~~bad~~, __so__ _so_ and `code`.",
+        "Hello world! This is great, bad, so so and code.",
+    ),
+    ("# Title\n\nSome text\n\n- one\n- two\n* [x] done", "Title. Some text. one. two. done."),
+    ("1. first\n2. second!", "one: first. two: second!"),
+    ("See [the docs](https://example.com/a?b=c) and ![a cat](cat.png).", "See the docs and a cat."),
+    ("> quoted\n> text", "quoted text"),
+    ("| a | b |\n|---|---|\n| c | d |", "a, b. c, d."),
+    ("one\n\n---\n\ntwo", "one. two"),
+    (
+        "Try:\n```python\nprint(1)\n\nx = 2\n```\nThat is it.",
+        "Try: A code example in python, two lines. That is it.",
+    ),
+    ("```\nx", "A code example, one line."),
+    ("<b>bold</b> &amp; more<br>line &lt;3", "bold and more line three"),
+    ("snake_case and 2*3*4", "snake case and two times three times four"),
+    (r"a \*star\*", "a star"),
+]
+ADDRESSES = [
+    ("Mail joe.doe+x@my-site.com.", "Mail joe dot doe plus x at my dash site dot com."),
+    (
+        "Go to https://www.example.com/path/to-page?x=1#y.",
+        "Go to example dot com slash path slash to dash page.",
+    ),
+    ("See example.org, ok?", "See example dot org, ok?"),
+    ("at 192.168.0.1 now", "at one hundred ninety-two dot one hundred sixty-eight dot zero dot one now"),
+    ("http://localhost:8080/", "localhost colon eight zero eight zero"),
+]
+AMOUNTS = [
+    ("$1,234.56", "one thousand two hundred thirty-four dollars and fifty-six cents"),
+    ("$1", "one dollar"),
+    ("$0.99, £3.01 or €5", "ninety-nine cents, three pounds and one penny or five euros"),
+    (
+        "$3.5 million, $5k, $2bn",
+        "three point five million dollars, five thousand dollars, two billion dollars",
+    ),
+    ("20 EUR, 5€, -$4", "twenty euros, five euros, minus four dollars"),
+    ("$5-$10", "five dollars to ten dollars"),
+    ("¥500", "five hundred yen"),
+    ("12.5% of 1,000,000", "twelve point five percent of one million"),
+    (
+        "5 km, 1 kg, 20°C, 1 km/h",
+        "five kilometers, one kilogram, twenty degrees Celsius, one kilometer per hour",
+    ),
+    ("6 ft, 1 ft, 250ms", "six feet, one foot, two hundred fifty milliseconds"),
+    ("1st, 22nd", "first, twenty-second"),
+    (
+        "1/2 cup, 3/4, 2/3, 24/7, 9/11",
+        "one half cup, three quarters, two thirds, twenty-four seven, nine slash eleven",
+    ),
+    ("5-10 people, 3–4", "five to ten people, three to four"),
+    (
+        "-5 degrees, 8 - 3 = 5, 2+2, 10^3",
+        "minus five degrees, eight minus three equals five, two plus two, ten to the power of three",
+    ),
+    ("v2.0, 3.11.7, .5", "v two point zero, three point eleven point seven, point five"),
+    (
+        "room 007, COVID-19, B2B, GPT-4o, #1",
+        "room zero zero seven, COVID-nineteen, B two B, GPT-four o, number one",
+    ),
+    ("½ of ¾", "one half of three quarters"),
+]
+TIMES = [
+    (
+        "14:30, 3:05 pm, 9:00, 12pm, 5 p.m. or 16:00",
+        "fourteen thirty, three oh five p m, nine o'clock, twelve p m, five p m or sixteen hundred",
+    ),
+    ("10:30-11:00 and 5–6 pm", "ten thirty to eleven o'clock and five to six p m"),
+    ("25:70", "twenty-five:seventy"),
+    ("17.05.2024", "May seventeenth, twenty twenty-four"),
+    (
+        "2024-05-17 or 05/17/2024",
+        "May seventeenth, twenty twenty-four or May seventeenth, twenty twenty-four",
+    ),
+    (
+        "May 3rd, 2021; 17 May 2024; Sept. 5; May 1999",
+        "May third, twenty twenty-one; May seventeenth, twenty twenty-four; September fifth; May nineteen ninety-nine",
+    ),
+    (
+        "In 1984, from 2019 to 2023, the 1990s",
+        "In nineteen eighty-four, from twenty nineteen to twenty twenty-three, the nineteen nineties",
+    ),
+    ("in 1500 words; May I have 3?", "in one thousand five hundred words; May I have three?"),
+]
+PHONES = [
+    ("+1 (555) 123-4567", "plus one, five five five, one two three, four five six seven"),
+    (
+        "555-123-4567 or 555-1234",
+        "five five five, one two three, four five six seven or five five five, one two three four",
+    ),
+    ("+44 20 7946 0958", "plus four four, two zero, seven nine four six, zero nine five eight"),
+]
+SIGNS = [
+    ("Great job 🎉👍🏽! 👨\u200d👩\u200d👧 ok ❤️ 1️⃣", "Great job! ok one"),
+    ("👍", ""),
+    ("***", ""),
+    ("", ""),
+    ("Tom & Jerry, e.g. Dr. Who etc.", "Tom and Jerry, for example Doctor Who et cetera"),
+    ("yes — no … maybe → done", "yes, no... maybe, done"),
+    ("\x1b[31mred\x1b[0m \u202eevil\x07", "red evil"),
+    ("Grüße, 你好!", "Grüße, 你好!"),
+]
+
+
+@pytest.mark.parametrize(("text", "spoken"), [*MARKUP, *ADDRESSES, *AMOUNTS, *TIMES, *PHONES, *SIGNS])
+def test_speakable(text: str, spoken: str) -> None:
+    assert speakable(text) == spoken
+
+
+WRITTEN = st.text(alphabet="0123456789 .,:-/$€%*_`#[]()|<>&@+=amp\n", max_size=60)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(st.one_of(WRITTEN, st.text(max_size=60)))
+def test_whatever_is_written_can_be_spoken(text: str) -> None:
+    spoken = speakable(text)
+    assert not re.search(r"[0-9*`|<>\[\]\\$€]", spoken)
+    assert not [sign for sign in spoken if unicodedata.category(sign) in ("Cc", "Cs")]
+    assert spoken == spoken.strip()

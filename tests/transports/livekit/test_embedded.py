@@ -1,0 +1,70 @@
+"""The models on board in a room: asked by the voice of a browser, interrupted, cut off from the server, asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.transports.livekit.people import events, settings, until
+from tests.transports.livekit.test_page import browser, energy
+from workbench import Agent, open_session, open_trace
+from workbench.model.audio import INPUT_RATE, silence
+from workbench.model.events import ReplyEnded, RoomConnection, TurnEnded
+from workbench.simulation.sound import write_wav
+from workbench.trace.wav import WavSound
+from workbench.transports.livekit.demo import page
+from workbench.transports.livekit.server import LocalServer
+from workbench.transports.livekit.token import Access
+
+pytestmark = [pytest.mark.room, pytest.mark.browser, pytest.mark.models]
+QUESTION = Path(__file__).parents[2] / "data" / "question.wav"
+ASKED = "capital of france"
+
+
+def test_a_conversation_with_the_models_on_board_goes_on_after_an_outage(tmp_path: Path) -> None:
+    tape = WavSound(QUESTION, "user", INPUT_RATE)
+    sound = np.concatenate((silence(INPUT_RATE), tape.read(0, tape.end), silence(INPUT_RATE * 12)))
+    microphone = write_wav(tmp_path / "microphone.wav", sound)
+    folder = tmp_path / "call"
+
+    async def talk() -> None:
+        async with LocalServer() as server, browser(microphone) as tab:
+            access = Access(server.url, server.keys.api_key, server.keys.api_secret)
+            given = settings(
+                server, "own", profile="embedded", record__enabled=True, record__folder=str(folder)
+            )
+            agent = Agent(instructions="Tell a long story.", name="Ada")
+            async with page(access, "own") as address, open_session(given, agent=agent) as session:
+
+                def answered(since: int) -> bool:
+                    turns = events(session, TurnEnded)[since:]
+                    return any(ASKED in turn.user_text.lower() and turn.agent_text for turn in turns)
+
+                await tab.goto(address)
+                await tab.click("#talk")
+                await tab.wait_for_selector("#state[data-state=speaking]", timeout=60_000)
+                await tab.click("#interrupt")
+                await until(lambda: any(one.status == "cut" for one in events(session, ReplyEnded)), 30)
+                await until(lambda: answered(0), 60)
+                assert ASKED in (await tab.text_content("li.user")).lower()
+                await server.kill()
+                await until(lambda: events(session, RoomConnection)[-1].state == "reconnecting")
+                await asyncio.sleep(10)
+                turns = len(events(session, TurnEnded))
+                await server.start()
+                await tab.wait_for_selector("#state[data-state=speaking]", timeout=90_000)
+                heard = await energy(tab)
+                await until(lambda: answered(turns), 60)
+                assert await energy(tab) > heard
+                assert not tab.problems
+
+    asyncio.run(talk())
+    recorded = open_trace(folder)
+    heard = [turn for turn in recorded.turns if turn.heard_latency_ms is not None]
+    assert len(heard) >= 2
+    for turn in heard:
+        assert sum(turn.parts_ms.values()) == pytest.approx(turn.heard_latency_ms, abs=0.01)
+        assert turn.parts_ms["network_out"] > 0

@@ -1,0 +1,53 @@
+"""The notebook's widget on a session in a room, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.transports.livekit.conftest import Run
+from tests.transports.livekit.people import person, until
+from workbench import Agent
+from workbench.notebook import Live, live
+from workbench.simulation.sound import speech
+from workbench.transports.livekit.server import LocalServer
+
+pytestmark = pytest.mark.room
+AGENT = Agent(instructions="x", name="helper")
+SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello there."]}
+
+
+def said(widget: Live, who: str) -> list[str]:
+    return [line["text"] for line in widget.lines if line["who"] == who and line["state"] == "done"]
+
+
+def test_the_widget_shows_and_steers_a_session_in_a_room(
+    with_server: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk(server: LocalServer) -> None:
+        monkeypatch.setenv("LIVEKIT_URL", server.url)
+        monkeypatch.setenv("LIVEKIT_API_KEY", server.keys.api_key)
+        monkeypatch.setenv("LIVEKIT_API_SECRET", server.keys.api_secret)
+        async with person(server, "demo") as ann:
+            given: dict[str, Any] = {"profile": "scripted", "script": SCRIPT, "record_enabled": False}
+            widget = await asyncio.to_thread(live, AGENT, room="demo", **given)
+            try:
+                assert widget.status["room"] == "demo"
+                assert not widget.status["browser"]  # no Talk button
+                await until(lambda: widget.session.room and widget.session.room.source.voices)
+                ann.say(speech(1.0))
+                await until(lambda: said(widget, "agent") == ["You said: Hello there."])
+                assert said(widget, "user") == ["Hello there."]
+                assert ann.loud_at()
+                await until(lambda: widget.waterfall["bars"])
+                widget._inbox.take({"k": "verb", "page": "abcd", "verb": "type", "text": "And typed?"}, [])
+                await until(lambda: "You said: And typed?" in said(widget, "agent"))
+                widget._inbox.take({"k": "verb", "page": "abcd", "verb": "mute", "on": True}, [])
+                await until(lambda: widget.muted)
+            finally:
+                await asyncio.to_thread(widget.end)
+            await until(lambda: widget.status["ended"])
+
+    with_server(talk)

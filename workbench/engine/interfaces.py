@@ -1,0 +1,183 @@
+"""The seams: what a source, a VAD, a turn detector, an STT, an LLM, a TTS and a sink must be.
+
+Providers are entered with `async with` by the session before the first turn and left at its end; what they open (a
+socket, a worker process) they open there or in a call, and close on the way out. Every call can be cancelled at any
+await and then ends at once. A model that may have to start anew by itself counts that in `starts`, so that the turn is
+marked cold; others need no such attribute. Errors are `StageError`s (`workbench.model.errors`), so that the engine
+knows whether to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from workbench.engine.settings import TurnKnobs
+from workbench.engine.utterance import Utterance
+from workbench.model.audio import Frame, Samples
+from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
+from workbench.model.events import Part
+
+Pull = Callable[[int], Samples]
+"""Gives the next n samples of the track `agent` (24 kHz), silence where nobody speaks. Never blocks, callable from any
+thread; the n samples count as handed over."""
+
+
+class Source(Protocol):
+    """Where the user's voice comes from."""
+
+    @property
+    def name(self) -> str:
+        """The device or file, for people."""
+
+    async def __aenter__(self) -> Source: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """Frames of 10 or 20 ms at 16 kHz with ascending positions from 0, until the source ends (a file) or is left.
+
+        Yields a frame when it is due: not before its last sample would have been spoken. A gap in the positions is
+        sound that was lost; it is counted, never stretched.
+        """
+
+    def time_of(self, sample: int) -> float:
+        """When that sample of `user` was spoken into the microphone, on the loop's clock, seconds."""
+
+
+class Sink(Protocol):
+    """Where the agent's voice goes. It pulls."""
+
+    @property
+    def name(self) -> str:
+        """The device or file, for people."""
+
+    async def __aenter__(self) -> Sink: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def play(self, pull: Pull) -> None:
+        """Pull samples at the pace at which they are played, from track position 0 on, until cancelled."""
+
+    def wake(self) -> None:
+        """There is something to play: a sink that dozed through silence pulls at once. Called on the loop's thread."""
+
+    def time_of(self, sample: int) -> float:
+        """When that sample of `agent` leaves (left, will leave) the speaker, on the loop's clock, seconds."""
+
+
+Way = Sequence[tuple[Part, float]]
+"""Stretches of a sample's way, in order, and when each ends, on the loop's clock, s."""
+
+
+def way_in(source: Source, sample: int) -> Way:
+    """The way from the user's mouth to the session, for a source that has `way(sample)`; most have none."""
+    way: Callable[[int], Way] | None = getattr(source, "way", None)
+    return way(sample) if way is not None else ()
+
+
+def way_out(sink: Sink, sample: int) -> Way:
+    """The way from the session to the user's ear, for a sink that has `way(sample)`; most have one buffer."""
+    way: Callable[[int], Way] | None = getattr(sink, "way", None)
+    return way(sample) if way is not None else [("output_buffer", sink.time_of(sample))]
+
+
+class Vad(Protocol):
+    """Voice activity detection: a probability for each window. Runs inline, so it must be cheap (< 100 µs)."""
+
+    window: int
+    """Samples a window, at 16 kHz."""
+
+    def __call__(self, samples: Samples) -> float:
+        """The probability (0…1) that a window of exactly `window` samples is speech; windows come in order."""
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+
+
+class TurnDetector(Protocol):
+    """Endpointing: how long a silence must last until the user has finished."""
+
+    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+        """Silence in ms, counted from `utterance.speech_end`, after which the turn is over. Asked at every frame of a
+        pause, so that a detector can use time, audio (`utterance.audio()`) and words (`utterance.transcript`)."""
+
+    def paused(self, ms: float, *, went_on: bool) -> None:
+        """A pause within a turn was `ms` long (`went_on`), or a turn ended with it."""
+
+
+class Stt(Protocol):
+    """Speech to text."""
+
+    name: str
+    partials: bool
+    """Whether it writes transcripts while the user speaks, with a confidence."""
+
+    async def __aenter__(self) -> Stt: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def warm(self) -> None:
+        """Do once what makes the first call slow."""
+
+    async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
+        """Read the utterance until it is over, and return its final transcript.
+
+        Partial ones are written back with `utterance.write`. With `eager`, a provider also transcribes at each pause
+        (`utterance.state == "paused"`) what was said so far, so that a reply can be prepared; the transcript's
+        `upto_sample` is then >= `utterance.speech_end`. If nothing was said since, that one is the final one: no work
+        is done twice. Silence gives an empty text.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the model's answer."""
+
+    text: str
+
+
+LlmPart = Text | ToolCall | Usage
+"""What an LLM streams: pieces of text, whole tool calls, and at the end what it cost."""
+
+
+class Llm(Protocol):
+    """A language model."""
+
+    name: str
+
+    async def __aenter__(self) -> Llm: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def warm(self) -> None:
+        """Do once what makes the first call slow."""
+
+    def reply(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[LlmPart]]:
+        """Stream an answer to the messages; leaving the context stops it at once, on the server too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A piece of spoken text at the TTS's rate; `words` of this piece where the model gives their times, counted from
+    the first sample of the whole `speak` call."""
+
+    samples: Samples
+    words: tuple[Word, ...] = ()
+
+
+class Tts(Protocol):
+    """Text to speech."""
+
+    name: str
+    rate: int
+    """Hz of what it speaks; the engine resamples to 24 kHz."""
+
+    async def __aenter__(self) -> Tts: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def warm(self) -> None:
+        """Do once what makes the first call slow."""
+
+    def speak(self, text: str) -> AbstractAsyncContextManager[AsyncIterator[Speech]]:
+        """Stream the sound of a clause or a few sentences of plain, speakable text; leaving the context stops it."""

@@ -1,0 +1,117 @@
+"""Having the STT read along with an utterance, and telling what it wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from workbench.engine.flow import beside
+from workbench.engine.interfaces import way_in
+from workbench.engine.parts import Stages, session_ms
+from workbench.engine.settings import EngineKnobs
+from workbench.engine.utterance import Utterance
+from workbench.model.conversation import Transcript
+from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError
+from workbench.model.events import Span, Transcribed
+from workbench.model.text import plain
+from workbench.trace.bus import Trace
+
+
+class Transcriber:
+    """Puts transcripts on utterances; their waiting time is the part `stt` of the waterfall."""
+
+    def __init__(self, stages: Stages, knobs: EngineKnobs, trace: Trace) -> None:
+        self._stages = stages
+        self._knobs = knobs
+        self._trace = trace
+
+    @property
+    def _eager(self) -> bool:
+        return self._stages.speculates(self._knobs.reply.speculate)
+
+    async def read(self, utterance: Utterance) -> None:
+        """Have the STT read along; the last word is its final transcript. StageError once the utterance is over."""
+        stt, calls = self._stages.stt, self._stages.stt_calls
+        if utterance.typed is not None:
+            return
+        if stt is None or calls is None:
+            utterance.write(Transcript("", utterance.end, final=True))
+            return
+        limits, eager = self._knobs.limits, self._eager
+        longest_ms = self._knobs.turn.max_utterance_s * 1000 + 2 * limits.stt_ms
+        try:
+            final = await calls.call(
+                lambda: _in_time(stt.name, stt.transcribe(utterance, eager=eager), utterance, limits.stt_ms),
+                longest_ms,
+            )
+        except StageError:
+            while not utterance.over:
+                await utterance.marked()
+            raise
+        if utterance.state != "dismissed":
+            utterance.write(Transcript(final.text, final.upto_sample, True, True, final.confidence))
+
+    def turned(self, utterance: Utterance) -> None:
+        """The user paused, went on, or has finished."""
+        now = self._trace.now()
+        if utterance.state == "speaking":
+            utterance.asked_ms = None
+        elif not utterance.covered and (utterance.state == "ended" or self._eager):
+            utterance.asked_ms = utterance.asked_ms or now
+        if utterance.state == "ended":
+            self._tell_end(utterance, now)
+
+    def _tell_end(self, utterance: Utterance, now_ms: float) -> None:
+        """What passed from the last of the speech to the decision."""
+        source, last = self._stages.source, utterance.speech_end
+        at_ms = session_ms(self._trace, source.time_of(last))
+        for part, until in way_in(source, last):
+            until_ms = max(at_ms, session_ms(self._trace, until))
+            self._trace.emit(Span(part, round(at_ms, 3), round(until_ms, 3), utterance=utterance.id))
+            at_ms = until_ms
+        self._trace.emit(Span("endpointing", round(at_ms, 3), round(now_ms, 3), utterance=utterance.id))
+
+    def note(self, utterance: Utterance, transcript: Transcript) -> None:
+        """A transcript was written."""
+        self._trace.emit(
+            Transcribed(
+                utterance.id,
+                transcript.text,
+                transcript.final,
+                transcript.upto_sample,
+                transcript.stable,
+                transcript.confidence,
+            )
+        )
+        if utterance.asked_ms is not None and utterance.covered:
+            start, end = round(utterance.asked_ms, 3), round(self._trace.now(), 3)
+            provider = self._stages.stt.name if self._stages.stt else ""
+            self._trace.emit(Span("stt", start, end, utterance=utterance.id, provider=provider))
+            utterance.asked_ms = None
+
+
+async def _in_time(who: str, work: Awaitable[Transcript], utterance: Utterance, ms: float) -> Transcript:
+    """The final transcript, at most `ms` after the end of the utterance."""
+    deadline = asyncio.timeout(None)
+    try:
+        async with deadline:
+
+            async def watch() -> None:
+                while not utterance.over:
+                    await utterance.marked()
+                deadline.reschedule(asyncio.get_running_loop().time() + ms / 1000)
+
+            async with beside(watch()):
+                final = await work
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise DeadlineError(
+            f"{who} gave no transcript within {ms:.0f} ms of the end of the utterance",
+            "raise limits.stt_ms, or choose a faster model",
+        ) from None
+    if not isinstance(final, Transcript) or not isinstance(final.text, str):
+        raise GarbageError(f"{who} gave no transcript but {plain(repr(final), limit=80)}", f"look into {who}")
+    if not utterance.over:
+        raise EndedEarlyError(f"{who} stopped before the user did", "try again, or choose another model")
+    return final

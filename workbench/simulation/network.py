@@ -1,0 +1,190 @@
+"""Network trouble on purpose: loss, delay, jitter and reordering between a user and the engine, by a seed.
+
+    source = TroubledSource(ArraySource(score), Trouble(loss=0.05, delay_ms=80, jitter_ms=20, seed=1))
+    sink = TroubledSink(ClockSink(trace), Trouble(loss=0.05, delay_ms=80))      # sink.heard: what the listener got
+
+Sound travels in packets of 20 ms. The receiver plays a packet `delay_ms + buffer_ms` after it was sent; one that is
+lost, or comes later than that, is silence. All waits are on the loop's clock, so that under the virtual one every run
+is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from workbench.engine.interfaces import Pull, Sink, Source, Way, way_in, way_out
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
+
+PACKET_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What a network does. `loss` and `reorder` are shares of the packets, 0…1; a reordered one comes `reorder_ms`
+    later. Jitter is the standard deviation of the delay, never below zero."""
+
+    loss: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    reorder: float = 0.0
+    reorder_ms: float = 30.0
+    buffer_ms: float = 40.0
+    """Of the receiver, against jitter."""
+    seed: int = 0
+
+    @property
+    def behind_s(self) -> float:
+        """How much later than it was sent a packet is played, s."""
+        return (self.delay_ms + self.buffer_ms) / 1000
+
+
+class Line:
+    """One direction: says of each packet in turn whether it is there when it has to be played."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        self._trouble = trouble
+        self._chance = np.random.default_rng(trouble.seed)
+        self.sent = self.lost = self.late = 0
+        """Packets so far: all, those that never came, and those that came too late."""
+
+    @property
+    def missing(self) -> float:
+        """The share of packets that were silence at the receiver."""
+        return (self.lost + self.late) / self.sent if self.sent else 0.0
+
+    def arrives(self) -> bool:
+        """Of the next packet. Always draws the same numbers, so that one kind of trouble does not shift another."""
+        trouble = self._trouble
+        lost, reordered, shaken = (*self._chance.random(2), self._chance.normal())
+        extra_ms = max(0.0, shaken * trouble.jitter_ms + trouble.reorder_ms * (reordered < trouble.reorder))
+        self.sent += 1
+        if lost < trouble.loss:
+            self.lost += 1
+        elif extra_ms > trouble.buffer_ms:
+            self.late += 1
+        else:
+            return True
+        return False
+
+
+class TroubledSource:
+    """A source whose frames came over such a network. `time_of` says when a sample was spoken, at the far end."""
+
+    def __init__(self, source: Source, trouble: Trouble) -> None:
+        self.line = Line(trouble)
+        self._source = source
+        self._trouble = trouble
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+        return self._source.name
+
+    async def __aenter__(self) -> Self:
+        await self._source.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._source.__aexit__(*error)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Every frame of the source, later; silence in the place of those that are missing."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Queue[tuple[float, Frame] | None] = asyncio.Queue()
+
+        async def sent() -> None:
+            async for frame in self._source.frames():
+                waiting.put_nowait((loop.time() + self._trouble.behind_s, frame))
+            waiting.put_nowait(None)
+
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(sent())
+            try:
+                while (one := await waiting.get()) is not None:
+                    due, frame = one
+                    await asyncio.sleep(max(0.0, due - loop.time()))
+                    yield self._received(frame)
+            finally:
+                sending.cancel()
+
+    def _received(self, frame: Frame) -> Frame:
+        samples = frame.samples.copy()
+        packet = round(PACKET_S * INPUT_RATE)
+        for at in range(0, len(samples), packet):
+            if not self.line.arrives():
+                samples[at : at + packet] = 0
+        return Frame(samples, frame.rate, frame.position)
+
+    def time_of(self, sample: int) -> float:
+        """When that sample was spoken, on the loop's clock, s."""
+        return self._source.time_of(sample)
+
+    def way(self, sample: int) -> Way:
+        """Until when it was on the network, and in the receiver's buffer."""
+        before = way_in(self._source, sample)
+        sent = before[-1][1] if before else self._source.time_of(sample)
+        arrived = sent + self._trouble.delay_ms / 1000
+        return [*before, ("network_in", arrived), ("jitter_buffer", sent + self._trouble.behind_s)]
+
+
+class TroubledSink:
+    """A sink with such a network behind it. What the engine hands over is what was sent; `heard` is what came."""
+
+    def __init__(self, sink: Sink, trouble: Trouble) -> None:
+        self.line = Line(trouble)
+        self._sink = sink
+        self._trouble = trouble
+        self._parts: list[Samples] = []
+        self._rest = silence(0)
+
+    @property
+    def name(self) -> str:
+        """The sink's."""
+        return self._sink.name
+
+    @property
+    def heard(self) -> Samples:
+        """What the listener heard, from the track's first sample on; shape (n,)."""
+        return np.concatenate(self._parts) if self._parts else silence(0)
+
+    async def __aenter__(self) -> Self:
+        await self._sink.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._sink.__aexit__(*error)
+
+    async def play(self, pull: Pull) -> None:
+        """As the sink does."""
+
+        def sent(count: int) -> Samples:
+            samples = pull(count)
+            self._send(samples)
+            return samples
+
+        await self._sink.play(sent)
+
+    def wake(self) -> None:
+        """As the sink's."""
+        self._sink.wake()
+
+    def time_of(self, sample: int) -> float:
+        """When that sample is heard, at the far end, on the loop's clock, s."""
+        return self._sink.time_of(sample) + self._trouble.behind_s
+
+    def way(self, sample: int) -> Way:
+        """As the sink's, and then over the network."""
+        return [*way_out(self._sink, sample), ("network_out", self.time_of(sample))]
+
+    def _send(self, samples: Samples) -> None:
+        packet = round(PACKET_S * OUTPUT_RATE)
+        rest = np.concatenate((self._rest, samples))
+        for at in range(0, len(rest) - packet + 1, packet):
+            part = rest[at : at + packet]
+            self._parts.append(part if self.line.arrives() else silence(packet))
+        self._rest = rest[len(rest) // packet * packet :]

@@ -1,0 +1,1 @@
+"""A browser page's microphone and speaker."""

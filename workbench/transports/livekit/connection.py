@@ -1,0 +1,262 @@
+"""Being connected: the first try, the SDK's own reconnects, ours from scratch, and the ends that are for good."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
+from typing import Any, Literal
+
+from workbench.config.room import RoomSettings
+from workbench.model.clock import outside
+from workbench.model.errors import UsageError, WorkbenchError
+from workbench.model.events import RoomConnection
+from workbench.trace.bus import Trace
+from workbench.transports.livekit.probe import Unreachable, probe
+from workbench.transports.livekit.refused import explained, in_vain
+from workbench.transports.livekit.sdk import exchange, rtc, told
+from workbench.transports.livekit.token import Access
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
+"""Between two tries: doubled each time, and shaken so that many agents do not come at once."""
+TRY_S, LEAST_S = 10.0, 1.0
+"""The longest that one try may take, and what it is given at the least, s."""
+SLOW_S = 2.0
+"""A server that has not let us in by then is looked at without the SDK, s."""
+LEAVE_S = 2.0
+"""The longest that leaving politely may take, s."""
+
+Wire = Callable[[Any], None]
+"""Puts handlers on an `rtc.Room` before it connects."""
+Joined = Callable[[Any, bool], Awaitable[None]]
+"""What is to be done in a room that was joined: from scratch (True), or again by the SDK (False)."""
+
+
+class Connection:
+    """One participant's place in one room. `room` is the connected `rtc.Room`, None while there is none."""
+
+    def __init__(
+        self, settings: RoomSettings, access: Access, identity: str, trace: Trace, wire: Wire, joined: Joined,
+        *, name: str = "", attributes: Callable[[], dict[str, str]] = dict,
+    ) -> None:  # fmt: skip
+        self.identity = identity
+        self.room: Any = None
+        self.flowing = False
+        """Whether what we send goes out."""
+        self._settings = settings
+        self._access = access
+        self._name = name
+        self._attributes = attributes
+        self._trace = trace
+        self._wire = wire
+        self._joined = joined
+        self._state: Literal["connecting", "reconnecting"] = "connecting"
+        self._renewed = ""
+        """What the server gave in the place of a ready token, which may be old by now."""
+        self._gone: asyncio.Future[int] | None = None
+        self._again = asyncio.Event()
+
+    async def open(self) -> None:
+        """Join. UsageError where the server refuses, MissingError where none answers within `connect_s`."""
+        await self._join(self._settings.connect_s)
+
+    async def keep(self) -> str:
+        """Stay joined; why it is over for good. MissingError where a lost server does not come back in time."""
+        while True:
+            reason = await self._lost()
+            self.flowing = False
+            if reason in (ends := _ends()):
+                self._tell("lost", ends[reason])
+                return ends[reason]
+            self.room, self._state = None, "reconnecting"
+            self._tell("reconnecting", f"the connection was lost: {_reason_name(reason)}")
+            await self._join(self._settings.reconnect_s)
+
+    async def close(self) -> None:
+        """Leave, so that the others see it at once."""
+        room, self.room, self.flowing = self.room, None, False
+        if room is not None and room.isconnected():
+            with suppress(TimeoutError), outside():
+                async with asyncio.timeout(LEAVE_S):
+                    await room.disconnect()
+            self._tell("left")
+
+    # --- joining -----------------------------------------------------------------------------------------------------
+
+    async def _join(self, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        for attempt, wait_s in enumerate(_waits(), 1):
+            self._tell(self._state, attempt=attempt)
+            try:
+                await self._once(min(TRY_S, max(LEAST_S, deadline - loop.time())))
+            except Unreachable as error:
+                if loop.time() + wait_s > deadline:
+                    self._tell("lost", error.reason, error.hint, attempt)
+                    raise
+                self._tell(self._state, error.reason, error.hint, attempt)
+                await asyncio.sleep(wait_s)
+                continue
+            except UsageError as error:
+                self._tell("lost", error.reason, error.hint, attempt)
+                raise
+            self._tell("connected")
+            return
+
+    async def _once(self, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        room = await self._in(limit_s)
+        self.room, self.flowing = room, True
+        try:
+            _allowed(room, self._settings.name)
+            async with asyncio.timeout_at(max(deadline, loop.time() + LEAST_S)):
+                await self._joined(room, True)
+        except (
+            WorkbenchError,
+            TimeoutError,
+            rtc().participant.PublishTrackError,
+        ) as error:  # it went meanwhile, or lets us do too little
+            self.room, self.flowing = None, False
+            with suppress(TimeoutError), outside():
+                async with asyncio.timeout(LEAVE_S):
+                    await room.disconnect()
+            if isinstance(error, WorkbenchError):
+                raise
+            why = f"not within {limit_s:.0f} s" if isinstance(error, TimeoutError) else told(error)
+            raise Unreachable(
+                f"the agent's track was not taken ({why})", "does the server run, and the network hold?"
+            ) from None
+
+    async def _in(self, limit_s: float) -> Any:
+        sdk = rtc()
+        room = sdk.Room()
+        self._gone = asyncio.get_running_loop().create_future()
+        self._watch(room, self._gone)
+        self._wire(room)
+        options = sdk.RoomOptions(auto_subscribe=False, connect_timeout=limit_s)
+        token = self._renewed or self._access.token(
+            room=self._settings.name,
+            identity=self.identity,
+            kind="agent",
+            name=self._name,
+            attributes=self._attributes(),
+        )
+        url = self._access.url
+        try:
+            with outside():
+                await _taken(room, room.connect(url, token, options), url, limit_s)
+        except sdk.ConnectError as error:
+            raise await explained(error, url, self._settings.name) from None
+        exchange().settle(room)
+        return room
+
+    def _watch(self, room: Any, gone: asyncio.Future[int]) -> None:
+        def disconnected(reason: int) -> None:
+            if not gone.done():
+                gone.set_result(reason)
+
+        def reconnecting() -> None:
+            self.flowing, self._state = False, "reconnecting"
+            self._tell("reconnecting", "the connection was interrupted")
+
+        def reconnected() -> None:
+            self.flowing = True
+            self._tell("connected")
+            self._again.set()
+
+        def renewed() -> None:
+            self._renewed = room._token  # it is shown nowhere else
+
+        room.on("disconnected", disconnected)
+        room.on("reconnecting", reconnecting)
+        room.on("reconnected", reconnected)
+        if self._access.ready:
+            room.on("token_refreshed", renewed)
+
+    async def _lost(self) -> int:
+        """Wait until the SDK has given up; meanwhile look after what its own reconnects leave undone."""
+        gone = self._gone
+        assert gone is not None
+        while True:
+            with outside():
+                again = asyncio.ensure_future(self._again.wait())
+                try:
+                    await asyncio.wait((gone, again), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    again.cancel()
+            if gone.done():
+                return gone.result()
+            self._again.clear()
+            await self._joined(self.room, False)
+
+    def _tell(
+        self, state: Literal["connecting", "connected", "reconnecting", "lost", "left"],
+        reason: str = "", hint: str = "", attempt: int = 0,
+    ) -> None:  # fmt: skip
+        self._trace.emit(RoomConnection(self._settings.name, state, told(reason), hint, attempt))
+
+
+async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_s: float) -> None:
+    """Connect; where that takes long, a look at the server says why.
+
+    A connection that was asked for has to be taken: some seconds after one that nobody took, the SDK's native part ends
+    the whole process. So leaving meanwhile waits for it, as long as that is bearable, and hangs up.
+    """
+    connecting = asyncio.ensure_future(connect)
+    try:
+        await asyncio.wait((connecting,), timeout=min(SLOW_S, limit_s))
+        if not connecting.done():
+            if (seen := await probe(url)).error is not None:
+                raise seen.error
+            await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
+            if not connecting.done():
+                raise in_vain(url, seen)
+        connecting.result()
+    except BaseException:
+        if not connecting.done():
+            await asyncio.wait((connecting,), timeout=LEAVE_S)
+            connecting.cancel()
+            await asyncio.wait((connecting,))
+        if not connecting.cancelled() and connecting.exception() is None:
+            await room.disconnect()
+        raise
+
+
+def _allowed(room: Any, name: str) -> None:
+    """UsageError where the token lets the agent in, but neither speak nor hear."""
+    may = room.local_participant.permissions
+    microphone = not may.can_publish_sources or rtc().TrackSource.SOURCE_MICROPHONE in may.can_publish_sources
+    for verb, grant, given in (
+        ("speak", "canPublish, for the microphone", may.can_publish and microphone),
+        ("hear", "canSubscribe", may.can_subscribe),
+    ):
+        if not given:
+            raise UsageError(
+                f"the token does not allow to {verb} in {told(name, 60)}",
+                f"sign one with {grant}: key and secret in the settings do",
+            )
+
+
+def _waits() -> Iterator[float]:
+    wait_s = FIRST_WAIT_S
+    while True:
+        yield wait_s * random.uniform(0.75, 1.25)
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def _ends() -> dict[int, str]:
+    """Reasons of the server that no new try would change."""
+    reasons = rtc().DisconnectReason
+    return {
+        reasons.DUPLICATE_IDENTITY: "somebody joined the room under the agent's identity",
+        reasons.PARTICIPANT_REMOVED: "the agent was removed from the room",
+        reasons.ROOM_DELETED: "the room was deleted",
+        reasons.ROOM_CLOSED: "the room was closed",
+    }
+
+
+def _reason_name(reason: int) -> str:
+    name: str = rtc().DisconnectReason.Name(reason)
+    return name.lower().replace("_", " ")

@@ -1,0 +1,86 @@
+"""LiveKit's SDK, imported when a room is wanted, and kept from writing what it must not."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import logging
+import re
+import warnings
+from types import ModuleType
+
+from workbench.model.errors import MissingError
+from workbench.model.text import plain
+from workbench.transports.livekit.exchange import Exchange
+
+TOKEN = re.compile(r"\bey[\w-]{8,}\.[\w-]+\.[\w-]*")
+"""A signed token: the server repeats the one that it refuses, and the SDK logs it."""
+
+
+FITS = ">=1.2.1,<1.3"
+"""The SDK's versions whose insides the exchange knows."""
+
+
+@functools.cache
+def rtc() -> ModuleType:
+    """The module `livekit.rtc`, with its native part. MissingError where that can't be loaded."""
+    _hush()
+    try:
+        from livekit import rtc  # 0.25 s
+        from livekit.rtc._ffi_client import FfiClient
+
+        _ = FfiClient.instance  # loads the native part: 20 ms
+    except (ImportError, OSError) as error:
+        raise MissingError(
+            f"LiveKit's SDK cannot be loaded: {told(error)}",
+            "install it for this machine: `pip install --force-reinstall livekit` (Linux needs glibc 2.28 or newer)",
+        ) from error
+    return rtc
+
+
+@functools.cache
+def exchange() -> Exchange:
+    """Where the SDK's events are told apart, for this process. MissingError where the SDK is another inside."""
+    rtc()
+    from livekit.rtc._ffi_client import FfiClient
+
+    try:
+        return Exchange(FfiClient.instance)
+    except (AttributeError, ImportError) as error:
+        raise MissingError(
+            f"LiveKit's SDK {importlib.metadata.version('livekit')} is another inside than rooms need: {told(error)}",
+            f"install one that fits: `pip install 'livekit{FITS}'`",
+        ) from error
+
+
+@functools.cache
+def api() -> ModuleType:
+    """The module `livekit.api`. MissingError if the extra is not installed."""
+    try:
+        from jwt.warnings import InsecureKeyLengthWarning
+        from livekit import api  # 0.3 s
+    except ImportError as error:
+        raise MissingError(
+            "livekit-api, which signs tokens and asks the server, is not installed",
+            "install it: `pip install 'voice-workbench[room]'`; a ready token (LIVEKIT_TOKEN) needs none of it",
+        ) from error
+    # a server for development has the secret `secret`; how long it is, is the server's matter
+    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    return api
+
+
+def told(error: BaseException | str, limit: int = 300) -> str:
+    """What an error says, in one plain line and without tokens."""
+    said = (
+        error
+        if isinstance(error, str)
+        else str(getattr(error, "message", "") or error) or type(error).__name__
+    )
+    return plain(TOKEN.sub("…", said), limit=limit, one_line=True)
+
+
+def _hush() -> None:
+    """Its log repeats tokens, and would be drawn over the screen; what matters comes as errors and events."""
+    log = logging.getLogger("livekit")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False

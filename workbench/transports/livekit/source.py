@@ -1,0 +1,212 @@
+"""The room as a source: whoever is listened to, mixed, and silence while nobody is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
+
+import numpy as np
+
+from workbench.engine.interfaces import Way
+from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
+from workbench.model.errors import WorkbenchError
+from workbench.model.events import DeviceOpened, Glitch
+from workbench.trace.bus import Trace
+from workbench.transports.clockfit import MappingLog, TrackClock
+from workbench.transports.livekit.sdk import exchange, rtc
+
+FRAME = INPUT_RATE // 50
+"""Samples in a frame of 20 ms, as long as what WebRTC sends; 10 ms cost a fifth more CPU and were not heard earlier."""
+FRAME_S = FRAME / INPUT_RATE
+STARVED_S = 0.08
+"""A voice from which nothing came for so long is taken for silent, s."""
+TOGETHER_S = 0.03
+"""Voices are mixed when all have a frame, or when one has waited so long, s."""
+MOST = 100
+"""Frames that wait for a loop that is behind: 2 s; then the oldest are lost."""
+
+Clean = Callable[[Samples], Samples]
+
+
+def quieter() -> Clean:
+    """Lowers steady noise, by WebRTC's audio processing."""
+    sdk = rtc()
+    module = sdk.apm.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
+
+    half = FRAME // 2  # what it takes at a time: 10 ms
+
+    def clean(samples: Samples) -> Samples:
+        cleaned = []
+        for part in (samples[:half], samples[half:]):
+            frame = sdk.AudioFrame(bytearray(part.tobytes()), INPUT_RATE, 1, half)
+            module.process_stream(frame)
+            cleaned.append(np.frombuffer(frame.data, dtype=np.int16))
+        return np.concatenate(cleaned)
+
+    return clean
+
+
+class Voice:
+    """The sound of one participant's track on its way in. Frames come from the SDK's stream."""
+
+    def __init__(self, identity: str, track: Any) -> None:
+        self.identity = identity
+        self.track_sid: str = track.sid
+        self.frames: deque[Samples] = deque(maxlen=MOST)
+        self._track = track
+
+    async def read(self, come: Callable[[], None]) -> None:
+        """Take frames until the track ends or the task is cancelled."""
+
+        def take(samples: Samples) -> None:
+            if len(samples) == FRAME:
+                self.frames.append(samples)
+                come()
+
+        with exchange().listening(self._track, INPUT_RATE, FRAME * 1000 // INPUT_RATE, take) as ended:
+            await ended.wait()
+
+
+class RoomSource:
+    """Frames of 20 ms, in real time, from the room's voices; whoever comes and goes, the track goes on."""
+
+    def __init__(self, trace: Trace, name: str, clean: Clean | None = None) -> None:
+        self.name = name
+        self.clock = TrackClock(INPUT_RATE)
+        """When a sample came in."""
+        self.voices: dict[str, Voice] = {}
+        """Who is listened to, by the track's sid."""
+        self._trace = trace
+        self._clean = clean
+        self._come = asyncio.Event()
+        self._delays: deque[tuple[int, float, float]] = deque([(0, 0.0, 0.0)], maxlen=64)
+        self._failure: WorkbenchError | None = None
+        self._starved = 0
+        self._position = 0
+        self._before: deque[Samples] = deque()
+
+    async def __aenter__(self) -> Self:
+        self._trace.emit(DeviceOpened("mic", self.name, INPUT_RATE, 0.0))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.voices.clear()
+
+    def fail(self, error: WorkbenchError) -> None:
+        """The room is lost for good: `frames` raises this."""
+        self._failure = error
+        self._come.set()
+
+    def come(self) -> None:
+        """There is a new frame, or a voice less to wait for."""
+        self._come.set()
+
+    def insert(self, samples: Samples) -> None:
+        """Sound that ends now and was not heard until now: it goes before what comes next, at once, and its positions
+        lie in the past."""
+        self._before.append(samples[len(samples) % FRAME :])
+        self._come.set()
+
+    def delayed(self, network_s: float, buffer_s: float) -> None:
+        """From now on, sound was on the network and in the jitter buffer for so long before it came in."""
+        self._delays.append((self._position, network_s, buffer_s))
+
+    def time_of(self, sample: int) -> float:
+        """When that sample was spoken, as far as is known, on the loop's clock, s."""
+        return self.clock.time_of(sample) - sum(self._delay(sample))
+
+    def way(self, sample: int) -> Way:
+        """Until when that sample was on the network and in the jitter buffer."""
+        _, buffer_s = self._delay(sample)
+        came = self.clock.time_of(sample)
+        return [("network_in", came - buffer_s), ("jitter_buffer", came)]
+
+    def _delay(self, sample: int) -> tuple[float, float]:
+        """What `delayed` said of it, s."""
+        found = (one for one in reversed(self._delays) if one[0] <= sample)
+        return next(found, (0, 0.0, 0.0))[1:]
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Frames until the room is lost. Raises the WorkbenchError that it was lost for."""
+        loop = asyncio.get_running_loop()
+        log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
+        self.clock.restart(0, loop.time())
+        last = loop.time()
+        while self._failure is None:
+            if self._before:
+                samples, last = self._before.popleft(), loop.time()
+                self.clock.restart(self._position, last - len(samples) / INPUT_RATE)
+                for frame in self._framed(samples):
+                    self._position = frame.end
+                    log.tell(frame.position)
+                    yield frame
+                    await asyncio.sleep(0)  # seconds of it: others get their turn in between
+                self._starved = 0
+                continue
+            if (mixed := self._mixed(loop.time() - last >= FRAME_S + TOGETHER_S)) is not None:
+                samples, last = mixed, loop.time()
+            elif count := await self._waited(last):
+                samples = silence(count * FRAME)
+                last += count * FRAME_S
+            else:
+                continue
+            for frame in self._framed(samples):
+                self._position = frame.end
+                self.clock.observe(frame.end, last)
+                log.tell(frame.position)
+                yield frame
+        raise self._failure
+
+    async def _waited(self, last: float) -> int:
+        """Wait for a frame; 0 if one came, else how many frames of silence have passed."""
+        loop = asyncio.get_running_loop()
+        behind = any(voice.frames for voice in self.voices.values())
+        wait_s = FRAME_S
+        if self.voices and not self._starved:
+            wait_s = FRAME_S + TOGETHER_S if behind else STARVED_S
+        self._come.clear()
+        timer = loop.call_later(max(0.0, last + wait_s - loop.time()), self._come.set)
+        try:
+            await self._come.wait()
+        finally:
+            timer.cancel()
+        now = loop.time()
+        if now - last < wait_s or self._before or any(voice.frames for voice in self.voices.values()):
+            return 0
+        count = int((now - last) / FRAME_S + 1e-6)
+        if self.voices:
+            self._starved += count * FRAME
+        return count
+
+    def _mixed(self, late: bool) -> Samples | None:
+        """The next frame of everybody, if it is there."""
+        voices = self.voices.values()
+        ready = [voice for voice in voices if voice.frames]
+        if not ready or (len(ready) < len(self.voices) and not late):
+            return None
+        if self._starved:
+            self._make_up(ready)
+        parts = [voice.frames.popleft() for voice in ready]
+        mixed = parts[0]
+        if len(parts) > 1:
+            total = np.sum(parts, axis=0, dtype=np.int32)
+            mixed = np.clip(total, -32768, 32767).astype(np.int16)
+        return self._clean(mixed) if self._clean is not None else mixed
+
+    def _make_up(self, ready: list[Voice]) -> None:
+        """Sound that comes after silence was put in its place is dropped, or the track would run ahead of the clock."""
+        for voice in ready:
+            extra = min(len(voice.frames) - 1, self._starved // FRAME)
+            for _ in range(extra):
+                voice.frames.popleft()
+            if extra:
+                self._trace.emit(Glitch("user", self._position, extra * FRAME))
+        self._starved = 0
+
+    def _framed(self, samples: Samples) -> list[Frame]:
+        return [
+            Frame(samples[at : at + FRAME], INPUT_RATE, self._position + at)
+            for at in range(0, len(samples), FRAME)
+        ]

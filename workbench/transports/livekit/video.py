@@ -1,0 +1,267 @@
+"""What the user shows: the latest frame of their screen or camera, when somebody asks for it, and only then.
+
+Nothing is subscribed to, and so nothing is sent to us or decoded, while nobody asks: in `turn` mode that is from the
+onset of speech to the decision that it is a turn, else as long as one look takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Literal
+
+from workbench.model.conversation import Picture
+from workbench.model.errors import StageError, UsageError, foreign
+from workbench.model.events import (
+    Entry,
+    Notice,
+    PictureTaken,
+    SpeechStarted,
+    TurnDecided,
+    UtteranceDismissed,
+)
+from workbench.model.text import plain
+from workbench.trace.bus import Trace
+from workbench.transports.livekit.jpeg import LONGEST, jpeg
+from workbench.transports.livekit.members import Members
+from workbench.transports.livekit.sdk import rtc
+
+Mode = Literal["off", "turn", "tool"]
+OLD_S = 4.0
+"""A frame that came in so long ago shows what is no more, s; a screen at rest sends one each second."""
+WAIT_S = 2.0
+"""How long a frame is waited for, s: over the internet, subscribing takes about half a second."""
+SHARP_S = 1.6
+"""A track in several sizes begins with the smallest (320 × 180 of a browser's camera); so long after it was subscribed
+to, what there is will do, s. Who speaks for longer has waited already."""
+ENOUGH = 0.8
+"""Of the size that is wanted."""
+MOST_PICTURES = 2_000
+"""That are recorded in a session: at most 200 kB each."""
+
+
+class Eyes:
+    """Follows the room (`wire`) and the trace (`note`); `run` reads frames, `look` and `picture` give one."""
+
+    def __init__(self, members: Members, trace: Trace, mode: Mode) -> None:
+        self.mode = mode
+        self.sees: Callable[[], bool] = lambda: True
+        """Whether the model looks at pictures."""
+        self._members = members
+        self._trace = trace
+        self._room: Any = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._chosen: Any = None
+        """The publication that is subscribed to."""
+        self._since = 0.0
+        """When it was, on the loop's clock, s."""
+        self._reader: asyncio.Task[None] | None = None
+        self._frame: tuple[float, Any] | None = None
+        """When the latest one came in, on the loop's clock, and the SDK's event."""
+        self._come = asyncio.Event()
+        self._open: set[int] = set()
+        """Utterances that may need a picture."""
+        self._looking = 0
+        self._taken = 0
+        self._said_none = ""
+
+    @property
+    def watching(self) -> bool:
+        """Whether a track is subscribed to."""
+        return self._chosen is not None
+
+    async def run(self) -> None:
+        """Read what is subscribed to, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._tasks = None
+
+    # --- when to look ------------------------------------------------------------------------------------------------
+
+    def note(self, entry: Entry) -> None:
+        """A reader: somebody who begins to speak may want to be seen."""
+        if self.mode != "turn":
+            return
+        match entry.event:
+            case SpeechStarted(utterance=utterance):
+                self._open.add(utterance)
+            case TurnDecided(utterance=utterance) | UtteranceDismissed(utterance=utterance):
+                self._open.discard(utterance)  # what answers a turn that is decided has its picture already
+            case _:
+                return
+        self._review()
+
+    async def look(self, reply: int) -> tuple[Picture, ...]:
+        """A `Sight`: in `turn` mode, what is shown now; a notice where that is nothing."""
+        if self.mode != "turn":
+            return ()
+        if not self.sees():
+            self._say_none('the language model does not look at pictures: [room] video = "turn" does nothing')
+            return ()
+        found: Picture | None = None
+        with suppress(StageError), foreign("LiveKit", "source"):
+            found = await self.picture(reply)
+        if found is None:
+            self._say_none(f"no picture went with this turn: {self.nothing()}")
+            return ()
+        self._said_none = ""
+        return (found,)
+
+    async def picture(self, reply: int | None = None) -> Picture | None:
+        """The latest frame as a JPEG; None where nothing is shown, or nothing new has come in `WAIT_S`. UsageError
+        where video is off."""
+        if self.mode == "off":
+            raise UsageError("this session does not look at video", 'set [room] video = "tool" or "turn"')
+        self._looking += 1
+        try:
+            self._review()
+            event = await self._fresh()
+            if event is None:
+                return None
+            chosen, age_s = self._chosen, asyncio.get_running_loop().time() - event[0]
+            data, width, height = await asyncio.get_running_loop().run_in_executor(None, jpeg, event[1])
+        finally:
+            self._looking -= 1
+            self._review()
+        return self._keep(data, width, height, reply, chosen, age_s)
+
+    def nothing(self) -> str:
+        """Why there is no picture."""
+        who = self._members.who
+        if who is None:
+            return "nobody is there"
+        name = plain(who, 100, one_line=True)
+        if self._wanted() is None:
+            return f"{name} shows neither screen nor camera"
+        return f"no new frame of {name}'s video came in {WAIT_S:.1f} s"
+
+    async def _fresh(self) -> tuple[float, Any] | None:
+        """A frame of now that is sharp; after a while, whatever there is."""
+        loop = asyncio.get_running_loop()
+
+        def fresh() -> tuple[float, Any] | None:
+            frame = self._frame
+            return frame if frame is not None and loop.time() - frame[0] < OLD_S else None
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                while self._chosen is not None:
+                    late = loop.time() - self._since >= SHARP_S
+                    if (frame := fresh()) is not None and (late or self._sharp(frame[1].frame)):
+                        return frame
+                    self._come.clear()
+                    await self._come.wait()
+        return fresh() if self._chosen is not None else None
+
+    def _keep(
+        self, data: bytes, width: int, height: int, reply: int | None, chosen: Any, age_s: float
+    ) -> Picture:
+        self._taken += 1
+        file = f"pictures/{self._taken:04}.jpg" if self._taken <= MOST_PICTURES else ""
+        if file:
+            self._trace.pictures.append((file, data))
+        who = plain(self._members.who or "", 100, one_line=True)
+        source: Literal["screen", "camera"] = "screen" if chosen and _is_screen(chosen) else "camera"
+        self._trace.emit(
+            PictureTaken(reply, file, who, source, width, height, len(data), round(age_s * 1000, 1))
+        )
+        return Picture(data, width, height, file)
+
+    def _say_none(self, reason: str) -> None:
+        """Once, until it changes."""
+        if reason != self._said_none:
+            self._said_none = reason
+            self._trace.emit(Notice("info", "room", reason))
+
+    # --- what to look at ---------------------------------------------------------------------------------------------
+
+    def wire(self, room: Any) -> None:
+        """Before it connects."""
+
+        def changed(*_: object) -> None:
+            if self._room is room:
+                self._review()
+
+        for event in (
+            "track_published", "track_unpublished", "track_muted", "track_unmuted", "participant_disconnected",
+        ):  # fmt: skip
+            room.on(event, changed)
+        room.on("track_subscribed", lambda track, publication, _: self._subscribed(room, track, publication))
+        room.on("disconnected", lambda _: self._drop() if self._room is room else None)
+
+    def joined(self, room: Any) -> None:
+        """It has connected."""
+        if room is not self._room:
+            self._drop()
+        self._room = room
+        self._review()
+
+    def _wanted(self) -> Any:
+        """What there is to see: a screen, else a camera, of the one who is listened to."""
+        one = self._members.there.get(self._members.who or "")
+        shown = [
+            publication
+            for publication in (one.track_publications.values() if one is not None else ())
+            if publication.kind == rtc().TrackKind.KIND_VIDEO and not publication.muted
+        ]
+        return min(shown, key=_rank, default=None)
+
+    def _review(self) -> None:
+        """Subscribe to what is asked for, to nothing else."""
+        asked = self._looking > 0 or (bool(self._open) and self.sees())
+        wanted = self._wanted() if asked else None
+        now = self._chosen
+        if (wanted.sid if wanted is not None else None) == (now.sid if now is not None else None):
+            return
+        self._drop()
+        if wanted is not None and self._tasks is not None:
+            self._chosen = wanted
+            self._since = asyncio.get_running_loop().time()
+            wanted.set_subscribed(True)
+            if wanted.simulcasted:
+                wanted.set_video_quality(rtc().VideoQuality.VIDEO_QUALITY_HIGH)
+
+    def _sharp(self, frame: Any) -> bool:
+        """Whether it is about as large as it will be, or as is needed."""
+        whole = max(self._chosen.width, self._chosen.height)
+        return bool(max(frame.width, frame.height) >= ENOUGH * min(whole, LONGEST))
+
+    def _drop(self) -> None:
+        before, self._chosen, self._frame = self._chosen, None, None
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+        if before is not None and self._room is not None and self._room.isconnected():
+            before.set_subscribed(False)
+        self._come.set()
+
+    def _subscribed(self, room: Any, track: Any, publication: Any) -> None:
+        chosen = self._chosen
+        if room is not self._room or chosen is None or publication.sid != chosen.sid or self._tasks is None:
+            return
+        if self._reader is not None:  # the SDK has reconnected: the track is a new one
+            self._reader.cancel()
+        self._reader = self._tasks.create_task(self._read(track))
+
+    async def _read(self, track: Any) -> None:
+        stream = rtc().VideoStream(track, capacity=1)
+        try:
+            async for event in stream:
+                self._frame = asyncio.get_running_loop().time(), event
+                self._come.set()
+        finally:
+            await stream.aclose()
+
+
+def _is_screen(publication: Any) -> bool:
+    return bool(publication.source == rtc().TrackSource.SOURCE_SCREENSHARE)
+
+
+def _rank(publication: Any) -> tuple[int, str]:
+    sources = rtc().TrackSource
+    order = (sources.SOURCE_SCREENSHARE, sources.SOURCE_CAMERA)
+    source = publication.source
+    return order.index(source) if source in order else len(order), publication.sid

@@ -1,0 +1,1 @@
+"""A microphone and a speaker of this machine, by PortAudio, with the echo cancelled."""

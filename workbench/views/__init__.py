@@ -1,0 +1,1 @@
+"""What every front end draws with: the palette, HTML and figures."""
