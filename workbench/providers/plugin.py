@@ -112,7 +112,7 @@ def _openai() -> list[Provider]:
 
 def _scripted() -> list[Provider]:
     def scripted(stage: Any, summary: str) -> Provider:
-        make = _from("testing.scripted", f"make_{stage}")
+        make = _from("simulation.scripted", f"make_{stage}")
         return Provider(stage, "scripted", summary, make, models=("default",), onboard=True)
 
     return [
