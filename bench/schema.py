@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from bench._figures import Promise, run, spread, tell
-from workbench.tools.arguments import Parameters, parse
+from workbench.tools.arguments import ToolParameters, parse
 from workbench.tools.schema import description_of, parameters_of
 
-Made = tuple[Parameters, Callable[..., Any]]
+Made = tuple[ToolParameters, Callable[..., Any]]
 Tool = Callable[[Callable[..., Any]], Made]
 TOOLS = 100
 ROUNDS = 30

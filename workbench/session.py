@@ -59,9 +59,9 @@ from workbench.readers.acoustics import Ear
 from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
-from workbench.tools.call import Surroundings
-from workbench.tools.equipment import Equipment, equipped, tools_of
 from workbench.tools.registry import Toolbox
+from workbench.tools.runner import ToolEnvironment
+from workbench.tools.toolset import Toolset, open_toolset, tools_of
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.tape import Tape
 from workbench.transports.browser.page import PageLink
@@ -127,7 +127,7 @@ class Session:
         self._first_tools = tools_of(agent)
         self.tools = Toolbox(self.trace, self._call_tool, self._first_tools)
         """Add, remove, mock and call tools."""
-        self._equipment: Equipment | None = None
+        self._toolset: Toolset | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipeline: Pipeline | None = None
         self._assembly: Assembly | None = None
@@ -380,13 +380,15 @@ class Session:
     async def _talk(self, tapes: Tapes, hooks: Lifecycle) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
-            around = Surroundings(self, lambda: self.agent.data, lambda: self.conversation.messages, self.say)
-            self._equipment = equipment = await stack.enter_async_context(
-                equipped(self.tools, self.trace, settings, around, self._first_tools)
+            around = ToolEnvironment(
+                self, lambda: self.agent.data, lambda: self.conversation.messages, self.say
             )
-            await equipment.adopt(self.agent)
+            self._toolset = toolset = await stack.enter_async_context(
+                open_toolset(self.tools, self.trace, settings, around, self._first_tools)
+            )
+            await toolset.use_agent(self.agent)
             self._assembly = assembly = Assembly(
-                settings, self.agent, self.trace, equipment.runner, hooks, stack, self.page
+                settings, self.agent, self.trace, toolset.runner, hooks, stack, self.page
             )
             stages = await assembly.build()
             if assembly.room and settings.room.video == "tool":
@@ -421,8 +423,8 @@ class Session:
         self._must_go_on()
 
         async def call() -> None:
-            if self._equipment is not None:
-                await self._equipment.runner.perform(name, arguments)
+            if self._toolset is not None:
+                await self._toolset.runner.perform(name, arguments)
 
         self._do(lambda pipeline: self._spawn(call()))
 
@@ -505,11 +507,11 @@ class Session:
 
     async def _swap(self, stage: str, choice: Any, before: Agent) -> None:
         assert self._assembly is not None
-        assert self._equipment is not None
+        assert self._toolset is not None
         assert self._pipeline is not None
         try:
             if stage == "agent":
-                await self._equipment.adopt(choice)
+                await self._toolset.use_agent(choice)
                 self.agent = choice
                 self.conversation.instruct(choice.instructions)
                 self._pipeline.manner = Manner(choice.on_silence)

@@ -37,9 +37,9 @@ from workbench.providers.energy import Energy
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.simulation.sound import ArraySource, Score
-from workbench.tools.apart import Here
-from workbench.tools.call import Runner, Surroundings
+from workbench.tools.executor import InlineExecutor
 from workbench.tools.registry import Toolbox
+from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.tools.tool import Tool
 from workbench.trace.bus import Trace
 from workbench.trace.tape import Tape
@@ -143,8 +143,8 @@ async def _run(stand: Stand) -> Outcome:
     trace.tapes["user"], trace.tapes["agent"] = user, agent
     toolbox = Toolbox(trace, lambda name, arguments: None)
     toolbox.add(*stand.tools)
-    around = Surroundings(conversation=lambda: stand.conversation.messages)
-    runner = Runner(toolbox, trace, stand.knobs.limits, Here(), around)
+    around = ToolEnvironment(conversation=lambda: stand.conversation.messages)
+    runner = Runner(toolbox, trace, stand.knobs.limits, InlineExecutor(), around)
     stages = stages_for(stand, trace, runner)
     error: BaseException | None = None
     async with runner, stages.source, stages.sink:

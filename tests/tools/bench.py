@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from workbench.engine.settings import LimitKnobs
 from workbench.model.events import Event, ToolReturned
-from workbench.tools.apart import Apart
-from workbench.tools.call import Runner, Surroundings
+from workbench.tools.executor import ThreadExecutor
 from workbench.tools.registry import Toolbox
+from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.trace.bus import Trace
 
 E = TypeVar("E", bound=Event)
@@ -47,13 +47,13 @@ def on_bench(work: Callable[[Bench], Awaitable[None]], *tools: Any, **limits: fl
         toolbox.add(*tools)
         said: list[str] = []
         async with (
-            Apart("tools") as place,
+            ThreadExecutor("tools") as place,
             Runner(
                 toolbox,
                 trace,
                 LimitKnobs.model_validate(limits),
                 place,
-                Surroundings(say=said.append, data=lambda: "the data"),
+                ToolEnvironment(say=said.append, data=lambda: "the data"),
             ) as runner,
         ):
             await work(Bench(trace, toolbox, runner, said))

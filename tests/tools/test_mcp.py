@@ -31,12 +31,12 @@ from workbench.model.events import (
     TurnEnded,
 )
 from workbench.simulation.clock import run_virtual
-from workbench.tools.apart import Apart
-from workbench.tools.call import Runner
+from workbench.tools.executor import ThreadExecutor
 from workbench.tools.mcp import McpServer, connection
+from workbench.tools.mcp.manager import McpServers
 from workbench.tools.mcp.server import from_settings
-from workbench.tools.mcp.servers import Servers
 from workbench.tools.registry import Toolbox
+from workbench.tools.runner import Runner
 from workbench.trace.bus import Trace
 
 HERE = Path(__file__).parent
@@ -58,10 +58,10 @@ class Bench:
         self.runner: Runner
 
     @asynccontextmanager
-    async def with_servers(self, *servers: McpServer) -> AsyncIterator[Servers]:
+    async def with_servers(self, *servers: McpServer) -> AsyncIterator[McpServers]:
         async with (
-            Apart("tools") as place,
-            Servers(self.tools, self.trace) as opened,
+            ThreadExecutor("tools") as place,
+            McpServers(self.tools, self.trace) as opened,
             Runner(self.tools, self.trace, LimitKnobs(), place) as self.runner,
         ):
             await opened.exchange(servers)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.tools.signatures import FORTY
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.tools.arguments import ArgumentsError, Parameters, parse
+from workbench.tools.arguments import ArgumentsError, ToolParameters, parse
 from workbench.tools.rules import strict_problems
 from workbench.tools.schema import parameters_from, parameters_of
 
@@ -52,7 +52,7 @@ VALUES = st.recursive(
 )
 
 
-def problems_of(parameters: Parameters, arguments: Any) -> tuple[str, ...]:
+def problems_of(parameters: ToolParameters, arguments: Any) -> tuple[str, ...]:
     """What the model is told; nothing if they bind."""
     try:
         parameters.bind(arguments)
@@ -61,7 +61,7 @@ def problems_of(parameters: Parameters, arguments: Any) -> tuple[str, ...]:
     return ()
 
 
-def binds_or_says(parameters: Parameters, arguments: Any) -> None:
+def binds_or_says(parameters: ToolParameters, arguments: Any) -> None:
     for problem in problems_of(parameters, arguments):
         assert problem.endswith((".", "?"))
         assert len(problem) < 1200

@@ -14,10 +14,10 @@ from typing import Any
 
 from workbench.engine.settings import LimitKnobs
 from workbench.model.events import ToolProgressed, ToolReturned, ToolStatus
-from workbench.tools.apart import Apart
-from workbench.tools.call import Runner, Surroundings
+from workbench.tools.executor import ThreadExecutor
 from workbench.tools.registry import Toolbox
 from workbench.tools.result import shortened
+from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.tools.tool import as_tool
 from workbench.trace.bus import Trace
 
@@ -54,8 +54,8 @@ def call_tool(
         trace, limits = Trace(lambda: loop.time() * 1000), LimitKnobs()
         toolbox = Toolbox(trace, lambda name, arguments: None)
         toolbox.add(made)
-        around = Surroundings(data=lambda: data, say=said.append, state={} if state is None else state)
-        async with Apart("tools") as place, Runner(toolbox, trace, limits, place, around) as runner:
+        around = ToolEnvironment(data=lambda: data, say=said.append, state={} if state is None else state)
+        async with ThreadExecutor("tools") as place, Runner(toolbox, trace, limits, place, around) as runner:
             await runner.perform(made.name, text)
             await asyncio.sleep(0)  # what it said last
         events = [entry.event for entry in trace.since(0)]

@@ -28,7 +28,7 @@ class ArgumentsError(Exception):
         return " ".join(self.problems)
 
 
-class Parameters(Protocol):
+class ToolParameters(Protocol):
     """What a tool may be given."""
 
     @property
@@ -51,7 +51,7 @@ class Parameters(Protocol):
         ...
 
 
-def parse(text: str, parameters: Parameters) -> dict[str, Any]:
+def parse(text: str, parameters: ToolParameters) -> dict[str, Any]:
     """The model's JSON as keyword arguments. No text at all is no arguments. Raises `ArgumentsError`."""
     return parameters.bind(_read(text))
 

@@ -53,7 +53,7 @@ def _letters(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PendingQuestion:
     """A question that was put in `turn`."""
 
     arguments: str
@@ -64,7 +64,7 @@ class Consent:
     """What was asked, by tool. Only the very next turn can agree, and only to the same arguments."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _PendingQuestion] = {}
 
     def refusal(self, tool: Tool, arguments: Mapping[str, Any], turn: int, said: str) -> str | None:
         """None if the tool may run; else what the model is told: to ask, or to leave it."""
@@ -76,7 +76,7 @@ class Consent:
                 return None
             if answer is False:
                 return "Not done: the user said no. Do not do it, and do not ask again unless they want to."
-        self._asked[tool.name] = _Asked(wanted, turn)
+        self._asked[tool.name] = _PendingQuestion(wanted, turn)
         return (
             f"{UNASKED} {question(tool, arguments)}\nIf they say yes, call {tool.name} again with the same arguments; "
             "if not, do not."

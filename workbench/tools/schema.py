@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.model.errors import StageError, foreign
 from workbench.model.text import plain
-from workbench.tools.arguments import ArgumentsError, Parameters, sane
+from workbench.tools.arguments import ArgumentsError, ToolParameters, sane
 from workbench.tools.docstring import described, description_of, doc_of
 from workbench.tools.signature import EMPTY, Signature, signature_of
 from workbench.tools.strict import strictly
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 __all__ = ["description_of", "parameters_from", "parameters_of"]
 
 
-def parameters_of(function: Callable[..., Any], *, skip: int = 0) -> Parameters:
+def parameters_of(function: Callable[..., Any], *, skip: int = 0) -> ToolParameters:
     """What the model may give to a function, whose first `skip` parameters are not the model's.
 
     Types and docstring are read when somebody asks for the schema. Raises `UsageError` then and here.
     """
-    return _Parameters(signature_of(function, skip))
+    return FunctionParameters(signature_of(function, skip))
 
 
-def parameters_from(schema: Mapping[str, Any]) -> Parameters:
+def parameters_from(schema: Mapping[str, Any]) -> ToolParameters:
     """What the model may give by a raw JSON schema. Raises `UsageError` if that is none that can be used."""
-    from workbench.tools.rawschema import RawParameters
+    from workbench.tools.json_schema import JsonSchemaParameters
 
-    return RawParameters(schema)
+    return JsonSchemaParameters(schema)
 
 
-class _Parameters:
+class FunctionParameters:
     """The parameters of a function."""
 
     def __init__(self, signature: Signature) -> None:

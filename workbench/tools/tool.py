@@ -27,7 +27,7 @@ from workbench.model.errors import UsageError
 from workbench.tools.context import RunContext
 
 if TYPE_CHECKING:
-    from workbench.tools.arguments import Parameters
+    from workbench.tools.arguments import ToolParameters
 
 OnInterrupt = Literal["cancel", "finish", "background"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -90,7 +90,7 @@ class Tool:
         return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(called)
 
     @cached_property
-    def parameters(self) -> Parameters:
+    def parameters(self) -> ToolParameters:
         """What it takes. UsageError for a signature or schema that cannot be used."""
         from workbench.tools.schema import parameters_from, parameters_of  # pydantic: 0.1 s
 

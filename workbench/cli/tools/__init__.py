@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import click
 
 from workbench.cli.flags import plugin_option
-from workbench.cli.tools.opened import Desk, Wanted, answers, opened, run, wanted
+from workbench.cli.tools.toolbench import Selection, Toolbench, answers, opened, run, wanted
 from workbench.model.text import plain
 
 FILE = "[FILE.py]"
@@ -59,9 +59,9 @@ def list_tools(words: tuple[str, ...], plugins: tuple[Path, ...], config: Path |
         run(_list(wanted(words, name=False, plugins=plugins, config=config), as_json, out))
 
 
-async def _list(what: Wanted, as_json: bool, out: TextIO) -> None:
-    async with opened(what) as desk:
-        told = [described(tool) for tool in desk.tools]
+async def _list(what: Selection, as_json: bool, out: TextIO) -> None:
+    async with opened(what) as bench:
+        told = [described(tool) for tool in bench.tools]
     for one in told:
         if as_json:
             click.echo(json.dumps({key: one[key] for key in one if key != "schema"}), file=out)
@@ -128,9 +128,9 @@ def show(words: tuple[str, ...], plugins: tuple[Path, ...], config: Path | None,
         run(_show(wanted(words, name=True, plugins=plugins, config=config), as_json, out))
 
 
-async def _show(what: Wanted, as_json: bool, out: TextIO) -> None:
-    async with opened(what) as desk:
-        one = described(desk.tools.find(what.name or ""))
+async def _show(what: Selection, as_json: bool, out: TextIO) -> None:
+    async with opened(what) as bench:
+        one = described(bench.tools.find(what.name or ""))
     if as_json:
         click.echo(json.dumps(one), file=out)
         return
@@ -172,9 +172,9 @@ def schema(
         run(_schema(wanted(words, plugins=plugins, config=config), form, as_json, out))
 
 
-async def _schema(what: Wanted, form: str, as_json: bool, out: TextIO) -> None:
-    async with opened(what) as desk:
-        chosen = [desk.tools.find(what.name)] if what.name else [*desk.tools]
+async def _schema(what: Selection, form: str, as_json: bool, out: TextIO) -> None:
+    async with opened(what) as bench:
+        chosen = [bench.tools.find(what.name)] if what.name else [*bench.tools]
         made = {one.name: _openai(one.spec) if form == "openai" else one.parameters.schema for one in chosen}
     every = list(made.values()) if form == "openai" else made
     answer = made[what.name] if what.name else every
@@ -214,7 +214,7 @@ def call(
 
     Exit codes: 0 fine; 2 no such tool, or arguments that it does not take; 4 it failed; 130 Ctrl-C.
     """
-    from workbench.cli.tools.calling import call_tool, read_arguments
+    from workbench.cli.tools.invoke import call_tool, read_arguments
 
     with answers() as out:
         what = wanted(words, name=True, plugins=plugins, config=config)
@@ -244,8 +244,8 @@ def test(
     A tool is called only if it is given arguments that work; then it is also checked that it ends at once when it is
     cancelled, keeps the loop free, closes what it opened. Exit code 1 if one fails.
     """
-    from workbench.cli.tools.calling import read_arguments
-    from workbench.cli.tools.checking import check
+    from workbench.cli.tools.contract import check
+    from workbench.cli.tools.invoke import read_arguments
 
     with answers() as out:
         what = wanted(words, name=None if given is None else True, plugins=plugins, config=config)
@@ -277,7 +277,7 @@ def serve(
 
     The other side asks its user where a tool wants that: such tools are marked as destructive.
     """
-    from workbench.cli.tools.serving import serve_tools
+    from workbench.cli.tools.server import serve_tools
 
     with answers() as out:
         what = wanted(words, name=False, plugins=plugins, config=config)
@@ -285,4 +285,4 @@ def serve(
     raise SystemExit(code)
 
 
-__all__ = ["Desk", "tools"]
+__all__ = ["Toolbench", "tools"]

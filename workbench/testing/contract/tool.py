@@ -16,9 +16,9 @@ from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown
 from workbench.testing.contract.texts import EVERY
 from workbench.testing.contract.trial import Trial, run
-from workbench.tools.apart import Here
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.context import RunContext, ToolError
+from workbench.tools.executor import InlineExecutor
 from workbench.tools.result import UnencodableError, encoded
 from workbench.tools.rules import strict_problems
 from workbench.tools.tool import Tool, as_tool
@@ -227,7 +227,7 @@ class _Calls:
 
         try:
             if tool.is_async:
-                return await Here().run(called)
+                return await InlineExecutor().run(called)
             return await threads.run(lambda: encoded(tool.function(*given, **bound)))
         finally:
             over.set()

@@ -46,7 +46,7 @@ LEAVE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ConnectionLoss:
     """Why a connection ended. `unsent`: what was asked last never reached the server."""
 
     reason: str
@@ -55,7 +55,7 @@ class Lost:
     """Trying again is of no use."""
 
 
-class Connection:
+class ServerConnection:
     """Lives in a thread of its own, so that whatever the server sends keeps no frame waiting."""
 
     def __init__(self, server: McpServer, tools: Toolbox, trace: Trace) -> None:
@@ -119,7 +119,7 @@ class Connection:
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._changed = False
         self._client: Client | None = None
-        self._lost = Lost("it was not opened yet")
+        self._lost = ConnectionLoss("it was not opened yet")
         delay_s = FIRST_S
         try:
             while not self._left.is_set():
@@ -147,7 +147,7 @@ class Connection:
         if not self._left.is_set():
             await asyncio.sleep(min(FIRST_S, delay_s) / 2)
 
-    async def _once(self) -> Lost:
+    async def _once(self) -> ConnectionLoss:
         """Open it, attend to it until it is gone or left, and say why it ended."""
         import anyio
         from mcp import Client  # 0.5 s
@@ -330,7 +330,7 @@ class Connection:
             raise ToolError(f"{self.server.who} is not there: {self._lost.reason}. It is tried again; say so")
         return self._client
 
-    async def _gone(self) -> Lost:
+    async def _gone(self) -> ConnectionLoss:
         """What is known of the end of a connection that answers no more."""
         self._changed = False
         self._happened.set()
@@ -341,7 +341,7 @@ class Connection:
 
     # --- words -------------------------------------------------------------------------------------------------------
 
-    def _reason(self, watch: Watch, error: BaseException | None, *, opened: bool) -> Lost:
+    def _reason(self, watch: Watch, error: BaseException | None, *, opened: bool) -> ConnectionLoss:
         import httpx2
         from pydantic import ValidationError
 
@@ -350,28 +350,30 @@ class Connection:
         tail = clean(_last_line(watch.tail))
         said = f'; it said: "{tail}"' if tail else ""
         if watch.why:
-            return Lost(f"{watch.why}{said}")
+            return ConnectionLoss(f"{watch.why}{said}")
         if (
             isinstance(cause, FileNotFoundError | PermissionError | NotADirectoryError)
             and self.server.command
         ):
             what = self.server.cwd if cause.filename == self.server.cwd else self.server.command[0]
-            return Lost(f"{clean(str(what))}: {cause.strerror}", final=True)
+            return ConnectionLoss(f"{clean(str(what))}: {cause.strerror}", final=True)
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
-            return Lost(f"nobody answers at {_shown_url(self.server.url)}", unsent=True)
+            return ConnectionLoss(f"nobody answers at {_shown_url(self.server.url)}", unsent=True)
         if self._scope.cancelled_caught and not opened:
-            return Lost(f"it did not answer within {self.server.start_s:g} s{said}")
+            return ConnectionLoss(f"it did not answer within {self.server.start_s:g} s{said}")
         if isinstance(cause, ValidationError):
             first = cause.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            return Lost(f"it answered with what is no {cause.title}: {clean(where)}: {clean(first['msg'])}")
+            return ConnectionLoss(
+                f"it answered with what is no {cause.title}: {clean(where)}: {clean(first['msg'])}"
+            )
         if cause is not None and not (self.server.command and "Connection closed" in str(cause)):
-            return Lost(f"{type(cause).__name__}: {clean(str(cause))}{said}")
-        return Lost(
+            return ConnectionLoss(f"{type(cause).__name__}: {clean(str(cause))}{said}")
+        return ConnectionLoss(
             f"{'its program has ended' if self.server.command else 'the connection was closed'}{said}"
         )
 
-    def _mind(self, lost: Lost) -> None:
+    def _mind(self, lost: ConnectionLoss) -> None:
         """Tell the user, once until it is there again."""
         started = self._known is not None
         if not self._failed_before:

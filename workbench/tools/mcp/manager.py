@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Self
 
-from workbench.tools.mcp.connection import Connection
+from workbench.tools.mcp.connection import ServerConnection
 from workbench.tools.mcp.server import McpServer
 from workbench.tools.registry import Toolbox
 from workbench.trace.bus import Trace
 
 
-class Servers:
+class McpServers:
     """Entered with `async with`; at its end every server is left. Costs nothing without one."""
 
     def __init__(self, tools: Toolbox, trace: Trace) -> None:
         self._tools = tools
         self._trace = trace
-        self._connections: list[Connection] = []
+        self._connections: list[ServerConnection] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -32,7 +32,9 @@ class Servers:
         gone = [one for one in self._connections if one.server not in wanted]
         kept = [one for one in self._connections if one.server in wanted]
         there = [one.server for one in kept]
-        come = [Connection(server, self._tools, self._trace) for server in wanted if server not in there]
+        come = [
+            ServerConnection(server, self._tools, self._trace) for server in wanted if server not in there
+        ]
         self._connections = [*kept, *gone, *come]
         async with asyncio.TaskGroup() as tasks:
             for one in gone:

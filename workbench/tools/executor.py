@@ -20,28 +20,28 @@ PATIENCE_S = 0.5
 """A loop that answers so much too late is taken as blocked, s."""
 
 
-class Place(Protocol):
+class CoroutineExecutor(Protocol):
     """Where coroutines of strangers run."""
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of `make()`; cancelling reaches it, and does not wait for it."""
 
 
-class Here:
+class InlineExecutor:
     """On the loop of whoever asks, so that it follows that loop's clock: for tests under the virtual clock."""
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """See `Place`."""
+        """See `CoroutineExecutor`."""
         return await _contained(make)
 
 
-class Apart:
+class ThreadExecutor:
     """Entered with `async with`. The thread starts with the first coroutine; if one of them blocks it, the next one
     gets a new thread, and the blocked one is left behind."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: _Thread | None = None
+        self._thread: _LoopThread | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,17 +53,17 @@ class Apart:
                 await thread.close()
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """See `Place`."""
+        """See `CoroutineExecutor`."""
         thread = self._thread
         if thread is None or thread.blocked or thread.gone:
             if thread is not None:
                 thread.leave()
-            thread = self._thread = _Thread(self._name)
+            thread = self._thread = _LoopThread(self._name)
         with outside():
             return await thread.run(make)
 
 
-class _Thread:
+class _LoopThread:
     """One thread with one loop."""
 
     def __init__(self, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-from workbench.cli.tools.opened import Desk, Wanted, opened
+from workbench.cli.tools.toolbench import Selection, Toolbench, opened
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
@@ -31,15 +31,15 @@ def read_arguments(given: str) -> str:
         raise UsageError(f"{plain(given[1:], 200)} cannot be read: {reason}", "give --args '{…}'") from None
 
 
-async def call_tool(what: Wanted, arguments: str, *, yes: bool, as_json: bool, out: TextIO) -> int:
+async def call_tool(what: Selection, arguments: str, *, yes: bool, as_json: bool, out: TextIO) -> int:
     """Call it, and say what came of it; the exit code."""
-    async with opened(what) as desk:
-        tool = desk.tools.find(what.name or "")
-        refusal = _refusal(desk, tool.name, arguments)
+    async with opened(what) as bench:
+        tool = bench.tools.find(what.name or "")
+        refusal = _refusal(bench, tool.name, arguments)
         if refusal is None and tool.confirm and not yes:
-            _agreed(desk, tool.name, arguments)
-        end = await desk.call(tool.name, arguments)
-        shown = desk.shown(end)
+            _agreed(bench, tool.name, arguments)
+        end = await bench.call(tool.name, arguments)
+        shown = bench.shown(end)
     if as_json:
         answer = {
             "tool": end.name,
@@ -64,22 +64,22 @@ async def call_tool(what: Wanted, arguments: str, *, yes: bool, as_json: bool, o
     return 0 if end.status == "done" else 4 if refusal is None else 2
 
 
-def _refusal(desk: Desk, name: str, arguments: str) -> str | None:
+def _refusal(bench: Toolbench, name: str, arguments: str) -> str | None:
     from workbench.tools.arguments import ArgumentsError, parse
 
     try:
-        parse(arguments, desk.tools.find(name).parameters)
+        parse(arguments, bench.tools.find(name).parameters)
     except ArgumentsError as error:
         return str(error)
     return None
 
 
-def _agreed(desk: Desk, name: str, arguments: str) -> None:
+def _agreed(bench: Toolbench, name: str, arguments: str) -> None:
     """Ask the user. Raises click.Abort for a no, UsageError where nobody can be asked."""
     from workbench.tools.arguments import parse
     from workbench.tools.consent import question
 
-    tool = desk.tools.find(name)
+    tool = bench.tools.find(name)
     asked = question(tool, parse(arguments, tool.parameters))
     if not sys.stdin.isatty():
         raise UsageError(f"{name} asks the user first: {asked}", "add --yes")

@@ -27,10 +27,10 @@ from workbench.model.events import (
 )
 from workbench.model.text import plain, redacted
 from workbench.plugin.threads import DaemonThreads, Left
-from workbench.tools.apart import Place
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.consent import Consent
 from workbench.tools.context import RunContext, ToolError
+from workbench.tools.executor import CoroutineExecutor
 from workbench.tools.registry import Toolbox
 from workbench.tools.result import UnencodableError, encoded, shortened
 from workbench.tools.tool import Tool
@@ -47,14 +47,14 @@ class Refusal(Exception):
     status: ToolStatus = "failed"
 
 
-class Unagreed(Refusal):
+class ConsentRefusal(Refusal):
     """The user has not said yes."""
 
     status: ToolStatus = "cancelled"
 
 
 @dataclass(slots=True)
-class Call:
+class ActiveCall:
     """A call on its way."""
 
     asked: ToolCall
@@ -90,7 +90,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ToolEnvironment:
     """What tools are given of the session that they run in."""
 
     session: Any = None
@@ -111,8 +111,8 @@ class Runner:
         tools: Toolbox,
         trace: Trace,
         limits: LimitKnobs,
-        place: Place,
-        around: Surroundings = Surroundings(),
+        place: CoroutineExecutor,
+        around: ToolEnvironment = ToolEnvironment(),
     ) -> None:
         self._tools = tools
         self._trace = trace
@@ -154,20 +154,22 @@ class Runner:
 
     async def run(self, asked: Asked) -> None:
         """See `workbench.engine.reply.ToolRunner`."""
-        call = Call(asked.call, self._number(asked.call.id), asked, asked.say)
+        call = ActiveCall(asked.call, self._number(asked.call.id), asked, asked.say)
         error = await self._attended(call, self._group.create_task(self._perform(call)))
         if error is not None:
             raise error
 
-    async def perform(self, name: str, arguments: str) -> Call:
+    async def perform(self, name: str, arguments: str) -> ActiveCall:
         """Call a tool for the developer."""
-        call = Call(ToolCall("by hand", name, arguments), self._number("by hand"), None, self._around.say)
+        call = ActiveCall(
+            ToolCall("by hand", name, arguments), self._number("by hand"), None, self._around.say
+        )
         await self._perform(call)
         return call
 
     # --- who waits for it --------------------------------------------------------------------------------------------
 
-    async def _attended(self, call: Call, work: asyncio.Task[StageError | None]) -> StageError | None:
+    async def _attended(self, call: ActiveCall, work: asyncio.Task[StageError | None]) -> StageError | None:
         """Wait for the work. An interruption cancels it, waits for it all the same, or leaves it in the background."""
         tool = self._tools.get(call.asked.name)
         try:
@@ -203,7 +205,7 @@ class Runner:
 
     # --- the call ----------------------------------------------------------------------------------------------------
 
-    async def _perform(self, call: Call) -> StageError | None:
+    async def _perform(self, call: ActiveCall) -> StageError | None:
         """The whole of it: answers with what the model is to know. What it returns ends the turn."""
         asked = call.asked
         self._trace.emit(ToolCalled(*call.about, asked.arguments))
@@ -227,14 +229,19 @@ class Runner:
         return None
 
     def _ended(
-        self, call: Call, result: str, status: ToolStatus, error: str | None = None, shown: int | None = None
+        self,
+        call: ActiveCall,
+        result: str,
+        status: ToolStatus,
+        error: str | None = None,
+        shown: int | None = None,
     ) -> None:
         call.over = True
         call.cancelled.set()
         took_ms = 0.0 if call.began_ms is None else round(self._trace.now() - call.began_ms, 3)
         self._trace.emit(ToolReturned(*call.about, result, error, status, took_ms, shown))
 
-    async def _result(self, call: Call) -> str:
+    async def _result(self, call: ActiveCall) -> str:
         """What the tool gave, as text. Refusal for what the model should know instead."""
         tool = self._tools.get(call.asked.name)
         if tool is None:
@@ -251,7 +258,7 @@ class Runner:
             raise result
         return result
 
-    async def _parsed(self, tool: Tool, call: Call) -> dict[str, Any]:
+    async def _parsed(self, tool: Tool, call: ActiveCall) -> dict[str, Any]:
         """In a thread: types of strangers have code of their own that looks at a value."""
 
         async def parsed() -> dict[str, Any] | Refusal:
@@ -277,11 +284,11 @@ class Runner:
                 error.reason, "raise its timeout_s, or look into what it waits for", stage="tools"
             ) from None
 
-    def _agreed(self, tool: Tool, call: Call, arguments: dict[str, Any]) -> None:
+    def _agreed(self, tool: Tool, call: ActiveCall, arguments: dict[str, Any]) -> None:
         assert call.reply is not None
         refusal = self._consent.refusal(tool, arguments, call.turn or 0, call.reply.said)
         if refusal is not None:
-            raise Unagreed(refusal)
+            raise ConsentRefusal(refusal)
 
     def _admit(self, tool: Tool) -> None:
         """Refusal for a tool that is called too often."""
@@ -298,7 +305,7 @@ class Runner:
             )
         recent.append(now)
 
-    async def _tried(self, tool: Tool, call: Call, arguments: dict[str, Any]) -> str | Refusal:
+    async def _tried(self, tool: Tool, call: ActiveCall, arguments: dict[str, Any]) -> str | Refusal:
         """Run it when there is room, and again where that is wanted."""
         async with self._slot(tool):
             while True:
@@ -326,7 +333,7 @@ class Runner:
             slot = self._slots[tool] = asyncio.Semaphore(tool.concurrency or 1_000_000)
         return slot
 
-    async def _once(self, tool: Tool, call: Call, arguments: dict[str, Any]) -> str:
+    async def _once(self, tool: Tool, call: ActiveCall, arguments: dict[str, Any]) -> str:
         mock = self._tools.mocks.get(tool.name)
         if call.began_ms is None:
             call.began_ms = self._trace.now()
@@ -340,7 +347,7 @@ class Runner:
             return await self._place.run(lambda: _awaited(tool, given, arguments))
         return await self._threads.run(partial(self._called, tool, call, given, arguments))
 
-    def _called(self, tool: Tool, call: Call, given: tuple[Any, ...], arguments: dict[str, Any]) -> str:
+    def _called(self, tool: Tool, call: ActiveCall, given: tuple[Any, ...], arguments: dict[str, Any]) -> str:
         """In a thread. One that comes back when nobody waits any more is named."""
         try:
             return encoded(_at_once(tool.function(*given, **arguments)))
@@ -352,7 +359,7 @@ class Runner:
                 )
                 self._trace.emit(Notice("info", "tools", reason, "its result was dropped"))
 
-    def _context(self, tool: Tool, call: Call) -> RunContext[Any]:
+    def _context(self, tool: Tool, call: ActiveCall) -> RunContext[Any]:
         around = self._around
         said = call.reply.said if call.reply else ""
         reply = call.reply

@@ -37,7 +37,7 @@ NAMES = {
 }
 
 
-class RawParameters:
+class JsonSchemaParameters:
     """What a model may give by a JSON schema. Raises `UsageError` for one that cannot be used."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:

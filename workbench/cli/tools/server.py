@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import click
 
-from workbench.cli.tools.opened import Desk, Wanted, opened
+from workbench.cli.tools.toolbench import Selection, Toolbench, opened
 from workbench.engine.flow import single
 from workbench.model.errors import UsageError
 
@@ -23,20 +23,20 @@ LONGEST = 8_000_000
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve_tools(what: Wanted, port: int | None, as_json: bool, out: TextIO) -> int:
+async def serve_tools(what: Selection, port: int | None, as_json: bool, out: TextIO) -> int:
     """Serve until the other side has gone or a signal comes; the exit code."""
     from workbench.tools.mcp.serve import mcp_server  # 0.5 s
 
     caught: list[int] = []
-    async with opened(what) as desk:
+    async with opened(what) as bench:
 
         async def called(name: str, arguments: str) -> tuple[str, bool]:
-            end = await desk.call(name, arguments)
-            text = desk.shown(end)
+            end = await bench.call(name, arguments)
+            text = bench.shown(end)
             return text.removeprefix("Error: ") if end.status == "failed" else text, end.status != "done"
 
-        server = mcp_server(desk.name, desk.tools, called)
-        serving = _stdio(server, out) if port is None else _http(server, desk, port, as_json, out)
+        server = mcp_server(bench.name, bench.tools, called)
+        serving = _stdio(server, out) if port is None else _http(server, bench, port, as_json, out)
         try:
             async with asyncio.TaskGroup() as tasks:
                 task = tasks.create_task(serving)
@@ -107,7 +107,7 @@ class _Lines:
             yield line.decode("utf-8", "replace")
 
 
-async def _http(server: Any, desk: Desk, port: int, as_json: bool, out: TextIO) -> None:
+async def _http(server: Any, bench: Toolbench, port: int, as_json: bool, out: TextIO) -> None:
     """Streamable HTTP on loopback, for requests that name it: a page in a browser cannot reach it."""
     import uvicorn
 
@@ -126,7 +126,7 @@ async def _http(server: Any, desk: Desk, port: int, as_json: bool, out: TextIO) 
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
     app = server.streamable_http_app()
     quiet = Quiet(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
-    click.echo(f"{len(desk.tools.names)} tools at {url}\nCtrl-C stops it.", err=True)
+    click.echo(f"{len(bench.tools.names)} tools at {url}\nCtrl-C stops it.", err=True)
     if as_json:
         click.echo(json.dumps({"url": url}), file=out)
         out.flush()

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from workbench.agent import Agent
 from workbench.config import Settings
 from workbench.plugin.manager import tools_of_plugins
-from workbench.tools.apart import Apart
-from workbench.tools.call import Runner, Surroundings
+from workbench.tools.executor import ThreadExecutor
+from workbench.tools.mcp.manager import McpServers
 from workbench.tools.mcp.server import McpServer, from_settings
-from workbench.tools.mcp.servers import Servers
 from workbench.tools.registry import Toolbox
+from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.tools.tool import Tool, as_tool
 from workbench.trace.bus import Trace
 
@@ -22,14 +22,14 @@ def tools_of(agent: Agent) -> tuple[Tool, ...]:
     return tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
 
 
-class Equipment:
-    """Made by `equipped`."""
+class Toolset:
+    """Made by `open_toolset`."""
 
     def __init__(
         self,
         tools: Toolbox,
         runner: Runner,
-        servers: Servers,
+        servers: McpServers,
         always: Iterable[McpServer],
         agents: Iterable[Tool],
     ) -> None:
@@ -39,7 +39,7 @@ class Equipment:
         self._always = tuple(always)
         self._agents = tuple(agents)
 
-    async def adopt(self, agent: Agent) -> None:
+    async def use_agent(self, agent: Agent) -> None:
         """Have the tools and MCP servers of this agent in the place of those of the one before. UsageError for what is
         no tool, and for two of one name."""
         new = tools_of(agent)
@@ -50,16 +50,16 @@ class Equipment:
 
 
 @asynccontextmanager
-async def equipped(
-    tools: Toolbox, trace: Trace, settings: Settings, around: Surroundings, agents: Iterable[Tool] = ()
-) -> AsyncIterator[Equipment]:
+async def open_toolset(
+    tools: Toolbox, trace: Trace, settings: Settings, around: ToolEnvironment, agents: Iterable[Tool] = ()
+) -> AsyncIterator[Toolset]:
     """With the tools of plugins, and those of the MCP servers of the settings once an agent is adopted; `agents` are
     there already, for the agent that is adopted first. UsageError for two tools of one name."""
     async with (
-        Apart("tools") as place,
-        Servers(tools, trace) as servers,
+        ThreadExecutor("tools") as place,
+        McpServers(tools, trace) as servers,
         Runner(tools, trace, settings.limits, place, around) as runner,
     ):
         for plugin, brought in tools_of_plugins():
             tools.add(brought, origin=f"the plugin {plugin}")
-        yield Equipment(tools, runner, servers, from_settings(settings.mcp), agents)
+        yield Toolset(tools, runner, servers, from_settings(settings.mcp), agents)

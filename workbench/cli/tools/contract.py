@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from workbench.cli.tools.opened import Wanted, opened
+from workbench.cli.tools.toolbench import Selection, opened
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Verdict:
+class ContractResult:
     """What is found of a tool."""
 
     tool: str
@@ -32,19 +32,19 @@ class Verdict:
     took_ms: float = 0.0
 
 
-async def check(what: Wanted, arguments: str | None, as_json: bool, out: TextIO) -> int:
+async def check(what: Selection, arguments: str | None, as_json: bool, out: TextIO) -> int:
     """Check the tools; the exit code."""
     example = _example(arguments)
-    async with opened(what) as desk:
-        chosen = [desk.tools.find(what.name)] if what.name else [*desk.tools]
-        verdicts = [await asyncio.to_thread(partial(_checked, tool, example)) for tool in chosen]
-    for verdict in verdicts:
-        click.echo(json.dumps(_json(verdict)) if as_json else _text(verdict), file=out)
-    failed = sum(bool(verdict.problem) for verdict in verdicts)
-    if not verdicts:
+    async with opened(what) as bench:
+        chosen = [bench.tools.find(what.name)] if what.name else [*bench.tools]
+        results = [await asyncio.to_thread(partial(_checked, tool, example)) for tool in chosen]
+    for result in results:
+        click.echo(json.dumps(_json(result)) if as_json else _text(result), file=out)
+    failed = sum(bool(result.problem) for result in results)
+    if not results:
         click.echo("there are no tools", err=True)
     elif not as_json:
-        click.echo(f"{len(verdicts) - failed} of {len(verdicts)} keep the rules", err=True)
+        click.echo(f"{len(results) - failed} of {len(results)} keep the rules", err=True)
     return 1 if failed else 0
 
 
@@ -60,20 +60,20 @@ def _example(arguments: str | None) -> Mapping[str, Any] | None:
     return example
 
 
-def _checked(tool: Tool, example: Mapping[str, Any] | None) -> Verdict:
+def _checked(tool: Tool, example: Mapping[str, Any] | None) -> ContractResult:
     from workbench.testing.contract import BrokenRule, check_tool
 
-    verdict = Verdict(tool.name)
+    result = ContractResult(tool.name)
     began = time.perf_counter()
     try:
         report = check_tool(tool, arguments=example, call=example is not None)
     except BrokenRule as error:
-        verdict.problem, verdict.hint = error.what, error.hint
+        result.problem, result.hint = error.what, error.hint
     else:
-        verdict.rules = {str(rule): str(figure) for rule, figure in report.figures.items()}
-        verdict.notes = _notes(tool)
-    verdict.took_ms = round((time.perf_counter() - began) * 1000, 1)
-    return verdict
+        result.rules = {str(rule): str(figure) for rule, figure in report.figures.items()}
+        result.notes = _notes(tool)
+    result.took_ms = round((time.perf_counter() - began) * 1000, 1)
+    return result
 
 
 def _notes(tool: Tool) -> list[str]:
@@ -92,21 +92,21 @@ def _notes(tool: Tool) -> list[str]:
     return notes
 
 
-def _text(verdict: Verdict) -> str:
-    if verdict.problem:
-        told = f"✗ {verdict.tool}: {verdict.problem}{f' – {verdict.hint}' if verdict.hint else ''}"
+def _text(result: ContractResult) -> str:
+    if result.problem:
+        told = f"✗ {result.tool}: {result.problem}{f' – {result.hint}' if result.hint else ''}"
         return plain(told, one_line=True)
-    kept = f"✓ {verdict.tool}: {len(verdict.rules)} rules, {verdict.took_ms:.0f} ms"
-    return "\n".join(plain(line, one_line=True) for line in (kept, *(f"! {note}" for note in verdict.notes)))
+    kept = f"✓ {result.tool}: {len(result.rules)} rules, {result.took_ms:.0f} ms"
+    return "\n".join(plain(line, one_line=True) for line in (kept, *(f"! {note}" for note in result.notes)))
 
 
-def _json(verdict: Verdict) -> dict[str, Any]:
+def _json(result: ContractResult) -> dict[str, Any]:
     return {
-        "tool": verdict.tool,
-        "passed": not verdict.problem,
-        "problem": verdict.problem or None,
-        "hint": verdict.hint or None,
-        "notes": verdict.notes,
-        "rules": verdict.rules,
-        "took_ms": verdict.took_ms,
+        "tool": result.tool,
+        "passed": not result.problem,
+        "problem": result.problem or None,
+        "hint": result.hint or None,
+        "notes": result.notes,
+        "rules": result.rules,
+        "took_ms": result.took_ms,
     }

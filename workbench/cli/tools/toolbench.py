@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.config import Settings
     from workbench.model.events import ToolReturned
-    from workbench.tools.call import Runner
     from workbench.tools.registry import Toolbox
+    from workbench.tools.runner import Runner
     from workbench.trace.bus import Trace
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Toolbench:
     """Tools, and what runs them."""
 
     name: str
@@ -57,7 +57,7 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selection:
     """What the command line names."""
 
     file: Path | None
@@ -66,7 +66,7 @@ class Wanted:
     config: Path | None = None
 
 
-def wanted(words: Sequence[str], *, name: bool | None = None, **options: Any) -> Wanted:
+def wanted(words: Sequence[str], *, name: bool | None = None, **options: Any) -> Selection:
     """From `[FILE.py] [NAME]`. `name`: it has to be there (True), may be (None), must not be (False). UsageError."""
     left = list(words)
     file = Path(left.pop(0)) if left and (left[0].endswith(".py") or Path(left[0]).is_file()) else None
@@ -78,19 +78,19 @@ def wanted(words: Sequence[str], *, name: bool | None = None, **options: Any) ->
         )
     if name and called is None:
         raise UsageError("no name of a tool is given", "`workbench tools list` shows them")
-    return Wanted(file, called, **options)
+    return Selection(file, called, **options)
 
 
 @asynccontextmanager
-async def opened(what: Wanted) -> AsyncIterator[Desk]:
+async def opened(what: Selection) -> AsyncIterator[Toolbench]:
     """Entered on a loop; notices and progress are told on standard error meanwhile."""
     from workbench.agent import Agent
     from workbench.engine.flow import beside
     from workbench.plugin.manager import manager
     from workbench.readers import Readers
-    from workbench.tools.call import Surroundings
-    from workbench.tools.equipment import equipped
     from workbench.tools.registry import Toolbox
+    from workbench.tools.runner import ToolEnvironment
+    from workbench.tools.toolset import open_toolset
     from workbench.trace.bus import Trace
 
     agent, settings = _loaded(what)
@@ -98,21 +98,23 @@ async def opened(what: Wanted) -> AsyncIterator[Desk]:
     began = time.perf_counter()
     trace = Trace(lambda: (time.perf_counter() - began) * 1000)
     tools = Toolbox(trace, lambda name, arguments: None)
-    around = Surroundings(data=lambda: agent.data if agent else None, say=lambda text: _err(f"says: {text}"))
+    around = ToolEnvironment(
+        data=lambda: agent.data if agent else None, say=lambda text: _err(f"says: {text}")
+    )
     readers = Readers(trace, [_tell])
-    async with equipped(tools, trace, settings, around) as equipment, beside(readers.run()):
-        await equipment.adopt(agent or Agent(instructions=""))
+    async with open_toolset(tools, trace, settings, around) as toolset, beside(readers.run()):
+        await toolset.use_agent(agent or Agent(instructions=""))
         try:
-            yield Desk(_title(what, agent), tools, equipment.runner, trace, settings)
+            yield Toolbench(_title(what, agent), tools, toolset.runner, trace, settings)
         finally:
             readers.catch_up()
 
 
-def _title(what: Wanted, agent: Agent | None) -> str:
+def _title(what: Selection, agent: Agent | None) -> str:
     return (agent.name if agent else None) or (what.file.stem if what.file else "workbench")
 
 
-def _loaded(what: Wanted) -> tuple[Agent | None, Settings]:
+def _loaded(what: Selection) -> tuple[Agent | None, Settings]:
     """The agent, or one made of the tools in a file that has none; and the settings."""
     from workbench.agent import Agent, load_agent
     from workbench.cli.flags import load_plugins
