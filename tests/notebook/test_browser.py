@@ -517,7 +517,7 @@ CAPTURE = """async () => {
             setTimeout(() => model.take({ k: "pong", page: content.page, t: content.t, at: content.t, owner: "" }, []));
         },
     };
-    await new Microphone(new Wire(model, "page"), (trouble) => { throw trouble; }).open({ echo: true });
+    await new Microphone(new Connection(model, "page"), (trouble) => { throw trouble; }).open({ echo: true });
 }"""
 
 

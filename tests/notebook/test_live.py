@@ -20,8 +20,8 @@ from workbench import Agent, open_trace
 from workbench.config import load
 from workbench.model.errors import UsageError
 from workbench.model.events import Bookmarked, Notice, SettingChanged, TurnEnded
-from workbench.notebook import Live, live, talk
-from workbench.notebook.inbox import MOST, Inbox
+from workbench.notebook import LiveWidget, launcher, live
+from workbench.notebook.message_handler import MOST, MessageHandler
 from workbench.notebook.widget import page_program, page_style
 from workbench.session import Session
 from workbench.transports.browser.page import AWAY, GONE, Chunk, PageLink
@@ -30,7 +30,7 @@ AGENT = Agent(instructions="Be brief.", greeting="Hello, I am here.", name="tour
 SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello."]}
 
 
-def begun(agent: Agent | Session = AGENT, **more: Any) -> Live:
+def begun(agent: Agent | Session = AGENT, **more: Any) -> LiveWidget:
     wanted = {"profile": "scripted", "source": "none", "sink": "none", "script": SCRIPT, **more}
     return live(agent, **wanted)
 
@@ -39,12 +39,12 @@ def begun(agent: Agent | Session = AGENT, **more: Any) -> Live:
 def all_ended() -> Iterator[None]:
     """No session outlives its test."""
     yield
-    for widget in talk.began():
+    for widget in launcher.began():
         widget.end()
-    talk._running.clear()
+    launcher._running.clear()
 
 
-def texts(widget: Live, who: str = "agent") -> list[str]:
+def texts(widget: LiveWidget, who: str = "agent") -> list[str]:
     return [line["text"] for line in widget.lines if line["who"] == who and line["state"] == "done"]
 
 
@@ -55,7 +55,7 @@ def test_the_cell_returns_at_once_and_the_widget_shows_the_conversation() -> Non
     widget.session.type("How are you?")
     until(lambda: texts(widget)[1:] == ["You said: How are you?"])
     assert texts(widget, "user") == ["How are you?"]
-    assert "Live tour" in repr(widget)
+    assert "LiveWidget tour" in repr(widget)
     widget.end()
     until(lambda: widget.activity == "ended")
     assert widget.status["ended"] == "stopped"
@@ -96,7 +96,7 @@ def test_traits_that_are_set_wrong_are_put_back() -> None:
     assert widget.knobs["turn.silence_ms"] == 450.0
     for latency in ({}, {"points": 3}):
         widget.latency = latency
-        assert repr(widget) == "<Live tour: listening, 0 turns heard>"
+        assert repr(widget) == "<LiveWidget tour: listening, 0 turns heard>"
 
 
 def test_a_widget_whose_session_is_over_refuses_what_it_cannot_do_and_pages_make_no_noise() -> None:
@@ -226,7 +226,7 @@ def cell() -> Iterator[Callable[[str], None]]:
 
 
 def test_two_in_one_cell_are_replaced_together(cell: Callable[[str], None]) -> None:
-    def run(name: str, n: int) -> list[Live]:
+    def run(name: str, n: int) -> list[LiveWidget]:
         cell(name)
         return [begun() for _ in range(n)]
 
@@ -235,13 +235,13 @@ def test_two_in_one_cell_are_replaced_together(cell: Callable[[str], None]) -> N
     again = run("a", 2)
     assert all(widget.session.over for widget in first)
     assert not any(widget.session.over for widget in again + other)
-    assert set(talk.began()) == {*again, *other}
+    assert set(launcher.began()) == {*again, *other}
 
 
 def test_running_the_cell_of_one_more_widget_again_leaves_one(cell: Callable[[str], None]) -> None:
     cell("a")
     widget = begun()
-    kept: list[weakref.ref[Live]] = []
+    kept: list[weakref.ref[LiveWidget]] = []
     for _ in range(5):
         cell("b")
         kept += [weakref.ref(live(widget.session)) for _ in range(2)]
@@ -264,7 +264,7 @@ def test_a_cell_that_shows_what_it_began_ends_it_not(cell: Callable[[str], None]
     again = begun()
     assert widget.session.over
     assert more.comm is None
-    assert talk.began() == [again]
+    assert launcher.began() == [again]
 
 
 def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
@@ -288,15 +288,15 @@ def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
 def test_a_session_without_a_widget_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Session] = []
 
-    def fails(session: Session) -> Live:
+    def fails(session: Session) -> LiveWidget:
         opened.append(session)
         raise RuntimeError("no comm")
 
-    monkeypatch.setattr(talk, "Live", fails)
+    monkeypatch.setattr(launcher, "LiveWidget", fails)
     with pytest.raises(RuntimeError, match="no comm"):
         begun()
     assert opened[0].over
-    assert talk.began() == []
+    assert launcher.began() == []
 
 
 def test_replaced_widgets_are_let_go() -> None:
@@ -445,7 +445,7 @@ def quiet() -> Iterator[Session]:
 def test_no_message_of_a_page_does_harm(quiet: Session, kind: str, twist: Any, buffers: list[Any]) -> None:
     sent: list[Any] = []
     assert quiet.page is not None
-    inbox = Inbox(quiet, quiet.page, lambda content, _: sent.append(content))
+    inbox = MessageHandler(quiet, quiet.page, lambda content, _: sent.append(content))
     inbox.take({"k": kind, "page": "abcd", **SANE.get(kind, {}), **twist}, buffers)
     inbox.take(twist, buffers)
     assert not quiet.over
@@ -454,7 +454,7 @@ def test_no_message_of_a_page_does_harm(quiet: Session, kind: str, twist: Any, b
 
 def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
     assert quiet.page is not None
-    inbox = Inbox(quiet, quiet.page, lambda content, _: None)
+    inbox = MessageHandler(quiet, quiet.page, lambda content, _: None)
     before = quiet.trace.end
     for content in (
         "no object",
@@ -472,7 +472,7 @@ def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
 
 def test_a_flood_is_bounded_and_told_once(quiet: Session) -> None:
     assert quiet.page is not None
-    inbox = Inbox(quiet, quiet.page, lambda content, _: None)
+    inbox = MessageHandler(quiet, quiet.page, lambda content, _: None)
     before = quiet.trace.end
     for n in range(1000):
         inbox.take({"k": "verb", "page": "abcd", "verb": "bookmark", "label": str(n)}, [])
@@ -489,7 +489,7 @@ def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:
     assert quiet.page is not None
     link = quiet.page
     heard: list[Chunk] = []
-    inbox = Inbox(quiet, link, lambda content, _: None)
+    inbox = MessageHandler(quiet, link, lambda content, _: None)
     link.on_chunk = heard.append
     now = time.monotonic() * 1000
     inbox.take({"k": "claim", "page": "abcd"}, [])

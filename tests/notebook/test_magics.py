@@ -11,7 +11,7 @@ from tests.notebook.waiting import until
 from workbench import Agent
 from workbench.config import load
 from workbench.model.events import Notice, Swapped
-from workbench.notebook.look import Shown
+from workbench.notebook.session_page import SessionPage
 from workbench.readers.opened import OpenTrace
 from workbench.session import Session, open_session
 
@@ -194,7 +194,7 @@ def test_a_scene_is_played_and_shown(shell: InteractiveShell) -> None:
         shell,
         "%%score slow turn.silence_ms=900 turn.adapt=false script.first_token_ms=100\nyou: Hello.\nagent: Good day.",
     )
-    assert isinstance(shown, Shown)
+    assert isinstance(shown, SessionPage)
     trace = shell.user_ns["slow"]
     assert isinstance(trace, OpenTrace)
     assert trace.turns[0].agent_text == "Good day."

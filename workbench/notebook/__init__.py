@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.notebook.controls import knob, knobs
-    from workbench.notebook.look import compare, show
-    from workbench.notebook.scenes import score
-    from workbench.notebook.talk import Live, live
+    from workbench.notebook.dialogue_script import score
+    from workbench.notebook.launcher import LiveWidget, live
+    from workbench.notebook.session_page import compare, show
+    from workbench.notebook.setting_widgets import knob, knobs
 
-__all__ = ["Live", "compare", "knob", "knobs", "live", "score", "show"]
+__all__ = ["LiveWidget", "compare", "knob", "knobs", "live", "score", "show"]
 
 _HOMES = {
-    "Live": "workbench.notebook.talk",
-    "compare": "workbench.notebook.look",
-    "knob": "workbench.notebook.controls",
-    "knobs": "workbench.notebook.controls",
-    "live": "workbench.notebook.talk",
-    "score": "workbench.notebook.scenes",
-    "show": "workbench.notebook.look",
+    "LiveWidget": "workbench.notebook.launcher",
+    "compare": "workbench.notebook.session_page",
+    "knob": "workbench.notebook.setting_widgets",
+    "knobs": "workbench.notebook.setting_widgets",
+    "live": "workbench.notebook.launcher",
+    "score": "workbench.notebook.dialogue_script",
+    "show": "workbench.notebook.session_page",
 }
 """Names are imported when they are asked for: matplotlib and ipywidgets cost half a second together."""
 

@@ -18,8 +18,8 @@ from IPython.display import display
 from workbench.agent import Agent
 from workbench.config.settings import MODEL_STAGES
 from workbench.model.errors import UsageError, WorkbenchError
-from workbench.notebook.look import Shown, show
-from workbench.notebook.scenes import score
+from workbench.notebook.dialogue_script import score
+from workbench.notebook.session_page import SessionPage, show
 from workbench.session import Session
 from workbench.views.html import safe
 
@@ -88,7 +88,7 @@ class WorkbenchMagics(Magics):
 
     @cell_magic
     @plainly
-    def score(self, line: str, cell: str) -> Shown:
+    def score(self, line: str, cell: str) -> SessionPage:
         """Play the scene in this cell under the virtual clock, and show it.
 
         %%score slow turn.silence_ms=900 script.first_token_ms=300
@@ -98,7 +98,7 @@ class WorkbenchMagics(Magics):
         you: And else?
 
         The first word names the variable that gets the trace; `agent=NAME` plays it with an agent of yours. What can be
-        written in a scene: help(workbench.notebook.scenes).
+        written in a scene: help(workbench.notebook.dialogue_script).
         """
         name, settings, script = "", dict[str, Any](), dict[str, Any]()
         for word in _split(line, lambda: shlex.split(line)):

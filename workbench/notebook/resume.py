@@ -20,7 +20,7 @@ KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class ResumedConversation:
     """What a recording leaves to the session that takes it up."""
 
     recording: str
@@ -38,7 +38,7 @@ class Earlier:
                 session.set(name, value)
 
 
-def resume(session: Session, folder: bool | str | Path) -> Earlier:
+def resume(session: Session, folder: bool | str | Path) -> ResumedConversation:
     """Give a session that is not yet entered the conversation of a recording, True for the latest.
 
     UsageError where there is no recording.
@@ -62,7 +62,7 @@ def resume(session: Session, folder: bool | str | Path) -> Earlier:
                 pass
     if messages:
         session.agent = replace(session.agent, greeting=None)  # they have met
-    earlier = Earlier(str(path), tuple(messages[-KEPT:]), changed)
+    earlier = ResumedConversation(str(path), tuple(messages[-KEPT:]), changed)
     session.conversation.add(*earlier.messages)
     return earlier
 

@@ -19,11 +19,11 @@ from IPython.display import display
 from workbench.config.settings import sentences
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.text import plain
-from workbench.notebook.controls import bounds_of, setting, step_of
-from workbench.notebook.feed import KNOBS, Feed, State
-from workbench.notebook.hushed import hush
-from workbench.notebook.inbox import Inbox
-from workbench.notebook.saved import bundle, saved
+from workbench.notebook.kernel_status import hide_kernel_activity
+from workbench.notebook.message_handler import MessageHandler
+from workbench.notebook.saved_output import bundle, saved
+from workbench.notebook.session_watcher import SLIDER_SETTINGS, SessionWatcher, State
+from workbench.notebook.setting_widgets import bounds_of, setting, step_of
 from workbench.session import Session
 from workbench.transports.browser.page import PageLink
 
@@ -33,7 +33,7 @@ BROWSER = "browser"
 LEAVE_S = 10.0
 """How long the end of a session is waited for, s."""
 
-_feeds: WeakValueDictionary[int, Feed] = WeakValueDictionary()
+_feeds: WeakValueDictionary[int, SessionWatcher] = WeakValueDictionary()
 
 
 class _Local(threading.local):
@@ -43,7 +43,7 @@ class _Local(threading.local):
     fed: Any = None
 
 
-class Live(anywidget.AnyWidget):
+class LiveWidget(anywidget.AnyWidget):
     """The widget. Its traits are what it shows; `muted` and `knobs` may also be set, from Python and from the page."""
 
     _esm = traitlets.Unicode().tag(sync=True)
@@ -76,15 +76,15 @@ class Live(anywidget.AnyWidget):
             _esm=page_program(),
             _css=page_style(),
             ident=f"{id(self):x}{time.monotonic_ns():x}",
-            knobs={name: setting(session, name) for name in KNOBS},
+            knobs={name: setting(session, name) for name in SLIDER_SETTINGS},
             knob_bounds=knob_bounds(),
             status=self._status({}),
         )
-        hush(str(getattr(self.comm, "comm_id", "")))
+        hide_kernel_activity(str(getattr(self.comm, "comm_id", "")))
         # A page's messages go to the subshell that it chose, not to the thread that last sent: that may run a cell.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = None
-        self._inbox = Inbox(session, self._link, self.send)
+        self._inbox = MessageHandler(session, self._link, self.send)
         self.on_msg(self._take)
         self.observe(self._wanted, names=["muted", "knobs"])
         self._saved = saved(session, self.ident)
@@ -173,7 +173,7 @@ class Live(anywidget.AnyWidget):
     def __repr__(self) -> str:
         name = self.session.agent.name or "agent"
         points = self._given.get("latency", {}).get("points", ())  # not the trait, which anybody may set
-        return f"<Live {name}: {self.activity}, {len(points)} turns heard>"
+        return f"<LiveWidget {name}: {self.activity}, {len(points)} turns heard>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live view, and for those who cannot show that, what there was until now."""
@@ -247,8 +247,8 @@ class Live(anywidget.AnyWidget):
 
     def _turn(self, knobs: Mapping[Any, Any]) -> None:
         for name, value in knobs.items():
-            if name not in KNOBS:
-                hint = f"knobs: {', '.join(KNOBS)}"
+            if name not in SLIDER_SETTINGS:
+                hint = f"knobs: {', '.join(SLIDER_SETTINGS)}"
                 raise UsageError(f"{plain(str(name), 40)} is no knob of the widget", hint)
             if value != setting(self.session, name):
                 self.session.set(name, value)
@@ -259,7 +259,7 @@ class Live(anywidget.AnyWidget):
             if change["name"] == "muted":
                 self.muted = bool(change["old"])
             else:
-                self.knobs = {name: setting(self.session, name) for name in KNOBS}
+                self.knobs = {name: setting(self.session, name) for name in SLIDER_SETTINGS}
 
     # --- from the page -----------------------------------------------------------------------------------------------
 
@@ -268,11 +268,11 @@ class Live(anywidget.AnyWidget):
         self._inbox.take(content, buffers)
 
 
-def feed_of(session: Session) -> Feed:
+def feed_of(session: Session) -> SessionWatcher:
     """The one feed of a session, for as long as a widget holds it."""
     feed = _feeds.get(id(session))
     if feed is None:
-        feed = _feeds[id(session)] = Feed(session)
+        feed = _feeds[id(session)] = SessionWatcher(session)
     return feed
 
 
@@ -284,9 +284,18 @@ def page_program() -> str:
     """The page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
     parts = [
         (STATIC / f"{name}.js").read_text("utf-8")
-        for name in ("uplot", "wire", "mouth", "sound", "file", "panels", "view", "live")
+        for name in (
+            "uplot",
+            "connection",
+            "scheduled_playback",
+            "audio",
+            "file_source",
+            "plugin_panels",
+            "view",
+            "live",
+        )
     ]
-    worklet = (STATIC / "worklet.js").read_text("utf-8")
+    worklet = (STATIC / "audio_worklet.js").read_text("utf-8")
     parts.insert(1, f"const WORKLET = {json.dumps(worklet)};")
     return "\n".join(parts)
 
@@ -302,7 +311,7 @@ def knob_bounds() -> dict[str, dict[str, Any]]:
     """Bounds, step and sentence of each setting that has a slider."""
     told = sentences()
     found = {}
-    for name in KNOBS:
+    for name in SLIDER_SETTINGS:
         low, high = (float(bounds_of(name)[end]) for end in ("min", "max"))
         found[name] = {"low": low, "high": high, "step": step_of(high - low), "says": told[name]}
     return found

@@ -10,7 +10,7 @@ import pytest
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import person, until
 from workbench import Agent
-from workbench.notebook import Live, live
+from workbench.notebook import LiveWidget, live
 from workbench.simulation.sound import speech
 from workbench.transports.livekit.server import LocalServer
 
@@ -19,7 +19,7 @@ AGENT = Agent(instructions="x", name="helper")
 SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello there."]}
 
 
-def said(widget: Live, who: str) -> list[str]:
+def said(widget: LiveWidget, who: str) -> list[str]:
     return [line["text"] for line in widget.lines if line["who"] == who and line["state"] == "done"]
 
 

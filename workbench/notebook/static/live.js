@@ -10,12 +10,12 @@ class Page {
     this.id = Math.random().toString(36).slice(2) + Date.now().toString(36);
     this.views = new Set();
     this.trouble = null;
-    this.wire = new Wire(model, this.id);
-    this.wire.heardOf = (content, buffers) => this.take(content, buffers);
-    this.wire.onWake = (ms) => this.woken(ms);
-    this.wire.onOwner = (owner, asked) => owner === "" && asked > this.claimedAt && this.reclaim();
-    this.microphone = new Microphone(this.wire, (trouble) => this.fail(trouble));
-    this.file = new FileVoice(this.wire, this.microphone, () => this.fileEnded());
+    this.connection = new Connection(model, this.id);
+    this.connection.onReceive = (content, buffers) => this.take(content, buffers);
+    this.connection.onWake = (ms) => this.woken(ms);
+    this.connection.onOwner = (owner, asked) => owner === "" && asked > this.claimedAt && this.reclaim();
+    this.microphone = new Microphone(this.connection, (trouble) => this.fail(trouble));
+    this.file = new FileSource(this.connection, this.microphone, () => this.fileEnded());
     this.speaker = null;
     this.talking = false;
     this.wanted = null; // the last press of Talk, or file that was chosen, until Stop
@@ -40,13 +40,13 @@ class Page {
   close(stays) {
     if (this.closed) return;
     this.closed = true;
-    this.wire.send({ k: "bye", stays }); // first: the capture ends because the page does
+    this.connection.send({ k: "bye", stays }); // first: the capture ends because the page does
     this.quiet();
     clearInterval(this.timer);
     window.removeEventListener("pagehide", this.onHide);
     this.model.off("change:owner", this.onOwner);
     this.leaveKernel();
-    this.wire.close();
+    this.connection.close();
   }
   // JupyterLab and Notebook 7 say what the kernel does; elsewhere its silence must do.
   watchKernel() {
@@ -64,7 +64,7 @@ class Page {
     for (const view of this.views) view.header();
   }
   verb(name, more = {}) {
-    this.wire.send({ k: "verb", verb: name, ...more });
+    this.connection.send({ k: "verb", verb: name, ...more });
   }
 
   // --- sound
@@ -82,7 +82,7 @@ class Page {
   async openSpeaker() {
     if (this.speaker || !this.status.speaks) return;
     this.claim();
-    const speaker = (this.speaker = new Speaker(this.wire));
+    const speaker = (this.speaker = new Speaker(this.connection));
     try {
       const runs = await speaker.open(this.output);
       if (this.speaker === speaker && !runs) throw new Trouble("asleep");
@@ -95,7 +95,7 @@ class Page {
   async talk() {
     if (this.talking) {
       this.quiet();
-      this.wire.send({ k: "release" });
+      this.connection.send({ k: "release" });
       this.draw();
       return;
     }
@@ -150,13 +150,13 @@ class Page {
   }
   claim() {
     this.claimedAt = performance.now();
-    this.wire.send({ k: "claim" });
+    this.connection.send({ k: "claim" });
   }
   // The session took this page for gone: it slept, or the connection was lost for long.
   reclaim() {
     if (!this.talking && !this.speaker) return;
     this.claim();
-    if (this.speaker?.running) this.wire.send({ k: "play", on: true });
+    if (this.speaker?.running) this.connection.send({ k: "play", on: true });
     this.announce();
   }
   announce() {
@@ -177,7 +177,7 @@ class Page {
   complain(error) {
     const trouble = error instanceof Trouble ? error : new Trouble("broken", String(error));
     this.trouble = trouble;
-    this.wire.send({ k: "trouble", what: trouble.what, detail: trouble.detail.slice(0, 300) });
+    this.connection.send({ k: "trouble", what: trouble.what, detail: trouble.detail.slice(0, 300) });
     this.draw();
   }
   quiet() {
@@ -239,10 +239,10 @@ class Page {
     if (this.gone) return [this.gone, again];
     if (this.status.ended === KERNEL_ENDED) return ["the kernel was restarted or has ended", again];
     if (this.status.ended) return null;
-    const silent = this.wire.silentMs;
+    const silent = this.connection.silentMs;
     if (silent > 30000) return ["the kernel has not answered for " + Math.round(silent / 1000) + " s", `it is busy, was restarted, or the connection is lost; if it does not come back, ${again}`];
     if (silent > QUIET_MS) return ["the kernel does not answer", this.talking ? "it is busy, or the connection is lost; what you say is kept and heard later" : "it is busy, or the connection is lost"];
-    if (this.trouble) return [...TROUBLES[this.trouble.what], NO_MICROPHONE.includes(this.trouble.what)];
+    if (this.trouble) return [...TROUBLES[this.trouble.what], MICROPHONE_TROUBLES.includes(this.trouble.what)];
     if (this.slept) return [`this page was asleep for ${this.slept.seconds} s`, "what was said meanwhile may not have been heard; it goes on"];
     return null;
   }

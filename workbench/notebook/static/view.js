@@ -98,7 +98,7 @@ class View {
     this.plotTitle = make("div", { class: "wb-title" }, "Heard latency");
     this.plotBox = make("div", { class: "wb-plot" });
     this.toolsBox = make("div", { class: "wb-tools" });
-    this.panels = new Panels(this.model);
+    this.panels = new PluginPanels(this.model);
     this.knobsBox = make("div", { class: "wb-knobs" });
     this.devices = make("div", { class: "wb-devices" });
     const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices, this.chosen = this.picker());
@@ -208,10 +208,10 @@ class View {
 
   // Numbers of the way between page and kernel, once a second.
   network() {
-    const { wire, speaker, microphone, file } = this.page;
+    const { connection, speaker, microphone, file } = this.page;
     const facts = [];
     if (this.page.talking) {
-      facts.push(`round trip ${ms(wire.rtt)}`);
+      facts.push(`round trip ${ms(connection.rtt)}`);
       if (speaker?.bufferMs) facts.push(`playback buffer ${ms(speaker.bufferMs)}`);
       if (speaker?.dry) facts.push(`${speaker.dry} under-run${speaker.dry === 1 ? "" : "s"}`);
       if (microphone?.on) facts.push(this.model.get("status").echo);

@@ -17,9 +17,9 @@ from workbench.engine.interfaces import Llm, Stt, Tts
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.plugin.hookspecs import Secret
 from workbench.server.openai.chat import ChatRoute
+from workbench.server.openai.http import ApiError, of_stage
 from workbench.server.openai.speech import SpeechRoute
 from workbench.server.openai.transcriptions import TranscriptionRoute
-from workbench.server.openai.wire import ApiError, of_stage
 
 LARGEST_BODY = 25 * 1024 * 1024
 """Bytes of a request, OpenAI's own limit for an upload."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, Role, ToolCall, ToolSpec, Usage
-from workbench.server.openai.wire import read_json, send_events
+from workbench.server.openai.http import read_json, send_events
 
 ROLES: dict[str, Role] = {
     "system": "system",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from workbench.engine.interfaces import Speech, Tts
 from workbench.model.errors import WorkbenchError
-from workbench.server.openai.wire import read_json
+from workbench.server.openai.http import read_json
 from workbench.transports.resample import Resampler, to_samples, to_wave
 
 RATE = 24_000

@@ -19,7 +19,7 @@ from workbench.engine.interfaces import Stt
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, Frame, Samples, block_levels
 from workbench.model.errors import UsageError
-from workbench.server.openai.wire import ApiError, invalid, send_events
+from workbench.server.openai.http import ApiError, invalid, send_events
 from workbench.transports.file.wavfile import decode, read_header
 from workbench.transports.resample import Resampler, to_samples
 

@@ -14,7 +14,7 @@ from workbench.config import load
 from workbench.config.settings import Settings
 from workbench.model.errors import UsageError
 from workbench.notebook import resume as recorded
-from workbench.notebook.widget import BROWSER, Live
+from workbench.notebook.widget import BROWSER, LiveWidget
 from workbench.session import Session, open_session
 from workbench.transports.browser.page import PageLink
 
@@ -22,7 +22,7 @@ ROOM = "room"
 """A source and sink: a LiveKit room's."""
 KERNEL_ENDED = "the kernel ended"
 """Why a session ends with its kernel; the page knows it too."""
-__all__ = ["Live", "live"]
+__all__ = ["LiveWidget", "live"]
 
 
 @dataclass(slots=True)
@@ -30,8 +30,8 @@ class _Run:
     """Of a cell: the request that ran it last, its widgets that began a session, and those on one that was there."""
 
     request: str = ""
-    began: list[Live] = field(default_factory=list)
-    more: WeakSet[Live] = field(default_factory=WeakSet)
+    began: list[LiveWidget] = field(default_factory=list)
+    more: WeakSet[LiveWidget] = field(default_factory=WeakSet)
 
 
 _running: dict[str, _Run] = {}
@@ -39,7 +39,7 @@ _running: dict[str, _Run] = {}
 
 
 def live(
-    agent: Agent | Session | Live | None = None,
+    agent: Agent | Session | LiveWidget | None = None,
     *,
     source: str = BROWSER,
     sink: str = BROWSER,
@@ -48,7 +48,7 @@ def live(
     resume: bool | str | Path = False,
     settings: Settings | None = None,
     **changes: Any,
-) -> Live:
+) -> LiveWidget:
     """A widget on a conversation with `agent`; the cell returns at once, `.session` is the session.
 
     `source` is "browser" (the page's microphone), "mic" (the kernel's sound card), "none" (type only) or a wav file;
@@ -75,26 +75,26 @@ def live(
         undo.enter_context(session)
         if earlier is not None:
             earlier.go_on(session)
-        widget = Live(session)
+        widget = LiveWidget(session)
         _running[_cell()[0]].began.append(widget)
         undo.pop_all()
     return widget
 
 
-def _one_more(session: Session) -> Live:
+def _one_more(session: Session) -> LiveWidget:
     """A widget on a session that is there."""
     cell, _ = _cell()
     if not cell:
-        return Live(session)  # it cannot be told which one it takes the place of
+        return LiveWidget(session)  # it cannot be told which one it takes the place of
     _end_earlier(session)
-    widget = Live(session)
+    widget = LiveWidget(session)
     _running[cell].more.add(widget)
     return widget
 
 
 def _made(
     agent: Agent | None, settings: Settings, resume: bool | str | Path
-) -> tuple[Session, recorded.Earlier | None]:
+) -> tuple[Session, recorded.ResumedConversation | None]:
     """A session that is not yet entered, and what it takes up."""
     session = open_session(settings, agent=agent, page=PageLink())
     return session, recorded.resume(session, resume) if resume else None
@@ -154,7 +154,7 @@ def _end_earlier(kept: Session | None = None) -> bool:
     return bool(end)
 
 
-def began() -> list[Live]:
+def began() -> list[LiveWidget]:
     """The widgets that began a session in a cell, but those that were replaced."""
     return [widget for run in list(_running.values()) for widget in run.began]
 

@@ -1,4 +1,4 @@
-"""Panels of plugins, and calls of tools, as the live widget gets them; in this process."""
+"""PluginPanels of plugins, and calls of tools, as the live widget gets them; in this process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.notebook.waiting import until
 from workbench import Agent, RunContext, open_session, tool
 from workbench.config import load
 from workbench.model.events import Entry
-from workbench.notebook import live, panels
-from workbench.notebook.panels import Panels
+from workbench.notebook import live, plugin_panels
+from workbench.notebook.plugin_panels import PluginPanels
 from workbench.plugin.values import Panel
 from workbench.session import Session
 
@@ -53,7 +53,7 @@ class Broken(Counter):
         raise ValueError("not this one")
 
 
-def shown(made: Panels) -> dict[str, tuple[str, str]]:
+def shown(made: PluginPanels) -> dict[str, tuple[str, str]]:
     return {one["title"]: (one["kind"], one["what"]) for one in made.shown}
 
 
@@ -66,7 +66,7 @@ def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Sess
     def leave() -> Any:
         raise SystemExit("I am done")
 
-    made = Panels(
+    made = PluginPanels(
         quiet,
         lambda: [
             ("one", Panel("broken", "Broken", Broken)),
@@ -102,8 +102,8 @@ def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Sess
 def test_a_slow_one_is_dropped_and_a_stuck_one_is_told(
     quiet: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(panels, "SLOW_S", 0.05)
-    monkeypatch.setattr(panels, "STUCK_S", 0.1)
+    monkeypatch.setattr(plugin_panels, "SLOW_S", 0.05)
+    monkeypatch.setattr(plugin_panels, "STUCK_S", 0.1)
     go_on = threading.Event()
 
     class Stuck(Counter):
@@ -112,7 +112,7 @@ def test_a_slow_one_is_dropped_and_a_stuck_one_is_told(
             go_on.wait(20)
 
     stuck = Stuck()
-    made = Panels(quiet, lambda: [("one", Panel("stuck", "Stuck", lambda: stuck))])
+    made = PluginPanels(quiet, lambda: [("one", Panel("stuck", "Stuck", lambda: stuck))])
     made.start()
     until(lambda: "does not come back" in shown(made).get("Stuck", ("", ""))[1])
     go_on.set()
@@ -125,7 +125,7 @@ def test_a_slow_one_is_dropped_and_a_stuck_one_is_told(
 
 
 def test_where_there_is_no_panel_nothing_runs(quiet: Session) -> None:
-    made = Panels(quiet, list)
+    made = PluginPanels(quiet, list)
     made.start()
     assert made.shown == []
     assert "notebook-panels" not in [thread.name for thread in threading.enumerate()]

@@ -9,7 +9,7 @@ function toolRow({ call, state, mark, outcome, progress, fraction, result }) {
 }
 
 // A panel's text is text; its HTML and its widgets are the plugin's code.
-class Panels {
+class PluginPanels {
   constructor(model) {
     this.model = model;
     this.root = make("div", { class: "wb-panels" });

@@ -10,8 +10,8 @@ from typing import Any
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Notice
 from workbench.model.text import plain
-from workbench.notebook.feed import KNOBS
 from workbench.notebook.messages import RATES, TEXT, BadMessage, flag, number, page_of, sound, text, whole
+from workbench.notebook.session_watcher import SLIDER_SETTINGS
 from workbench.session import Session
 from workbench.transports.browser.page import AWAY, GONE, Chunk, Outgoing, PageLink
 
@@ -25,7 +25,7 @@ NEAR_S = 60.0
 """A time that a page tells is no further from now, s."""
 
 
-class Inbox:
+class MessageHandler:
     """Takes the messages of a widget's pages; `send` answers them. Called by whichever thread the kernel chose."""
 
     def __init__(self, session: Session, link: PageLink, send: Send) -> None:
@@ -170,7 +170,7 @@ class Inbox:
                 session.bookmark(text(content, "label", 200))
             case "set":
                 name = text(content, "name", 60)
-                if name not in KNOBS:
+                if name not in SLIDER_SETTINGS:
                     raise BadMessage("it is no knob of the widget")
                 session.set(name, number(content, "value"))
             case _:

@@ -87,7 +87,7 @@ def main() -> None:
     beside = asyncio.run(lateness_ms(lambda: draw_summary(turns).bundle()))
     figures["a loop wakes late, alone, p95 ms"] = percentile(alone, 95)
     tell(
-        "redrawn",
+        "redraw",
         [
             Promise("what stays of a live widget, drawn after 100 turns, p50", saved_ms, 250, "ms"),
             Promise(

@@ -3,7 +3,7 @@
 const QUIET_MS = 4000; // no answer for so long is worth a word
 const ASLEEP_MS = 5000; // neither timers, messages nor sound for so long: nothing ran here
 
-class Wire {
+class Connection {
   constructor(model, id) {
     this.model = model;
     this.id = id;
@@ -16,7 +16,7 @@ class Wire {
     this.waiting = 0; // since when the first of the pings that were not answered is
     this.woke = 0;
     this.awake = Date.now(); // the other clock stands still while a laptop sleeps
-    this.heardOf = () => {};
+    this.onReceive = () => {};
     this.onWake = () => {};
     this.onOwner = () => {};
     this.onMessage = (content, buffers) => this.take(content, buffers);
@@ -59,7 +59,7 @@ class Wire {
     this.alive();
     if (content.page !== undefined && content.page !== this.id) return;
     if (content.k === "pong") this.pong(content);
-    else this.heardOf(content, buffers);
+    else this.onReceive(content, buffers);
   }
   pong({ t, at, owner }) {
     const now = performance.now();

@@ -1,18 +1,18 @@
 // A file that speaks in the place of the page's microphone: whatever the browser can decode, at the pace of speech.
 
-const VOICE_RATE = 16000; // what the session hears
+const INPUT_RATE = 16000; // what the session hears
 const LONGEST_FILE_S = 600;
 const LARGEST_FILE = 300e6; // bytes: ten minutes of anything
-const AT_ONCE = VOICE_RATE / 5; // samples in a message at most
+const AT_ONCE = INPUT_RATE / 5; // samples in a message at most
 const BEHIND_MS = 2000; // a page that was held up for longer goes on where it was, not faster
 
-// Mono PCM16 at VOICE_RATE, and how many samples; raises a Trouble for what cannot be spoken.
+// Mono PCM16 at INPUT_RATE, and how many samples; raises a Trouble for what cannot be spoken.
 async function decoded(file) {
   if (!file.size) throw new Trouble("empty", file.name);
   if (file.size > LARGEST_FILE) throw new Trouble("long", file.name);
   let sound;
   try {
-    const decoder = new OfflineAudioContext(1, 1, VOICE_RATE);
+    const decoder = new OfflineAudioContext(1, 1, INPUT_RATE);
     sound = await decoder.decodeAudioData(await file.arrayBuffer());
   } catch (error) {
     throw new Trouble("silent", `${file.name}: ${error}`);
@@ -29,9 +29,9 @@ async function decoded(file) {
   return samples;
 }
 
-class FileVoice {
-  constructor(wire, microphone, onEnd) {
-    this.wire = wire;
+class FileSource {
+  constructor(connection, microphone, onEnd) {
+    this.connection = connection;
     this.microphone = microphone; // counts the captures
     this.onEnd = onEnd;
     this.on = false;
@@ -47,20 +47,20 @@ class FileVoice {
   }
   announce() {
     this.capture = this.microphone.nextCapture();
-    this.wire.send({ k: "capture", on: true, n: this.capture, device: `file ${this.name}`.slice(0, 300), echo: null, file: true });
+    this.connection.send({ k: "capture", on: true, n: this.capture, device: `file ${this.name}`.slice(0, 300), echo: null, file: true });
   }
   // What would have been said by now.
   speak() {
     const now = performance.now();
-    const said = (1000 * this.sent) / VOICE_RATE;
+    const said = (1000 * this.sent) / INPUT_RATE;
     if (now - this.began - said > BEHIND_MS) this.began = now - said;
-    const due = Math.min(this.samples.length, Math.round(((now - this.began) / 1000) * VOICE_RATE));
+    const due = Math.min(this.samples.length, Math.round(((now - this.began) / 1000) * INPUT_RATE));
     while (this.sent < due) {
       const some = this.samples.slice(this.sent, Math.min(due, this.sent + AT_ONCE));
       const at = this.sent;
       this.sent += some.length;
-      const t = this.wire.kernelTime(this.began + (1000 * this.sent) / VOICE_RATE);
-      this.wire.send({ k: "sound", n: this.capture, at, t, rate: VOICE_RATE }, [some.buffer]);
+      const t = this.connection.kernelTime(this.began + (1000 * this.sent) / INPUT_RATE);
+      this.connection.send({ k: "sound", n: this.capture, at, t, rate: INPUT_RATE }, [some.buffer]);
     }
     if (this.sent >= this.samples.length) {
       this.close();
@@ -69,14 +69,14 @@ class FileVoice {
   }
   get word() {
     const clock = (samples) => {
-      const seconds = Math.floor(samples / VOICE_RATE);
+      const seconds = Math.floor(samples / INPUT_RATE);
       return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
     };
     return this.on ? `${this.name} ${clock(this.sent)} of ${clock(this.samples.length)}` : "";
   }
   close() {
     clearInterval(this.timer);
-    if (this.on) this.wire.send({ k: "capture", on: false });
+    if (this.on) this.connection.send({ k: "capture", on: false });
     this.on = false;
     this.samples = null;
   }

@@ -9,7 +9,7 @@ import pytest
 from workbench import Agent
 from workbench.model.errors import UsageError
 from workbench.notebook import score
-from workbench.notebook.scenes import scene
+from workbench.notebook.dialogue_script import parse_dialogue
 from workbench.readers.opened import OpenTrace
 from workbench.simulation.script import Script
 from workbench.simulation.sound import Score
@@ -144,7 +144,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
 
 
 def test_a_scene_is_read_line_by_line() -> None:
-    assert scene("you: a: b\n\n (pause 2 s) \nAGENT: c").steps == [
+    assert parse_dialogue("you: a: b\n\n (pause 2 s) \nAGENT: c").steps == [
         ("you", "a: b"),
         ("pause", "2.0"),
         ("agent", "c"),

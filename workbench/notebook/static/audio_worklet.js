@@ -1,6 +1,6 @@
 // In the audio thread of the page: cuts what the microphone gives into chunks, and plays what is due.
 
-class Ear extends AudioWorkletProcessor {
+class CaptureProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
     this.size = Math.round(sampleRate / 50); // 20 ms
@@ -32,7 +32,7 @@ class Ear extends AudioWorkletProcessor {
 
 // The jitter buffer. Blocks come with the frame of this context at which their first sample is to be rendered; one that
 // follows on what came before is rendered after that, whatever it says. What comes too late is rendered at once.
-class Mouth extends AudioWorkletProcessor {
+class PlaybackProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
     this.blocks = [];
@@ -83,5 +83,5 @@ class Mouth extends AudioWorkletProcessor {
   }
 }
 
-registerProcessor("workbench-ear", Ear);
-registerProcessor("workbench-mouth", Mouth);
+registerProcessor("workbench-capture", CaptureProcessor);
+registerProcessor("workbench-playback", PlaybackProcessor);

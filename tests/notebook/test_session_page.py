@@ -12,7 +12,7 @@ from workbench.config import load
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.notebook import compare, score, show
-from workbench.notebook.look import HEARD_RATE
+from workbench.notebook.session_page import HEARD_RATE
 from workbench.readers.opened import OpenTrace
 from workbench.session import open_session
 from workbench.views.html import ON_DARK
@@ -64,7 +64,7 @@ def test_one_turn_is_shown_alone(quick: OpenTrace) -> None:
 
 
 def test_only_so_much_sound_is_in_a_page(quick: OpenTrace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.notebook.look.HEARD_S", 3.0)
+    monkeypatch.setattr("workbench.notebook.session_page.HEARD_S", 3.0)
     html = show(quick).html
     assert len(sounds(html)) == 1
     assert "show(…, turn=2)" in html

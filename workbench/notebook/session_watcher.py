@@ -12,8 +12,8 @@ from typing import Any
 from workbench.model.errors import WorkbenchError, tried
 from workbench.model.events import Notice
 from workbench.model.text import plain
-from workbench.notebook.controls import setting
-from workbench.notebook.panels import Panels
+from workbench.notebook.plugin_panels import PluginPanels
+from workbench.notebook.setting_widgets import setting
 from workbench.readers.folds.calls import MARKS, Call, outcome, signature
 from workbench.readers.folds.conversation import Line
 from workbench.readers.folds.screen import ScreenFold
@@ -32,7 +32,7 @@ SHOWN = 400
 TEXT = 4_000
 """Characters of a line that are shown."""
 
-KNOBS = (
+SLIDER_SETTINGS = (
     "vad.threshold",
     "turn.silence_ms",
     "turn.min_silence_ms",
@@ -45,7 +45,7 @@ State = dict[str, Any]
 """The widget's traits by name."""
 
 
-class Feed:
+class SessionWatcher:
     """Follows one session in a thread of its own, from its first event until it has ended.
 
     `state` is what there is to show; each is a new one. Who watches is called in that thread, while nothing is held.
@@ -54,7 +54,7 @@ class Feed:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._fold = ScreenFold()
-        self._panels = Panels(session)
+        self._panels = PluginPanels(session)
         self._read = 0
         self.state: State = {}
         self._watchers: list[Callable[[], None]] = []
@@ -124,7 +124,7 @@ class Feed:
             "latency": asdict(fold.history),
             "tools": [shown_call(call, fold.t_ms) for call in fold.tools.calls[-TOOLS:]],
             "panels": self._panels.shown,
-            "knobs": {name: setting(session, name) for name in KNOBS},
+            "knobs": {name: setting(session, name) for name in SLIDER_SETTINGS},
             "owner": (session.page.owner or "") if session.page else "",
             "session_status": {
                 "agent": status.agent,

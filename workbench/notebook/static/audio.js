@@ -17,7 +17,7 @@ async function withWorklet(context) {
   }
 }
 
-// What can stand in the way, and what to do about it. `NO_MICROPHONE` offers a file in its place.
+// What can stand in the way, and what to do about it. `MICROPHONE_TROUBLES` offers a file in its place.
 const INSTEAD = "or type, or let a file speak";
 const TROUBLES = {
   insecure: [
@@ -44,7 +44,7 @@ const TROUBLES = {
   empty: ["there is no sound in this file", "choose another one"],
   long: ["this file is longer than 10 minutes, or larger than 300 MB", "cut it, or live(agent, source='long.wav')"],
 };
-const NO_MICROPHONE = ["insecure", "denied", "blocked", "none", "busy", "old", "worklet", "ended", "silent", "empty", "long"];
+const MICROPHONE_TROUBLES = ["insecure", "denied", "blocked", "none", "busy", "old", "worklet", "ended", "silent", "empty", "long"];
 
 class Trouble extends Error {
   constructor(what, detail = "") {
@@ -54,7 +54,7 @@ class Trouble extends Error {
   }
 }
 
-function troubleOf(error) {
+function toTrouble(error) {
   if (error instanceof Trouble) return error;
   const policy = document.featurePolicy; // Chromium's; elsewhere a frame is likelier than a user's no
   const inFrame = window.self !== window.top && !policy?.allowsFeature("microphone");
@@ -71,8 +71,8 @@ function troubleOf(error) {
 }
 
 class Microphone {
-  constructor(wire, onTrouble) {
-    this.wire = wire;
+  constructor(connection, onTrouble) {
+    this.connection = connection;
     this.onTrouble = onTrouble;
     this.on = false;
     this.capture = 0;
@@ -103,17 +103,17 @@ class Microphone {
       }
       if (!stale() && got.context.state !== "running") await Promise.race([got.context.resume(), pause(1500)]);
       if (!stale()) {
-        got.node = new AudioWorkletNode(got.context, "workbench-ear", { numberOfOutputs: 0 });
+        got.node = new AudioWorkletNode(got.context, "workbench-capture", { numberOfOutputs: 0 });
         got.source = got.context.createMediaStreamSource(got.stream);
       }
     } catch (error) {
-      letGo(got);
+      releaseCapture(got);
       if (stale()) return false;
       this.opening = null;
-      throw troubleOf(error);
+      throw toTrouble(error);
     }
     if (stale()) {
-      letGo(got);
+      releaseCapture(got);
       return false;
     }
     Object.assign(this, got);
@@ -140,13 +140,13 @@ class Microphone {
   // A capture begins: the session dates what comes anew.
   announce() {
     this.nextCapture();
-    this.wire.send({ k: "capture", on: true, n: this.capture, device: this.name.slice(0, 300), echo: this.echo });
+    this.connection.send({ k: "capture", on: true, n: this.capture, device: this.name.slice(0, 300), echo: this.echo });
   }
   give({ samples, at }) {
     if (!this.context) return; // closed meanwhile
-    this.wire.alive();
+    this.connection.alive();
     this.held.push(samples);
-    if (this.held.length < (this.wire.jammed ? JAMMED : 1)) return;
+    if (this.held.length < (this.connection.jammed ? JAMMED : 1)) return;
     const all = new Int16Array(this.held.reduce((sum, one) => sum + one.length, 0));
     let end = 0;
     for (const one of this.held) {
@@ -154,9 +154,9 @@ class Microphone {
       end += one.length;
     }
     this.held = [];
-    const t = this.wire.kernelTime() - this.latencyMs;
+    const t = this.connection.kernelTime() - this.latencyMs;
     const start = at + samples.length - all.length;
-    this.wire.send({ k: "sound", n: this.capture, at: start, t, rate: this.context.sampleRate }, [all.buffer]);
+    this.connection.send({ k: "sound", n: this.capture, at: start, t, rate: this.context.sampleRate }, [all.buffer]);
   }
   lost() {
     this.close();
@@ -164,15 +164,15 @@ class Microphone {
   }
   close() {
     this.opening = null;
-    letGo(this);
+    releaseCapture(this);
     this.node = this.source = this.stream = this.context = null;
-    if (this.on) this.wire.send({ k: "capture", on: false });
+    if (this.on) this.connection.send({ k: "capture", on: false });
     this.on = false;
   }
 }
 
 // Nothing of a capture stays open.
-function letGo({ node, source, stream, context }) {
+function releaseCapture({ node, source, stream, context }) {
   node?.port.postMessage("end");
   source?.disconnect();
   stream?.getTracks().forEach((track) => ((track.onended = null), track.stop()));
@@ -182,19 +182,19 @@ function letGo({ node, source, stream, context }) {
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // What plays: in the audio thread, or scheduled from here where nothing of ours can run there.
-async function mouthOf(context) {
+async function openPlayback(context) {
   try {
     await withWorklet(context);
   } catch (error) {
     console.warn(`workbench: no AudioWorklet (${error.what}) ${error.detail}`);
-    return new ScheduledMouth(context);
+    return new ScheduledPlayback(context);
   }
-  return new AudioWorkletNode(context, "workbench-mouth", { numberOfInputs: 0, outputChannelCount: [1] });
+  return new AudioWorkletNode(context, "workbench-playback", { numberOfInputs: 0, outputChannelCount: [1] });
 }
 
 class Speaker {
-  constructor(wire) {
-    this.wire = wire;
+  constructor(connection) {
+    this.connection = connection;
     this.on = false;
     this.delays = []; // ms from when blocks were to be pulled until they were here, the last half minute
     this.extraMs = 0; // more buffer after it ran dry; it wears off
@@ -206,7 +206,7 @@ class Speaker {
   async open(device) {
     if (!window.AudioContext) throw new Trouble("old");
     const context = (this.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: "interactive" }));
-    const node = await mouthOf(context);
+    const node = await openPlayback(context);
     if (device && context.setSinkId) await context.setSinkId(device).catch(() => {});
     if (this.context !== context) return false;
     this.node = node;
@@ -225,7 +225,7 @@ class Speaker {
   state() {
     if (this.running === this.on) return;
     this.on = this.running;
-    this.wire.send({ k: "play", on: this.on });
+    this.connection.send({ k: "play", on: this.on });
   }
   // After a sleep nothing that was measured holds.
   wake() {
@@ -257,12 +257,12 @@ class Speaker {
   }
   play(sound, samples) {
     if (!this.node) return;
-    const late = this.wire.kernelTime() - sound.pulled;
+    const late = this.connection.kernelTime() - sound.pulled;
     this.delays.push(late);
     if (this.delays.length > 1500) this.delays.shift();
     this.blocks += 1;
     if (sound.first) this.stamp();
-    const frame = ((this.wire.pageTime(sound.due) - this.shiftMs) / 1000) * OUTPUT_RATE;
+    const frame = ((this.connection.pageTime(sound.due) - this.shiftMs) / 1000) * OUTPUT_RATE;
     this.node.port.postMessage(
       { samples, at: sound.at, first: sound.first, frame, tell: this.blocks % 50 === 0 },
       [samples.buffer],
@@ -275,20 +275,20 @@ class Speaker {
       this.extraMs = Math.min(200, this.extraMs + 40);
       return;
     }
-    const at = this.wire.kernelTime((data.frame / OUTPUT_RATE) * 1000 + this.shiftMs);
-    this.wire.send({ k: "heard", at: data.at, t: at });
+    const at = this.connection.kernelTime((data.frame / OUTPUT_RATE) * 1000 + this.shiftMs);
+    this.connection.send({ k: "heard", at: data.at, t: at });
   }
   measure() {
-    if (!this.running || !this.wire.known) return;
+    if (!this.running || !this.connection.known) return;
     this.stamp();
     this.extraMs = Math.max(0, this.extraMs - 0.5);
     const sorted = [...this.delays].sort((one, two) => one - two);
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-    const network = sorted.length ? part(0.5) : this.wire.rtt / 2;
-    const worst = sorted.length ? part(0.995) + 25 : this.wire.rtt;
+    const network = sorted.length ? part(0.5) : this.connection.rtt / 2;
+    const worst = sorted.length ? part(0.995) + 25 : this.connection.rtt;
     this.wantMs = Math.min(MOST_MS, this.outputMs + Math.max(STALL_MS, worst) + this.extraMs);
     this.bufferMs = Math.max(0, this.wantMs - this.outputMs - network);
-    this.wire.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
+    this.connection.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
   }
   close() {
     clearInterval(this.timer);
@@ -298,7 +298,7 @@ class Speaker {
       this.context.close().catch(() => {});
     }
     this.node = this.context = null;
-    if (this.on) this.wire.send({ k: "play", on: false });
+    if (this.on) this.connection.send({ k: "play", on: false });
     this.on = false;
   }
 }

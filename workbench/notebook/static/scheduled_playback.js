@@ -1,10 +1,10 @@
 // The jitter buffer where no code of ours runs in the audio thread: a page that is not secure has no AudioWorklet. It
-// takes and tells what Mouth in worklet.js does, by the same rules, but schedules each block when it comes.
+// takes and tells what PlaybackProcessor in worklet.js does, by the same rules, but schedules each block when it comes.
 
 const CUSHION_S = 0.04; // against the next late block
 const AHEAD_S = 0.01; // the audio thread renders some quanta at a time: what is to begin sooner would begin late
 
-class ScheduledMouth {
+class ScheduledPlayback {
   constructor(context) {
     this.context = context;
     this.out = context.createGain();

@@ -9,7 +9,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
-from workbench.notebook.hushed import UNTRACKED, hushed
+from workbench.notebook.kernel_status import UNTRACKED, untracked
 
 BEGIN = """
 from workbench import Agent
@@ -84,7 +84,7 @@ def test_everything_else_is_work_whatever_it_says(kernel: BlockingKernelClient, 
 @pytest.mark.parametrize("comm_id", [[], {}, None, 1])
 def test_a_message_for_what_is_no_comm_is_left_as_it_is(comm_id: Any) -> None:
     message = {"header": {"msg_type": "comm_msg"}, "content": {"comm_id": comm_id, "data": custom(k="sound")}}
-    assert hushed(message) is message
+    assert untracked(message) is message
 
 
 def test_so_is_another_widgets(kernel: BlockingKernelClient, comm: str) -> None:

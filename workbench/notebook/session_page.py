@@ -50,7 +50,7 @@ ROW_NUMBERS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SessionPage:
     """What a cell shows. `html` is complete; `png` is for those who can't show that; `text` for a terminal."""
 
     html: str
@@ -66,7 +66,7 @@ class Shown:
         return self.text
 
 
-def show(what: OpenTrace | Session, *, turn: int | None = None) -> Shown:
+def show(what: OpenTrace | Session, *, turn: int | None = None) -> SessionPage:
     """A session or its trace: both sides as waveforms with each turn's waterfall on them, and every turn to hear.
 
     `turn` shows that one only. Of a running session it shows what is there now: run the cell again for more. Sound is
@@ -85,10 +85,12 @@ def show(what: OpenTrace | Session, *, turn: int | None = None) -> Shown:
         title = f"<b>{safe(trace.title())}</b>"
         body = "".join(f"{_hearing(trace, inf)(each)}<br>{turn_html(each)}" for each in turns)
     html = _page(f"{title}{_picture(png, figure)}{body}")
-    return Shown(html, png, f"{trace.title()}: {summary(turns)}", trace)
+    return SessionPage(html, png, f"{trace.title()}: {summary(turns)}", trace)
 
 
-def compare(a: OpenTrace | Session, b: OpenTrace | Session, *, names: tuple[str, str] = ("a", "b")) -> Shown:
+def compare(
+    a: OpenTrace | Session, b: OpenTrace | Session, *, names: tuple[str, str] = ("a", "b")
+) -> SessionPage:
     """Two sessions side by side, turn by turn in their order, with the median of each part and what changed.
 
     Raises UsageError for what is neither a session nor a trace, and for names that are not two.
@@ -113,7 +115,7 @@ def compare(a: OpenTrace | Session, b: OpenTrace | Session, *, names: tuple[str,
     html = _page(
         f"{_image(png)}<br>{timelines}{_pairs(one, other, shown)}{key([*one.turns, *other.turns])}<br>{parts}"
     )
-    return Shown(html, png, plain(text))
+    return SessionPage(html, png, plain(text))
 
 
 def trace_of(what: object) -> OpenTrace:
@@ -169,7 +171,7 @@ def _page(body: str) -> str:
 
 @cache
 def _script() -> str:
-    return files("workbench.notebook").joinpath("static/look.js").read_text("utf-8").strip()
+    return files("workbench.notebook").joinpath("static/session_page.js").read_text("utf-8").strip()
 
 
 def _image(png: bytes, more: str = "") -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.notebook.inbox import OFTEN
+from workbench.notebook.message_handler import OFTEN
 
 UNTRACKED = "comm_info_request"
 """A kind that is left out; all that a page does with it is to wait for its end."""
@@ -20,7 +20,7 @@ _comms: set[str] = set()
 """Of live widgets, also of those that were closed."""
 
 
-def hush(comm_id: str) -> None:
+def hide_kernel_activity(comm_id: str) -> None:
     """The messages that come by themselves on this comm keep no page busy from now on."""
     kernel = _kernel()
     if kernel is None:
@@ -31,13 +31,13 @@ def hush(comm_id: str) -> None:
     told = kernel.set_parent
 
     def set_parent(ident: Any, parent: Any, channel: str = "shell") -> None:
-        told(ident, hushed(parent), channel)
+        told(ident, untracked(parent), channel)
 
     set_parent.hushes = True  # type: ignore[attr-defined]
     kernel.set_parent = set_parent
 
 
-def hushed(message: Any) -> Any:
+def untracked(message: Any) -> Any:
     """What the states of the kernel that belong to this message say that they belong to."""
     if not _often(message):
         return message

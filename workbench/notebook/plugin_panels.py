@@ -1,4 +1,4 @@
-"""Panels of plugins in the live widget: one for each session, made and fed in a thread of their own."""
+"""PluginPanels of plugins in the live widget: one for each session, made and fed in a thread of their own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Offer = Callable[[], Sequence[tuple[str, Panel]]]
 
 
 @dataclass(slots=True)
-class _Made:
+class PanelState:
     """A plugin's panel, its key on the page, what it made, the entry it is given next, and what is shown of it."""
 
     plugin: str
@@ -55,19 +55,19 @@ class _Made:
         self.shown = {"key": self.key, "title": title, "kind": kind, "what": what}
 
 
-class Panels:
+class PluginPanels:
     """`shown` is what the page gets: title, kind (`text`, `html`, `model`, `error`) and content of each."""
 
     def __init__(self, session: Session, offer: Offer = notebook_panels) -> None:
         self._session = session
         self._offer = offer
-        self._made: list[_Made] = []
-        self._busy: tuple[_Made, float] | None = None
+        self._made: list[PanelState] = []
+        self._busy: tuple[PanelState, float] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Make and feed them until the session has ended; where there are none nothing runs."""
-        self._made = [_Made(plugin, panel, str(n)) for n, (plugin, panel) in enumerate(self._offer())]
+        self._made = [PanelState(plugin, panel, str(n)) for n, (plugin, panel) in enumerate(self._offer())]
         if self._made:
             self._thread = threading.Thread(target=self._run, name="notebook-panels", daemon=True)
             self._thread.start()
@@ -96,7 +96,7 @@ class Panels:
             for one in self._made:
                 self._catch_up(one)
 
-    def _catch_up(self, one: _Made) -> None:
+    def _catch_up(self, one: PanelState) -> None:
         trace = self._session.trace
         while not one.dropped and (entries := trace.since(one.read, BATCH)):
             one.read = entries[-1].i + 1
@@ -105,7 +105,7 @@ class Panels:
                 return
             self._guarded(one, lambda one, feed=feed, entries=entries: feed(entries))  # type: ignore[misc]
 
-    def _guarded(self, one: _Made, work: Callable[[_Made], None]) -> None:
+    def _guarded(self, one: PanelState, work: Callable[[PanelState], None]) -> None:
         """Do it and look at it; whatever raises or is slow is said in the panel's place, and not asked again."""
         began = time.monotonic()
         self._busy = one, began
@@ -125,7 +125,7 @@ class Panels:
             one.say("error", f"{one.who} took {took:.1f} s for a batch of events, and gets no more of them")
 
     @staticmethod
-    def _make(one: _Made) -> None:
+    def _make(one: PanelState) -> None:
         one.thing = one.panel.make()
 
 

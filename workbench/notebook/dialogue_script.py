@@ -54,7 +54,7 @@ DIRECTIONS: dict[str, Callable[[Score, float], Score]] = {
 
 
 @dataclass(slots=True)
-class Scene:
+class DialogueScript:
     """What was written down: lines of both sides in their order, and directions."""
 
     steps: list[tuple[str, str]] = field(default_factory=list)
@@ -89,9 +89,9 @@ class Scene:
         return score.silence(max(due_s, wait_s))
 
 
-def scene(text: str) -> Scene:
+def parse_dialogue(text: str) -> DialogueScript:
     """Read a scene. Raises UsageError that names the line."""
-    found = Scene()
+    found = DialogueScript()
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -125,7 +125,7 @@ def score(
     script = dict(wanted.pop("script", None) or {})
     delays = Script.of(script)
     if isinstance(play, str):
-        written = scene(play)
+        written = parse_dialogue(play)
         wait_ms = delays.stt_ms + delays.first_token_ms + delays.first_byte_ms + delays.leading_silence_ms
         played = written.score(TURN_S + wait_ms / 1000)
         script = {"answers": written.answers, **script} if written.answers else script
