@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.__main__ import run
-from workbench.cli.offers import offers
+from workbench.cli.suggestions import suggestions
 from workbench.config import Settings, load
 
 
@@ -63,11 +63,13 @@ def test_an_ollama_is_offered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         assert [
-            offer for offer in offers(Settings(), {}, address) if f"http://127.0.0.1:{address[1]}/v1" in offer
+            offer
+            for offer in suggestions(Settings(), {}, address)
+            if f"http://127.0.0.1:{address[1]}/v1" in offer
         ]
         used = load({"llm.base_url": f"http://127.0.0.1:{address[1]}/v1"}, environ={})
-        assert [*offers(used, {}, address)] == []
-    assert [*offers(Settings(), {}, nobody)] == []
+        assert [*suggestions(used, {}, address)] == []
+    assert [*suggestions(Settings(), {}, nobody)] == []
 
 
 def test_validate(capsys: pytest.CaptureFixture[str]) -> None:

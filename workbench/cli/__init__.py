@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
 import click
 
@@ -35,16 +34,16 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            from workbench.cli import added
+            from workbench.cli import plugin_commands
 
-            return added.find(cmd_name, frozenset(COMMANDS))
+            return plugin_commands.find(cmd_name, frozenset(COMMANDS))
         command: click.Command = getattr(import_module(f"workbench.cli.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
-        _format_added(formatter)
+        _format_plugin_commands(formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -53,33 +52,34 @@ class Commands(click.Group):
         if unknown and self.get_command(ctx, args[0]) is None:
             from difflib import get_close_matches  # 2 ms
 
-            from workbench.cli import added
+            from workbench.cli import plugin_commands
 
-            names = [*COMMANDS, *(added.commands(frozenset(COMMANDS)) if added.are_there() else ())]
+            ours = frozenset(COMMANDS)
+            names = [*COMMANDS, *(plugin_commands.commands(ours) if plugin_commands.may_exist() else ())]
             near = get_close_matches(args[0], names, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names)}."
             ctx.fail(f"No command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
 
 
-def _format_added(formatter: click.HelpFormatter) -> None:
-    """The commands of plugins, if there are plugins; whatever is wrong with them must not keep the help."""
-    from workbench.cli import added
+def _format_plugin_commands(formatter: click.HelpFormatter) -> None:
+    """List the commands of plugins, if there are plugins; whatever is wrong with them must not keep the help."""
+    from workbench.cli import plugin_commands
 
-    if not added.are_there():
+    if not plugin_commands.may_exist():
         return
     try:
-        found = added.commands(frozenset(COMMANDS))
+        commands = plugin_commands.commands(frozenset(COMMANDS))
     except UsageError as error:
         formatter.write_paragraph()
         formatter.write_text(f"Plugins: {error.reason}")
         return
-    if found:
+    if commands:
         with formatter.section("Commands of plugins"):
             formatter.write_dl(
                 [
-                    (name, f"{one.get_short_help_str(80)} ({plugin.name})")
-                    for name, (plugin, one) in found.items()
+                    (name, f"{command.get_short_help_str(80)} ({plugin.name})")
+                    for name, (plugin, command) in commands.items()
                 ]
             )
 
@@ -98,14 +98,3 @@ def main() -> None:
 
     Talk to your agent, see why every turn took as long as it did, change it, and hear the same moment again.
     """
-
-
-def write_new(file: Path, text: str, *, force: bool = False) -> None:
-    """Write a file that is not there yet. Raises UsageError if it is, or if it can't be written."""
-    try:
-        with file.open("w" if force else "x", encoding="utf-8") as opened:
-            opened.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} is there already", "nothing was written: give another name") from None
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}", "give another place") from None

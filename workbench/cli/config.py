@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from workbench.cli import write_new
-from workbench.cli.flags import load_plugins
-from workbench.cli.offers import offers
+from workbench.cli.options import json_option, load_plugins
+from workbench.cli.output import print_json, write_new
+from workbench.cli.suggestions import suggestions
 from workbench.config import Settings, find_file, known_settings, known_tables, load, read_file, sentences
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
@@ -51,7 +51,7 @@ TAIL_ONLY = ("script", "mcp")
 """Tables of tables, which are shown by example."""
 
 config_option = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="Another file than workbench.toml."
+    "--config", type=click.Path(path_type=Path), help="Another file than workbench.toml."
 )
 
 
@@ -71,20 +71,20 @@ Example:
   workbench config show --profile scripted --origin
   workbench config show --json | jq .turn"""
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.option("--origin", is_flag=True, help="Where each value comes from.")
 @click.option("--profile", help="As if this profile was chosen.")
 @config_option
-def show(as_json: bool, origin: bool, profile: str | None, config_path: Path | None) -> None:
+def show(as_json: bool, origin: bool, profile: str | None, config: Path | None) -> None:
     """Show every setting as it is used here. Keys are never shown."""
-    settings = load({"profile": profile}, config_path=config_path)
+    settings = load({"profile": profile}, config_path=config)
     if as_json:
         values = _with_origins(settings) if origin else settings.public()
-        click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+        print_json(values)
     else:
         click.echo("\n".join(_lines(settings, origin)))
-    for offer in offers(settings):
-        click.echo(plain(f"offer: {offer}"), err=True)
+    for suggestion in suggestions(settings):
+        click.echo(plain(f"offer: {suggestion}"), err=True)
 
 
 @config.command(
@@ -135,15 +135,15 @@ def init_file(file: Path, force: bool) -> None:
 
 def template() -> str:
     """A workbench.toml with every setting commented out."""
-    told, defaults = sentences(), Settings().public()
+    descriptions, defaults = sentences(), Settings().public()
     lines = [HEAD]
     for table in ("", *known_tables()):
         if table:
-            lines += [f"# {told[table]}", f"[{table}]"]
+            lines += [f"# {descriptions[table]}", f"[{table}]"]
         names = [
             name for name in known_settings() if name.rpartition(".")[0] == table and name not in TAIL_ONLY
         ]
-        lines += [line for name in names for line in _entry(name, told[name], _value(defaults, name))]
+        lines += [line for name in names for line in _entry(name, descriptions[name], _value(defaults, name))]
     return "\n".join([*lines, TAIL])
 
 
@@ -154,10 +154,10 @@ def _entry(name: str, sentence: str, value: Any) -> Iterator[str]:
 
 
 def _value(values: dict[str, Any], name: str) -> Any:
-    found: Any = values
+    value: Any = values
     for key in name.split("."):
-        found = found[key]
-    return found
+        value = value[key]
+    return value
 
 
 def _toml(value: Any) -> str:
@@ -165,7 +165,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -186,6 +186,6 @@ def _lines(settings: Settings, origin: bool) -> Iterator[str]:
             table = name.rpartition(".")[0]
             yield f"\n[{table}]"
         value = _value(values, name)
-        shown = plain(_toml(value), limit=WIDTH, one_line=True) if value is not None else ""
-        line = f"{name.rpartition('.')[2]:<20} = {shown}".rstrip()
+        text = plain(_toml(value), limit=WIDTH, one_line=True) if value is not None else ""
+        line = f"{name.rpartition('.')[2]:<20} = {text}".rstrip()
         yield f"{line:<50} # {plain(settings.origin(name))}" if origin else line

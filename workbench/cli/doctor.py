@@ -16,8 +16,8 @@ from typing import Literal
 
 import click
 
-from workbench.cli.flags import load_plugins, plugin_option
-from workbench.cli.offers import offers
+from workbench.cli.options import json_option, load_plugins, plugin_option
+from workbench.cli.suggestions import suggestions
 from workbench.config import Settings, load
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.text import plain
@@ -44,7 +44,7 @@ Example:
   workbench doctor
   workbench doctor --profile scripted --json"""
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.option("--profile", help="What is needed for this profile.")
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="Another file than workbench.toml."
@@ -79,8 +79,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _plugins(settings)
     yield from _recordings(settings)
     yield from _terminal()
-    for offer in offers(settings):
-        yield Check("offer", "note", offer)
+    for suggestion in suggestions(settings):
+        yield Check("offer", "note", suggestion)
 
 
 def _show(finding: Check) -> None:

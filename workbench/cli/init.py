@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from workbench.cli import write_new
+from workbench.cli.output import write_new
 
 TEMPLATE = '''\
 """My agent. Talk to it:  workbench tui {file}"""

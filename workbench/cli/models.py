@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from workbench.cli.options import json_option
 from workbench.model.errors import MissingError
 from workbench.weights.fetch import Step
 from workbench.weights.manifest import MODELS, Model, find
@@ -21,10 +22,8 @@ from workbench.weights.store import Fetched, Found, State, Store, open_store
 
 COLOUR = {State.PRESENT: "green", State.MISSING: "yellow", State.CORRUPT: "red"}
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a line, one line a model."
-)
-path_option = click.option(
+models_json_option = json_option("One JSON object a line, one line a model.")
+models_path_option = click.option(
     "--path",
     "models_path",
     type=click.Path(path_type=Path, file_okay=False),
@@ -51,8 +50,8 @@ def models() -> None:
 
 
 @models.command("list")
-@json_option
-@path_option
+@models_json_option
+@models_path_option
 def list_models(as_json: bool, models_path: Path | None) -> None:
     """Every model with its size, state, licence and caveat. States are by SHA-256: present, missing or corrupt.
 
@@ -86,8 +85,8 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="The optional models too.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the error; on a terminal the bar stays.")
-@json_option
-@path_option
+@models_json_option
+@models_path_option
 def pull(
     names: tuple[str, ...], everything: bool, quiet: bool, as_json: bool, models_path: Path | None
 ) -> None:
@@ -123,8 +122,8 @@ def pull(
 
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@json_option
-@path_option
+@models_json_option
+@models_path_option
 @click.pass_context
 def verify(context: click.Context, names: tuple[str, ...], as_json: bool, models_path: Path | None) -> None:
     """Hash what is there. Exit code 1 if a file is corrupt, 3 if a model that you named is missing.
@@ -155,7 +154,7 @@ def verify(context: click.Context, names: tuple[str, ...], as_json: bool, models
 
 @models.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@json_option
+@models_json_option
 def remove(names: tuple[str, ...], as_json: bool) -> None:
     """Remove a model's files from the cache. A folder of yours (WORKBENCH_MODELS_PATH) is not touched.
 

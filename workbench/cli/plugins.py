@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import metadata
@@ -12,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.flags import load_plugins, plugin_option
+from workbench.cli.options import json_option, load_plugins, plugin_option
+from workbench.cli.output import mark, print_json
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
 if TYPE_CHECKING:
     from workbench.plugin.loading import Plugin, PluginProblem
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+plugins_json_option = json_option("One JSON object.")
 
 
 @click.group(
@@ -39,7 +38,7 @@ Example:
   workbench plugins list --json""",
 )
 @plugin_option
-@json_option
+@plugins_json_option
 def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
     """The plugins that are installed, by the name of their entry point, and loose ones. Imports none of them."""
     from workbench.config import load
@@ -50,7 +49,7 @@ def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
     rows += [(file.stem, Origin(file=file)) for file in (*load({}).plugins, *plugins)]
     if as_json:
         told = [{"name": name, **_origin(origin)} for name, origin in rows]
-        _print_json({"plugins": told, "problems": [_problem(one) for one in problems]})
+        print_json({"plugins": told, "problems": [_problem(one) for one in problems]})
         return
     width = max(len(name) for name, _ in rows)
     for name, origin in rows:
@@ -66,7 +65,7 @@ Example:
 )
 @click.argument("name")
 @plugin_option
-@json_option
+@plugins_json_option
 def show(name: str, plugins: tuple[Path, ...], as_json: bool) -> None:
     """What a plugin is, which hooks it implements, and what it brings.
 
@@ -82,7 +81,7 @@ def show(name: str, plugins: tuple[Path, ...], as_json: bool) -> None:
         raise UsageError(f"no plugin is called {plain(repr(name), 80)}", hint)
     described = _described(plugin) if plugin else {"name": name, **_origin(mine[0].origin)}
     if as_json:
-        _print_json({**described, "problems": [_problem(one) for one in mine]})
+        print_json({**described, "problems": [_problem(one) for one in mine]})
     else:
         _show(described)
         for problem in mine:
@@ -97,7 +96,7 @@ Example:
   workbench plugins doctor --plugin my_plugin.py --json"""
 )
 @plugin_option
-@json_option
+@plugins_json_option
 def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
     """Import every plugin, ask it what it brings, and say what is wrong with it.
 
@@ -108,7 +107,7 @@ def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
     loaded, problems = _load(plugins)
     if as_json:
         told = [_described(plugin) for plugin in loaded.values()]
-        _print_json(
+        print_json(
             {"ok": not problems, "plugins": told, "problems": [_problem(problem) for problem in problems]}
         )
         raise SystemExit(1 if problems else 0)
@@ -119,7 +118,7 @@ def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
             line = (
                 f"{plugin.name} ({plugin.origin}): {brings or 'nothing'}; imported in {plugin.took_ms:.0f} ms"
             )
-            click.echo(f"{_styled('✓', 'green')} {plain(line, one_line=True)}")
+            click.echo(f"{mark('✓', 'green')} {plain(line, one_line=True)}")
     for problem in problems:
         _tell(problem)
     raise SystemExit(1 if problems else 0)
@@ -146,13 +145,13 @@ def new(name: str) -> None:
 
 def _load(files: Sequence[Path]) -> tuple[dict[str, Plugin], list[PluginProblem]]:
     """All plugins, and all that is wrong with them."""
-    from workbench.cli import COMMANDS, added
+    from workbench.cli import COMMANDS, plugin_commands
     from workbench.config import load
     from workbench.plugin.manager import manager
 
     load_plugins(load({}), files)
     manager().ask_all()
-    return manager().loaded, [*manager().problems(), *added.problems(frozenset(COMMANDS))]
+    return manager().loaded, [*manager().problems(), *plugin_commands.problems(frozenset(COMMANDS))]
 
 
 def _described(plugin: Plugin) -> dict[str, Any]:
@@ -213,14 +212,6 @@ def _show(described: dict[str, Any]) -> None:
 
 
 def _tell(problem: PluginProblem, *, err: bool = False) -> None:
-    click.echo(f"{_styled('✗', 'red')} {plain(str(problem), one_line=True)}", err=err)
+    click.echo(f"{mark('✗', 'red')} {plain(str(problem), one_line=True)}", err=err)
     if problem.hint:
         click.echo(f"  → {plain(problem.hint, one_line=True)}", err=err)
-
-
-def _styled(mark: str, colour: str) -> str:
-    return click.style(mark, fg=None if os.environ.get("NO_COLOR") else colour)
-
-
-def _print_json(answer: dict[str, Any]) -> None:
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))

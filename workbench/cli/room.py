@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.model.text import plain
+from workbench.cli.options import (
+    agent_and_settings,
+    agent_argument,
+    changes_option,
+    config_option,
+    json_option,
+    profile_option,
+    record_option,
+)
+from workbench.cli.output import err, out, short
 
 if TYPE_CHECKING:
     from workbench.agent import Agent
@@ -22,10 +31,6 @@ if TYPE_CHECKING:
     from workbench.transports.livekit.server import LocalServer
     from workbench.transports.livekit.token import Access
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-config_option = click.option(
-    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml."
-)
 url_option = click.option("--url", metavar="URL", help="The LiveKit server.  [default: LIVEKIT_URL]")
 
 
@@ -46,7 +51,7 @@ def room() -> None:
 @room.command("list")
 @url_option
 @config_option
-@json_option
+@json_option()
 def list_rooms(url: str | None, config: Path | None, as_json: bool) -> None:
     """The server's rooms, the newest first.
 
@@ -56,23 +61,19 @@ def list_rooms(url: str | None, config: Path | None, as_json: bool) -> None:
     """
     from workbench.transports.livekit import admin
 
-    found = asyncio.run(admin.rooms(_access(url, config)))
-    if as_json:
-        for one in found:
-            click.echo(json.dumps(one))
-        return
-    if not found:
-        click.echo("no rooms; a room is made when somebody joins it, or by `workbench room create`", err=True)
-    for one in found:
-        people = f"{one['participants']} there, {one['publishers']} of them with a track"
-        click.echo(f"{_shown(one['name']):<30}  {people}")
+    rooms = asyncio.run(admin.rooms(_access(url, config)))
+    if not rooms and not as_json:
+        err("no rooms; a room is made when somebody joins it, or by `workbench room create`")
+    for room in rooms:
+        people = f"{room['participants']} there, {room['publishers']} of them with a track"
+        click.echo(json.dumps(room) if as_json else f"{short(room['name']):<30}  {people}")
 
 
 @room.command()
 @click.argument("name")
 @url_option
 @config_option
-@json_option
+@json_option()
 def show(name: str, url: str | None, config: Path | None, as_json: bool) -> None:
     """Who is in a room, with their tracks and attributes.
 
@@ -82,18 +83,18 @@ def show(name: str, url: str | None, config: Path | None, as_json: bool) -> None
     """
     from workbench.transports.livekit import admin
 
-    found = asyncio.run(admin.participants(_access(url, config), name))
+    room = asyncio.run(admin.participants(_access(url, config), name))
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(room))
         return
-    click.echo(f"{_shown(found['name'])} ({found['sid']})")
-    for one in found["people"]:
-        click.echo(f"  {_shown(one['identity'])}  {one['kind']}, {one['state']}")
-        for key, value in sorted(one["attributes"].items()):
-            click.echo(f"    {_shown(key)} = {_shown(value)}")
-        for track in one["tracks"]:
+    click.echo(f"{short(room['name'])} ({room['sid']})")
+    for person in room["people"]:
+        click.echo(f"  {short(person['identity'])}  {person['kind']}, {person['state']}")
+        for key, value in sorted(person["attributes"].items()):
+            click.echo(f"    {short(key)} = {short(value)}")
+        for track in person["tracks"]:
             muted = ", muted" if track["muted"] else ""
-            click.echo(f"    {track['kind']} {_shown(track['name'])} ({track['source']}{muted})")
+            click.echo(f"    {track['kind']} {short(track['name'])} ({track['source']}{muted})")
 
 
 @room.command()
@@ -103,7 +104,7 @@ def show(name: str, url: str | None, config: Path | None, as_json: bool) -> None
     "--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1, 1440), help="To join within."
 )
 @config_option
-@json_option
+@json_option()
 def token(name: str, identity: str | None, minutes: float, config: Path | None, as_json: bool) -> None:
     """Sign a token with which somebody may join a room: to speak, hear and send data there, nothing else.
 
@@ -113,13 +114,11 @@ def token(name: str, identity: str | None, minutes: float, config: Path | None, 
     """
     from workbench.transports.livekit.token import access, mint
 
-    opened = access(_settings(None, config), keys=True)
-    who = identity or f"guest-{secrets.token_hex(3)}"
-    signed = mint(opened.api_key, opened.api_secret, room=name, identity=who, life_s=minutes * 60)
-    if as_json:
-        click.echo(json.dumps({"url": opened.url, "room": name, "identity": who, "token": signed}))
-    else:
-        click.echo(signed)
+    server = access(_settings(None, config), keys=True)
+    identity = identity or f"guest-{secrets.token_hex(3)}"
+    signed = mint(server.api_key, server.api_secret, room=name, identity=identity, life_s=minutes * 60)
+    answer = {"url": server.url, "room": name, "identity": identity, "token": signed}
+    click.echo(json.dumps(answer) if as_json else signed)
 
 
 @room.command()
@@ -136,7 +135,7 @@ def token(name: str, identity: str | None, minutes: float, config: Path | None, 
 )
 @url_option
 @config_option
-@json_option
+@json_option()
 def create(
     name: str, empty_minutes: float, most: int, url: str | None, config: Path | None, as_json: bool
 ) -> None:
@@ -148,10 +147,9 @@ def create(
     """
     from workbench.transports.livekit import admin
 
-    made = asyncio.run(
-        admin.create(_access(url, config), name, empty_timeout_s=round(empty_minutes * 60), most=most)
-    )
-    click.echo(json.dumps(made) if as_json else f"{_shown(made['name'])} ({made['sid']})")
+    empty_s = round(empty_minutes * 60)
+    room = asyncio.run(admin.create(_access(url, config), name, empty_timeout_s=empty_s, most=most))
+    click.echo(json.dumps(room) if as_json else f"{short(room['name'])} ({room['sid']})")
 
 
 @room.command()
@@ -168,29 +166,31 @@ def delete(name: str, url: str | None, config: Path | None) -> None:
     from workbench.transports.livekit import admin
 
     asyncio.run(admin.delete(_access(url, config), name))
-    click.echo(f"room {_shown(name)} is deleted", err=True)
+    err(f"room {short(name)} is deleted")
 
 
 @room.command()
-@click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
-)
+@agent_argument
+@profile_option()
 @click.option("--room", "name", metavar="NAME", help="The room.  [default: something random]")
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Of the page.  [default: any free one]"
 )
 @click.option("--no-browser", is_flag=True, help="Only print the page's address.")
-@click.option(
-    "--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into DIR (new or empty)."
-)
-@click.option(
-    "--set", "changes", metavar="KEY=VALUE", multiple=True, help="Any setting, like turn.silence_ms=300."
-)
+@record_option
+@changes_option
 @url_option
 @config_option
-@click.option("--json", "as_json", is_flag=True, help='First a line {"page": …}, then one a turn.')
-def demo(agent_file: Path | None, no_browser: bool, as_json: bool, port: int, **given: Any) -> None:
+@json_option('First a line {"page": …}, then one a turn.')
+def demo(
+    name: str | None,
+    no_browser: bool,
+    as_json: bool,
+    port: int,
+    url: str | None,
+    record: Path | None,
+    **options: Any,
+) -> None:
     """Talk to an agent in a room, from a page in your browser. Ctrl-C ends it.
 
     Without a server in the settings, one is started here: `livekit-server` must be on the path. Nothing leaves this
@@ -200,28 +200,22 @@ def demo(agent_file: Path | None, no_browser: bool, as_json: bool, port: int, **
     Example:
       workbench room demo my_agent.py
     """
-    from workbench.cli.flags import agent_and_settings, ends
     from workbench.cli.signals import until_signal
-    from workbench.config import load
 
-    chosen = given["name"] or f"demo-{secrets.token_hex(3)}"
-    flags = {
-        "profile": given["profile"],
-        **ends(None, None, chosen),
-        "room.url": given["url"],
-        "record.enabled": given["record"] is not None,
-        "record.folder": given["record"],
-    }
-    local = not load({"room.url": given["url"]}, config_path=given["config"]).room.url
-    keys = {}
+    flags: dict[str, Any] = {"room.url": url, "record.enabled": record is not None}
     server = None
-    if local:
+    if not _settings(url, options["config"]).url:
         from workbench.transports.livekit.server import LocalServer, new_keys
 
-        pair = new_keys()
-        server = LocalServer(keys=pair)
-        keys = {"room.url": server.claim(), "room.api_key": pair.api_key, "room.api_secret": pair.api_secret}
-    agent, settings = agent_and_settings(agent_file, {**flags, **keys}, given["changes"], given["config"])
+        keys = new_keys()
+        server = LocalServer(keys=keys)
+        flags |= {
+            "room.url": server.claim(),
+            "room.api_key": keys.api_key,
+            "room.api_secret": keys.api_secret,
+        }
+    room_name = name or f"demo-{secrets.token_hex(3)}"
+    agent, settings = agent_and_settings(room=room_name, record=record, settings=flags, **options)
     work = _demo(settings, agent, server, port, not no_browser, as_json)
     raise SystemExit(asyncio.run(until_signal(work)))  # whenever it comes: nobody else would end the server
 
@@ -234,8 +228,8 @@ async def _demo(
     browser: bool,
     as_json: bool,
 ) -> int:
-    """Server, page and agent, until a signal comes; the exit code."""
-    from workbench.cli.run import err, out, talk
+    """Run server, page and agent until a signal comes; return the exit code."""
+    from workbench.cli.run import run_session
     from workbench.transports.livekit.demo import page
     from workbench.transports.livekit.token import access
 
@@ -254,7 +248,7 @@ async def _demo(
         err(f"talk at {address}")
         if browser:
             await asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address)
-        return await talk(settings, agent, as_json, sys.stdout)
+        return await run_session(settings, agent, as_json, sys.stdout)
 
 
 def _settings(url: str | None, config: Path | None) -> RoomSettings:
@@ -267,7 +261,3 @@ def _access(url: str | None, config: Path | None) -> Access:
     from workbench.transports.livekit.token import access
 
     return access(_settings(url, config), keys=True)
-
-
-def _shown(text: str) -> str:
-    return plain(text, 80, one_line=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from workbench.cli.flags import load_plugins, plugin_option
+from workbench.cli.options import json_option, load_plugins, plugin_option, profile_option
 
 KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 
@@ -23,8 +23,8 @@ KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 @click.option(
     "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 is any free one."
 )
-@click.option("--profile", metavar="NAME", help="embedded, scripted, or your own.  [default: embedded]")
-@click.option("--json", "as_json", is_flag=True, help='Print one line {"base_url": …} when it is ready.')
+@profile_option("embedded, scripted, or your own.  [default: embedded]")
+@json_option('Print one line {"base_url": …} when it is ready.')
 @plugin_option
 def serve(
     openai: bool, host: str, port: int, profile: str | None, as_json: bool, plugins: tuple[Path, ...]

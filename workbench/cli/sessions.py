@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench.cli import write_new
-from workbench.cli.flags import load_plugins, plugin_option
+from workbench.cli.options import json_option, load_plugins, path_option, plugin_option
+from workbench.cli.output import WIDTH, short, summary_text, turn_text, write_new
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers import entries
 from workbench.readers.latency import Latency
-from workbench.readers.timeline import Turn, turns, waterfall_text
+from workbench.readers.timeline import turns
 from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace
 from workbench.trace.store import sessions as listed
 
@@ -34,13 +34,12 @@ search_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many, the newest."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
 @click.group(invoke_without_command=True)
 @search_option
 @limit_option
-@json_option
+@json_option()
 @click.pass_context
 def sessions(context: click.Context, search: str, limit: int, as_json: bool) -> None:
     """List, search and show recorded sessions. Without a command it lists them.
@@ -57,7 +56,7 @@ def sessions(context: click.Context, search: str, limit: int, as_json: bool) -> 
 @sessions.command("list")
 @search_option
 @limit_option
-@json_option
+@json_option()
 def list_sessions(search: str, limit: int, as_json: bool) -> None:
     """The recorded sessions, newest first.
 
@@ -70,7 +69,7 @@ def list_sessions(search: str, limit: int, as_json: bool) -> None:
 
 @sessions.command()
 @click.argument("session", required=False)
-@json_option
+@json_option()
 def show(session: str | None, as_json: bool) -> None:
     """The turns of a session with what was said and where the time went. Without SESSION, of the newest.
 
@@ -81,11 +80,11 @@ def show(session: str | None, as_json: bool) -> None:
       workbench sessions show 2f6c01aa
     """
     latency = Latency()
-    width = min(Console().width, 100)
+    width = min(Console().width, WIDTH)
     for turn in turns(entries(open_trace(_find(session)))):
         latency.add(turn)
-        click.echo(_json(turn.to_json()) if as_json else _turn_text(turn, width))
-    click.echo(_json(latency.summary()) if as_json else _summary_text(latency))
+        click.echo(json.dumps(turn.to_json()) if as_json else turn_text(turn, width))
+    click.echo(json.dumps(latency.summary()) if as_json else summary_text(latency))
 
 
 @sessions.command()
@@ -109,36 +108,36 @@ Example:
 @click.option(
     "--to", "name", metavar="NAME", required=True, help="An exporter, of workbench (csv) or a plugin."
 )
-@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="A new file to write into.")
+@path_option("--out", "A new file to write into.")
 @plugin_option
 def export(session: str | None, name: str, out: Path | None, plugins: tuple[Path, ...]) -> None:
     """Give a session to an exporter, and print what it makes of it. Without SESSION, the newest."""
-    from workbench.cli.added import theirs
+    from workbench.cli.plugin_commands import blamed_on
     from workbench.config import load
 
     load_plugins(load({}), plugins)
     plugin, exporter = _exporter(name)
-    trace, made = open_trace(_find(session)), StringIO()
-    with theirs(f"the exporter {name} of {plugin}"):
-        exporter.make()(trace, made)
+    trace, stream = open_trace(_find(session)), StringIO()
+    with blamed_on(f"the exporter {name} of {plugin}"):
+        exporter.make()(trace, stream)
     if out is not None:
-        write_new(out, made.getvalue())
+        write_new(out, stream.getvalue())
         click.echo(f"wrote {out}", err=True)
     else:
-        click.echo(made.getvalue(), nl=False)
+        click.echo(stream.getvalue(), nl=False)
 
 
 def _exporter(name: str) -> tuple[str, Exporter]:
     """The plugin and exporter of that name. Raises UsageError where there is none, or more than one."""
     from workbench.plugin.manager import exporters
 
-    found = [(plugin, exporter) for plugin, exporter in exporters() if exporter.name == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        owners = " and ".join(plugin for plugin, _ in found)
+    matches = [(plugin, exporter) for plugin, exporter in exporters() if exporter.name == name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        owners = " and ".join(plugin for plugin, _ in matches)
         raise UsageError(f"two exporters are called {name!r}, of {owners}", "uninstall one of them")
-    there = "; ".join(f"{one.name}: {one.summary}" for _, one in exporters())
+    there = "; ".join(f"{exporter.name}: {exporter.summary}" for _, exporter in exporters())
     raise UsageError(f"no exporter is called {plain(repr(name), 80)}", f"there are – {there}")
 
 
@@ -152,18 +151,17 @@ def _find(session: str | None) -> Path:
         if not known:
             raise UsageError(f"no session is recorded in {default_root()}", "`workbench tui` records one")
         return known[0].path
-    wanted = [info.path for info in known if info.session == session or info.path.name.startswith(session)]
-    if len(wanted) != 1:
-        count = len(wanted) or "no"
-        raise UsageError(f"{count} sessions are called {plain(session, 60, one_line=True)!r}", hint)
-    return wanted[0]
+    matches = [info.path for info in known if info.session == session or info.path.name.startswith(session)]
+    if len(matches) != 1:
+        raise UsageError(f"{len(matches) or 'no'} sessions are called {short(session, 60)!r}", hint)
+    return matches[0]
 
 
 def _list(search: str, limit: int, as_json: bool) -> None:
-    found: Iterator[SessionInfo] = islice(listed(search=search), limit)
+    infos: Iterator[SessionInfo] = islice(listed(search=search), limit)
     if as_json:
-        for info in found:
-            click.echo(_json(_described(info)))
+        for info in infos:
+            click.echo(json.dumps(_described(info)))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("session", no_wrap=True)
@@ -172,32 +170,28 @@ def _list(search: str, limit: int, as_json: bool) -> None:
     table.add_column("profile", overflow="fold")
     for column in ("turns", "duration", "size"):
         table.add_column(column, justify="right", no_wrap=True)
-    for info in found:
+    for info in infos:
         table.add_row(*(Text(cell) for cell in _cells(info)))
     console = Console(highlight=False)
     if table.row_count:
         console.print(table)
     else:
-        said = f" where somebody said {plain(search, 60, one_line=True)!r}" if search else ""
-        click.echo(f"no sessions in {default_root()}{said}", err=True)
+        filtered = f" where somebody said {short(search, 60)!r}" if search else ""
+        click.echo(f"no sessions in {default_root()}{filtered}", err=True)
 
 
 def _cells(info: SessionInfo) -> list[str]:
     if info.problem is not None:
-        return [_shown(info.path.name), "damaged", _shown(info.problem), "", "", "", ""]
+        return [short(info.path.name), "damaged", short(info.problem), "", "", "", ""]
     return [
-        _shown(info.session),
+        short(info.session),
         _local(info.date),
-        _shown(info.agent),
-        _shown(info.profile),
+        short(info.agent),
+        short(info.profile),
         str(info.turns),
         _duration(info.duration_s),
         f"{info.size_bytes / 1e6:.1f} MB",
     ]
-
-
-def _shown(text: str) -> str:
-    return plain(text, 60, one_line=True)
 
 
 def _local(date: str) -> str:
@@ -205,7 +199,7 @@ def _local(date: str) -> str:
     try:
         moment = datetime.strptime(date, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        return _shown(date)
+        return short(date)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
@@ -227,33 +221,3 @@ def _described(info: SessionInfo) -> dict[str, Any]:
         "path": str(info.path),
         "problem": info.problem,
     }
-
-
-def _turn_text(turn: Turn, width: int) -> str:
-    marks = [turn.status, *(["cold"] if turn.cold else [])]
-    if turn.discarded_replies:
-        marks.append(f"{turn.discarded_replies} discarded")
-    lines = [f"turn {turn.turn} · {' · '.join(marks)}"]
-    lines += [
-        f"  user   {plain(turn.user_text, one_line=True)}",
-        f"  agent  {plain(turn.agent_text, one_line=True)}",
-    ]
-    if turn.error is not None:
-        error = turn.error
-        lines.append(f"  {error.stage} failed: {plain(f'{error.reason} – {error.hint}', one_line=True)}")
-    lines += [f"  {line}" for line in waterfall_text(turn, width - 2).splitlines()]
-    return "\n".join([*lines, ""])
-
-
-def _summary_text(latency: Latency) -> str:
-    found = latency.summary()["summary"]
-    unit = "turn" if found["turns"] == 1 else "turns"
-    counts = f"{found['turns']} {unit}: {found['done']} done, {found['cut']} cut, {found['failed']} failed"
-    if not found["n"]:
-        return counts
-    figures = ", ".join(f"p{percent} {found[f'p{percent}']:.0f}" for percent in (50, 90, 95, 99))
-    return f"{counts}; heard after {figures} ms (n = {found['n']})"
-
-
-def _json(answer: dict[str, Any]) -> str:
-    return json.dumps(answer)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.flags import agent_and_settings, load_plugins, plugin_option
+from workbench.cli.options import (
+    agent_and_settings,
+    load_plugins,
+    path_option,
+    session_options,
+    settings_options,
+)
 from workbench.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def _size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
-    """`WxH`: columns and rows that a screen can have."""
-    found = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
-    if found is None or not (20 <= int(found[1]) <= 500 and 8 <= int(found[2]) <= 300):
+    """Parse `WxH`: columns and rows that a screen can have."""
+    match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
+    if match is None or not (20 <= int(match[1]) <= 500 and 8 <= int(match[2]) <= 300):
         raise click.BadParameter(f"{text!r} is no size of a screen: write columns x rows, like 120x40")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 @click.command(
@@ -32,45 +38,21 @@ Examples:
   workbench tui --replay ~/.local/share/workbench/sessions/20260301T101500Z-7f3a01c2
   workbench tui --source question.wav --screenshot picture.svg --size 100x30"""
 )
-@click.argument("agent_file", metavar="[AGENT.py]", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--source",
-    metavar="mic|FILE.wav|none",
-    help="Where the user's voice comes from; none: type only.  [default: mic]",
-)
-@click.option(
-    "--sink",
-    metavar="speaker|FILE.wav|none",
-    help="Where the agent's voice goes; none: to nobody, at real time.  [default: speaker; none for a file]",
-)
-@click.option("--room", metavar="NAME", help="A LiveKit room instead: see `workbench room --help`.")
-@click.option(
-    "--profile", metavar="NAME", help="embedded, scripted, openai, or your own.  [default: embedded]"
-)
-@click.option(
-    "--record", metavar="DIR", type=click.Path(path_type=Path), help="Record into DIR (new or empty)."
-)
+@session_options
 @click.option(
     "--no-record", is_flag=True, help="Keep nothing. Without it the screen says where the recording is."
 )
-@click.option("--replay", metavar="DIR", type=click.Path(path_type=Path), help="Look at a recording instead.")
-@click.option(
+@path_option("--replay", "Look at a recording instead.", "DIR")
+@path_option(
     "--screenshot",
-    metavar="OUT.svg",
-    type=click.Path(path_type=Path),
-    help="Draw without a terminal, write the picture, leave: when a file has been talked through, or it listens.",
+    "Draw without a terminal, write the picture, leave: when a file has been talked through, or it listens.",
+    "OUT.svg",
 )
 @click.option(
     "--size", metavar="WxH", default="120x40", callback=_size, help="Of the picture.  [default: 120x40]"
 )
-@click.option(
-    "--set", "changes", metavar="KEY=VALUE", multiple=True, help="Any setting, like turn.silence_ms=300."
-)
-@click.option(
-    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings instead of workbench.toml."
-)
-@plugin_option
-def tui(replay: Path | None, screenshot: Path | None, size: tuple[int, int], **given: Any) -> None:
+@settings_options
+def tui(replay: Path | None, screenshot: Path | None, size: tuple[int, int], **options: Any) -> None:
     """Talk to an agent, and see where the time of each turn goes.
 
     Sessions are recorded; --replay opens one, turn by turn. Exit codes: 0 fine, 2 bad input, 3 something is missing,
@@ -78,7 +60,7 @@ def tui(replay: Path | None, screenshot: Path | None, size: tuple[int, int], **g
     """
     if screenshot is None:
         _need_terminal()
-    code = _replay(replay, screenshot, size, given) if replay else _live(given, screenshot, size)
+    code = _replay(replay, screenshot, size, options) if replay else _live(options, screenshot, size)
     raise SystemExit(code)
 
 
@@ -89,30 +71,31 @@ def _need_terminal() -> None:
         raise UsageError("there is no terminal to draw on", "use `workbench run`, or `--screenshot OUT.svg`")
 
 
-def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], given: dict[str, Any]) -> int:
+def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], options: dict[str, Any]) -> int:
     from workbench.config import load
     from workbench.trace.store import open_trace
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.replay import ReplayScreen
 
-    if any(value for name, value in given.items() if name != "plugins"):
+    if any(value for name, value in options.items() if name != "plugins"):
         raise UsageError(
             "a recording is only looked at", "leave out everything but --screenshot, --size and --plugin"
         )
-    load_plugins(load({}), given["plugins"])
+    load_plugins(load({}), options["plugins"])
     trace = open_trace(folder)
     app = WorkbenchApp(lambda: ReplayScreen(trace, _panels))
     return _show(app, screenshot, size, lambda: app.first(ReplayScreen).drawn.wait())
 
 
-def _live(given: dict[str, Any], screenshot: Path | None, size: tuple[int, int]) -> int:
+def _live(options: dict[str, Any], screenshot: Path | None, size: tuple[int, int]) -> int:
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.host import Host
     from workbench.tui.live import LiveScreen
 
-    agent, settings = agent_and_settings(
-        given["agent_file"], _flags(given), given["changes"], given["config"], given["plugins"]
-    )
+    no_record = options.pop("no_record")
+    if options["record"] and no_record:
+        raise UsageError("--record and --no-record contradict each other", "give one of them")
+    agent, settings = agent_and_settings(settings={"record.enabled": False if no_record else None}, **options)
 
     def opener() -> Any:
         from workbench.session import open_session  # the engine and what it needs: after the first paint
@@ -142,24 +125,10 @@ def _panels() -> list[tuple[str, Panel]]:
     return tui_panels()
 
 
-def _flags(given: dict[str, Any]) -> dict[str, Any]:
-    """What was given, by the names of the settings."""
-    if given["record"] and given["no_record"]:
-        raise UsageError("--record and --no-record contradict each other", "give one of them")
-    from workbench.cli.flags import ends
-
-    return {
-        "profile": given["profile"],
-        **ends(given["source"], given["sink"], given["room"]),
-        "record.folder": given["record"],
-        "record.enabled": False if given["no_record"] else None,
-    }
-
-
 def _show(
     app: WorkbenchApp, screenshot: Path | None, size: tuple[int, int], ready: Callable[[], Awaitable[object]]
 ) -> int:
-    """Run the screen to its end, in the terminal or as a picture; its exit code."""
+    """Run the screen to its end, in the terminal or as a picture; return its exit code."""
     if screenshot is not None:
         from workbench.tui.screenshot import shoot
 
@@ -171,7 +140,7 @@ def _show(
         app.run()
         code = app.return_code or 0
         noise.seek(0)
-        said = noise.read() if code else b""
-    if said:
-        click.echo(said.decode(errors="replace"), err=True, nl=False)
+        messages = noise.read() if code else b""
+    if messages:
+        click.echo(messages.decode(errors="replace"), err=True, nl=False)
     return code

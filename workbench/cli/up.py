@@ -25,8 +25,9 @@ def up() -> None:
     With a terminal, a microphone and a speaker: the screen. Otherwise a sample conversation without a screen, and
     where the time of its turns went. Without the weights of the models on board: the profile `scripted`.
     """
-    from workbench.cli.flags import load_plugins
-    from workbench.cli.run import converse, err
+    from workbench.cli.options import load_plugins
+    from workbench.cli.output import err
+    from workbench.cli.run import converse
     from workbench.config import load
 
     settings = load({})

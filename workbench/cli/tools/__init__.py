@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import click
 
-from workbench.cli.flags import plugin_option
+from workbench.cli.options import plugin_option
 from workbench.cli.tools.toolbench import Selection, Toolbench, answers, opened, run, wanted
 from workbench.model.text import plain
 

@@ -117,7 +117,7 @@ def _title(what: Selection, agent: Agent | None) -> str:
 def _loaded(what: Selection) -> tuple[Agent | None, Settings]:
     """The agent, or one made of the tools in a file that has none; and the settings."""
     from workbench.agent import Agent, load_agent
-    from workbench.cli.flags import load_plugins
+    from workbench.cli.options import load_plugins
     from workbench.config import load
     from workbench.tools.mcp.server import McpServer
     from workbench.tools.tool import Tool

@@ -1,4 +1,4 @@
-"""Commands that plugins add to the command line. Nothing here is imported for a command of ours."""
+"""Commands of plugins on our command line. Nothing here is imported for a command of ours."""
 
 from __future__ import annotations
 
@@ -18,44 +18,49 @@ if TYPE_CHECKING:
     from workbench.plugin.loading import Plugin, PluginProblem
 
 
-class TheirError(WorkbenchError):
+class PluginCommandError(WorkbenchError):
     """A plugin's command or exporter raised."""
 
     exit_code = 1
 
 
 @contextmanager
-def theirs(what: str, *passing: type[Exception]) -> Iterator[None]:
-    """Around a plugin's code in a command: what it raises is told as its own fault, but for errors that are meant for
-    people, and those of the types `passing`."""
+def blamed_on(plugin_code: str, *passing: type[Exception]) -> Iterator[None]:
+    """Report what a plugin's code raises as its own fault, but for errors meant for people and the types `passing`.
+
+    Raises PluginCommandError.
+    """
     clicks = (click.ClickException, click.Abort, click.exceptions.Exit)
-    known: tuple[type[Exception], ...] = (WorkbenchError, *clicks, *passing)
+    unchanged: tuple[type[Exception], ...] = (WorkbenchError, *clicks, *passing)
     try:
         yield
-    except known:
+    except unchanged:
         raise
     except Exception as error:
         from workbench.plugin.guard import told
 
-        raise TheirError(f"{what} raised {told(error)}", "report it to whoever wrote the plugin") from error
+        reason = f"{plugin_code} raised {told(error)}"
+        raise PluginCommandError(reason, "report it to whoever wrote the plugin") from error
 
 
-def are_there() -> bool:
-    """Whether there may be a plugin that is not ours: a look at the files, 4 ms. `importlib.metadata` costs 25 ms more,
-    importing the plugins as long as they like."""
+def may_exist() -> bool:
+    """Decide whether there may be a plugin that is not ours, by a look at the files: 4 ms.
+
+    `importlib.metadata` costs 25 ms more, importing the plugins as long as they like.
+    """
     return any(map(_named_in_folder, sys.path)) or _named_in_settings()
 
 
 def _named_in_folder(folder: str) -> bool:
-    """Whether a distribution there has an entry point of ours, other than our own."""
+    """Decide whether a distribution there has an entry point of ours, other than our own."""
     try:
-        with os.scandir(folder or ".") as found:
-            names = [one.path for one in found if one.name.endswith((".dist-info", ".egg-info"))]
+        with os.scandir(folder or ".") as files:
+            paths = [file.path for file in files if file.name.endswith((".dist-info", ".egg-info"))]
     except OSError:
         return False
-    for name in names:
+    for path in paths:
         try:
-            text = Path(name, "entry_points.txt").read_text("utf-8", "replace")
+            text = Path(path, "entry_points.txt").read_text("utf-8", "replace")
         except OSError:
             continue
         lines = text.partition("[workbench]")[2].partition("[")[0].split("\n")
@@ -65,7 +70,7 @@ def _named_in_folder(folder: str) -> bool:
 
 
 def _named_in_settings() -> bool:
-    """Whether some settings may name one; loading them to know takes 0.2 s."""
+    """Decide whether some settings may name one; loading them to know takes 0.2 s."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "workbench"
     for file in (Path("workbench.toml"), home / "workbench.toml"):
         try:
@@ -77,30 +82,32 @@ def _named_in_settings() -> bool:
 
 
 def commands(ours: frozenset[str]) -> dict[str, tuple[Plugin, click.Command]]:
-    """The commands of plugins by name, those that are nobody else's. Raises UsageError for a loose plugin or settings
-    that are broken."""
-    found: dict[str, tuple[Plugin, click.Command]] = {}
+    """Return the commands of plugins by name, without those that have the name of one of `ours`.
+
+    Raises UsageError for a loose plugin or settings that are broken.
+    """
+    by_name: dict[str, tuple[Plugin, click.Command]] = {}
     for plugin, command in _all():
         if str(command.name) not in ours:
-            found.setdefault(str(command.name), (plugin, command))
-    return found
+            by_name.setdefault(str(command.name), (plugin, command))
+    return by_name
 
 
 def find(name: str, ours: frozenset[str]) -> click.Command | None:
-    """The command of a plugin, None if there is none. Raises UsageError if two plugins bring it."""
+    """Return the command of a plugin, None if there is none. Raises UsageError if two plugins have it."""
     from workbench.plugin.manager import both
 
-    if not are_there():
+    if not may_exist():
         return None
     owners = [(plugin, command) for plugin, command in _all() if command.name == name and name not in ours]
     if len(owners) > 1:
         reason = f"two commands are called {name!r}: {both(owners[0][0], owners[1][0])}"
         raise UsageError(reason, "uninstall one of them")
-    return _named(*owners[0]) if owners else None
+    return _guarded(*owners[0]) if owners else None
 
 
 def problems(ours: frozenset[str]) -> list[PluginProblem]:
-    """Commands that can't be called, as one of ours has their name."""
+    """Return a problem for each command that can't be called, as one of ours has its name."""
     from workbench.plugin.loading import PluginProblem
 
     return [
@@ -119,22 +126,23 @@ def _all() -> list[tuple[Plugin, Any]]:
     from workbench.plugin.manager import manager
 
     if _named_in_settings():
-        from workbench.cli.flags import load_plugins
+        from workbench.cli.options import load_plugins
         from workbench.config import load
 
         load_plugins(load({}))
     return manager().brought("workbench_commands")
 
 
-def _named(plugin: Plugin, command: click.Command) -> click.Command:
-    """The command; what it raises is told as its plugin's."""
-    inner = command.invoke
-    what = f"the command {command.name} of {plugin.name} ({plugin.origin})"
+def _guarded(plugin: Plugin, command: click.Command) -> click.Command:
+    """Return the command, which blames its plugin for what it raises."""
+    invoke = command.invoke
 
-    def invoke(context: click.Context) -> Any:
-        with theirs(what, OSError):  # what it prints may have nowhere to go
-            return inner(context)
+    def guarded_invoke(context: click.Context) -> Any:
+        with blamed_on(
+            f"the command {command.name} of {plugin.name} ({plugin.origin})", OSError
+        ):  # broken pipes
+            return invoke(context)
 
     if not hasattr(command, "of_plugin"):
-        command.invoke, command.of_plugin = invoke, plugin.name  # type: ignore[assignment,method-assign,attr-defined]
+        command.invoke, command.of_plugin = guarded_invoke, plugin.name  # type: ignore[assignment,method-assign,attr-defined]
     return command

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from workbench.cli import many as module
-from workbench.cli.many import LOOK_S, Many
+from workbench.cli import dispatch
+from workbench.cli.dispatch import POLL_S, RoomDispatcher
 from workbench.config import Settings, load
 from workbench.model.errors import MissingError, UsageError
 from workbench.session import Session, open_session
@@ -21,7 +21,7 @@ from workbench.transports.livekit import admin
 GONE = UsageError("there is no room 'desk-b'", "`workbench room list` lists those there are")
 
 
-class Desks(Many):
+class Desks(RoomDispatcher):
     """Its sessions have no sound; `sessions` are those that were opened, by room and user."""
 
     def __init__(self, listen: str) -> None:
@@ -39,8 +39,8 @@ class Desks(Many):
         super().__init__(load(given, environ={}), None, False, io.StringIO())
         self.sessions: list[tuple[str, str, Session]] = []
 
-    def _own(self, name: str, whom: str) -> Settings:
-        own = super()._own(name, whom)
+    def _session_settings(self, room: str, user: str) -> Settings:
+        own = super()._session_settings(room, user)
         own.audio.source = own.audio.sink = "none"
         return own
 
@@ -73,7 +73,7 @@ Play = Callable[[Server, "Desks"], AsyncIterator[None]]
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Desks]:
-    """Runs `Many` against a server; each `yield` of the play is the time of some looks."""
+    """Runs a `RoomDispatcher` against a server; each `yield` of the play is the time of some looks."""
 
     def run(server: Server, play: Play, listen: str = "each") -> Desks:
         desks = Desks(listen)
@@ -87,13 +87,13 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Desks]:
 
         monkeypatch.setattr(admin, "rooms", server.list)
         monkeypatch.setattr(admin, "participants", server.show)
-        monkeypatch.setattr(module, "open_session", opened)
+        monkeypatch.setattr(dispatch, "open_session", opened)
 
         async def main() -> Desks:
             running = asyncio.ensure_future(desks.run())
             try:
                 async for _ in play(server, desks):
-                    await asyncio.wait((running,), timeout=3 * LOOK_S)
+                    await asyncio.wait((running,), timeout=3 * POLL_S)
                     if running.done():
                         running.result()
             finally:

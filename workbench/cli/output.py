@@ -1,0 +1,88 @@
+"""What commands print: answers on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from workbench.model.errors import UsageError
+from workbench.model.text import plain
+
+if TYPE_CHECKING:
+    from workbench.readers.latency import Latency
+    from workbench.readers.timeline import Turn
+
+WIDTH = 100
+"""Most columns of what is printed for people."""
+
+
+def out(line: str, to: TextIO | None = None) -> None:
+    """Print a line on standard output or another stream, at once."""
+    click.echo(line, file=to)
+    if to is not None:
+        to.flush()
+
+
+def err(line: str) -> None:
+    """Print a line on standard error."""
+    click.echo(line, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for people and programs, over several lines."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def short(text: str, limit: int = 80) -> str:
+    """Return text from outside as one line that harms no terminal."""
+    return plain(text, limit, one_line=True)
+
+
+def mark(sign: str, colour: str) -> str:
+    """Return a sign in a colour, unless NO_COLOR is set."""
+    return click.style(sign, fg=None if os.environ.get("NO_COLOR") else colour)
+
+
+def write_new(file: Path, text: str, *, force: bool = False) -> None:
+    """Write a file that is not there yet. Raises UsageError if it is, or if it can't be written."""
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise UsageError(f"{file} is there already", "nothing was written: give another name") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}", "give another place") from None
+
+
+def turn_text(turn: Turn, width: int) -> str:
+    """Return a turn as text of at most `width` columns: what was said, what failed, and its waterfall."""
+    from workbench.readers.timeline import waterfall_text
+
+    marks = [turn.status, *(["cold"] if turn.cold else [])]
+    if turn.discarded_replies:
+        marks.append(f"{turn.discarded_replies} discarded")
+    lines = [f"turn {turn.turn} · {' · '.join(marks)}"]
+    lines += [
+        f"  user   {plain(turn.user_text, one_line=True)}",
+        f"  agent  {plain(turn.agent_text, one_line=True)}",
+    ]
+    if (error := turn.error) is not None:
+        lines.append(f"  {error.stage} failed: {plain(f'{error.reason} – {error.hint}', one_line=True)}")
+    return "\n".join([*lines, *(f"  {line}" for line in waterfall_text(turn, width - 2).splitlines()), ""])
+
+
+def summary_text(latency: Latency) -> str:
+    """Return how many turns there were, how they ended, and percentiles of heard latency."""
+    summary = latency.summary()["summary"]
+    unit = "turn" if summary["turns"] == 1 else "turns"
+    counts = (
+        f"{summary['turns']} {unit}: {summary['done']} done, {summary['cut']} cut, {summary['failed']} failed"
+    )
+    if not summary["n"]:
+        return counts
+    percentiles = ", ".join(f"p{percent} {summary[f'p{percent}']:.0f}" for percent in (50, 90, 95, 99))
+    return f"{counts}; heard after {percentiles} ms (n = {summary['n']})"

@@ -1,0 +1,34 @@
+"""What is on this machine and could be used, but is not: suggested, never taken silently."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+
+from workbench.config import Settings
+
+OLLAMA = ("127.0.0.1", 11434)
+
+
+def suggestions(
+    settings: Settings, environ: Mapping[str, str] = os.environ, ollama: tuple[str, int] = OLLAMA
+) -> Iterator[str]:
+    """Return a sentence for each thing that the user may want to use. Asks this machine only; takes at most 0.2 s."""
+    providers = [getattr(settings, stage).provider.partition("/")[0] for stage in ("stt", "llm", "tts")]
+    if environ.get("OPENAI_API_KEY") and "openai" not in providers:
+        yield "there is an OPENAI_API_KEY in the environment, and nothing uses it: --profile openai would"
+    address = f"{ollama[0]}:{ollama[1]}"
+    if address not in (settings.llm.base_url or "") and _answers(ollama):
+        yield (
+            f"an Ollama seems to run at {address}, and nothing uses it: set [llm] provider = "
+            f'"openai/MODEL" and base_url = "http://{address}/v1"'
+        )
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=0.2):
+            return True
+    except OSError:
+        return False
