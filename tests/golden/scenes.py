@@ -1,0 +1,256 @@
+"""The golden conversations: one for each kind of thing that can happen in a session, played under the virtual clock.
+
+`python -m tests.golden.scenes` writes them anew into `traces/`; look at the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench import Agent, hookimpl, open_session, open_trace, tool
+from workbench.config import load
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
+from workbench.model.errors import BusyError
+from workbench.plugin.hookspecs import Provider
+from workbench.plugin.manager import manager
+from workbench.session import Session
+from workbench.simulation.clock import run_virtual
+from workbench.simulation.scripted import EndsEarly, Hangs, Raises, ScriptedLlm, ScriptedTts
+from workbench.simulation.sound import Score, write_wav
+
+TRACES = Path(__file__).parent / "traces"
+LONG = "This is a rather long answer, so that there is time to say something into it before it is over."
+ECHO_DELAY_S = 0.06
+SETTINGS = {"profile": "scripted", "audio.sink": "none", "record.enabled": True}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is said when, and what the agent is."""
+
+    score: Score
+    agent: Agent = field(default_factory=lambda: Agent(instructions="Be brief.", name="golden"))
+    settings: dict[str, Any] = field(default_factory=dict)
+    script: dict[str, Any] = field(default_factory=dict)
+    answers: tuple[str, ...] = ("Fine, thank you.",)
+    verbs: tuple[tuple[float, Callable[[Session], object]], ...] = ()
+    """What is called at which time, s."""
+    providers: tuple[Provider, ...] = ()
+    echo: bool = False
+    """The microphone hears the agent, 60 ms late and 12 dB quieter."""
+
+
+def record(scene: Scene, folder: Path) -> Path:
+    """Play a scene and return the folder of its recording."""
+    sound = folder.parent / f"{folder.name}.wav"
+    scene.score.write_wav(sound)
+    _play(scene, sound, folder)
+    if scene.echo:
+        # the reply of the first run is what the microphone of the second one hears
+        agent = open_trace(folder).audio("agent")
+        write_wav(sound, _with_echo(scene.score.samples(), agent))
+        folder = folder.parent / f"{folder.name}-echo"
+        _play(scene, sound, folder)
+    return folder
+
+
+def lines(folder: Path) -> list[str]:
+    """The events of a recording, without what differs from run to run: its id, its date and its place."""
+    text = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    first = json.loads(text[0]) | {"session": "golden", "date": "2026-01-02T03:04:05Z", "recording": None}
+    return [
+        json.dumps(first, separators=(",", ":"), ensure_ascii=False),
+        *(re.sub(r"scenes\.py:\d+", "scenes.py", line) for line in text[1:]),
+    ]
+
+
+def _play(scene: Scene, sound: Path, folder: Path) -> None:
+    settings = load(
+        SETTINGS
+        | {"audio.source": str(sound), "record.folder": str(folder), "script": _script(scene)}
+        | scene.settings
+    )
+
+    async def talk() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with open_session(settings, agent=scene.agent) as session:
+            for at, verb in scene.verbs:
+                await asyncio.sleep(began + at - loop.time())
+                verb(session)
+            await session.ended()
+
+    with _plugin(scene.providers):
+        run_virtual(talk())
+
+
+def _script(scene: Scene) -> dict[str, Any]:
+    spoken = [[line.text, line.start, line.end] for line in scene.score.spoken]
+    return {
+        "spoken": spoken,
+        "agent": list(scene.answers),
+        "stt_ms": 120,
+        "first_token_ms": 180,
+        "token_ms": 15,
+        "first_byte_ms": 110,
+        "leading_silence_ms": 30,
+        **scene.script,
+    }
+
+
+@contextmanager
+def _plugin(providers: tuple[Provider, ...]) -> Iterator[None]:
+    class Golden:
+        @hookimpl
+        def workbench_providers(self) -> list[Provider]:
+            return list(providers)
+
+    name = manager().register(Golden(), "golden")
+    try:
+        yield
+    finally:
+        manager().unregister(name)
+
+
+def _with_echo(user: Samples, agent: Samples) -> Samples:
+    """The user's sound with the agent's in it."""
+    at_16k = np.interp(
+        np.arange(len(agent) * INPUT_RATE // OUTPUT_RATE) * (OUTPUT_RATE / INPUT_RATE),
+        np.arange(len(agent)),
+        agent.astype(float),
+    )
+    mixed = user.astype(float)
+    start = round(ECHO_DELAY_S * INPUT_RATE)
+    stop = min(len(mixed), start + len(at_16k))
+    mixed[start:stop] += 0.25 * at_16k[: stop - start]
+    return np.clip(np.round(mixed), -32768, 32767).astype(np.int16)
+
+
+@tool
+def weather(city: str) -> str:
+    """Return the weather of a city.
+
+    Args:
+        city: where.
+    """
+    return f"It rains in {city}."  # on a thread of its own, in real time: the scene mocks it
+
+
+def _question(seconds: float = 8.0, text: str = "tell me something") -> Score:
+    return Score(noise_db=-65.0).silence(0.5).say(text).silence(seconds)
+
+
+def _llm(**faults: Any) -> Provider:
+    answers = ["Here I am again.", "And now I answer."]
+    make = lambda options: ScriptedLlm(answers, first_token_ms=180, **faults)  # noqa: E731
+    return Provider("llm", "unreliable", "fails by script", make, models=("one",), onboard=True)
+
+
+def _tts(**faults: Any) -> Provider:
+    make = lambda options: ScriptedTts(first_byte_ms=110, **faults)  # noqa: E731
+    return Provider("tts", "unreliable", "fails by script", make, models=("one",), onboard=True)
+
+
+def _interruption() -> Scene:
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me something").silence(1.5)
+    return Scene(score.say("please stop now").silence(3.0), answers=(LONG, "Very well."))
+
+
+def _backchannel() -> Scene:
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me something").silence(1.5).mhm().silence(1.6)
+    return Scene(score.cough().silence(7.0), answers=(LONG,))
+
+
+def _echo() -> Scene:
+    return Scene(_question(), settings={"bargein.echo_correlation": 0.45}, answers=(LONG,), echo=True)
+
+
+def _tool() -> Scene:
+    """One call that is answered, one whose arguments are refused."""
+    score = Score(noise_db=-65.0).silence(0.5).say("how is the weather in Oslo").silence(6.0)
+    choose = [
+        {"when": "weather in (?P<city>\\w+)", "tool": "weather", "arguments": {"city": "{city}"}},
+        {"when": "there", "tool": "weather", "arguments": {"town": 1}, "then": "That did not work."},
+    ]
+    return Scene(
+        score.say("and over there").silence(5.0),
+        Agent(instructions="Be brief.", name="golden", tools=[weather]),
+        script={"choose": choose},
+        verbs=((0.1, lambda session: session.tools.mock("weather", "It rains.")),),
+    )
+
+
+def _failure() -> Scene:
+    score = _question(4.0, "are you there").say("and now").silence(6.0).say("once more").silence(4.0)
+    busy = BusyError("the server is busy", retry_after=0.3)
+    faults = {1: Raises(busy), 2: Raises(busy), 3: Raises(busy), 4: Raises(), 5: Raises()}
+    return Scene(
+        score,
+        settings={"llm.provider": "unreliable/one", "limits.breaker_ms": 4000},
+        providers=(_llm(faults=faults),),
+    )
+
+
+def _fault() -> Scene:
+    score = _question(8.0).say("and then").silence(12.0).say("go on").silence(5.0)
+    faults = {1: EndsEarly(), 3: Hangs(after=1), 4: Hangs()}
+    return Scene(
+        score,
+        settings={
+            "tts.provider": "unreliable/one",
+            "limits.tts_first_byte_ms": 1500,
+            "limits.tts_gap_ms": 1200,
+        },
+        providers=(_tts(faults=faults),),
+        answers=(LONG,),
+    )
+
+
+def _typed() -> Scene:
+    agent = Agent(instructions="Be brief.", name="golden", greeting="Hello!", on_silence="Are you there?")
+    return Scene(
+        Score(noise_db=-65.0).silence(16.0),
+        agent,
+        settings={"reply.silence_after_s": 4.0},
+        answers=(LONG, "So be it."),
+        verbs=(
+            (2.0, lambda session: session.type("What is on today?")),
+            (5.0, lambda session: session.interrupt()),
+            (6.0, lambda session: session.type("And tomorrow?")),
+            (7.0, lambda session: session.bookmark("here")),
+            (8.5, lambda session: session.set("turn.silence_ms", 500)),
+            (9.0, lambda session: session.mute()),
+            (10.0, lambda session: session.mute(False)),
+            (11.0, lambda session: session.say("It is late.")),
+        ),
+    )
+
+
+SCENES: dict[str, Callable[[], Scene]] = {
+    "interruption": _interruption,
+    "backchannel": _backchannel,
+    "echo": _echo,
+    "tool": _tool,
+    "failure": _failure,
+    "typed": _typed,
+    "fault": _fault,
+}
+"""By name; each call makes a new one."""
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        for scene_name, make_scene in SCENES.items():
+            events = lines(record(make_scene(), Path(place) / scene_name))
+            (TRACES / f"{scene_name}.events.jsonl").write_text("\n".join(events) + "\n", encoding="utf-8")
+            print(f"{scene_name}: {len(events)} events")
