@@ -512,17 +512,20 @@ class Session:
         try:
             if stage == "agent":
                 await self._toolset.use_agent(choice)
-                self.agent = choice
                 self.conversation.instruct(choice.instructions)
                 self._pipeline.manner = Manner(choice.on_silence)
+                name = choice.name or "agent"
             else:
                 await self._assembly.swap(stage, str(choice), self._pipeline.stages)
+                name = str(choice)
         except WorkbenchError as error:
             self.trace.emit(Notice("error", stage, error.reason, error.hint))
             if stage != "agent" and getattr(self.agent, stage) == choice:
                 self.agent = replace(self.agent, **{stage: getattr(before, stage)})
         else:
-            self.trace.emit(Swapped(stage, choice.name or "agent" if stage == "agent" else str(choice)))
+            self.trace.emit(Swapped(stage, name))
+            if stage == "agent":
+                self.agent = choice  # last: another thread that sees the new agent finds its event in the trace
 
     def _asked(self, text: str) -> Future[Turn]:
         _must_be_text(text, "ask")
