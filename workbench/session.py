@@ -525,7 +525,9 @@ class Session:
         else:
             self.trace.emit(Swapped(stage, name))
             if stage == "agent":
-                self.agent = choice  # last: another thread that sees the new agent finds its event in the trace
+                self.agent = (
+                    choice  # last: another thread that sees the new agent finds its event in the trace
+                )
 
     def _asked(self, text: str) -> Future[Turn]:
         _must_be_text(text, "ask")
