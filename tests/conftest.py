@@ -22,6 +22,7 @@ from workbench.weights.manifest import MODELS
 from workbench.weights.store import State, open_store
 
 KEPT = {"WORKBENCH_TEST_ALL", "WORKBENCH_MODELS_PATH"}
+COMPONENTS = Path(__file__).parent / "transports" / "livekit" / "components" / "bundle.js"
 left_out = pytest.StashKey[dict[str, int]]()
 ran = pytest.StashKey[pytest.Session]()
 
@@ -77,6 +78,7 @@ NEEDS: dict[str, Callable[[], list[str]]] = {
         _commands(chromium="chromium") + _modules(playwright="playwright", jupyterlab="jupyterlab")
     ),
     "room": lambda: _commands(livekit_server="livekit-server") + _modules(livekit__api="livekit-api"),
+    "components": lambda: [] if COMPONENTS.is_file() else ["the page of LiveKit's components (npm)"],
     "models": _models,
     "netns": _netns,
 }

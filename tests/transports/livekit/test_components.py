@@ -20,7 +20,7 @@ from workbench.model.events import Heard, RoomMessage, TurnEnded
 from workbench.simulation.sound import speech, write_wav
 from workbench.transports.livekit.server import LocalServer
 
-pytestmark = [pytest.mark.room, pytest.mark.browser]
+pytestmark = [pytest.mark.room, pytest.mark.browser, pytest.mark.components]
 BUNDLE = Path(__file__).parent / "components" / "bundle.js"
 HTML = '<!doctype html><meta charset="utf-8"><div id="app"></div><script src="bundle.js"></script>'
 
