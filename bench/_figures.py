@@ -17,7 +17,7 @@ import numpy as np
 from workbench.config import Settings, load
 from workbench.model.audio import Samples
 from workbench.model.errors import MissingError
-from workbench.trace.wav import WavSound
+from workbench.trace.wav import RecordedTrack
 
 
 @dataclass(frozen=True)
@@ -110,5 +110,5 @@ def settings(**flags: Any) -> Settings:
 
 def wav(path: Path) -> Samples:
     """All samples of a mono PCM16 file."""
-    sound = WavSound(path, "user", 0)
+    sound = RecordedTrack(path, "user", 0)
     return sound.read(0, sound.end)

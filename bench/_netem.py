@@ -37,7 +37,7 @@ from workbench.model.events import NetworkMeasured
 from workbench.readers import entries
 from workbench.simulation.network import Trouble
 from workbench.testing.netns import Namespace, apart, lacking
-from workbench.trace.wav import WavSound
+from workbench.trace.wav import RecordedTrack
 from workbench.transports.livekit.server import LocalServer
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -81,8 +81,8 @@ async def user(address: str, turns: int) -> None:
             await until(lambda: one.state() == "listening", LIMIT_S)
             await until(lambda: one.heard, LIMIT_S)
             for turn in range(turns):
-                tape = WavSound(DATA / SAID[turn % len(SAID)][0], "user", INPUT_RATE)
-                samples = tape.read(0, tape.end)
+                track = RecordedTrack(DATA / SAID[turn % len(SAID)][0], "user", INPUT_RATE)
+                samples = track.read(0, track.end)
                 samples = samples[: int(np.flatnonzero(np.abs(samples) > 200)[-1]) + 1]
                 one.say(samples)
                 ends = time.monotonic() + len(samples) / INPUT_RATE

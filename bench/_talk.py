@@ -14,7 +14,7 @@ from workbench.engine.calls import Calls
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.flow import beside
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
+from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
 from workbench.engine.reply import NoTools, Voices
 from workbench.engine.settings import EngineKnobs
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
@@ -25,8 +25,8 @@ from workbench.providers.energy import Energy
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
 from workbench.simulation.scripted import ScriptedLlm, ScriptedTts
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 from workbench.transports.file.audio import ClockSink
 
 E = TypeVar("E", bound=Event)
@@ -104,8 +104,8 @@ async def talked(talk: Talk) -> Talked:
     loop = asyncio.get_running_loop()
     began = loop.time()
     trace = Trace(lambda: (loop.time() - began) * 1000, keep=1_000_000)
-    user, agent = Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE, talk.keep_s)
-    trace.tapes["user"], trace.tapes["agent"] = user, agent
+    user, agent = LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE, talk.keep_s)
+    trace.tracks["user"], trace.tracks["agent"] = user, agent
     stages = stages_for(talk, trace)
     result = Talked(
         trace,
@@ -113,15 +113,15 @@ async def talked(talk: Talk) -> Talked:
         lambda sample: (stages.sink.time_of(sample) - began) * 1000,
     )
     readers = Readers(trace, [Ear(trace, result.heard_at, result.played_at)])
-    tapes = Tapes(user, agent, Tape("mic", INPUT_RATE) if talk.cancels else None)
+    tracks = Tracks(user, agent, LiveTrack("mic", INPUT_RATE) if talk.cancels else None)
     pipeline = Pipeline(
         stages,
         talk.knobs,
         trace,
-        tapes,
+        tracks,
         Conversation(),
         Manner(),
-        echo_of=echo_of(tapes, stages),
+        echo_of=echo_of(tracks, stages),
         settle=readers.catch_up,
     )
     during = talk.during(pipeline) if talk.during else asyncio.sleep(0)

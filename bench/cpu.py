@@ -19,12 +19,12 @@ import numpy as np
 from bench._figures import Promise, run, tell, wav
 from bench._talk import Talk, stages_for, vad
 from workbench.engine.interfaces import Vad
-from workbench.engine.pipeline import Manner, Pipeline, Tapes
+from workbench.engine.pipeline import Manner, Pipeline, Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation
 from workbench.simulation.sound import write_wav
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 from workbench.transports.file.audio import WavSource
 
 SAMPLE = Path(__file__).parents[1] / "workbench" / "samples" / "conversation.wav"
@@ -53,8 +53,8 @@ def pipeline(path: Path, detector: Vad, *, realtime: bool) -> Pipeline:
     began = loop.time()
     trace = Trace(lambda: (loop.time() - began) * 1000)
     talk = Talk(lambda trace: WavSource(path, trace, realtime=realtime), vad=detector)
-    tapes = Tapes(Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE))
-    return Pipeline(stages_for(talk, trace), talk.knobs, trace, tapes, Conversation(), Manner())
+    tracks = Tracks(LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE))
+    return Pipeline(stages_for(talk, trace), talk.knobs, trace, tracks, Conversation(), Manner())
 
 
 async def burst(path: Path, detector: Vad) -> float:

@@ -40,7 +40,7 @@ from workbench.plugin.manager import find
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedTts
 from workbench.simulation.sound import ArraySource, Score, agent_voice
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
 from workbench.transports.file.audio import ClockSink
 from workbench.transports.local.echo_canceller import EchoCanceller
@@ -97,7 +97,7 @@ class Room(ArraySource):
         """24 kHz to 16 kHz by a straight line between samples: the voice ends at 4 kHz."""
         at = (position + np.arange(count)) * (OUTPUT_RATE / INPUT_RATE) - ECHO_S * OUTPUT_RATE
         first = int(np.floor(at[0]))
-        known = self._trace.tapes["agent"].read(first, first + round(count * 1.5) + 2)
+        known = self._trace.tracks["agent"].read(first, first + round(count * 1.5) + 2)
         echo = np.interp(at - first, np.arange(len(known)), known) * 10 ** (ECHO_DB / 20)
         return np.asarray(echo, dtype=np.int16)
 
@@ -194,7 +194,7 @@ def exact(outcome: Talked) -> bool:
     """Whether what was played, without the pauses, is what was made, sample by sample, fades apart."""
     tts = ScriptedTts()
     made = np.concatenate([tts.sound(event.spoken) for _, event in outcome.all(ReplyText)])
-    agent = outcome.trace.tapes["agent"]
+    agent = outcome.trace.tracks["agent"]
     played = agent.read(0, agent.end)
     at = outcome.all(ReplyPlaying)[0][1].at_sample
     pieces, faded, count = [], [], 0

@@ -13,7 +13,7 @@ from workbench.engine.settings import LimitKnobs
 from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import Plugins
 from workbench.plugin.threads import DaemonThreads
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 CALLS = 3000
 

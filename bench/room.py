@@ -213,8 +213,8 @@ def decision(session: Session, seen: int) -> tuple[float, float, float]:
         if isinstance(entry.event, TurnDecided):
             decided = entry.t_ms
             speech_end = entry.event.end_sample or 0
-            tape = session.trace.tapes["user"]
-            loud = np.flatnonzero(np.abs(tape.read(speech_end - 8000, tape.end)) > 60)
+            track = session.trace.tracks["user"]
+            loud = np.flatnonzero(np.abs(track.read(speech_end - 8000, track.end)) > 60)
             last = speech_end - 8000 + int(loud[-1])
             arrived = session._ms(session.room.source.clock.time_of(last))
         elif isinstance(entry.event, ReplyPlaying):

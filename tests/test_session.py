@@ -258,7 +258,7 @@ def test_a_muted_microphone_is_neither_heard_nor_recorded(wav: Path, tmp_path: P
 
     run_virtual(talk())
     trace = open_trace(tmp_path / "rec")
-    assert not trace.tapes["user"].read(0, trace.tapes["user"].end).any()
+    assert not trace.tracks["user"].read(0, trace.tracks["user"].end).any()
 
 
 def test_a_recording_opens_as_the_same_trace(wav: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from workbench.engine.calls import Calls
 from workbench.engine.floor import EchoOf
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Stages, Tapes
+from workbench.engine.pipeline import Stages, Tracks
 from workbench.engine.reply import ToolRunner, Voices
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError, StageError, UsageError
@@ -22,7 +22,7 @@ from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
 from workbench.text.speakable import speakable
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.browser.audio import BrowserMicrophone, BrowserSpeaker
 from workbench.transports.browser.duplex import PageDuplex
 from workbench.transports.browser.page import PageLink
@@ -273,16 +273,16 @@ def nothing_played(samples: Samples, position: int) -> None:
     """No echo is cancelled."""
 
 
-def echo_of(tapes: Tapes, stages: Stages) -> EchoOf:
+def echo_of(tracks: Tracks, stages: Stages) -> EchoOf:
     """How much a stretch of `user` looks like what we played at that time, by what the session heard and played."""
 
     def correlation(start: int, stop: int) -> float:
-        heard = tapes.mic if tapes.mic is not None else tapes.user
-        end = tapes.agent.end
+        heard = tracks.mic if tracks.mic is not None else tracks.user
+        end = tracks.agent.end
         ahead_s = stages.sink.time_of(end) - stages.source.time_of(stop)
         last = end - round(ahead_s * OUTPUT_RATE)
         length = (stop - start) * OUTPUT_RATE // INPUT_RATE
-        played = tapes.agent.read(last - length - LAG, last)
+        played = tracks.agent.read(last - length - LAG, last)
         return echo_correlation(heard.read(start, stop), played) if played.any() else 0.0
 
     return correlation

@@ -32,7 +32,7 @@ from workbench.config.check import change
 from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
 from workbench.engine.flow import beside, single
-from workbench.engine.pipeline import Manner, Pipeline, Tapes
+from workbench.engine.pipeline import Manner, Pipeline, Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.model.errors import InternalError, UsageError, WorkbenchError
@@ -63,7 +63,7 @@ from workbench.tools.registry import Toolbox
 from workbench.tools.runner import ToolEnvironment
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
 from workbench.trace.store import About, SessionFolder
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 from workbench.transports.browser.page import PageLink
 from workbench.views.html import session_html
 
@@ -338,21 +338,21 @@ class Session:
         sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         young, middle, old = gc.get_threshold()
         gc.set_threshold(young, middle, max(old, FULL_COLLECTION))
-        tapes = self._tapes(recorded=folder is not None)
+        tracks = self._tracks(recorded=folder is not None)
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
         try:
-            await self._recorded(recorder, tapes, hooks)
+            await self._recorded(recorder, tracks, hooks)
         finally:
             if folder and self._pipeline is None and isinstance(self.error, UsageError):
                 self._discard(folder.path)
             self._whole.set()
 
-    async def _recorded(self, recorder: Coroutine[Any, Any, None], tapes: Tapes, hooks: Lifecycle) -> None:
+    async def _recorded(self, recorder: Coroutine[Any, Any, None], tracks: Tracks, hooks: Lifecycle) -> None:
         async with beside(recorder), beside(hooks.run(self)):
             try:
                 for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, notes):
                     self.trace.emit(Notice(level, "plugins", reason, hint))
-                await self._talk(tapes, hooks)
+                await self._talk(tracks, hooks)
                 reason = NATURAL_END
             except WorkbenchError as error:
                 self.error = error
@@ -377,7 +377,7 @@ class Session:
                 file.unlink()
             folder.rmdir()
 
-    async def _talk(self, tapes: Tapes, hooks: Lifecycle) -> None:
+    async def _talk(self, tracks: Tracks, hooks: Lifecycle) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
             around = ToolEnvironment(
@@ -406,10 +406,10 @@ class Session:
                 stages,
                 settings,
                 self.trace,
-                tapes,
+                tracks,
                 self.conversation,
                 Manner(self.agent.on_silence),
-                echo_of=echo_of(tapes, stages),
+                echo_of=echo_of(tracks, stages),
                 settle=readers.catch_up,
             )
             room = assembly.room.run(self) if assembly.room else _nothing()
@@ -458,15 +458,17 @@ class Session:
         record = self.settings.record
         return record.folder or (record.dir / about.folder_name if record.dir else None)
 
-    def _tapes(self, *, recorded: bool) -> Tapes:
+    def _tracks(self, *, recorded: bool) -> Tracks:
         heard_s, played_s = (KEEP_S, KEEP_S) if recorded else (HEARD_S, PLAYED_S)
         echo = self.settings.audio.source == "mic" and self.settings.audio.echo_cancellation
-        mic = Tape("mic", INPUT_RATE, heard_s) if echo else None
-        tapes = Tapes(Tape("user", INPUT_RATE, heard_s), Tape("agent", OUTPUT_RATE, played_s), mic)
-        self.trace.tapes["user"], self.trace.tapes["agent"] = tapes.user, tapes.agent
+        mic = LiveTrack("mic", INPUT_RATE, heard_s) if echo else None
+        tracks = Tracks(
+            LiveTrack("user", INPUT_RATE, heard_s), LiveTrack("agent", OUTPUT_RATE, played_s), mic
+        )
+        self.trace.tracks["user"], self.trace.tracks["agent"] = tracks.user, tracks.agent
         if mic is not None:
-            self.trace.tapes["mic"] = mic
-        return tapes
+            self.trace.tracks["mic"] = mic
+        return tracks
 
     def _mind_echo(self, entry: Entry) -> None:
         """A reader: echo that stays out of control means half duplex."""

@@ -196,7 +196,7 @@ def test_kill_leaves_a_recording_that_can_be_read(tmp_path: Path) -> None:
     trace = open_trace(folder)
     found = list(entries(trace))
     assert found
-    heard_ms = trace.tapes["user"].end / 16
+    heard_ms = trace.tracks["user"].end / 16
     assert found[-1].t_ms - heard_ms < 1000
 
 

@@ -13,7 +13,7 @@ from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.floor import EchoOf
 from workbench.engine.flow import beside
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Manner, Pipeline, Stages, Tapes
+from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
 from workbench.engine.reply import ToolRunner, Voices
 from workbench.engine.settings import EngineKnobs
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
@@ -41,8 +41,8 @@ from workbench.tools.executor import InlineExecutor
 from workbench.tools.registry import Toolbox
 from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.tools.tool import Tool
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 from workbench.transports.file.audio import ClockSink
 
 E = TypeVar("E", bound=Event)
@@ -139,8 +139,8 @@ async def _run(stand: Stand) -> Outcome:
     loop = asyncio.get_running_loop()
     began = loop.time()
     trace = Trace(lambda: (loop.time() - began) * 1000, keep=stand.keep_events)
-    user, agent = Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE, stand.keep_s)
-    trace.tapes["user"], trace.tapes["agent"] = user, agent
+    user, agent = LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE, stand.keep_s)
+    trace.tracks["user"], trace.tracks["agent"] = user, agent
     toolbox = Toolbox(trace, lambda name, arguments: None)
     toolbox.add(*stand.tools)
     around = ToolEnvironment(conversation=lambda: stand.conversation.messages)
@@ -152,7 +152,7 @@ async def _run(stand: Stand) -> Outcome:
             stages,
             stand.knobs,
             trace,
-            Tapes(user, agent),
+            Tracks(user, agent),
             stand.conversation,
             Manner(stand.on_silence),
             echo_of=stand.echo_of,

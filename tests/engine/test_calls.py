@@ -24,7 +24,7 @@ from workbench.model.errors import (
 )
 from workbench.model.events import BreakerChanged, Event, Notice, ProviderRetried
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 def calls_of(**limits: float) -> tuple[Calls, Trace]:

@@ -44,7 +44,7 @@ from workbench.simulation.scripted import (
 )
 from workbench.simulation.sound import ArraySource, Score
 from workbench.tools.tool import Tool, tool
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.file.audio import ClockSink
 
 ANSWER = "This is the first sentence. And this is the second one."

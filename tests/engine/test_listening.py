@@ -28,8 +28,8 @@ from workbench.model.events import (
 )
 from workbench.providers.energy import Energy
 from workbench.simulation.sound import Score, speech
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 MS = INPUT_RATE // 1000
 FRAME = 20 * MS
@@ -40,7 +40,7 @@ class Heard:
     """What came of a sound."""
 
     listening: Listening
-    tape: Tape
+    track: LiveTrack
     trace: Trace
     utterances: list[Utterance] = field(default_factory=list)
 
@@ -55,9 +55,9 @@ class Heard:
 def ear(
     *, vad: Vad | None = None, turn: TurnDetector | None = None, knobs: EngineKnobs | None = None
 ) -> Heard:
-    trace, tape = Trace(lambda: 0.0, keep=100_000), Tape("user", INPUT_RATE, 30)
-    listening = Listening(vad or Energy(), turn or SilenceTurn(), knobs or EngineKnobs(), trace, tape)
-    return Heard(listening, tape, trace)
+    trace, track = Trace(lambda: 0.0, keep=100_000), LiveTrack("user", INPUT_RATE, 30)
+    listening = Listening(vad or Energy(), turn or SilenceTurn(), knobs or EngineKnobs(), trace, track)
+    return Heard(listening, track, trace)
 
 
 def frames(samples: Samples, size: int = FRAME, start: int = 0) -> Iterator[Frame]:
@@ -67,7 +67,7 @@ def frames(samples: Samples, size: int = FRAME, start: int = 0) -> Iterator[Fram
 
 def hear(heard: Heard, *sounds: Samples, size: int = FRAME) -> Heard:
     """Feed sounds, one after the other."""
-    for frame in frames(np.concatenate(sounds), size, heard.tape.end):
+    for frame in frames(np.concatenate(sounds), size, heard.track.end):
         if (opened := heard.listening.feed(frame)) is not None:
             heard.utterances.append(opened)
     return heard
@@ -100,7 +100,7 @@ def test_the_stt_is_given_the_sound_before_the_onset_too() -> None:
     heard = hear(ear(), quiet(500), voice(600), quiet(1000))
     (utterance,) = heard.utterances
     assert utterance.start_sample == utterance.onset - 300 * MS
-    assert np.array_equal(utterance.audio(), heard.tape.read(utterance.start_sample, utterance.end))
+    assert np.array_equal(utterance.audio(), heard.track.read(utterance.start_sample, utterance.end))
 
 
 def test_speech_at_the_very_start_has_no_sound_before_it() -> None:
@@ -278,11 +278,11 @@ def test_lost_sound_is_silence_in_its_place() -> None:
     vad = Levelled()
     heard = hear(ear(vad=vad), likely(0, 100), likely(90, 200))
     lost = 37 * MS
-    for frame in frames(likely(90, 200), start=heard.tape.end + lost):
+    for frame in frames(likely(90, 200), start=heard.track.end + lost):
         heard.listening.feed(frame)
     (utterance,) = heard.utterances
-    assert heard.tape.end == 500 * MS + lost
-    assert utterance.end == heard.tape.end
+    assert heard.track.end == 500 * MS + lost
+    assert utterance.end == heard.track.end
     assert len(utterance.audio()) == utterance.end - utterance.start_sample
     assert not utterance.audio(300 * MS, 300 * MS + lost).any()
     assert (utterance.audio(300 * MS + lost) == 90).all()
@@ -302,7 +302,7 @@ def test_positions_of_probabilities_stay_true_when_sound_is_lost() -> None:
 
 def test_a_long_gap_ends_the_utterance() -> None:
     heard = hear(ear(), quiet(400), voice(600))
-    for frame in frames(quiet(200), start=heard.tape.end + 60_000 * MS):
+    for frame in frames(quiet(200), start=heard.track.end + 60_000 * MS):
         heard.listening.feed(frame)
     assert heard.states == ["ended"]
 
@@ -312,8 +312,8 @@ def test_sound_that_comes_twice_is_taken_once() -> None:
     sound = np.arange(1, 641, dtype=np.int16)
     for start in (0, 160, 320, 0):
         heard.listening.feed(Frame(sound[start : start + 320], INPUT_RATE, 100 * MS + start))
-    assert np.array_equal(heard.tape.read(100 * MS, 100 * MS + 640), sound)
-    assert heard.tape.end == 100 * MS + 640
+    assert np.array_equal(heard.track.read(100 * MS, 100 * MS + 640), sound)
+    assert heard.track.end == 100 * MS + 640
 
 
 @settings(deadline=None, derandomize=True)
@@ -331,8 +331,8 @@ def test_positions_stay_true_for_any_frames(pieces: list[tuple[int, int]]) -> No
         if opened is not None:
             heard.utterances.append(opened)
         end = max(end, start + count, new if start > end else 0)
-        assert heard.tape.end == end
-    assert np.array_equal(heard.tape.read(0, end), truth[:end])
+        assert heard.track.end == end
+    assert np.array_equal(heard.track.read(0, end), truth[:end])
     for utterance in heard.utterances:
         assert np.array_equal(utterance.audio(), truth[utterance.start_sample : utterance.end])
 

@@ -18,8 +18,8 @@ from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import Levels
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.sound import agent_voice
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 FADE = 15 * OUTPUT_RATE // 1000
 
@@ -35,8 +35,8 @@ class Stage:
     def __init__(self) -> None:
         self.fade_ms = 15.0
         self.trace = Trace(lambda: 0.0)
-        self.tape = Tape("agent", OUTPUT_RATE, 60)
-        self.playout = Playout(self.trace, self.tape, lambda: self.fade_ms)
+        self.track = LiveTrack("agent", OUTPUT_RATE, 60)
+        self.playout = Playout(self.trace, self.track, lambda: self.fade_ms)
         self.began: list[int] = []
 
     async def begin(self, samples: Samples) -> ReplyAudio:
@@ -48,7 +48,7 @@ class Stage:
 
     @property
     def played(self) -> Samples:
-        return self.tape.read(0, self.tape.end)
+        return self.track.read(0, self.track.end)
 
 
 def on_stage(body: Callable[[Stage], Awaitable[None]]) -> Stage:

@@ -11,7 +11,7 @@ from tests.engine.stand import Stand, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, Frame
 from workbench.simulation.sound import ArraySource, Score
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 
 
 class Cancelling(ArraySource):
@@ -29,15 +29,17 @@ class Cancelling(ArraySource):
 
 
 class Kept(Pipeline):
-    """Keeps its tapes where a test finds them."""
+    """Keeps its tracks where a test finds them."""
 
-    user: Tape
-    mic: Tape
+    user: LiveTrack
+    mic: LiveTrack
 
-    def __init__(self, stages, knobs, trace, tapes, *more, **rest) -> None:  # type: ignore[no-untyped-def]
-        Kept.user, Kept.mic = tapes.user, Tape("mic", INPUT_RATE, 60)
-        trace.tapes["mic"] = Kept.mic
-        super().__init__(stages, knobs, trace, type(tapes)(tapes.user, tapes.agent, Kept.mic), *more, **rest)
+    def __init__(self, stages, knobs, trace, tracks, *more, **rest) -> None:  # type: ignore[no-untyped-def]
+        Kept.user, Kept.mic = tracks.user, LiveTrack("mic", INPUT_RATE, 60)
+        trace.tracks["mic"] = Kept.mic
+        super().__init__(
+            stages, knobs, trace, type(tracks)(tracks.user, tracks.agent, Kept.mic), *more, **rest
+        )
 
 
 def test_what_the_microphone_heard_is_kept_beside_what_was_used_at_the_same_positions() -> None:

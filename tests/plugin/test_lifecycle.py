@@ -33,7 +33,7 @@ from workbench.plugin.manager import Plugins
 from workbench.plugin.values import ReaderFactory, Session
 from workbench.readers.timeline import Turn
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 STARTED = SessionStarted("7f3a", "2026-03-01T10:15:00Z", "scripted", "agent", {}, {})
 MESSAGES = [Message("system", "Be brief."), Message("user", "Hello")]

@@ -25,9 +25,9 @@ from workbench.readers import entries
 from workbench.readers.acoustics import Clocks, Ear, end_of_speech, start_of_reply
 from workbench.readers.recorder import Recorder
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder, open_trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 
 def noise(rate: int, ms: int, db: float, seed: int = 0) -> Samples:
@@ -41,11 +41,11 @@ def tone(rate: int, ms: int, db: float = -20.0) -> Samples:
     return (32768 * 10 ** (db / 20) * np.sin(2 * np.pi * 440 * at / rate)).astype(np.int16)
 
 
-def user_tape(*parts: Samples) -> Tape:
-    tape = Tape("user", INPUT_RATE)
+def user_tape(*parts: Samples) -> LiveTrack:
+    track = LiveTrack("user", INPUT_RATE)
     for part in parts:
-        tape.append(part)
-    return tape
+        track.append(part)
+    return track
 
 
 def ms(samples: int, rate: int = INPUT_RATE) -> float:
@@ -55,24 +55,24 @@ def ms(samples: int, rate: int = INPUT_RATE) -> float:
 @pytest.mark.parametrize("room_db", [-100, -70, -55, -45])
 @pytest.mark.parametrize("wrong_ms", [-200, -60, 0, 80, 600])
 def test_the_end_is_found_near_what_the_vad_says(room_db: float, wrong_ms: int) -> None:
-    tape = user_tape(
+    track = user_tape(
         noise(INPUT_RATE, 1500, room_db, 1),
         noise(INPUT_RATE, 1000, -20, 2),
         noise(INPUT_RATE, 1500, room_db, 3),
     )
-    found = end_of_speech(tape, (2500 + wrong_ms) * 16)
+    found = end_of_speech(track, (2500 + wrong_ms) * 16)
     assert found is not None
     assert ms(found) == pytest.approx(2500, abs=5)
 
 
 def test_somebody_who_never_paused_has_an_end_too() -> None:
-    tape = user_tape(tone(INPUT_RATE, 7000), silence(INPUT_RATE))
-    assert end_of_speech(tape, 7010 * 16) == 7000 * 16
+    track = user_tape(tone(INPUT_RATE, 7000), silence(INPUT_RATE))
+    assert end_of_speech(track, 7010 * 16) == 7000 * 16
 
 
 def test_speech_at_the_very_beginning_and_at_the_very_end_of_the_track() -> None:
-    tape = user_tape(tone(INPUT_RATE, 100))
-    assert end_of_speech(tape, 90 * 16) == 100 * 16
+    track = user_tape(tone(INPUT_RATE, 100))
+    assert end_of_speech(track, 90 * 16) == 100 * 16
 
 
 def test_silence_has_no_end_of_speech() -> None:
@@ -82,17 +82,17 @@ def test_silence_has_no_end_of_speech() -> None:
 
 
 def test_the_answer_begins_with_its_first_audible_block() -> None:
-    tape = Tape("agent", OUTPUT_RATE)
-    tape.append(tone(OUTPUT_RATE, 300))  # an earlier answer
-    tape.append(silence(OUTPUT_RATE * 2 + 120))
-    tape.append(tone(OUTPUT_RATE, 100, -60))  # too soft to be heard
-    tape.append(tone(OUTPUT_RATE, 300))
+    track = LiveTrack("agent", OUTPUT_RATE)
+    track.append(tone(OUTPUT_RATE, 300))  # an earlier answer
+    track.append(silence(OUTPUT_RATE * 2 + 120))
+    track.append(tone(OUTPUT_RATE, 100, -60))  # too soft to be heard
+    track.append(tone(OUTPUT_RATE, 300))
     first = 300 * 24
-    found = start_of_reply(tape, first)
+    found = start_of_reply(track, first)
     assert found is not None
     assert ms(found, OUTPUT_RATE) == pytest.approx(300 + 2005 + 100, abs=5)
-    assert start_of_reply(tape, first, stop=found) is None
-    assert start_of_reply(tape, tape.end) is None
+    assert start_of_reply(track, first, stop=found) is None
+    assert start_of_reply(track, track.end) is None
 
 
 def test_clocks_follow_the_last_mapping() -> None:
@@ -109,15 +109,15 @@ def test_clocks_follow_the_last_mapping() -> None:
 
 
 class Listener:
-    """An ear on two tapes, whose clocks are 5 ms and 40 ms late."""
+    """An ear on two tracks, whose clocks are 5 ms and 40 ms late."""
 
     def __init__(self, *, user: bool = True, agent: bool = True) -> None:
         self.trace = Trace(lambda: 0.0)
-        self.user, self.agent = Tape("user", INPUT_RATE), Tape("agent", OUTPUT_RATE)
+        self.user, self.agent = LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE)
         if user:
-            self.trace.tapes["user"] = self.user
+            self.trace.tracks["user"] = self.user
         if agent:
-            self.trace.tapes["agent"] = self.agent
+            self.trace.tracks["agent"] = self.agent
         self.ear = Ear(self.trace, lambda sample: sample / 16 + 5, lambda sample: sample / 24 + 40)
 
     def give(self, t_ms: float, event: Event) -> list[Heard]:
@@ -241,8 +241,8 @@ def test_a_recording_says_the_same_as_the_live_session(tmp_path: Path) -> None:
     async def talk() -> list[Event]:
         loop = asyncio.get_running_loop()
         trace = Trace(lambda: loop.time() * 1000)
-        user, agent = Tape("user", INPUT_RATE, 8), Tape("agent", OUTPUT_RATE, 8)
-        trace.tapes.update({"user": user, "agent": agent})
+        user, agent = LiveTrack("user", INPUT_RATE, 8), LiveTrack("agent", OUTPUT_RATE, 8)
+        trace.tracks.update({"user": user, "agent": agent})
         ear = Ear(trace, lambda sample: sample / 16, lambda sample: sample / 24)
         said = np.concatenate([noise(INPUT_RATE, 900, -20), noise(INPUT_RATE, 2100, -60)])
         answer = np.concatenate([silence(1500 * 24), tone(OUTPUT_RATE, 700), silence(800 * 24)])

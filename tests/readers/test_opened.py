@@ -30,7 +30,7 @@ from workbench.readers.timeline import Turn
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.sound import Score
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 from workbench.views.figures import ROWS, draw_latencies, rows
 from workbench.views.html import safe
 
@@ -182,7 +182,7 @@ def test_the_sound_of_a_turn_holds_both_sides(trace: OpenTrace) -> None:
 
 
 def test_the_sound_of_everything(trace: OpenTrace) -> None:
-    assert len(trace.audio("user")) == trace.tapes["user"].end
+    assert len(trace.audio("user")) == trace.tracks["user"].end
     assert len(trace.audio()) / 24_000 == pytest.approx(trace.end_ms / 1000, abs=0.01)
 
 
@@ -259,11 +259,11 @@ def test_what_has_nothing_to_show_is_drawn_empty() -> None:
 def test_a_waveform_stands_where_it_was_said() -> None:
     """A pulse at 2 s on a track that began at 500 ms of the clock."""
     trace = traced(ClockMapped("user", 0, 500.0, 16_000.0), *spoken(1), clock=[4000.0])
-    tape = Tape("user", 16_000, 10)
+    track = LiveTrack("user", 16_000, 10)
     wave = np.zeros(16_000 * 3, dtype=np.int16)
     wave[24_000:24_160] = 10_000
-    tape.append(wave)
-    trace.tapes["user"] = tape
+    track.append(wave)
+    trace.tracks["user"] = track
     (axes,) = trace.plot.timeline().axes
     (path,) = axes.collections[0].get_paths()
     points = np.asarray(path.vertices)

@@ -9,7 +9,7 @@ import pytest
 from workbench.model.events import Bookmarked, Entry, Event, Notice, ReaderFailed
 from workbench.readers import BREATH, Readers, drive, entries
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 def new_trace() -> Trace:

@@ -20,9 +20,9 @@ from workbench.model.events import Bookmarked, Entry, Event, EventsMissed, Notic
 from workbench.readers import entries
 from workbench.readers.recorder import EVERY_S, Recorder
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
 from workbench.trace.store import About, SessionFolder, open_trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 ABOUT = About(session="cafe0001", date="2025-01-02T03:04:05Z", versions={})
 
@@ -31,11 +31,11 @@ def noise(count: int, seed: int = 1) -> np.ndarray[tuple[int], np.dtype[np.int16
     return np.random.default_rng(seed).integers(-9000, 9000, count, dtype=np.int16)
 
 
-def new_trace() -> tuple[Trace, Tape, Tape]:
+def new_trace() -> tuple[Trace, LiveTrack, LiveTrack]:
     loop = asyncio.get_running_loop()
     trace = Trace(lambda: loop.time() * 1000)
-    user, agent = Tape("user", 16_000), Tape("agent", 24_000)
-    trace.tapes.update({"user": user, "agent": agent})
+    user, agent = LiveTrack("user", 16_000), LiveTrack("agent", 24_000)
+    trace.tracks.update({"user": user, "agent": agent})
     return trace, user, agent
 
 
@@ -63,9 +63,9 @@ def test_what_was_emitted_and_played_is_what_is_read(tmp_path: Path) -> None:
     trace = open_trace(folder.path)
     assert list(entries(trace)) == live
     assert trace.closed
-    assert trace.tapes["user"].end == 16_000 * 30
-    assert np.array_equal(trace.tapes["agent"].read(0, 24_000 * 30), sound)
-    assert "mic" not in trace.tapes
+    assert trace.tracks["user"].end == 16_000 * 30
+    assert np.array_equal(trace.tracks["agent"].read(0, 24_000 * 30), sound)
+    assert "mic" not in trace.tracks
     assert not (folder.path / "mic.wav").exists()
     with wave.open(str(folder.sound("agent"))) as file:
         assert (file.getnframes(), file.getframerate(), file.getnchannels()) == (24_000 * 30, 24_000, 1)
@@ -79,7 +79,7 @@ def test_a_cancelled_recorder_writes_what_is_there(tmp_path: Path) -> None:
         recorder = asyncio.create_task(Recorder(trace, folder).run())
         await asyncio.sleep(1)
         trace.emit(Bookmarked("last"))
-        trace.tapes["mic"] = Tape("mic", 16_000)
+        trace.tracks["mic"] = LiveTrack("mic", 16_000)
         user.append(noise(160))
         recorder.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -88,8 +88,8 @@ def test_a_cancelled_recorder_writes_what_is_there(tmp_path: Path) -> None:
     run_virtual(talk())
     trace = open_trace(folder.path)
     assert events(trace) == [Bookmarked("last")]
-    assert trace.tapes["user"].end == 160
-    assert trace.tapes["mic"].end == 0
+    assert trace.tracks["user"].end == 160
+    assert trace.tracks["mic"].end == 0
 
 
 def test_the_trace_reads_what_left_memory_from_its_recording(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_the_trace_reads_what_left_memory_from_its_recording(tmp_path: Path) -> 
     run_virtual(talk())
 
 
-class SlowFile(Tape):
-    """A tape whose reader is as slow as a disk that hangs, until `go` is set."""
+class SlowFile(LiveTrack):
+    """A track whose reader is as slow as a disk that hangs, until `go` is set."""
 
     def __init__(self) -> None:
         super().__init__("user", 16_000, keep_s=1.0)
@@ -128,20 +128,20 @@ def test_a_lagging_disk_is_told_and_lost_sound_is_silence_at_its_place(
 ) -> None:
     monkeypatch.setattr("workbench.readers.recorder.SLOW_S", 0.0)
     folder = SessionFolder.create(ABOUT, tmp_path / "r")
-    tape = SlowFile()
+    track = SlowFile()
 
     async def talk() -> list[Event]:
         loop = asyncio.get_running_loop()
         trace = Trace(lambda: loop.time() * 1000, keep=5)
-        trace.tapes["user"] = tape
-        tape.append(noise(1600))
+        trace.tracks["user"] = track
+        track.append(noise(1600))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Recorder(trace, folder).run())
-            await asyncio.to_thread(tape.asked.wait, 30)
+            await asyncio.to_thread(track.asked.wait, 30)
             for k in range(20):
                 trace.emit(Bookmarked(f"{k}"))
-            tape.append(noise(48_000, seed=2))
-            tape.go.set()
+            track.append(noise(48_000, seed=2))
+            track.go.set()
             async with asyncio.timeout(30):
                 async for entry in trace.follow(trace.start):
                     if isinstance(entry.event, Notice) and "silence" in entry.event.reason:
@@ -153,8 +153,8 @@ def test_a_lagging_disk_is_told_and_lost_sound_is_silence_at_its_place(
     assert "writing the recording took 0." in told[0]
     assert sum("2.0 s of user are silence" in reason for reason in told) == 1
     trace = open_trace(folder.path)
-    found = trace.tapes["user"].read(0, 49_600)
-    # the first job had asked for 1,600 samples, which had left the tape when it came to read them
+    found = trace.tracks["user"].read(0, 49_600)
+    # the first job had asked for 1,600 samples, which had left the track when it came to read them
     assert not found[: 49_600 - 16_000].any()
     assert np.array_equal(found[-16_000:], noise(48_000, seed=2)[-16_000:])
     assert any(isinstance(event, EventsMissed) for event in events(trace))
@@ -185,21 +185,21 @@ from pathlib import Path
 from workbench.model.audio import silence
 from workbench.model.events import Notice
 from workbench.readers.recorder import Recorder
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.trace.store import About, SessionFolder
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 
 folder = SessionFolder.create(About(versions={}), Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 async def main():
     trace = Trace(lambda: 0.0)
-    tape = trace.tapes["user"] = Tape("user", 16_000)
-    tape.append(silence(160))
+    track = trace.tracks["user"] = LiveTrack("user", 16_000)
+    track.append(silence(160))
     recorder = asyncio.create_task(Recorder(trace, folder).run())
     while not folder.events.exists():
         await asyncio.sleep(0)
-    tape.append(silence(16_000))
+    track.append(silence(16_000))
     if sys.argv[2] == "cancelled":
         recorder.cancel()
     await asyncio.wait([recorder])
@@ -216,7 +216,7 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(tmp_path: Path, when: s
     ((reason, hint),) = json.loads(done.stdout)
     assert "stopped: File too large" in reason
     assert hint.startswith("make room")
-    assert open_trace(tmp_path / "r").tapes["user"].end == (20_000 - 44) // 2
+    assert open_trace(tmp_path / "r").tracks["user"].end == (20_000 - 44) // 2
 
 
 KILLED = """
@@ -225,24 +225,24 @@ from pathlib import Path
 from workbench.model.audio import silence
 from workbench.model.events import Bookmarked
 from workbench.readers.recorder import Recorder
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.trace.store import About, SessionFolder
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 
 async def main():
     loop = asyncio.get_running_loop()
     began = loop.time()
     trace = Trace(lambda: (loop.time() - began) * 1000)
-    tape = trace.tapes["user"] = Tape("user", 16_000)
+    track = trace.tracks["user"] = LiveTrack("user", 16_000)
     folder = SessionFolder.create(About(versions={}), Path(sys.argv[1]))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(Recorder(trace, folder).run())
         while True:
             await asyncio.sleep(0.01)
-            behind = int((loop.time() - began) * 16_000) - tape.end
-            tape.append(silence(behind) + 1)
+            behind = int((loop.time() - began) * 16_000) - track.end
+            track.append(silence(behind) + 1)
             trace.emit(Bookmarked("x" * 200))
-            sys.stdout.write(f"{trace.end} {tape.end} {loop.time()}\\n")
+            sys.stdout.write(f"{trace.end} {track.end} {loop.time()}\\n")
             sys.stdout.flush()
 
 asyncio.run(main())
@@ -271,5 +271,5 @@ def test_a_killed_session_can_be_read_and_misses_its_last_moment_at_most(tmp_pat
     due = [stamp for stamp in stamps if float(stamp[2]) < moments[-1] - 0.1 - hitch]
     if due:
         assert trace.end >= int(due[-1][0])
-        assert trace.tapes["user"].end >= int(due[-1][1])
-        assert (trace.tapes["user"].read(0, int(due[-1][1])) == 1).all()
+        assert trace.tracks["user"].end >= int(due[-1][1])
+        assert (trace.tracks["user"].read(0, int(due[-1][1])) == 1).all()

@@ -21,7 +21,7 @@ import numpy as np
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import type_name
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.local.microphone import Microphone
 from workbench.transports.local.speaker import Speaker
 

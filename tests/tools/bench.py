@@ -12,7 +12,7 @@ from workbench.model.events import Event, ToolReturned
 from workbench.tools.executor import ThreadExecutor
 from workbench.tools.registry import Toolbox
 from workbench.tools.runner import Runner, ToolEnvironment
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 E = TypeVar("E", bound=Event)
 

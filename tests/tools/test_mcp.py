@@ -37,7 +37,7 @@ from workbench.tools.mcp.manager import McpServers
 from workbench.tools.mcp.server import from_settings
 from workbench.tools.registry import Toolbox
 from workbench.tools.runner import Runner
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 HERE = Path(__file__).parent
 DEMO = (sys.executable, str(HERE / "demo_server.py"))

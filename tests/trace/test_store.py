@@ -18,7 +18,7 @@ from workbench.plugin.hookspecs import Secret
 from workbench.readers import entries
 from workbench.trace.codec import encode
 from workbench.trace.store import About, SessionFolder, default_root, installed_versions, open_trace, sessions
-from workbench.trace.wav import WavSound, wav_header
+from workbench.trace.wav import RecordedTrack, wav_header
 
 ABOUT = About(session="cafe0001", date="2025-01-02T03:04:05Z", agent="a", profile="scripted", versions={})
 
@@ -152,7 +152,7 @@ def test_sound_is_read_from_disk_at_its_positions(tmp_path: Path) -> None:
     folder.sound("user").write_bytes(
         wav_header(16_000, 7) + samples.tobytes() + b"\x01"
     )  # 7: as a killed writer left it
-    sound = open_trace(folder.path).tapes["user"]
+    sound = open_trace(folder.path).tracks["user"]
     assert (sound.rate, sound.start, sound.end) == (16_000, 0, 1000)
     assert np.array_equal(sound.read(990, 1010), [*range(990, 1000), *[0] * 10])
     assert np.array_equal(sound.read(-3, 2), [0, 0, 0, 0, 1])
@@ -167,10 +167,10 @@ def test_any_mono_pcm16_wav_is_read_and_a_torn_header_is_no_sound(tmp_path: Path
     folder.sound("user").write_bytes(body + form + struct.pack("<4sIh", b"data", 99, 5))
     folder.sound("mic").write_bytes(b"RIFF")
     folder.sound("agent").write_bytes(body + form)
-    tapes = open_trace(folder.path).tapes
-    assert (tapes["user"].rate, tapes["user"].end, list(tapes["user"].read(0, 1))) == (8000, 1, [5])
-    assert (tapes["mic"].rate, tapes["mic"].end) == (16_000, 0)
-    assert tapes["agent"].end == 0
+    tracks = open_trace(folder.path).tracks
+    assert (tracks["user"].rate, tracks["user"].end, list(tracks["user"].read(0, 1))) == (8000, 1, [5])
+    assert (tracks["mic"].rate, tracks["mic"].end) == (16_000, 0)
+    assert tracks["agent"].end == 0
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,10 @@ def test_sound_that_is_none_is_left_out(tmp_path: Path, content: bytes, reason: 
     folder.sound("user").write_bytes(wav_header(16_000, 1) + b"ab")
     folder.sound("agent").write_bytes(content)
     with pytest.raises(ValueError, match=reason):
-        WavSound(folder.sound("agent"), "agent", 24_000)
+        RecordedTrack(folder.sound("agent"), "agent", 24_000)
     trace = open_trace(folder.path)
     assert [entry.event for entry in entries(trace)] == [Bookmarked("a")]
-    assert {track: sound.end for track, sound in trace.tapes.items()} == {"user": 1}
+    assert {track: sound.end for track, sound in trace.tracks.items()} == {"user": 1}
 
 
 def test_stereo_is_left_out(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_stereo_is_left_out(tmp_path: Path) -> None:
     with wave.open(str(folder.sound("agent")), "wb") as file:
         file.setparams((2, 2, 24_000, 0, "NONE", ""))
         file.writeframes(bytes(400))
-    assert open_trace(folder.path).tapes == {}
+    assert open_trace(folder.path).tracks == {}
 
 
 def test_a_header_never_says_more_than_it_can() -> None:
@@ -233,7 +233,7 @@ def test_what_is_no_session_is_refused_with_its_reason(
 def test_files_that_would_never_end_are_not_opened(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "r", [])
     os.mkfifo(folder.sound("user"))
-    assert open_trace(folder.path).tapes == {}
+    assert open_trace(folder.path).tracks == {}
     (folder.path / "session.json").unlink()
     os.mkfifo(folder.path / "session.json")
     with pytest.raises(UsageError, match="not a regular file"):
@@ -249,7 +249,7 @@ def test_what_a_folder_says_of_itself_is_taken_where_it_makes_sense(tmp_path: Pa
     found = SessionFolder.open(folder.path).about
     assert (found.session, found.agent, found.profile) == ("", "", "p")
     assert (found.rates["user"], found.rates["agent"]) == (16_000, 24_000)
-    assert set(open_trace(folder.path).tapes) == set()
+    assert set(open_trace(folder.path).tracks) == set()
 
 
 # --- listing ----------------------------------------------------------------------------------------------------------

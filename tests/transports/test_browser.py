@@ -13,7 +13,7 @@ from workbench.config.check import change
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, DuplexChanged, Glitch, Notice
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.browser.audio import BrowserMicrophone, BrowserSpeaker
 from workbench.transports.browser.duplex import PageDuplex
 from workbench.transports.browser.page import AWAY, GONE, Chunk, Left, Outgoing, PageLink

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.model.events import ClockMapped
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
 
 RATE = 16_000

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples
 from workbench.model.events import EchoState
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
 from workbench.transports.local.echo_canceller import FRAME, EchoCanceller, module_delay
 from workbench.transports.local.echo_state import echo_correlation, echo_lag

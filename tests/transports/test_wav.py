@@ -16,7 +16,7 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silen
 from workbench.model.errors import UsageError
 from workbench.model.events import ClockMapped, Notice
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.file.audio import ClockSink, WavSink, WavSource
 from workbench.transports.file.wavfile import read_wav
 

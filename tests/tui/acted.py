@@ -11,7 +11,7 @@ from typing import Any
 from workbench.model import events as ev
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import WorkbenchError
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 PROVIDERS = {
     "vad": "silero",

@@ -12,7 +12,7 @@ from workbench.model.events import Entry
 from workbench.readers.folds.conversation import KEPT, Line
 from workbench.readers.folds.log import log_line
 from workbench.readers.folds.screen import ScreenFold
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 from workbench.tui.folds.recording import Recording
 
 
@@ -181,9 +181,9 @@ def recorded() -> FakeSession:
     spoken_turn(session, 2, "And?", "Nothing.", unheard="more.")
     session.at(session.clock.ms, ev.SessionEnded("stopped"))
     session.trace.close()
-    for tape, level in ((Tape("user", 16_000, 30), 800), (Tape("agent", 24_000, 30), 3000)):
-        tape.append(np.full(int(session.clock.ms * tape.rate / 1000), level, np.int16))
-        session.trace.tapes[tape.track] = tape
+    for track, level in ((LiveTrack("user", 16_000, 30), 800), (LiveTrack("agent", 24_000, 30), 3000)):
+        track.append(np.full(int(session.clock.ms * track.rate / 1000), level, np.int16))
+        session.trace.tracks[track.track] = track
     return session
 
 

@@ -16,7 +16,7 @@ from workbench.engine.settings import LimitKnobs
 from workbench.model.errors import BusyError, EndedEarlyError, GarbageError, OpenBreakerError, StageError
 from workbench.model.events import BreakerChanged, Notice, ProviderRetried, Stage
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 T = TypeVar("T")
 LEAVE_MS = 1000.0

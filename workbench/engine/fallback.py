@@ -10,7 +10,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples, level_db
 from workbench.model.errors import GarbageError, StageError, foreign
 from workbench.model.events import Notice
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 class LevelVad:

@@ -16,7 +16,7 @@ from workbench.engine.reply import Reply
 from workbench.engine.settings import BargeInKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.events import BargeInJudged, DuplexChanged, ReplyPaused, ReplyResumed
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 TAIL_MS = 250
 """After a reply its echo may still be in the room for this long."""

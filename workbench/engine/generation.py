@@ -21,7 +21,7 @@ from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, Part, ReplyText, Span
 from workbench.model.text import plain
 from workbench.text.sentences import Chunker
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 Chunks = asyncio.Queue[str | None]
 """Chunks of text on their way to the TTS; None ends them."""

@@ -27,8 +27,8 @@ from workbench.model.events import (
     UtteranceDismissed,
     VadBatch,
 )
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 PER_MS = INPUT_RATE // 1000
 LEVEL_SAMPLES = INPUT_RATE // 10
@@ -50,7 +50,9 @@ GOES_ON_MS = 1_500
 class Listening:
     """Cuts the track `user` into utterances, with a VAD and a turn detector."""
 
-    def __init__(self, vad: Vad, turn: TurnDetector, knobs: EngineKnobs, trace: Trace, tape: Tape) -> None:
+    def __init__(
+        self, vad: Vad, turn: TurnDetector, knobs: EngineKnobs, trace: Trace, track: LiveTrack
+    ) -> None:
         self.vad = SteadyVad(vad, trace)
         self.turn = SteadyTurn(turn, trace)
         self.utterance: Utterance | None = None
@@ -59,7 +61,7 @@ class Listening:
         """Half duplex and the agent is speaking: nothing is an onset."""
         self._knobs = knobs
         self._trace = trace
-        self._tape = tape
+        self._track = track
         self._count = 0
         self._rest: Samples = silence(0)
         self._seen = 0
@@ -76,7 +78,7 @@ class Listening:
     @property
     def position(self) -> int:
         """Samples of `user` heard so far."""
-        return self._tape.end
+        return self._track.end
 
     @property
     def quiet_ms(self) -> float:
@@ -94,11 +96,11 @@ class Listening:
     def feed(self, frame: Frame) -> Utterance | None:
         """The next frame of `user`; the utterance that begins in it, if one does."""
         was = self.utterance
-        if (gap := frame.position - self._tape.end) > 0:
+        if (gap := frame.position - self._track.end) > 0:
             self._lost(gap)
         elif gap < 0:  # said twice: what is new of it
-            frame = Frame(frame.samples[-gap:], frame.rate, self._tape.end)
-        self._tape.append(frame.samples)
+            frame = Frame(frame.samples[-gap:], frame.rate, self._track.end)
+        self._track.append(frame.samples)
         self._levels(frame)
         if was is not None:
             was.append(frame)
@@ -145,8 +147,8 @@ class Listening:
 
     def _lost(self, count: int) -> None:
         """Sound that never came: silence in its place, so that positions stay true; the VAD starts anew after it."""
-        missing = Frame(silence(count), INPUT_RATE, self._tape.end)
-        self._tape.append(missing.samples)
+        missing = Frame(silence(count), INPUT_RATE, self._track.end)
+        self._track.append(missing.samples)
         if self.utterance is not None:
             self.utterance.append(missing)
         if self._batch:
@@ -193,10 +195,10 @@ class Listening:
 
     def _open(self, end: int) -> None:
         onset = end - self.vad.window
-        start = max(onset - int(self._knobs.vad.preroll_ms * PER_MS), self._tape.start, self._ended_at)
+        start = max(onset - int(self._knobs.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
         utterance = Utterance(self.number(), start)
         utterance.onset = onset
-        utterance.append(Frame(self._tape.read(start, self._tape.end), INPUT_RATE, start))
+        utterance.append(Frame(self._track.read(start, self._track.end), INPUT_RATE, start))
         self.utterance, self._voiced_windows = utterance, 1
         self._trace.emit(SpeechStarted(utterance.id, onset))
 
@@ -229,11 +231,11 @@ class Listening:
         """Where the speech before the VAD's end of it was last heard, or that end itself."""
         vad_end = self._voiced_end
         known = block_levels(
-            self._tape.read(max(self._tape.start, vad_end - NOISE_WINDOW), self._tape.end), INPUT_RATE
+            self._track.read(max(self._track.start, vad_end - NOISE_WINDOW), self._track.end), INPUT_RATE
         )
         # somebody who spoke all the time left no noise before; then what is there now is the better guess
         noise_db = min(noise_floor_db(known), noise_floor_db(known[-JUST_NOW:]))
-        start = max(self._tape.start, vad_end - LOOK_BACK)
-        near = self._tape.read(start, min(self._tape.end, vad_end + LOOK_AHEAD))
+        start = max(self._track.start, vad_end - LOOK_BACK)
+        near = self._track.read(start, min(self._track.end, vad_end + LOOK_AHEAD))
         found = last_audible(near, INPUT_RATE, noise_db)
         return vad_end if found is None else start + found

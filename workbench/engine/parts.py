@@ -10,8 +10,8 @@ from typing import Literal
 from workbench.engine.calls import Calls
 from workbench.engine.interfaces import Sink, Source, Stt, TurnDetector, Vad
 from workbench.engine.reply import Voices
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 
 @dataclass(slots=True)
@@ -46,12 +46,12 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
-class Tapes:
+class Tracks:
     """The tracks that are written; `mic` where it differs from `user`."""
 
-    user: Tape
-    agent: Tape
-    mic: Tape | None = None
+    user: LiveTrack
+    agent: LiveTrack
+    mic: LiveTrack | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from workbench.engine.floor import EchoOf, Floor
 from workbench.engine.flow import beside
 from workbench.engine.interfaces import Sink
 from workbench.engine.listening import Listening
-from workbench.engine.parts import Manner, Stages, Tapes
+from workbench.engine.parts import Manner, Stages, Tracks
 from workbench.engine.playout import Playout
 from workbench.engine.settings import EngineKnobs
 from workbench.engine.spoken import cut
@@ -30,9 +30,9 @@ from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.conversation import Conversation, Transcript
 from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError, foreign
 from workbench.model.events import DeviceLost
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
-__all__ = ["Manner", "Pipeline", "Stages", "Tapes"]
+__all__ = ["Manner", "Pipeline", "Stages", "Tracks"]
 
 FRAME = INPUT_RATE // 50
 """Samples of a frame of silence, where the source has none left: 20 ms."""
@@ -48,7 +48,7 @@ class Pipeline:
         stages: Stages,
         knobs: EngineKnobs,
         trace: Trace,
-        tapes: Tapes,
+        tracks: Tracks,
         conversation: Conversation,
         manner: Manner,
         *,
@@ -61,8 +61,8 @@ class Pipeline:
         self.conversation = conversation
         self.manner = manner
         self.muted = False
-        self.listening = Listening(stages.vad, stages.turn, knobs, trace, tapes.user)
-        self.playout = Playout(trace, tapes.agent, lambda: knobs.bargein.fade_ms)
+        self.listening = Listening(stages.vad, stages.turn, knobs, trace, tracks.user)
+        self.playout = Playout(trace, tracks.agent, lambda: knobs.bargein.fade_ms)
         self.floor = Floor(
             self.playout,
             self.listening,
@@ -84,7 +84,7 @@ class Pipeline:
             settle,
             aside=self.say,
         )
-        self._mic = tapes.mic
+        self._mic = tracks.mic
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
         self._silence_said = False
@@ -144,7 +144,7 @@ class Pipeline:
                 if frame.samples.dtype != np.int16 or frame.samples.ndim != 1:
                     raise GarbageError(f"{source.name} gave no PCM16", "look into its driver", stage="source")
                 position = frame.end
-                self._tape_mic(frame)
+                self._record_mic(frame)
                 yield Frame(silence(len(frame.samples)), frame.rate, frame.position) if self.muted else frame
         while self.listening.utterance is not None or self.floor.busy:
             due = self.stages.source.time_of(position + FRAME)
@@ -152,7 +152,7 @@ class Pipeline:
             yield Frame(silence(FRAME), INPUT_RATE, position)
             position += FRAME
 
-    def _tape_mic(self, frame: Frame) -> None:
+    def _record_mic(self, frame: Frame) -> None:
         mic, raw = self._mic, frame.raw
         if mic is None or raw is None:
             return

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from workbench.engine.buffer import ReplyAudio
 from workbench.model.audio import OUTPUT_RATE, Samples, level_db, peak_db, silence
 from workbench.model.events import Levels
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Tape
+from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 LEVEL_SAMPLES = OUTPUT_RATE // 10
 """Samples between two `Levels` events: 10 Hz."""
@@ -31,9 +31,9 @@ class Playout:
     1 and 0, both excluded. So a reply that is held goes on from the very sample after the last one that sounded.
     """
 
-    def __init__(self, trace: Trace, tape: Tape, fade_ms: Callable[[], float]) -> None:
+    def __init__(self, trace: Trace, track: LiveTrack, fade_ms: Callable[[], float]) -> None:
         self._trace = trace
-        self._tape = tape
+        self._track = track
         self._fade_ms = fade_ms
         self._lock = threading.Lock()
         self._audio: ReplyAudio | None = None
@@ -50,7 +50,7 @@ class Playout:
     @property
     def position(self) -> int:
         """Samples of `agent` handed to the sink so far."""
-        return self._tape.end
+        return self._track.end
 
     def sounding(self, tail_ms: float) -> bool:
         """Whether a reply is on the sink, or was until less than `tail_ms` ago."""
@@ -107,7 +107,7 @@ class Playout:
                 self._quiet_since = -1
             elif self._quiet_since < 0:
                 self._quiet_since = self.position
-            self._tape.append(out)
+            self._track.append(out)
         self._levels(out)
         return out
 

@@ -14,7 +14,7 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError
 from workbench.model.events import Span, Transcribed
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 class Transcriber:

@@ -34,7 +34,7 @@ from workbench.model.events import (
     TurnEnded,
     TurnStatus,
 )
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 NOTABLE_GAP = OUTPUT_RATE // 50
 """Samples of silence within a reply that are worth a notice."""

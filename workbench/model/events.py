@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Track = Literal["mic", "user", "agent"]
+TrackName = Literal["mic", "user", "agent"]
 Stage = Literal["source", "vad", "turn", "stt", "llm", "tools", "tts", "sink", "host"]
 Part = Literal[
     "endpointing",
@@ -132,7 +132,7 @@ class EventsMissed:
 class DeviceOpened:
     """A device or file is in use; `latency_ms` is what it reports of its own buffer, None if it does not."""
 
-    track: Track
+    track: TrackName
     name: str
     rate: int
     latency_ms: float | None = None
@@ -142,7 +142,7 @@ class DeviceOpened:
 class DeviceLost:
     """A device went away while in use."""
 
-    track: Track
+    track: TrackName
     name: str
     reason: str
     hint: str = ""
@@ -153,7 +153,7 @@ class ClockMapped:
     """Sample `sample` of `track` was at (microphone) or leaves (speaker) the device at `at_ms` of the session's clock,
     and the track runs at `rate` Hz measured by it. `estimated` where the device gave no time of its own."""
 
-    track: Track
+    track: TrackName
     sample: int
     at_ms: float
     rate: float
@@ -164,7 +164,7 @@ class ClockMapped:
 class Glitch:
     """Sound was lost (`lost_samples` > 0) or doubled (< 0) at `at_sample` of `track`, found from samples and clock."""
 
-    track: Track
+    track: TrackName
     at_sample: int
     lost_samples: int
 
@@ -173,7 +173,7 @@ class Glitch:
 class Levels:
     """Level of a track over the last 100 ms up to `upto_sample`: RMS and peak in dBFS."""
 
-    track: Track
+    track: TrackName
     upto_sample: int
     rms_db: float
     peak_db: float

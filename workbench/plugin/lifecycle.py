@@ -17,7 +17,7 @@ from workbench.plugin.loading import Plugin
 from workbench.plugin.manager import Plugins, call_of
 from workbench.plugin.observers import Limits, Observers
 from workbench.plugin.values import Session
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from workbench.plugin.loading import Plugin
 from workbench.plugin.manager import Plugins, call_of
 from workbench.plugin.values import Read, Session
 from workbench.readers.timeline import Timeline, Turn
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 TOLD = (
     "workbench_session_started",

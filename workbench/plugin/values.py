@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from workbench.model.conversation import Conversation
     from workbench.model.events import Entry
-    from workbench.trace.bus import Trace
+    from workbench.trace.trace import Trace
 
 ProviderStage = Literal["vad", "turn", "stt", "llm", "tts"]
 

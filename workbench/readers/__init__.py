@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
 from workbench.model.events import Entry, Notice, ReaderFailed
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 Reader = Callable[[Entry], None]
 

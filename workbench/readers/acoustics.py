@@ -23,12 +23,12 @@ from workbench.model.events import (
     Levels,
     ReplyEnded,
     ReplyPlaying,
-    Track,
+    TrackName,
     TurnDecided,
     TurnEnded,
 )
-from workbench.trace.bus import Trace
-from workbench.trace.tape import Sound
+from workbench.trace.trace import Trace
+from workbench.trace.track import Track
 
 BEFORE_MS, AFTER_MS = 800, 250
 """Around the VAD's end of speech, where the real one is looked for."""
@@ -43,33 +43,33 @@ ToMs = Callable[[int], float]
 """When a sample of a track was (will be) at the device, ms of the session's clock."""
 
 
-def end_of_speech(tape: Sound, vad_end: int) -> int | None:
-    """Position on `tape` after the last audible block between 800 ms before and 250 ms after `vad_end`; None if all of
+def end_of_speech(track: Track, vad_end: int) -> int | None:
+    """Position on `track` after the last audible block between 800 ms before and 250 ms after `vad_end`; None if all of
     it is silent.
 
     The noise floor is the lower one of what was there in the five seconds before (which somebody who spoke all the time
     leaves no gap in) and of what is there once the speech is over.
     """
-    start, stop = max(0, vad_end - _count(tape, BEFORE_MS)), vad_end + _count(tape, AFTER_MS)
-    before = tape.read(max(tape.start, vad_end - _count(tape, NOISE_MS)), min(vad_end, tape.end))
-    after = tape.read(vad_end + _count(tape, SETTLED_MS), min(stop, tape.end))
-    noise_db = min(_noise_db(samples, tape.rate) for samples in (before, after))
-    window = tape.read(start, stop)
-    offset = last_audible(window, tape.rate, noise_db)
+    start, stop = max(0, vad_end - _count(track, BEFORE_MS)), vad_end + _count(track, AFTER_MS)
+    before = track.read(max(track.start, vad_end - _count(track, NOISE_MS)), min(vad_end, track.end))
+    after = track.read(vad_end + _count(track, SETTLED_MS), min(stop, track.end))
+    noise_db = min(_noise_db(samples, track.rate) for samples in (before, after))
+    window = track.read(start, stop)
+    offset = last_audible(window, track.rate, noise_db)
     if offset is None and not len(after):  # the track ends in mid-speech, with nothing to compare it with
-        offset = last_audible(window, tape.rate)
+        offset = last_audible(window, track.rate)
     return None if offset is None else start + offset
 
 
-def start_of_reply(tape: Sound, first: int, stop: int | None = None) -> int | None:
-    """Position of the first audible block of `tape` between `first` and `stop` (its end); None if all is silent.
+def start_of_reply(track: Track, first: int, stop: int | None = None) -> int | None:
+    """Position of the first audible block of `track` between `first` and `stop` (its end); None if all is silent.
 
     What we play has no noise of its own, so −50 dBFS decides. Blocks count from `first`, and a block that is not yet
     complete is left for the next look.
     """
-    stop = tape.end if stop is None else min(stop, tape.end)
-    for start in range(first, stop, tape.rate):
-        offset = first_audible(tape.read(start, min(stop, start + tape.rate)), tape.rate)
+    stop = track.end if stop is None else min(stop, track.end)
+    for start in range(first, stop, track.rate):
+        offset = first_audible(track.read(start, min(stop, start + track.rate)), track.rate)
         if offset is not None:
             return start + offset
     return None
@@ -81,22 +81,22 @@ def _noise_db(samples: Samples, rate: int) -> float:
     return noise_floor_db(levels) if len(levels) else 0.0
 
 
-def _count(tape: Sound, ms: int) -> int:
-    return tape.rate * ms // 1000
+def _count(track: Track, ms: int) -> int:
+    return track.rate * ms // 1000
 
 
 class Clocks:
     """A reader: where each track was last on the session's clock, as a recording tells it."""
 
     def __init__(self) -> None:
-        self._mapped: dict[Track, ClockMapped] = {}
+        self._mapped: dict[TrackName, ClockMapped] = {}
 
     def __call__(self, entry: Entry) -> None:
         """Take the next entry."""
         if isinstance(entry.event, ClockMapped):
             self._mapped[entry.event.track] = entry.event
 
-    def time_ms(self, track: Track, sample: int, rate: int) -> float:
+    def time_ms(self, track: TrackName, sample: int, rate: int) -> float:
         """When the sample was at the device; where nothing is known, the track began with the session at `rate`."""
         mapped = self._mapped.get(track)
         if mapped is None or not mapped.rate > 0:
@@ -129,7 +129,7 @@ class Ear:
     def __init__(
         self, trace: Trace, user_time: ToMs, agent_time: ToMs, emit: Callable[[Heard], object] | None = None
     ) -> None:
-        self._tapes = trace.tapes
+        self._tracks = trace.tracks
         self._user_time = user_time
         self._agent_time = agent_time
         self._emit = trace.emit if emit is None else emit
@@ -169,23 +169,23 @@ class Ear:
         """`now_ms` None: what is not there by now counts as silence."""
         if found.user_known:
             return
-        tape = self._tapes.get("user")
-        if tape is None or found.vad_end is None:
+        track = self._tracks.get("user")
+        if track is None or found.vad_end is None:
             found.user_known = True
             return
-        needed = found.vad_end + _count(tape, AFTER_MS)
+        needed = found.vad_end + _count(track, AFTER_MS)
         late = now_ms is None or now_ms > self._user_time(needed) + LATE_MS
-        if late or tape.end >= needed:
-            found.user_end, found.user_known = end_of_speech(tape, found.vad_end), True
+        if late or track.end >= needed:
+            found.user_end, found.user_known = end_of_speech(track, found.vad_end), True
 
     def _reply_from(self, found: _Turn, played: int | None) -> int | None:
         """Go on from where the last look ended, on the grid of blocks that begins with the answer."""
-        tape = self._tapes.get("agent")
-        if tape is None:
+        track = self._tracks.get("agent")
+        if track is None:
             return None
-        stop = tape.end if played is None else min(played, tape.end)
-        start = start_of_reply(tape, found.looked, stop)
-        block = _count(tape, 5)
+        stop = track.end if played is None else min(played, track.end)
+        start = start_of_reply(track, found.looked, stop)
+        block = _count(track, 5)
         found.looked += max(0, stop - found.looked) // block * block
         return start
 

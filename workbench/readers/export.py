@@ -9,7 +9,7 @@ from workbench.model.events import PARTS
 from workbench.model.text import plain
 from workbench.readers import entries
 from workbench.readers.timeline import Turn, turns
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 PART_COLUMNS = (*PARTS, "unexplained")
 COLUMNS = (

@@ -20,7 +20,7 @@ from workbench.model.events import (
     ProviderWarmed,
     ReaderFailed,
     Stage,
-    Track,
+    TrackName,
 )
 
 NOTICES = 50
@@ -59,7 +59,7 @@ class Health:
 
     def __init__(self) -> None:
         self.providers: dict[Stage, ProviderHealth] = {}
-        self.devices: dict[Track, DeviceHealth] = {}
+        self.devices: dict[TrackName, DeviceHealth] = {}
         self.duplex: DuplexChanged | None = None
         self.echo: EchoState | None = None
         self.host: HostLag | None = None

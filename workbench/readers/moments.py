@@ -14,7 +14,7 @@ from workbench.model.events import (
     ReplyEnded,
     ReplyPlaying,
     SpeechStarted,
-    Track,
+    TrackName,
     TurnDecided,
     TurnEnded,
 )
@@ -37,10 +37,10 @@ class Moment:
 class MomentsFold:
     """Feed it every entry in order; `of` gives the moment of a turn that has ended; the last `keep` (None: all)."""
 
-    def __init__(self, rates: Mapping[Track, int], *, keep: int | None = KEPT) -> None:
+    def __init__(self, rates: Mapping[TrackName, int], *, keep: int | None = KEPT) -> None:
         self._rates = rates
         self._keep = keep
-        self._maps: defaultdict[Track, list[ClockMapped]] = defaultdict(list)
+        self._maps: defaultdict[TrackName, list[ClockMapped]] = defaultdict(list)
         self._onsets: dict[int, float] = {}
         self._started: dict[int, float] = {}
         self._zeros: dict[int, float] = {}
@@ -80,7 +80,7 @@ class MomentsFold:
         if self._keep is not None and len(self._moments) > self._keep:
             del self._moments[next(iter(self._moments))]
 
-    def sample(self, track: Track, ms: float) -> int:
+    def sample(self, track: TrackName, ms: float) -> int:
         """The position on the track at that time of the session's clock; below 0 before its first sample."""
         maps = self._maps[track]
         at = bisect_right(maps, ms, key=lambda mapped: mapped.at_ms) - 1
@@ -89,7 +89,7 @@ class MomentsFold:
         near = maps[max(0, at)]
         return near.sample + round((ms - near.at_ms) * near.rate / 1000)
 
-    def _ms(self, track: Track, sample: int) -> float:
+    def _ms(self, track: TrackName, sample: int) -> float:
         if not self._maps[track]:
             return sample * 1000 / self._rates.get(track, 16_000)
         near = self._maps[track][-1]

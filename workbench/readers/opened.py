@@ -5,7 +5,7 @@
     trace.audio("agent", turn=1)        # mono PCM16, shape (n,)
     trace.plot.waterfall(1)             # a matplotlib figure
 
-The trace itself (`trace/bus.py`) knows no reader; this is the same trace one layer up.
+The trace itself (`trace/trace.py`) knows no reader; this is the same trace one layer up.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import UsageError
-from workbench.model.events import SessionStarted, Track
+from workbench.model.events import SessionStarted, TrackName
 from workbench.model.text import plain
 from workbench.readers.moments import Moment, MomentsFold
 from workbench.readers.sound import both
 from workbench.readers.timeline import KEPT_TURNS, Live, Timeline, Turn
-from workbench.trace.bus import KEPT, Trace
 from workbench.trace.store import open_as
-from workbench.trace.tape import Sound
+from workbench.trace.trace import KEPT, Trace
+from workbench.trace.track import Track
 from workbench.views.html import session_html, summary, turns_html
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class OpenTrace(Trace):
         self, now: Callable[[], float], *, keep: int = KEPT, keep_turns: int | None = KEPT_TURNS
     ) -> None:
         super().__init__(now, keep=keep)
-        rates: dict[Track, int] = {"mic": INPUT_RATE, "user": INPUT_RATE, "agent": OUTPUT_RATE}
+        rates: dict[TrackName, int] = {"mic": INPUT_RATE, "user": INPUT_RATE, "agent": OUTPUT_RATE}
         self._timeline = Timeline(keep=keep_turns)
         self._moments = MomentsFold(rates, keep=keep_turns)
         self._started: SessionStarted | None = None
@@ -159,11 +159,11 @@ class OpenTrace(Trace):
             raise UsageError(f"there is no turn {turn!r}", there)
         return found
 
-    def rate(self, track: Track | Literal["both"] = "both") -> int:
+    def rate(self, track: TrackName | Literal["both"] = "both") -> int:
         """Hz of what `audio` gives. Raises UsageError for a track that is not there."""
-        return OUTPUT_RATE if track == "both" else self._tape(track).rate
+        return OUTPUT_RATE if track == "both" else self._sound(track).rate
 
-    def audio(self, track: Track | Literal["both"] = "both", *, turn: int | None = None) -> Samples:
+    def audio(self, track: TrackName | Literal["both"] = "both", *, turn: int | None = None) -> Samples:
         """Sound as mono PCM16, shape (n,), at `rate(track)`: of one turn, or of all that is there.
 
         `both` mixes the user and the agent as the session's clock has them. A live session without a recording has the
@@ -175,12 +175,12 @@ class OpenTrace(Trace):
         elif track == "both":
             start_ms, end_ms = 0.0, self.end_ms
         else:
-            tape = self._tape(track)
-            return tape.read(tape.start, tape.end)
+            sound = self._sound(track)
+            return sound.read(sound.start, sound.end)
         if track == "both":
             return both(self, self.moments, start_ms, end_ms)
         moments = self.moments
-        return self._tape(track).read(moments.sample(track, start_ms), moments.sample(track, end_ms))
+        return self._sound(track).read(moments.sample(track, start_ms), moments.sample(track, end_ms))
 
     @property
     def plot(self) -> Plot:
@@ -202,12 +202,12 @@ class OpenTrace(Trace):
         """What a notebook shows."""
         return session_html(self.title(), self.closed, self.turns._repr_html_())
 
-    def _tape(self, track: str) -> Sound:
-        for name, tape in self.tapes.items():
+    def _sound(self, track: str) -> Track:
+        for name, sound in self.tracks.items():
             if name == track:
-                return tape
-        there = ", ".join(self.tapes) or "no sound was recorded"
-        raise UsageError(f"there is no track {track!r}", f"there are: {there}" if self.tapes else there)
+                return sound
+        there = ", ".join(self.tracks) or "no sound was recorded"
+        raise UsageError(f"there is no track {track!r}", f"there are: {there}" if self.tracks else there)
 
 
 def open_trace(path: Path | str) -> OpenTrace:

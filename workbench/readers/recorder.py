@@ -1,7 +1,7 @@
 """Writes a session to its folder while it runs. The recording suffers before the conversation does.
 
-Every 50 ms one job takes what is new, by index from the trace and by position from the tapes, and writes it on a thread
-of the executor. Nothing is queued in between: what the disk is too slow for waits in the trace and on the tapes, which
+Every 50 ms one job takes what is new, by index from the trace and by position from the tracks, and writes it on a
+thread of the executor. Nothing is queued in between: what the disk is too slow for waits in the trace and on the tracks, which
 are bounded, and what falls off them is silence in the recording, at its right place. A process that is killed loses
 what came since the last job: whatever was handed to the system by then is in the files.
 """
@@ -14,13 +14,13 @@ import os
 import threading
 from pathlib import Path
 
-from workbench.model.events import Notice, Track
+from workbench.model.events import Notice, TrackName
 from workbench.trace.archive import EventFile
-from workbench.trace.bus import Trace
 from workbench.trace.codec import encode
 from workbench.trace.files import open_new
 from workbench.trace.store import SessionFolder
-from workbench.trace.tape import Sound
+from workbench.trace.trace import Trace
+from workbench.trace.track import Track
 from workbench.trace.wav import HEADER_BYTES, wav_header
 
 EVERY_S = 0.05
@@ -30,7 +30,7 @@ SLOW_S = 1.0
 
 
 class Recorder:
-    """Records `trace` and its tapes into `folder` while `run` runs; from then on the folder is the trace's archive.
+    """Records `trace` and its tracks into `folder` while `run` runs; from then on the folder is the trace's archive.
 
     The folder must be new: existing files are never written to.
     """
@@ -39,7 +39,7 @@ class Recorder:
         self._trace = trace
         self._folder = folder
         self._events: _EventWriter | None = None
-        self._sounds: dict[Track, _SoundWriter] = {}
+        self._sounds: dict[TrackName, _SoundWriter] = {}
         self._lock = threading.Lock()
         self._next = 0
         self._failure: OSError | None = None
@@ -67,7 +67,7 @@ class Recorder:
             if self._failure is not None and not failed:
                 self._trace.emit(_failed(self._failure, self._folder.path))
 
-    def _tell(self, took_s: float, lost: dict[Track, int]) -> None:
+    def _tell(self, took_s: float, lost: dict[TrackName, int]) -> None:
         """Say what went wrong in a job."""
         if self._failure is not None:
             self._trace.emit(_failed(self._failure, self._folder.path))
@@ -78,23 +78,23 @@ class Recorder:
                 Notice("warning", "recorder", reason, "record to a faster disk, or do not record")
             )
         for track, samples in lost.items():
-            lost_s = samples / self._trace.tapes[track].rate
+            lost_s = samples / self._trace.tracks[track].rate
             reason = f"the disk lags: {lost_s:.1f} s of {track} are silence in the recording"
             self._trace.emit(
                 Notice("warning", "recorder", reason, "record to a faster disk, or do not record")
             )
 
-    def _write(self) -> dict[Track, int]:
+    def _write(self) -> dict[TrackName, int]:
         """One job: write what is new. Returns the samples that were lost by track.
 
         Sound and pictures come first, so that no event in the file speaks of what is not there yet.
         """
-        lost: dict[Track, int] = {}
+        lost: dict[TrackName, int] = {}
         with self._lock:
             try:
-                for track, tape in list(self._trace.tapes.items()):
+                for track, sound in list(self._trace.tracks.items()):
                     if track not in self._sounds:
-                        self._sounds[track] = _SoundWriter(self._folder.sound(track), tape)
+                        self._sounds[track] = _SoundWriter(self._folder.sound(track), sound)
                     if missed := self._sounds[track].write():
                         lost[track] = missed
                 self._write_pictures()
@@ -155,24 +155,24 @@ class _EventWriter:
 
 
 class _SoundWriter:
-    """Copies a tape to its file. Samples go to their position, so a gap is a hole in the file, which is silence."""
+    """Copies a track to its file. Samples go to their position, so a gap is a hole in the file, which is silence."""
 
-    def __init__(self, path: Path, tape: Sound) -> None:
+    def __init__(self, path: Path, sound: Track) -> None:
         self._file = open_new(path)
-        self._tape = tape
+        self._sound = sound
         self._position = 0
         self._told = 0
         """Samples that the header speaks of."""
-        self._put(wav_header(tape.rate, 0), 0)
+        self._put(wav_header(sound.rate, 0), 0)
 
     def write(self) -> int:
-        """Write what is new; returns how many samples had fallen off the tape before."""
-        start, stop = max(self._position, self._tape.start), self._tape.end
+        """Write what is new; returns how many samples had fallen off the track before."""
+        start, stop = max(self._position, self._sound.start), self._sound.end
         lost = start - self._position
         if stop > start:
-            self._put(self._tape.read(start, stop).astype("<i2").tobytes(), HEADER_BYTES + 2 * start)
+            self._put(self._sound.read(start, stop).astype("<i2").tobytes(), HEADER_BYTES + 2 * start)
             self._position = stop
-            if stop - self._told >= self._tape.rate:
+            if stop - self._told >= self._sound.rate:
                 self._tell_length()
         return lost
 
@@ -185,7 +185,7 @@ class _SoundWriter:
         os.close(self._file)
 
     def _tell_length(self) -> None:
-        self._put(wav_header(self._tape.rate, self._position), 0)
+        self._put(wav_header(self._sound.rate, self._position), 0)
         self._told = self._position
 
     def _put(self, data: bytes, offset: int) -> None:

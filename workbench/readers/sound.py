@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.model.audio import OUTPUT_RATE, SILENCE_DB, Samples, block_levels, silence
-from workbench.model.events import Track
+from workbench.model.events import TrackName
 from workbench.readers.moments import MomentsFold
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
-SIDES: tuple[Track, Track] = ("user", "agent")
+SIDES: tuple[TrackName, TrackName] = ("user", "agent")
 PIECE_MS = 60_000.0
 """Sound read at a time where a long stretch is only looked at: 2 MB."""
 
 
-def side(trace: Trace, moments: MomentsFold, track: Track, start_ms: float, end_ms: float) -> Samples:
+def side(trace: Trace, moments: MomentsFold, track: TrackName, start_ms: float, end_ms: float) -> Samples:
     """A stretch of a track at the track's own rate, silence where nothing was recorded; empty without the track."""
-    tape = trace.tapes.get(track)
-    if tape is None:
+    sound = trace.tracks.get(track)
+    if sound is None:
         return silence(0)
-    return tape.read(moments.sample(track, start_ms), moments.sample(track, end_ms))
+    return sound.read(moments.sample(track, start_ms), moments.sample(track, end_ms))
 
 
 def at_output_rate(samples: Samples, rate: int) -> Samples:
@@ -35,9 +35,9 @@ def at_output_rate(samples: Samples, rate: int) -> Samples:
 def both(trace: Trace, moments: MomentsFold, start_ms: float, end_ms: float) -> Samples:
     """Both sides together, mono PCM16 at `OUTPUT_RATE`; empty where nothing was recorded."""
     sides = [
-        at_output_rate(side(trace, moments, track, start_ms, end_ms), trace.tapes[track].rate)
+        at_output_rate(side(trace, moments, track, start_ms, end_ms), trace.tracks[track].rate)
         for track in SIDES
-        if track in trace.tapes
+        if track in trace.tracks
     ]
     mixed = np.zeros(max((len(one) for one in sides), default=0), dtype=np.int32)
     for one in sides:
@@ -52,7 +52,7 @@ def envelope_db(samples: Samples, rate: int, columns: int) -> tuple[float, ...]:
 
 
 def peaks(
-    trace: Trace, moments: MomentsFold, track: Track, start_ms: float, end_ms: float, columns: int
+    trace: Trace, moments: MomentsFold, track: TrackName, start_ms: float, end_ms: float, columns: int
 ) -> NDArray[np.float32]:
     """The greatest amplitude (0…1) in so many equal stretches, shape (columns,). Reads a minute at a time."""
     found = np.zeros(columns, dtype=np.float32)

@@ -19,7 +19,7 @@ from workbench.tools.registry import Toolbox
 from workbench.tools.result import shortened
 from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.tools.tool import as_tool
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

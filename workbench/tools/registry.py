@@ -12,7 +12,7 @@ from workbench.model.errors import UsageError
 from workbench.model.events import ToolMocked, ToolsChanged
 from workbench.model.text import plain
 from workbench.tools.tool import Tool, as_tool
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 class Toolbox:

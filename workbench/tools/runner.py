@@ -34,7 +34,7 @@ from workbench.tools.executor import CoroutineExecutor
 from workbench.tools.registry import Toolbox
 from workbench.tools.result import UnencodableError, encoded, shortened
 from workbench.tools.tool import Tool
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 T = TypeVar("T")
 BACKOFF_S = 0.1

@@ -14,7 +14,7 @@ from workbench.tools.mcp.server import McpServer, from_settings
 from workbench.tools.registry import Toolbox
 from workbench.tools.runner import Runner, ToolEnvironment
 from workbench.tools.tool import Tool, as_tool
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 def tools_of(agent: Agent) -> tuple[Tool, ...]:

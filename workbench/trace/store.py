@@ -30,16 +30,16 @@ from typing import Any, TypeVar, get_args
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import UsageError
-from workbench.model.events import ReplyEnded, Track, TurnEnded
+from workbench.model.events import ReplyEnded, TrackName, TurnEnded
 from workbench.trace.archive import EventFile, lines_from
-from workbench.trace.bus import Trace
 from workbench.trace.codec import decode, plain
 from workbench.trace.files import open_new, open_regular
-from workbench.trace.wav import WavSound
+from workbench.trace.trace import Trace
+from workbench.trace.wav import RecordedTrack
 
 FORMAT = 1
 """Of the folder. One with a higher number cannot be read."""
-TRACKS: tuple[Track, ...] = get_args(Track)
+TRACKS: tuple[TrackName, ...] = get_args(TrackName)
 ABOUT, EVENTS = "session.json", "events.jsonl"
 
 T = TypeVar("T", bound=Trace)
@@ -145,7 +145,7 @@ class SessionFolder:
         """The file of events."""
         return self.path / EVENTS
 
-    def sound(self, track: Track) -> Path:
+    def sound(self, track: TrackName) -> Path:
         """The file of a track."""
         return self.path / f"{track}.wav"
 
@@ -229,7 +229,7 @@ def open_as(kind: Callable[[Callable[[], float]], T], path: Path | str) -> T:
     trace.end = last.i + 1 if last else 0
     for track in TRACKS:
         with contextlib.suppress(OSError, ValueError):
-            trace.tapes[track] = WavSound(folder.sound(track), track, folder.about.rates[track])
+            trace.tracks[track] = RecordedTrack(folder.sound(track), track, folder.about.rates[track])
     trace.close()
     return trace
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from workbench.model.audio import Samples, silence
-from workbench.model.events import Track
+from workbench.model.events import TrackName
 from workbench.trace.files import open_regular
 
 HEADER_BYTES = 44
@@ -29,13 +29,13 @@ def wav_header(rate: int, samples: int) -> bytes:
     )
 
 
-class WavSound:
-    """A recorded track with the face of a tape: read from the file whenever asked.
+class RecordedTrack:
+    """A track of a recording: read from its file whenever samples are asked for.
 
     Raises OSError where there is no such file, ValueError with the reason where it is not mono PCM16.
     """
 
-    def __init__(self, path: Path, track: Track, rate: int) -> None:
+    def __init__(self, path: Path, track: TrackName, rate: int) -> None:
         self.track = track
         self.start = 0
         self._path = path

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.model.events import ClockMapped, Track
-from workbench.trace.bus import Trace
+from workbench.model.events import ClockMapped, TrackName
+from workbench.trace.trace import Trace
 
 BUCKET_S = 0.25
 """Of the observations within this time, s, only the earliest counts."""
@@ -159,7 +159,7 @@ class TrackClock:
 class MappingLog:
     """Logs a track's mapping to the session's clock: every second, and when it changed."""
 
-    def __init__(self, trace: Trace, track: Track, clock: TrackClock, session_start: float) -> None:
+    def __init__(self, trace: Trace, track: TrackName, clock: TrackClock, session_start: float) -> None:
         """`session_start`: when the session's clock was 0, s."""
         self._trace = trace
         self._track = track

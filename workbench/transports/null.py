@@ -8,7 +8,7 @@ from typing import Self
 
 from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.events import ClockMapped, DeviceOpened
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms."""

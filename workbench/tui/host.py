@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from workbench.model.errors import WorkbenchError
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 class ToolBench(Protocol):

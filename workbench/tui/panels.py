@@ -16,7 +16,7 @@ from textual.widgets import ContentSwitcher
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Entry
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.tui.widgets.tools import ToolPanel
 
 TOOLS = "tools"

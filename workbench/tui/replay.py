@@ -17,7 +17,7 @@ from workbench.model.errors import MissingError
 from workbench.model.text import plain
 from workbench.readers.folds.conversation import Line
 from workbench.readers.folds.turns import falls
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.tui.folds.recording import Recording
 from workbench.tui.paneled import PaneledScreen
 from workbench.tui.panels import TOOLS, Offer

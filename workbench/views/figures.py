@@ -28,7 +28,7 @@ from workbench.views.html import ON_DARK, picture
 from workbench.views.palette import AGENT, INK, LIGHT, LINE, PAPER, QUIET, USER, label
 
 if TYPE_CHECKING:
-    from workbench.model.events import Track
+    from workbench.model.events import TrackName
     from workbench.readers.opened import OpenTrace
 
 WIDTH_IN, ROW_IN = 9.5, 1.15
@@ -245,13 +245,13 @@ def plain_name(name: str) -> str:
 
 def _draw_row(axes: Axes, trace: OpenTrace, first_ms: float, last_ms: float, scale: dict[str, float]) -> None:
     """The user above, the agent below, and between them what the user waited for."""
-    heights: dict[Track, tuple[float, str]] = {"user": (1.0, USER), "agent": (-1.0, AGENT)}
+    heights: dict[TrackName, tuple[float, str]] = {"user": (1.0, USER), "agent": (-1.0, AGENT)}
     upto_ms = min(last_ms, max(first_ms + 1.0, trace.end_ms))
     columns = max(2, round(COLUMNS * (upto_ms - first_ms) / (last_ms - first_ms)))
     seconds = np.linspace(first_ms, upto_ms, columns) / 1000
     for track, (middle, colour) in heights.items():
         axes.plot([first_ms / 1000, upto_ms / 1000], [middle, middle], color=LINE, linewidth=0.6)
-        if track in trace.tapes:
+        if track in trace.tracks:
             wave = 0.62 * np.sqrt(
                 peaks(trace, trace.moments, track, first_ms, upto_ms, columns) / scale[track]
             )
@@ -305,7 +305,7 @@ def _label_turn(axes: Axes, turn: Turn, zero_s: float) -> None:
         axes.text(zero_s, -1.9, turn.status, fontsize=7.5, va="bottom", color=colour)
 
 
-def _loudest(trace: OpenTrace, track: Track, start_ms: float, end_ms: float) -> float:
+def _loudest(trace: OpenTrace, track: TrackName, start_ms: float, end_ms: float) -> float:
     """What a waveform is drawn in relation to; the loudest 2 % may reach beyond."""
     found = peaks(trace, trace.moments, track, start_ms, end_ms, COLUMNS)
     return max(0.02, float(np.quantile(found, 0.98))) if len(found) else 1.0

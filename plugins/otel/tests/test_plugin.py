@@ -18,7 +18,7 @@ from workbench_otel.spans import Turns
 from workbench.model import events as ev
 from workbench.model.errors import MissingError
 from workbench.model.events import Entry
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 def conversation() -> Iterator[Entry]:

@@ -38,7 +38,7 @@ from workbench.testing.contract import (
     check_turn,
     check_vad,
 )
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.file.audio import ClockSink, WavSink, WavSource
 from workbench.transports.null import Nobody
 
@@ -198,7 +198,7 @@ DEVICES = """
 from workbench.transports.local.microphone import Microphone
 from workbench.transports.local.speaker import Speaker
 from workbench.testing.contract import check_sink, check_source
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 print(check_source(lambda: Microphone(None, Trace(lambda: 0.0)), seconds=0.5))
 print(check_sink(lambda: Speaker(None, Trace(lambda: 0.0)), seconds=0.5))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from workbench.model.events import Notice
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.admission import (
     MOST_A_SECOND,
     MOST_AT_ONCE,

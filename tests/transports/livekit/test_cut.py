@@ -13,7 +13,7 @@ from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import person, token, until
 from workbench.model.audio import OUTPUT_RATE, Samples
 from workbench.model.events import Glitch
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit import sink as module
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.sink import RoomSink

@@ -14,7 +14,7 @@ from workbench import Agent, open_session, open_trace
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import ReplyEnded, RoomConnection, TurnEnded
 from workbench.simulation.sound import write_wav
-from workbench.trace.wav import WavSound
+from workbench.trace.wav import RecordedTrack
 from workbench.transports.livekit.demo import page
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.token import Access
@@ -25,8 +25,8 @@ ASKED = "capital of france"
 
 
 def test_a_conversation_with_the_models_on_board_goes_on_after_an_outage(tmp_path: Path) -> None:
-    tape = WavSound(QUESTION, "user", INPUT_RATE)
-    sound = np.concatenate((silence(INPUT_RATE), tape.read(0, tape.end), silence(INPUT_RATE * 12)))
+    track = RecordedTrack(QUESTION, "user", INPUT_RATE)
+    sound = np.concatenate((silence(INPUT_RATE), track.read(0, track.end), silence(INPUT_RATE * 12)))
     microphone = write_wav(tmp_path / "microphone.wav", sound)
     folder = tmp_path / "call"
 

@@ -12,7 +12,7 @@ from workbench.config.room import RoomSettings
 from workbench.model.conversation import Picture
 from workbench.model.errors import StageError
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.ends import RoomEnds
 from workbench.transports.livekit.reach import Reach, Sent
 

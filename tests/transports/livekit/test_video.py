@@ -32,7 +32,7 @@ from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.sound import speech
 from workbench.tools.context import ToolError
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.jpeg import LONGEST, MOST_BYTES, jpeg
 from workbench.transports.livekit.look import look
 from workbench.transports.livekit.members import Members

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workbench.model.events import ToolReturned
     from workbench.tools.registry import Toolbox
     from workbench.tools.runner import Runner
-    from workbench.trace.bus import Trace
+    from workbench.trace.trace import Trace
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ async def opened(what: Selection) -> AsyncIterator[Toolbench]:
     from workbench.tools.registry import Toolbox
     from workbench.tools.runner import ToolEnvironment
     from workbench.tools.toolset import open_toolset
-    from workbench.trace.bus import Trace
+    from workbench.trace.trace import Trace
 
     agent, settings = _loaded(what)
     await asyncio.get_running_loop().run_in_executor(None, manager)  # some plugins import for a second

@@ -23,7 +23,7 @@ from workbench.tools.context import RunContext, ToolError
 from workbench.tools.mcp.server import McpServer
 from workbench.tools.registry import Toolbox
 from workbench.tools.tool import Tool
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 if TYPE_CHECKING:
     from mcp import Client

@@ -9,7 +9,7 @@ from typing import Any, Self
 from workbench.tools.mcp.connection import ServerConnection
 from workbench.tools.mcp.server import McpServer
 from workbench.tools.registry import Toolbox
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 class McpServers:

@@ -15,7 +15,7 @@ import numpy as np
 from workbench.engine.interfaces import Pull, Way
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.browser.page import Chunk, Outgoing, PageLink
 from workbench.transports.clockfit import MappingLog, TrackClock
 from workbench.transports.file.audio import BLOCK, ClockSink

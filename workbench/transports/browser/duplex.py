@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.config import Settings
 from workbench.model.events import DuplexChanged, Notice
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 MODE = "bargein.mode"
 HEADPHONES = "use headphones, or another browser"

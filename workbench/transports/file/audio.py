@@ -13,8 +13,8 @@ import numpy as np
 from workbench.engine.interfaces import Pull
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import UsageError
-from workbench.model.events import ClockMapped, DeviceOpened, Notice, Track
-from workbench.trace.bus import Trace
+from workbench.model.events import ClockMapped, DeviceOpened, Notice, TrackName
+from workbench.trace.trace import Trace
 from workbench.transports.file.wavfile import WavFile, WavWriter
 
 FRAME = INPUT_RATE // 50
@@ -27,7 +27,7 @@ DOZE_S = 0.1
 """How far the track may lag behind the clock while it dozes, s."""
 
 
-def say_mapping(trace: Trace, track: Track, rate: int, sample: int = 0) -> None:
+def say_mapping(trace: Trace, track: TrackName, rate: int, sample: int = 0) -> None:
     """Log that this sample of `track` is now."""
     trace.emit(ClockMapped(track, sample, round(trace.now(), 3), float(rate)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from workbench.model.events import Notice
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 MOST_A_SECOND = 20
 """Messages of one sender that are taken in within a second; the rest is dropped, and said."""

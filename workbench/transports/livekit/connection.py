@@ -12,7 +12,7 @@ from workbench.config.room import RoomSettings
 from workbench.model.clock import outside
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import RoomConnection
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.probe import Unreachable, probe
 from workbench.transports.livekit.refused import explained, in_vain
 from workbench.transports.livekit.sdk import exchange, rtc, told

@@ -18,7 +18,7 @@ from workbench.model.audio import silence
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ParticipantChanged, ReplyEnded
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.connection import Connection
 from workbench.transports.livekit.front import NAME, STATE, Front
 from workbench.transports.livekit.inward import Inward, Received, Verbs

@@ -15,7 +15,7 @@ from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, RoomMessage
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.admission import Admission, Sender
 from workbench.transports.livekit.sdk import rtc
 

@@ -10,7 +10,7 @@ from workbench.config.room import RoomSettings
 from workbench.model.errors import UsageError
 from workbench.model.events import ParticipantChanged
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.sdk import rtc
 
 BEHALF = "lk.publish_on_behalf"

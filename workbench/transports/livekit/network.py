@@ -11,7 +11,7 @@ from typing import Any
 from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import NetworkMeasured
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.connection import Connection
 from workbench.transports.livekit.sink import RoomSink
 from workbench.transports.livekit.source import RoomSource

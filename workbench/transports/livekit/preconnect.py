@@ -18,7 +18,7 @@ from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, RoomMessage
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.webm import decoded
 from workbench.transports.resample import Resampler, to_samples, to_wave
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from workbench.engine.interfaces import Pull, Way
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import DeviceOpened, Glitch
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.file.audio import say_mapping
 from workbench.transports.livekit.sdk import exchange, rtc
 

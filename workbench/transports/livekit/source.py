@@ -13,7 +13,7 @@ from workbench.engine.interfaces import Way
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import DeviceOpened, Glitch
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
 from workbench.transports.livekit.sdk import exchange, rtc
 

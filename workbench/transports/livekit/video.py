@@ -22,7 +22,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.livekit.jpeg import LONGEST, jpeg
 from workbench.transports.livekit.members import Members
 from workbench.transports.livekit.sdk import rtc

@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import MissingError
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
 from workbench.transports.local.echo_state import EchoMeter, cross_spectrum
 from workbench.transports.local.microphone import Microphone

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.events import EchoState
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 FRAME_S = 0.01
 LOOK_FRAMES = 100

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.model.errors import MissingError, WorkbenchError
-from workbench.model.events import DeviceLost, DeviceOpened, Notice, Track
+from workbench.model.events import DeviceLost, DeviceOpened, Notice, TrackName
 from workbench.model.text import plain
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.local.devices import (
     INSTEAD,
     LATENCY_S,
@@ -71,7 +71,7 @@ class Line:
         self.beyond_s = 0.0
         """Time between PortAudio's buffer and the air, s, as far as it is known."""
         self.stopping = threading.Event()
-        self._track: Track = "mic" if kind == "input" else "agent"
+        self._track: TrackName = "mic" if kind == "input" else "agent"
         self._wanted = wanted
         self._trace = trace
         self._stream: Any = None

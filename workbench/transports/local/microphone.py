@@ -14,7 +14,7 @@ import numpy as np
 from workbench.model.audio import INPUT_RATE, Frame
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Glitch
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
 from workbench.transports.local.line import Line
 from workbench.transports.resample import Resampler, Wave, to_samples, to_wave

@@ -14,7 +14,7 @@ from workbench.engine.interfaces import Pull
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Glitch
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
 from workbench.transports.local.line import Line
 from workbench.transports.resample import Resampler, to_samples, to_wave

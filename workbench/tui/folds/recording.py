@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
-from workbench.model.events import Track
+from workbench.model.events import TrackName
 from workbench.readers import entries
 from workbench.readers.folds.conversation import Line
 from workbench.readers.folds.screen import ScreenFold
@@ -15,7 +15,7 @@ from workbench.readers.folds.turns import History
 from workbench.readers.moments import MomentsFold
 from workbench.readers.sound import SIDES, both, envelope_db, side
 from workbench.readers.timeline import Turn
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 Envelope = tuple[float, ...]
 """Loudest level in equal stretches of time, dBFS."""
@@ -36,7 +36,7 @@ class Recording:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._moments = MomentsFold({track: tape.rate for track, tape in trace.tapes.items()}, keep=None)
+        self._moments = MomentsFold({track: sound.rate for track, sound in trace.tracks.items()}, keep=None)
         self._log: list[str] = []
         self._log_upto: list[int] = []
         self.turns: list[Turn] = []
@@ -71,9 +71,9 @@ class Recording:
         moment = self._moments.of(turn)
         return Sounds((moment.end_ms - moment.start_ms) / 1000 if moment else 0.0, user, agent)
 
-    def _envelope(self, track: Track, turn: int, columns: int) -> Envelope:
-        tape, moment = self._trace.tapes.get(track), self._moments.of(turn)
-        if tape is None or moment is None:
+    def _envelope(self, track: TrackName, turn: int, columns: int) -> Envelope:
+        sound, moment = self._trace.tracks.get(track), self._moments.of(turn)
+        if sound is None or moment is None:
             return envelope_db(silence(0), OUTPUT_RATE, columns)
         samples = side(self._trace, self._moments, track, moment.start_ms, moment.end_ms)
-        return envelope_db(samples, tape.rate, columns)
+        return envelope_db(samples, sound.rate, columns)

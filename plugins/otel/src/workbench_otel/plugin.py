@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workbench.model.events import Entry
-    from workbench.trace.bus import Trace
+    from workbench.trace.trace import Trace
     from workbench_otel.spans import Turns
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from workbench.model.events import Bookmarked, Entry, EventsMissed
 from workbench.simulation.clock import run_virtual
-from workbench.trace.bus import Trace
+from workbench.trace.trace import Trace
 
 
 def new_trace(keep: int = 10) -> Trace:

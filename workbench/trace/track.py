@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from workbench.model.audio import Samples, silence
-from workbench.model.events import Track
+from workbench.model.events import TrackName
 
 
-class Sound(Protocol):
-    """What readers need of a track, be it a live tape or a file of a recording."""
+class Track(Protocol):
+    """What readers need of a track, live or recorded."""
 
     @property
     def rate(self) -> int:
@@ -30,13 +30,13 @@ class Sound(Protocol):
         """A copy of the samples from `start` up to `stop`, silence where there is none; shape (stop − start,)."""
 
 
-class Tape:
+class LiveTrack:
     """The last `keep_s` seconds of a track at `rate` Hz. Written by one thread, read by any.
 
     A stretch that is no longer (or not yet) there reads as silence; `start` and `end` tell what is there.
     """
 
-    def __init__(self, track: Track, rate: int, keep_s: float = 12.0) -> None:
+    def __init__(self, track: TrackName, rate: int, keep_s: float = 12.0) -> None:
         self.track = track
         self.rate = rate
         self._ring = silence(int(rate * keep_s))

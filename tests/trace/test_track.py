@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.trace.tape import Tape
+from workbench.trace.track import LiveTrack
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
@@ -14,19 +14,19 @@ from workbench.trace.tape import Tape
 def test_it_reads_like_the_whole_track_where_it_is_kept_and_silent_elsewhere(
     sizes: list[int], start: int, stop: int
 ) -> None:
-    tape = Tape("user", 1000, keep_s=0.1)
+    track = LiveTrack("user", 1000, keep_s=0.1)
     whole = np.arange(1, sum(sizes) + 1, dtype=np.int16)
     for size in sizes:
-        tape.append(whole[tape.end : tape.end + size])
-    assert tape.end == len(whole)
-    assert tape.start == max(0, len(whole) - 100)
-    expected = [int(whole[at]) if tape.start <= at < tape.end else 0 for at in range(start, stop)]
-    assert tape.read(start, stop).tolist() == expected
+        track.append(whole[track.end : track.end + size])
+    assert track.end == len(whole)
+    assert track.start == max(0, len(whole) - 100)
+    expected = [int(whole[at]) if track.start <= at < track.end else 0 for at in range(start, stop)]
+    assert track.read(start, stop).tolist() == expected
 
 
 def test_what_was_read_does_not_change_later() -> None:
-    tape = Tape("agent", 100, keep_s=1)
-    tape.append(np.ones(100, dtype=np.int16))
-    read = tape.read(0, 100)
-    tape.append(np.zeros(100, dtype=np.int16))
+    track = LiveTrack("agent", 100, keep_s=1)
+    track.append(np.ones(100, dtype=np.int16))
+    read = track.read(0, 100)
+    track.append(np.zeros(100, dtype=np.int16))
     assert read.all()

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from typing import Protocol
 
-from workbench.model.events import Entry, Event, EventsMissed, Track
-from workbench.trace.tape import Sound
+from workbench.model.events import Entry, Event, EventsMissed, TrackName
+from workbench.trace.track import Track
 
 KEPT = 10_000
 """Events kept in memory."""
@@ -33,7 +33,7 @@ class Trace:
     def __init__(self, now: Callable[[], float], *, keep: int = KEPT) -> None:
         self.now = now
         self.archive: Archive | None = None
-        self.tapes: dict[Track, Sound] = {}
+        self.tracks: dict[TrackName, Track] = {}
         self.pictures: deque[tuple[str, bytes]] = deque(maxlen=8)
         """Files that the next events speak of, by name, for the recorder; who takes one takes it away."""
         self._entries: deque[Entry] = deque(maxlen=keep)
