@@ -1,9 +1,9 @@
 """Writes a session to its folder while it runs. The recording suffers before the conversation does.
 
 Every 50 ms one job takes what is new, by index from the trace and by position from the tracks, and writes it on a
-thread of the executor. Nothing is queued in between: what the disk is too slow for waits in the trace and on the tracks, which
-are bounded, and what falls off them is silence in the recording, at its right place. A process that is killed loses
-what came since the last job: whatever was handed to the system by then is in the files.
+thread of the executor. Nothing is queued in between: what the disk is too slow for waits in the trace and on the
+tracks, which are bounded, and what falls off them is silence in the recording, at its right place. A process that is
+killed loses what came since the last job: whatever was handed to the system by then is in the files.
 """
 
 from __future__ import annotations
