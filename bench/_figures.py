@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.audio import Samples
 from workbench.model.errors import MissingError
 from workbench.trace.wav import RecordedTrack
@@ -102,7 +102,7 @@ def spread(values: Sequence[float], digits: int = 2) -> dict[str, float | None]:
 
 def settings(**flags: Any) -> Settings:
     """Settings of nobody's file or environment; `vad__provider="silero"` is `vad.provider`."""
-    return load(
+    return load_settings(
         {name.replace("__", "."): value for name, value in flags.items()},
         environ={"XDG_CONFIG_HOME": os.devnull},
     )

@@ -26,7 +26,7 @@ from workbench.model.audio import INPUT_RATE
 from workbench.model.events import TurnEnded
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import SECONDS_A_CHARACTER, Score
+from workbench.simulation.sound import SECONDS_PER_CHARACTER, Score
 
 HOUR_S = 3600
 EVERY_S = 9
@@ -38,7 +38,7 @@ def source(folder: Path) -> Path:
     """A file in which the user asks and waits for the answer."""
     score = Score(seed=5, noise_db=-66)
     while score.seconds < 10 * EVERY_S:
-        score.silence(0.7).say(SAYS).silence(EVERY_S - 0.7 - len(SAYS) * SECONDS_A_CHARACTER)
+        score.silence(0.7).say(SAYS).silence(EVERY_S - 0.7 - len(SAYS) * SECONDS_PER_CHARACTER)
     path = folder / "hour.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, INPUT_RATE, 0, "NONE", ""))

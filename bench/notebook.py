@@ -29,7 +29,7 @@ IDLE_S = 10
 BEGIN = """
 import json, time
 from workbench import Agent, open_session
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.events import Glitch, HostLag, SpeechPaused
 from workbench.notebook import live
 
@@ -101,7 +101,9 @@ def share():
     began, at = time.process_time(), time.monotonic()
     time.sleep({IDLE_S})
     return (time.process_time() - began) / (time.monotonic() - at) * 100
-settings = load({{"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}})
+settings = load_settings(
+    {{"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}}
+)
 session = open_session(settings)
 session.__enter__()
 time.sleep(2)

@@ -32,7 +32,7 @@ from bench._room_clients import EVERY_S
 from bench._spoken import QUESTIONS, spoken
 from workbench.model.audio import INPUT_RATE
 from workbench.model.errors import MissingError
-from workbench.simulation.sound import SECONDS_A_CHARACTER, write_wav
+from workbench.simulation.sound import SECONDS_PER_CHARACTER, write_wav
 from workbench.transports.livekit.server import LocalServer
 
 ROOMS = 20
@@ -91,7 +91,7 @@ async def measure(count: int, command: list[str], sentences: Path) -> dict[str, 
             "SECRET": server.keys.api_secret,
             "SENTENCES": str(sentences),
             "ANSWER": ANSWER,
-            "ANSWER_S": str(len(ANSWER) * SECONDS_A_CHARACTER),
+            "ANSWER_S": str(len(ANSWER) * SECONDS_PER_CHARACTER),
             "SILENCE_MS": str(SILENCE_MS),
         }
         mine = [sys.executable, "-m", "bench._room_clients", str(count)]

@@ -6,7 +6,15 @@ from typing import Any, ClassVar
 import pytest
 
 from workbench.agent import Agent
-from workbench.config import PROFILES, Settings, change, known_settings, known_tables, load, sentences
+from workbench.config import (
+    PROFILES,
+    Settings,
+    change,
+    known_settings,
+    known_tables,
+    load_settings,
+    sentences,
+)
 from workbench.engine.settings import EngineKnobs
 from workbench.model.errors import UsageError
 
@@ -22,7 +30,7 @@ def _load(toml: str = "", flags: dict[str, Any] | None = None, **more: Any) -> S
     if toml:
         Path("workbench.toml").write_text(toml)
     more.setdefault("environ", {"XDG_CONFIG_HOME": "/nowhere"})
-    return load(flags, **more)
+    return load_settings(flags, **more)
 
 
 def _wrong(toml: str = "", **more: Any) -> str:

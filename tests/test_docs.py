@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from workbench.config import load
+from workbench.config import load_settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -99,7 +99,7 @@ def test_code_that_is_shown_runs(code: str, desk: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize("table", blocks("toml"))
 def test_settings_that_are_shown_are_valid(table: str, desk: Path) -> None:
     (desk / "workbench.toml").write_text(table)
-    assert load({}).file
+    assert load_settings({}).file
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

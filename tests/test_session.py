@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from workbench import Agent, open_session, open_trace, tool
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.events import (
     Bookmarked,
@@ -42,7 +42,9 @@ def wav(tmp_path: Path) -> Path:
 
 def settings(**values: Any) -> Settings:
     given = {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
-    return load({**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={})
+    return load_settings(
+        {**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={}
+    )
 
 
 def events_of(session: Session, kind: type[Any]) -> list[Any]:

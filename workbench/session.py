@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench.agent import Agent
 from workbench.assembly import Assembly, echo_of, must_be_there
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.config.check import change
 from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
@@ -93,7 +93,7 @@ run. A conversation leaves no cycles behind, so they find nothing; Python's own 
 def open_session(
     settings: Settings | None = None, *, agent: Agent | None = None, page: PageLink | None = None
 ) -> Session:
-    """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load()`.
+    """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load_settings()`.
 
     `page` is what a front end with a browser gives, for `audio.source` or `audio.sink` = "browser".
 
@@ -101,7 +101,7 @@ def open_session(
     and for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
     `session.error` says so, and `ended` and `wait` raise it.
     """
-    settings = settings or load({}, agent=agent)
+    settings = settings or load_settings({}, agent=agent)
     manager()  # the first time in a process, plugins are imported: before anything runs that they could hold up
     load_files(settings.plugins)
     return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), page)

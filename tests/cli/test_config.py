@@ -10,7 +10,7 @@ import pytest
 
 from workbench.__main__ import run
 from workbench.cli.suggestions import suggestions
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_an_ollama_is_offered() -> None:
             for offer in suggestions(Settings(), {}, address)
             if f"http://127.0.0.1:{address[1]}/v1" in offer
         ]
-        used = load({"llm.base_url": f"http://127.0.0.1:{address[1]}/v1"}, environ={})
+        used = load_settings({"llm.base_url": f"http://127.0.0.1:{address[1]}/v1"}, environ={})
         assert [*suggestions(used, {}, address)] == []
     assert [*suggestions(Settings(), {}, nobody)] == []
 
@@ -113,7 +113,7 @@ def test_its_comments_are_the_defaults() -> None:
     run(["config", "init"])
     before, _, _ = Path("workbench.toml").read_text().partition("# [script]")
     Path("all.toml").write_text(re.sub(r"^# (\w+ = \S)", r"\1", before, flags=re.MULTILINE))
-    settings = load(config_path=Path("all.toml"), environ={})
+    settings = load_settings(config_path=Path("all.toml"), environ={})
     assert settings.public() == Settings().public()
     assert settings.origin("limits.retries").startswith("all.toml:")
 

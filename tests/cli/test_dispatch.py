@@ -12,7 +12,7 @@ import pytest
 
 from workbench.cli import dispatch
 from workbench.cli.dispatch import POLL_S, RoomDispatcher
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.errors import MissingError, UsageError
 from workbench.session import Session, open_session
 from workbench.simulation.clock import run_virtual
@@ -36,7 +36,7 @@ class Desks(RoomDispatcher):
             "room.api_key": "key",
             "room.api_secret": "secret",
         }
-        super().__init__(load(given, environ={}), None, False, io.StringIO())
+        super().__init__(load_settings(given, environ={}), None, False, io.StringIO())
         self.sessions: list[tuple[str, str, Session]] = []
 
     def _session_settings(self, room: str, user: str) -> Settings:

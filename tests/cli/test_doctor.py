@@ -7,7 +7,7 @@ import pytest
 
 from workbench.__main__ import run
 from workbench.cli.doctor import examine
-from workbench.config import load
+from workbench.config import load_settings
 
 FILES = ["[audio]", 'source = "question.wav"', 'sink = "none"']
 
@@ -64,11 +64,11 @@ def test_a_provider_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_devices_are_needed_for_a_microphone_only() -> None:
-    talking = {one.what: one.state for one in examine(load({"profile": "scripted"}, environ={}))}
+    talking = {one.what: one.state for one in examine(load_settings({"profile": "scripted"}, environ={}))}
     playing = {
         one.what: one.state
         for one in examine(
-            load({"profile": "scripted", "audio.source": "x.wav", "audio.sink": "none"}, environ={})
+            load_settings({"profile": "scripted", "audio.source": "x.wav", "audio.sink": "none"}, environ={})
         )
     }
     assert talking["microphone"] in ("ok", "missing")

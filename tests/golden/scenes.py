@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from workbench import Agent, hookimpl, open_session, open_trace, tool
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import BusyError
 from workbench.plugin.hookspecs import Provider
@@ -75,7 +75,7 @@ def lines(folder: Path) -> list[str]:
 
 
 def _play(scene: Scene, sound: Path, folder: Path) -> None:
-    settings = load(
+    settings = load_settings(
         SETTINGS
         | {"audio.source": str(sound), "record.folder": str(folder), "script": _script(scene)}
         | scene.settings

@@ -971,14 +971,14 @@ print(json.dumps([[x.status, x.user_text, x.agent_text, x.heard_latency_ms, x.pa
 def transcribed(samples: Any, path: Path) -> str:
     """What Whisper hears in what the page played at 24 kHz."""
     from workbench import Agent, open_session
-    from workbench.config import load
+    from workbench.config import load_settings
 
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     spoken = np.concatenate([np.zeros(12_000), samples[loud[0] : loud[-1]], np.zeros(24_000)])
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 24_000, 0, "NONE", ""))
         file.writeframes((np.clip(spoken, -1, 1) * 32767).astype("<i2").tobytes())
-    settings = load(
+    settings = load_settings(
         {
             "audio.source": str(path),
             "audio.sink": "none",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.notebook.waiting import until
 from workbench import Agent, open_trace
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.model.events import Bookmarked, Notice, SettingChanged, TurnEnded
 from workbench.notebook import LiveWidget, launcher, live
@@ -370,7 +370,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Any) -> None:
     with pytest.raises(UsageError, match="there is no recording"):
         begun(resume=True, record_dir=tmp_path)
     with pytest.raises(UsageError, match="leave out"):
-        live(AGENT, settings=load({"profile": "scripted"}), turn_silence_ms=3)
+        live(AGENT, settings=load_settings({"profile": "scripted"}), turn_silence_ms=3)
     with pytest.raises(UsageError, match="a room is source and sink at once"):
         begun(room="demo")
     nowhere = live(AGENT, room="demo", profile="scripted")
@@ -385,7 +385,7 @@ def test_a_browser_is_needed_for_its_microphone() -> None:
 
     with (
         pytest.raises(UsageError, match=r"live\(agent\)"),
-        open_session(load({"profile": "scripted", "audio.source": "browser"})) as session,
+        open_session(load_settings({"profile": "scripted", "audio.source": "browser"})) as session,
     ):
         session.wait(20)
 
@@ -427,7 +427,7 @@ JSON = st.recursive(
 def quiet() -> Iterator[Session]:
     from workbench import open_session
 
-    settings = load(
+    settings = load_settings(
         {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
     )
     with open_session(settings, page=PageLink()) as session:

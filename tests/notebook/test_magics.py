@@ -9,7 +9,7 @@ from IPython.utils.capture import capture_output
 
 from tests.notebook.waiting import until
 from workbench import Agent
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.events import Notice, Swapped
 from workbench.notebook.session_page import SessionPage
 from workbench.readers.opened import OpenTrace
@@ -54,7 +54,7 @@ def told(shell: InteractiveShell, cell: str) -> str:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    with open_session(load(SETTINGS), agent=Agent(instructions="old", name="host")) as session:
+    with open_session(load_settings(SETTINGS), agent=Agent(instructions="old", name="host")) as session:
         yield session
 
 
@@ -143,7 +143,7 @@ def test_a_model_that_cannot_start_is_tried_again_when_it_is_asked_for_again(
 
 
 def test_which_session_is_clear_or_is_asked_for(shell: InteractiveShell, session: Session) -> None:
-    with open_session(load(SETTINGS), agent=Agent(instructions="x", name="other")) as second:
+    with open_session(load_settings(SETTINGS), agent=Agent(instructions="x", name="other")) as second:
         shell.user_ns |= {"a": session, "b": second, "_": session}
         assert "choose one: --session NAME" in told(shell, "%%agent third\nwho?")
         assert "third" not in shell.user_ns
@@ -155,7 +155,7 @@ def test_which_session_is_clear_or_is_asked_for(shell: InteractiveShell, session
 
 
 def test_a_session_that_is_over_gets_nothing(shell: InteractiveShell) -> None:
-    with open_session(load(SETTINGS)) as session:
+    with open_session(load_settings(SETTINGS)) as session:
         pass
     shell.user_ns["s"] = session
     with capture_output() as captured:

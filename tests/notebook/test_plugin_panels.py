@@ -11,7 +11,7 @@ from ipywidgets import Label
 
 from tests.notebook.waiting import until
 from workbench import Agent, RunContext, open_session, tool
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.events import Entry
 from workbench.notebook import live, plugin_panels
 from workbench.notebook.plugin_panels import PluginPanels
@@ -23,7 +23,7 @@ HOSTILE = "<img src=x onerror=owned=1>"
 
 @pytest.fixture
 def quiet() -> Iterator[Session]:
-    settings = load(
+    settings = load_settings(
         {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
     )
     with open_session(settings) as session:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.readers.test_opened import HOSTILE, Page, size, spoken, traced
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.notebook import compare, score, show
@@ -89,7 +89,7 @@ def test_sessions_of_different_length_are_compared(quick: OpenTrace) -> None:
 
 
 def test_a_session_and_what_has_one_are_shown_too() -> None:
-    settings = load(
+    settings = load_settings(
         {
             "profile": "scripted",
             "audio.source": "none",

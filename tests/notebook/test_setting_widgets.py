@@ -8,7 +8,7 @@ import ipywidgets as widgets
 import pytest
 
 from tests.notebook.waiting import until
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs
 from workbench.notebook.widget import knob_bounds
@@ -18,7 +18,7 @@ from workbench.transports.browser.duplex import PageDuplex
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    settings = load(
+    settings = load_settings(
         {
             "profile": "scripted",
             "audio.source": "none",

@@ -12,7 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from workbench import hookimpl, open_session
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.conversation import Message
 from workbench.model.events import Event, PluginFailed, ReplyText, TurnEnded
 from workbench.plugin import manager as module
@@ -38,7 +38,7 @@ def talk(*typed: str) -> list[Event]:
 
 def _settings() -> Settings:
     quiet = {"audio.source": "none", "audio.sink": "none", "record.enabled": False}
-    return load({"profile": "scripted", "script": {"agent": ["You said: {said}"]}, **quiet})
+    return load_settings({"profile": "scripted", "script": {"agent": ["You said: {said}"]}, **quiet})
 
 
 async def _talk(settings: Settings, typed: Sequence[str]) -> list[Event]:

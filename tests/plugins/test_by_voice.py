@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soxr
 
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.audio import INPUT_RATE
 from workbench.plugin.manager import find
 
@@ -61,7 +61,10 @@ def say(text: str, file: Path) -> None:
 
     async def spoken() -> None:
         provider, model = find("tts", "piper")
-        async with provider.make(load({}).options("tts", model, "en")) as tts, tts.speak(text) as pieces:
+        async with (
+            provider.make(load_settings({}).options("tts", model, "en")) as tts,
+            tts.speak(text) as pieces,
+        ):
             made = np.concatenate([piece.samples async for piece in pieces])
         sound = np.asarray(soxr.resample(made, tts.rate, INPUT_RATE), dtype=np.int16)
         quiet = np.zeros(INPUT_RATE, dtype=np.int16)

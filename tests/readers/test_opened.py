@@ -13,7 +13,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from workbench import Agent, open_trace
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.model.events import (
     PARTS,
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .silence(1)
         .say("Stop it, please.")
     )
-    settings = load(
+    settings = load_settings(
         {
             "profile": "scripted",
             "audio.source": str(score.silence(3).write_wav(place / "user.wav")),

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from workbench import Agent, open_session, tool
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.engine.settings import LimitKnobs
 from workbench.model.errors import UsageError
 from workbench.model.events import (
@@ -403,7 +403,7 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         '[mcp.tickets]\nurl = "http://u:hunter22@127.0.0.1/mcp?k=queried"\n'
         'headers = {Authorization = "Bearer ${TICKETS_KEY}"}\nonly = ["list"]\n'
     )
-    settings = load({}, config_path=file)
+    settings = load_settings({}, config_path=file)
     files, tickets = from_settings(settings.mcp)
     assert (files.name, dict(files.env)) == ("files", {"A": "alsosecret"})
     assert " ".join(files.command) == "npx -y x"
@@ -417,7 +417,7 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from_settings(settings.mcp)
     file.write_text('[mcp.files]\ncomand = ["topsecret"]\n')
     with pytest.raises(UsageError, match=r"\[mcp.files\] has no comand – did you mean command") as refused:
-        load({}, config_path=file)
+        load_settings({}, config_path=file)
     assert "topsecret" not in str(refused.value)
 
 
@@ -435,7 +435,7 @@ async def _session() -> None:
     }
     script = {"choose": [chosen]}
     flags = {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
-    settings = load({**flags, "script": script}, agent=agent)
+    settings = load_settings({**flags, "script": script}, agent=agent)
     async with open_session(settings, agent=agent) as session:
 
         def all_of(kind: type[Any]) -> list[Any]:

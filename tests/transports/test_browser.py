@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.config.check import change
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, DuplexChanged, Glitch, Notice
@@ -218,7 +218,7 @@ def test_another_page_is_heard_from_its_first_word_on() -> None:
 
 def test_a_page_that_hears_us_makes_it_half_duplex_until_one_does_not() -> None:
     async def main() -> None:
-        trace, settings = a_trace(), load({})
+        trace, settings = a_trace(), load_settings({})
         duplex = PageDuplex(settings, trace)
         modes = list[str]()
         for cancelled in (True, False, None, True, True, None, True):
@@ -238,10 +238,10 @@ def test_how_it_was_chosen_to_be_stays() -> None:
     async def main() -> None:
         trace = a_trace()
         for chosen in ("full", "half"):
-            settings = load({"bargein.mode": chosen})
+            settings = load_settings({"bargein.mode": chosen})
             PageDuplex(settings, trace).heard(False)
             assert settings.bargein.mode == chosen
-        changed = load({})
+        changed = load_settings({})
         duplex = PageDuplex(changed, trace)
         duplex.heard(False)
         change(changed, "bargein.mode", "full")

@@ -13,7 +13,15 @@ import click
 from workbench.cli.options import json_option, load_plugins
 from workbench.cli.output import print_json, write_new
 from workbench.cli.suggestions import suggestions
-from workbench.config import Settings, find_file, known_settings, known_tables, load, read_file, sentences
+from workbench.config import (
+    Settings,
+    find_file,
+    known_settings,
+    known_tables,
+    load_settings,
+    read_file,
+    sentences,
+)
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
@@ -77,7 +85,7 @@ Example:
 @config_option
 def show(as_json: bool, origin: bool, profile: str | None, config: Path | None) -> None:
     """Show every setting as it is used here. Keys are never shown."""
-    settings = load({"profile": profile}, config_path=config)
+    settings = load_settings({"profile": profile}, config_path=config)
     if as_json:
         values = _with_origins(settings) if origin else settings.public()
         print_json(values)
@@ -96,7 +104,7 @@ Example:
 def validate(file: Path | None) -> None:
     """Check a settings file and what else is set here. Exit code 2, with file, line and key, if something is wrong."""
     path = find_file(file)
-    settings = load(config_path=file)
+    settings = load_settings(config_path=file)
     load_plugins(settings)
     for stage in STAGES:
         choice = getattr(settings, stage).provider
@@ -112,7 +120,7 @@ def validate(file: Path | None) -> None:
         raise UsageError(f"{settings.origin('script')}: {error.reason}", error.hint) from error
     from_settings(settings.mcp)
     for profile in read_file(path).profiles:
-        load({"profile": profile}, config_path=file)
+        load_settings({"profile": profile}, config_path=file)
     click.echo(f"{path} is fine" if path else "there is no workbench.toml; the rest is fine")
 
 

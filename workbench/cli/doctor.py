@@ -18,7 +18,7 @@ import click
 
 from workbench.cli.options import json_option, load_plugins, plugin_option
 from workbench.cli.suggestions import suggestions
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import Check, ProviderStage
@@ -55,7 +55,7 @@ def doctor(as_json: bool, profile: str | None, config_path: Path | None, plugins
 
     Exit code 3 if something is missing that the profile needs, else 0.
     """
-    settings = load({"profile": profile}, config_path=config_path)
+    settings = load_settings({"profile": profile}, config_path=config_path)
     load_plugins(settings, plugins)
     findings = [*examine(settings)]
     whole = all(finding.state != "missing" for finding in findings)

@@ -98,7 +98,7 @@ def agent_and_settings(
     `settings` are more of them, by name. Raises UsageError.
     """
     from workbench.agent import load_agent
-    from workbench.config import load
+    from workbench.config import load_settings
 
     with contextlib.redirect_stdout(sys.stderr):  # what the file prints is no result of the command
         agent = load_agent(agent_file) if agent_file else None
@@ -113,7 +113,7 @@ def agent_and_settings(
         if not equals:
             raise UsageError(f"--set {change}: there is no =", "write it like --set turn.silence_ms=300")
         values[name.strip()] = value.strip()
-    loaded = load(values, agent=agent, config_path=config)
+    loaded = load_settings(values, agent=agent, config_path=config)
     load_plugins(loaded, plugins)
     return agent, loaded
 

@@ -127,9 +127,9 @@ def _all() -> list[tuple[Plugin, Any]]:
 
     if _named_in_settings():
         from workbench.cli.options import load_plugins
-        from workbench.config import load
+        from workbench.config import load_settings
 
-        load_plugins(load({}))
+        load_plugins(load_settings({}))
     return manager().brought("workbench_commands")
 
 

@@ -41,12 +41,12 @@ Example:
 @plugins_json_option
 def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
     """The plugins that are installed, by the name of their entry point, and loose ones. Imports none of them."""
-    from workbench.config import load
+    from workbench.config import load_settings
     from workbench.plugin.loading import Origin, installed
 
     found, problems = installed()
     rows = [(one.name, one.origin) for one in found]
-    rows += [(file.stem, Origin(file=file)) for file in (*load({}).plugins, *plugins)]
+    rows += [(file.stem, Origin(file=file)) for file in (*load_settings({}).plugins, *plugins)]
     if as_json:
         told = [{"name": name, **_origin(origin)} for name, origin in rows]
         print_json({"plugins": told, "problems": [_problem(one) for one in problems]})
@@ -146,10 +146,10 @@ def new(name: str) -> None:
 def _load(files: Sequence[Path]) -> tuple[dict[str, Plugin], list[PluginProblem]]:
     """All plugins, and all that is wrong with them."""
     from workbench.cli import COMMANDS, plugin_commands
-    from workbench.config import load
+    from workbench.config import load_settings
     from workbench.plugin.manager import manager
 
-    load_plugins(load({}), files)
+    load_plugins(load_settings({}), files)
     manager().ask_all()
     return manager().loaded, [*manager().problems(), *plugin_commands.problems(frozenset(COMMANDS))]
 

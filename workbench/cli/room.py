@@ -252,9 +252,9 @@ async def _demo(
 
 
 def _settings(url: str | None, config: Path | None) -> RoomSettings:
-    from workbench.config import load
+    from workbench.config import load_settings
 
-    return load({"room.url": url}, config_path=config).room
+    return load_settings({"room.url": url}, config_path=config).room
 
 
 def _access(url: str | None, config: Path | None) -> Access:

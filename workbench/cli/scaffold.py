@@ -84,7 +84,7 @@ def workbench_tools() -> list[Any]:
     return [{module}]
 ''',
     "tests/test_plugin.py": """\
-from workbench.testing.contract import check_tool
+from workbench.testing import check_tool
 
 from {module}.plugin import {module}, workbench_tools
 

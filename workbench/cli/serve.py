@@ -54,7 +54,7 @@ async def _serve(
     signals: list[int],
 ) -> None:
     """Serve until a signal comes; it is put into `signals`, and this task cancelled."""
-    from workbench.config import load
+    from workbench.config import load_settings
     from workbench.plugin.hookspecs import Secret
     from workbench.plugin.manager import find
     from workbench.server.openai import serving  # aiohttp: 0.15 s
@@ -68,7 +68,7 @@ async def _serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
-    settings = load({"profile": profile})
+    settings = load_settings({"profile": profile})
     load_plugins(settings, plugins)
     made = {}
     for stage in ("stt", "llm", "tts"):

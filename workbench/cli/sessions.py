@@ -113,9 +113,9 @@ Example:
 def export(session: str | None, name: str, out: Path | None, plugins: tuple[Path, ...]) -> None:
     """Give a session to an exporter, and print what it makes of it. Without SESSION, the newest."""
     from workbench.cli.plugin_commands import blamed_on
-    from workbench.config import load
+    from workbench.config import load_settings
 
-    load_plugins(load({}), plugins)
+    load_plugins(load_settings({}), plugins)
     plugin, exporter = _exporter(name)
     trace, stream = open_trace(_find(session)), StringIO()
     with blamed_on(f"the exporter {name} of {plugin}"):

@@ -72,7 +72,7 @@ def _need_terminal() -> None:
 
 
 def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], options: dict[str, Any]) -> int:
-    from workbench.config import load
+    from workbench.config import load_settings
     from workbench.trace.store import open_trace
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.replay import ReplayScreen
@@ -81,7 +81,7 @@ def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], option
         raise UsageError(
             "a recording is only looked at", "leave out everything but --screenshot, --size and --plugin"
         )
-    load_plugins(load({}), options["plugins"])
+    load_plugins(load_settings({}), options["plugins"])
     trace = open_trace(folder)
     app = WorkbenchApp(lambda: ReplayScreen(trace, _panels))
     return _show(app, screenshot, size, lambda: app.first(ReplayScreen).drawn.wait())

@@ -28,15 +28,15 @@ def up() -> None:
     from workbench.cli.options import load_plugins
     from workbench.cli.output import err
     from workbench.cli.run import converse
-    from workbench.config import load
+    from workbench.config import load_settings
 
-    settings = load({})
+    settings = load_settings({})
     load_plugins(settings)
     if settings.profile == "embedded" and (missing := _missing_weights(settings)):
         err(
             f"The models on board are not here ({missing}): a script answers. `workbench models pull` gets them."
         )
-        settings = load({"profile": "scripted"})
+        settings = load_settings({"profile": "scripted"})
     lacking = _lacking()
     if lacking is None:
         from workbench.cli.tui import tui
@@ -46,7 +46,7 @@ def up() -> None:
     err(
         f"There is {lacking}: a sample conversation is played instead. `workbench tui` is for talking yourself."
     )
-    settings = load(
+    settings = load_settings(
         {
             "profile": settings.profile,
             "audio.source": str(SAMPLE),

@@ -1,7 +1,7 @@
 """Settings: what there is (`settings`), where values come from (`places`), and what is wrong with them (`check`)."""
 
 from workbench.config.check import change
-from workbench.config.places import find_file, load, read_file
+from workbench.config.places import find_file, load_settings, read_file
 from workbench.config.settings import (
     DEFAULT_PROFILE,
     PROFILES,
@@ -19,7 +19,7 @@ __all__ = [
     "find_file",
     "known_settings",
     "known_tables",
-    "load",
+    "load_settings",
     "read_file",
     "sentences",
 ]

@@ -41,7 +41,7 @@ class SettingsFile:
     profiles: dict[str, dict[str, Given]] = field(default_factory=dict)
 
 
-def load(
+def load_settings(
     flags: Mapping[str, Any] | None = None,
     *,
     agent: Agent | None = None,

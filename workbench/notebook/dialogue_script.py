@@ -25,14 +25,14 @@ from tempfile import mkdtemp
 from typing import Any
 
 from workbench.agent import Agent
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers.opened import OpenTrace, open_trace
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.script import Script
-from workbench.simulation.sound import SECONDS_A_CHARACTER, Score
+from workbench.simulation.sound import SECONDS_PER_CHARACTER, Score
 
 LINE = re.compile(
     r"\s*(?:(you|user|agent)\s*:\s*(.+?)|\(\s*([a-z]+)\s*([\d.]+)?\s*s?\s*\))\s*", re.IGNORECASE
@@ -78,7 +78,7 @@ class DialogueScript:
         for who, words in self.steps:
             began_s = score.seconds
             if who == "agent":
-                due_s += len(words) * SECONDS_A_CHARACTER
+                due_s += len(words) * SECONDS_PER_CHARACTER
             elif who == "you":
                 score.silence(0 if paused else max(0.0, due_s)).say(words)
                 due_s, paused = wait_s, False
@@ -146,7 +146,7 @@ def score(
             "record.folder": folder / "session",
             "script": script,
         }
-        found = load({**fixed, **wanted})
+        found = load_settings({**fixed, **wanted})
         if not (found.record.enabled and found.record.folder):
             raise UsageError(
                 "a scene is shown from its recording", "leave out record.enabled and record.folder"

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakSet
 
 from workbench.agent import Agent
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.config.settings import Settings
 from workbench.model.errors import UsageError
 from workbench.notebook import resume as recorded
@@ -116,7 +116,7 @@ def _settings(
     if settings is None:
         flags = {key.replace("_", ".", 1): value for key, value in changes.items()}
         flags |= {"audio.source": source, "audio.sink": sink, "room.name": room, "profile": profile}
-        return load(flags, agent=agent)
+        return load_settings(flags, agent=agent)
     if profile or changes:
         raise UsageError("`settings` has all settings already", "leave out the others, or `settings`")
     settings = settings.model_copy(deep=True)

@@ -26,7 +26,7 @@ from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript
 from workbench.model.errors import StageError
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.simulation.script import Script
-from workbench.simulation.sound import SECONDS_A_CHARACTER, Score, Spoken, agent_voice
+from workbench.simulation.sound import SECONDS_PER_CHARACTER, Score, Spoken, agent_voice
 
 WORD_MS = 250.0
 """How long a word takes to say, where no score knows."""
@@ -386,7 +386,7 @@ class ScriptedTts(_Scripted):
         if not text.strip():
             return silence(0)
         voice = agent_voice(self.rate)
-        count = round(len(text) * SECONDS_A_CHARACTER * self.rate)
+        count = round(len(text) * SECONDS_PER_CHARACTER * self.rate)
         spoken = np.resize(voice, count)
         edge = min(count, self.rate // 250)
         spoken[count - edge :] = (spoken[count - edge :] * np.linspace(1, 0.2, edge)).astype(np.int16)
@@ -394,7 +394,7 @@ class ScriptedTts(_Scripted):
 
     def word_times(self, text: str) -> list[Word]:
         """When each word of `speak(text)` is spoken."""
-        lead, a_character = self._leading * 1000 / self.rate, SECONDS_A_CHARACTER * 1000
+        lead, a_character = self._leading * 1000 / self.rate, SECONDS_PER_CHARACTER * 1000
         words, at = [], 0
         for word in text.split():
             at = text.index(word, at)

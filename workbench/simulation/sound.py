@@ -42,7 +42,7 @@ SYLLABLE_S = 0.17
 HIGHEST_HZ = 3800.0
 EDGE_S = 0.004
 """How fast a voice sets in and ends, s: below one block of `audible_blocks`."""
-SECONDS_A_CHARACTER = 0.06
+SECONDS_PER_CHARACTER = 0.06
 USER_HZ, AGENT_HZ = 118.0, 196.0
 """Pitch of the user's voice and of the agent's, Hz."""
 
@@ -160,7 +160,7 @@ class Score:
         self, text: str, *, at: float | None = None, seconds: float | None = None, db: float = -26.0
     ) -> Self:
         """The user says `text`, by default 60 ms a character (at least 0.4 s)."""
-        length = seconds if seconds is not None else max(0.4, len(text) * SECONDS_A_CHARACTER)
+        length = seconds if seconds is not None else max(0.4, len(text) * SECONDS_PER_CHARACTER)
         start = self._at(at)
         self.add(speech(length, seed=self._next_seed(), db=db, rate=self.rate), at=at)
         self.spoken.append(Spoken(text, start, start + round(length * self.rate)))

@@ -9,15 +9,10 @@ import pytest
 from workbench_booking.calendar import TABLES, Calendar
 from workbench_booking.plugin import book_table, cancel_table, free_tables
 
-from workbench import Agent, hookimpl, open_session
-from workbench.config import load
-from workbench.model.conversation import Message, ToolCall
-from workbench.model.events import ListeningStarted, TurnEnded
-from workbench.plugin.hookspecs import Provider
-from workbench.plugin.manager import manager
-from workbench.simulation.clock import run_virtual
-from workbench.simulation.scripted import Answer, ScriptedLlm
-from workbench.testing.contract import check_tool
+from workbench import Agent, hookimpl, load_settings, open_session
+from workbench.simulation import Answer, ScriptedLlm, run_virtual
+from workbench.spi import Message, Provider, ToolCall, events, manager
+from workbench.testing import check_tool
 
 DAY, SEVEN = date(2026, 3, 1), time(19)
 WANTED = '{"day": "2026-03-01", "at": "19:00", "name": "Ada"}'
@@ -67,7 +62,7 @@ def test_nothing_is_booked_without_a_yes(answer: str, booked: bool) -> None:
 
     async def talk() -> None:
         agent = Agent(instructions="", tools=[book_table], data=calendar)
-        settings = load(
+        settings = load_settings(
             {
                 "profile": "scripted",
                 "llm.provider": "eager",
@@ -78,7 +73,7 @@ def test_nothing_is_booked_without_a_yes(answer: str, booked: bool) -> None:
         )
         async with open_session(settings, agent=agent) as session:
             async for entry in session.trace.follow():
-                if isinstance(entry.event, ListeningStarted | TurnEnded):
+                if isinstance(entry.event, events.ListeningStarted | events.TurnEnded):
                     text = next(said, None)
                     if text is None:
                         break

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from workbench_jokes.plugin import JOKES, joke, workbench_tools
 
-from workbench import Agent, open_session
-from workbench.config import load
-from workbench.model.events import ListeningStarted, TurnEnded
-from workbench.simulation.clock import run_virtual
-from workbench.testing.contract import check_tool
+from workbench import Agent, load_settings, open_session
+from workbench.simulation import run_virtual
+from workbench.spi import events
+from workbench.testing import check_tool
 
 
 def test_it_keeps_what_a_tool_promises() -> None:
@@ -22,7 +21,7 @@ def test_it_is_brought() -> None:
 def test_no_joke_is_told_twice() -> None:
     async def talk() -> list[str]:
         told: list[str] = []
-        settings = load(
+        settings = load_settings(
             {
                 "profile": "scripted",
                 "script": {"choose": [{"when": "music", "tool": "joke", "arguments": {"topic": "music"}}]},
@@ -34,9 +33,9 @@ def test_no_joke_is_told_twice() -> None:
         async with open_session(settings, agent=Agent(instructions="", tools=[joke])) as session:
             async for entry in session.trace.follow():
                 match entry.event:
-                    case TurnEnded(agent_text=text):
+                    case events.TurnEnded(agent_text=text):
                         told.append(text)
-                    case ListeningStarted():
+                    case events.ListeningStarted():
                         pass
                     case _:
                         continue

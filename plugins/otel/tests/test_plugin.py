@@ -15,10 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from workbench_otel import plugin
 from workbench_otel.spans import Turns
 
-from workbench.model import events as ev
-from workbench.model.errors import MissingError
-from workbench.model.events import Entry
-from workbench.trace.trace import Trace
+from workbench.spi import Entry, MissingError, Trace
+from workbench.spi import events as ev
 
 
 def conversation() -> Iterator[Entry]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from workbench_semantic_turn.plugin import SemanticTurn, workbench_providers
 
-from workbench.engine.settings import TurnKnobs
-from workbench.engine.utterance import Utterance
-from workbench.model.conversation import Transcript
-from workbench.testing.contract import check_turn
+from workbench.spi import Transcript, TurnKnobs, Utterance
+from workbench.testing import check_turn
 
 
 def test_it_keeps_what_a_turn_detector_promises() -> None:

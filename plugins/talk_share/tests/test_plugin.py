@@ -8,8 +8,8 @@ from textual.app import App, ComposeResult
 from workbench_talk_share.panel import Share, TalkShare
 from workbench_talk_share.plugin import workbench_tui_panels
 
-from workbench.model import events as ev
-from workbench.model.events import Entry
+from workbench.spi import Entry
+from workbench.spi import events as ev
 
 HAPPENED: list[tuple[float, ev.Event]] = [
     (1000, ev.SpeechStarted(1, 0)),

@@ -11,8 +11,7 @@ import pytest
 from aiohttp import web
 from workbench_weather.plugin import ADDRESS, weather, workbench_tools
 
-from workbench.testing.contract import check_tool
-from workbench.testing.tools import call_tool
+from workbench.testing import call_tool, check_tool
 
 FOUND = {"Oslo": {"name": "Oslo", "latitude": 59.91, "longitude": 10.75}}
 FORECAST = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from livekit import rtc
 
-from workbench.config import Settings, load
+from workbench.config import Settings, load_settings
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.session import Session
 from workbench.transports.livekit.server import LocalServer
@@ -36,7 +36,9 @@ def settings(server: LocalServer, room: str, **values: Any) -> Settings:
         "room.api_key": server.keys.api_key,
         "room.api_secret": server.keys.api_secret,
     }
-    return load({**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={})
+    return load_settings(
+        {**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={}
+    )
 
 
 async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:

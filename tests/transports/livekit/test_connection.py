@@ -313,9 +313,9 @@ def test_a_ready_token_is_renewed_by_the_server_and_good_for_a_lost_connection(w
 LEAVES = """
 import asyncio, os
 from workbench import open_session
-from workbench.config import load
+from workbench.config import load_settings
 
-given = load({"profile": "scripted", "audio.source": "room", "audio.sink": "room", "room.name": "x"})
+given = load_settings({"profile": "scripted", "audio.source": "room", "audio.sink": "room", "room.name": "x"})
 
 async def join():
     async with open_session(given) as session:

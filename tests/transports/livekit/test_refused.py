@@ -14,7 +14,7 @@ import pytest
 
 from tests.transports.livekit.conftest import Run
 from workbench import open_session
-from workbench.config import load
+from workbench.config import load_settings
 from workbench.model.errors import WorkbenchError
 from workbench.transports.livekit import admin
 from workbench.transports.livekit.probe import probe
@@ -84,7 +84,7 @@ async def told(handler: Handler, *, tls: ssl.SSLContext | None = None, scheme: s
 async def joins(url: str) -> tuple[int, str]:
     given = {"profile": "scripted", "audio.source": "room", "audio.sink": "room", "record.enabled": False}
     given |= {"room.name": "x", "room.url": url, "room.api_key": "key", "room.api_secret": "s" * 40}
-    async with open_session(load({**given, "room.connect_s": 4}, environ={})) as session:
+    async with open_session(load_settings({**given, "room.connect_s": 4}, environ={})) as session:
         with pytest.raises(WorkbenchError) as failed:
             await asyncio.wait_for(session.ended(), 45)
     return failed.value.exit_code, str(failed.value)

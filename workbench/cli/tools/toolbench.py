@@ -118,7 +118,7 @@ def _loaded(what: Selection) -> tuple[Agent | None, Settings]:
     """The agent, or one made of the tools in a file that has none; and the settings."""
     from workbench.agent import Agent, load_agent
     from workbench.cli.options import load_plugins
-    from workbench.config import load
+    from workbench.config import load_settings
     from workbench.tools.mcp.server import McpServer
     from workbench.tools.tool import Tool
 
@@ -127,7 +127,7 @@ def _loaded(what: Selection) -> tuple[Agent | None, Settings]:
         return Agent(instructions="", tools=tuple(dict.fromkeys(tools))) if tools else None
 
     agent = load_agent(what.file, of_tools) if what.file else None
-    settings = load({}, agent=agent, config_path=what.config)
+    settings = load_settings({}, agent=agent, config_path=what.config)
     load_plugins(settings, what.plugins)
     return agent, settings
 

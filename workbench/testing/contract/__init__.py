@@ -1,6 +1,6 @@
 """Contract tests: what the engine relies on, tried on a provider of yours in one line of your own pytest.
 
-    from workbench.testing.contract import check_llm
+    from workbench.testing import check_llm
 
     def test_contract() -> None:
         check_llm(lambda: Parrot(ProviderOptions("green")))

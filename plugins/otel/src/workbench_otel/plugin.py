@@ -13,13 +13,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from workbench import hookimpl
-from workbench.plugin.hookspecs import Check, Exporter, Session
+from workbench.spi import Check, Exporter, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workbench.model.events import Entry
-    from workbench.trace.trace import Trace
+    from workbench.spi import Entry, Trace
     from workbench_otel.spans import Turns
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -71,8 +70,7 @@ def workbench_exporters() -> list[Exporter]:
 
 
 def _export(trace: Trace, out: TextIO) -> None:
-    from workbench.model.errors import MissingError
-    from workbench.readers import entries
+    from workbench.spi import MissingError, entries
 
     if endpoint() is None:
         raise MissingError(

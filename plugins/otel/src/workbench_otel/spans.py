@@ -8,8 +8,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
-from workbench.model.events import Entry, Heard, SessionStarted, ToolReturned, TurnDecided
-from workbench.readers.timeline import Timeline, Turn
+from workbench.spi import Entry, Timeline, Turn, events
 
 MS = 1_000_000
 """Nanoseconds."""
@@ -25,24 +24,24 @@ class Turns:
         self._date_ns = 0
         self._session: dict[str, Any] = {}
         self._starts: dict[int, float] = {}
-        self._tools: dict[int | None, list[tuple[float, ToolReturned]]] = defaultdict(list)
+        self._tools: dict[int | None, list[tuple[float, events.ToolReturned]]] = defaultdict(list)
         self.sent = 0
 
     def __call__(self, entry: Entry) -> None:
         """Take the next entry."""
         match entry.event:
-            case SessionStarted(session=session, date=date, agent=agent, profile=profile):
+            case events.SessionStarted(session=session, date=date, agent=agent, profile=profile):
                 self._date_ns = round(datetime.fromisoformat(date).timestamp() * 1e9)
                 self._session = {
                     "session.id": session,
                     "workbench.agent": agent,
                     "workbench.profile": profile,
                 }
-            case TurnDecided(turn=turn):
+            case events.TurnDecided(turn=turn):
                 self._starts[turn] = entry.t_ms
-            case Heard(turn=turn, user_end_ms=float(end_ms)):
+            case events.Heard(turn=turn, user_end_ms=float(end_ms)):
                 self._starts[turn] = end_ms
-            case ToolReturned(turn=turn) as returned:
+            case events.ToolReturned(turn=turn) as returned:
                 self._tools[turn].append((entry.t_ms, returned))
             case _:
                 pass

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 
 from workbench import hookimpl
-from workbench.engine.endpointing import SilenceTurn
-from workbench.engine.settings import TurnKnobs
-from workbench.engine.utterance import Utterance
-from workbench.plugin.hookspecs import Provider, ProviderOptions
+from workbench.spi import Provider, ProviderOptions, SilenceTurn, TurnKnobs, Utterance
 
 LONGER, SHORTER = 2.5, 0.7
 """Factors of the silence that would be waited for."""

@@ -8,18 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 from textual.widgets import Static
 
-from workbench.model.events import (
-    Entry,
-    ReplyEnded,
-    ReplyPaused,
-    ReplyPlaying,
-    ReplyResumed,
-    SpeechPaused,
-    SpeechResumed,
-    SpeechStarted,
-    TurnDecided,
-    UtteranceDismissed,
-)
+from workbench.spi import Entry, events
 
 
 @dataclass
@@ -36,15 +25,15 @@ class Share:
         """Take one entry in."""
         t_ms = self.now_ms = entry.t_ms
         match entry.event:
-            case SpeechStarted() | SpeechResumed():
+            case events.SpeechStarted() | events.SpeechResumed():
                 self._user_since = t_ms if self._user_since is None else self._user_since
-            case SpeechPaused() | TurnDecided() | UtteranceDismissed():
+            case events.SpeechPaused() | events.TurnDecided() | events.UtteranceDismissed():
                 if self._user_since is not None:
                     self.user_ms += t_ms - self._user_since
                 self._user_since = None
-            case ReplyPlaying() | ReplyResumed():
+            case events.ReplyPlaying() | events.ReplyResumed():
                 self._agent_since = t_ms if self._agent_since is None else self._agent_since
-            case ReplyPaused() | ReplyEnded():
+            case events.ReplyPaused() | events.ReplyEnded():
                 if self._agent_since is not None:
                     self.agent_ms += t_ms - self._agent_since
                 self._agent_since = None

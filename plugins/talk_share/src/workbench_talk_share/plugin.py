@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench import hookimpl
-from workbench.plugin.hookspecs import Panel
+from workbench.spi import Panel
 
 
 def _make() -> object:
