@@ -45,7 +45,7 @@ def test_from_nothing_to_a_tool_by_voice(python: Path, tmp_path: Path) -> None:
     assert "workbench_tools: dice" in results[3]
     assert '"sides"' in results[4]
     assert "The die shows" in results[5]
-    assert "you    Please roll a die." in results[6]
+    assert "user   Please roll a die." in results[6]
     assert re.search(r"agent  There it goes\. The die shows \d+\.", results[6])
     assert "plugin quiet.py: listens to turn_ended, before_tts" in results[7]
     assert "dice     dice 0.1.0" in results[8]

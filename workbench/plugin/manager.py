@@ -30,6 +30,8 @@ from workbench.plugin.loading import (
 
 BRING_S = 5.0
 """How long a plugin may take to say what it brings, s."""
+CHECK_S = 15.0
+"""How long its checks may take, s: ours play chirps and listen for 4 s."""
 LISTENING = tuple(name for name in HOOKS if name not in COUNTED and name != "workbench_checks")
 
 
@@ -139,19 +141,19 @@ class Plugins:
         return found
 
     def _ask(
-        self, plugin: Plugin, hook: str, given: dict[str, Any]
+        self, plugin: Plugin, hook: str, given: dict[str, Any], limit_s: float | None = None
     ) -> tuple[list[Any], PluginProblem | None]:
         impl = plugin.hooks[hook]
         call = call_of(impl, given)
         try:
-            return called(plugin.threads, lambda: checked(hook, call()), BRING_S), None
+            return called(plugin.threads, lambda: checked(hook, call()), limit_s or BRING_S), None
         except HookError as error:
             return [], _at(plugin, impl.function, f"{hook} {error.reason}", "look into it: docs/hooks.md")
 
     def checks(self, settings: Any) -> Iterator[tuple[Plugin, Check]]:
         """What plugins say of their readiness, now."""
         for plugin, _ in self.implementations("workbench_checks"):
-            found, problem = self._ask(plugin, "workbench_checks", {"settings": settings})
+            found, problem = self._ask(plugin, "workbench_checks", {"settings": settings}, CHECK_S)
             for check in found:
                 yield plugin, check
             if problem is not None:

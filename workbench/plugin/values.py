@@ -102,6 +102,8 @@ class Check:
     state: Literal["ok", "note", "missing"]
     found: str
     advice: str = ""
+    stage: ProviderStage | None = None
+    """The stage that needs it: the check stands below its provider, which is missing too where this is."""
 
 
 Export = Callable[["Trace", TextIO], None]

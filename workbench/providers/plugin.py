@@ -1,13 +1,16 @@
-"""The providers and exporters that come with workbench. They enter by the door that everybody else's use."""
+"""The providers, exporters and checks that come with workbench. They enter by the door that everybody else's use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.plugin.hookspecs import Exporter, Provider, ProviderOptions, hookimpl
+from workbench.plugin.hookspecs import Check, Exporter, Provider, ProviderOptions, hookimpl
 from workbench.plugin.values import Export
+
+if TYPE_CHECKING:
+    from workbench.config import Settings
 
 
 def _from(module: str, function: str) -> Callable[[ProviderOptions], Any]:
@@ -31,6 +34,15 @@ def workbench_providers() -> list[Provider]:
 def workbench_exporters() -> list[Exporter]:
     """Turns as a table."""
     return [Exporter("csv", "a row for each turn, with what was said and where its time went", _csv)]
+
+
+@hookimpl
+def workbench_checks(settings: Settings) -> list[Check]:
+    """Devices, and what the providers need that the settings choose."""
+    from workbench.providers.checks import provider_checks
+    from workbench.transports.local.checks import device_checks
+
+    return [*device_checks(settings), *provider_checks(settings)]
 
 
 def _csv() -> Export:

@@ -1,0 +1,65 @@
+"""What our providers need and whether it is there: packages of the extra [local], weights, libraries, keys."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, get_args
+
+from workbench.plugin.values import Check, ProviderStage
+
+if TYPE_CHECKING:
+    from workbench.config import Settings
+
+ON_BOARD = {
+    "silero": (("onnxruntime",), "silero/v6"),
+    "whisper": (("ctranslate2", "tokenizers"), "whisper/tiny.en"),
+    "llama": (("xllamacpp",), "llama/smollm2-135m"),
+    "piper": (("piper",), "piper/en_US-joe-medium"),
+}
+"""Modules of the extra [local], and weights, by provider."""
+
+
+def provider_checks(settings: Settings) -> Iterator[Check]:
+    """Return what is missing for the providers that the settings choose."""
+    for stage in get_args(ProviderStage):
+        name = getattr(settings, stage).provider.partition("/")[0]
+        if name in ON_BOARD:
+            modules, weights = ON_BOARD[name]
+            yield from _missing_modules(stage, modules)
+            yield from _missing_weights(settings, stage, weights)
+        if name == "llama" and sys.platform == "linux" and not _loads("libgomp.so.1"):
+            reason = "OpenMP's library, which xllamacpp needs, is not installed"
+            advice = "install it: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora)"
+            yield Check("libgomp", "missing", reason, advice, stage)
+        if name == "openai" and not (getattr(settings, stage).api_key or getattr(settings, stage).base_url):
+            advice = f"set OPENAI_API_KEY, or [{stage}] base_url and api_key for another server"
+            yield Check("key", "missing", f"there is no key for {stage}", advice, stage)
+
+
+def _missing_modules(stage: ProviderStage, modules: tuple[str, ...]) -> Iterator[Check]:
+    absent = [module for module in modules if importlib.util.find_spec(module) is None]
+    if absent:
+        advice = 'install the extra: pip install "voice-workbench[local]"'
+        yield Check("package", "missing", f"{', '.join(absent)} for {stage} is not installed", advice, stage)
+
+
+def _missing_weights(settings: Settings, stage: ProviderStage, name: str) -> Iterator[Check]:
+    """Look at size and hash of the weights, 0.3 s for all."""
+    from workbench.weights.manifest import find
+    from workbench.weights.store import State, open_store
+
+    state = open_store(settings.models_path).state(find(name))
+    if state is not State.PRESENT:
+        advice = f"run `workbench models pull {name}`"
+        yield Check("weights", "missing", f"the weights of {name} are {state}", advice, stage)
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
