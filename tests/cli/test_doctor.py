@@ -68,7 +68,9 @@ def test_an_unknown_provider_is_missing_and_a_stage_without_one_is_noted(
 
 
 def test_devices_are_needed_only_to_talk_through_them() -> None:
-    talking = {check.what: check.state for check in examine(load_settings({"profile": "scripted"}, environ={}))}
+    talking = {
+        check.what: check.state for check in examine(load_settings({"profile": "scripted"}, environ={}))
+    }
     playing = {
         check.what: check.state
         for check in examine(
