@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from bench._figures import settings
 from workbench.assembly import echo_of
-from workbench.engine.calls import Calls
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.flow import beside
+from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
 from workbench.engine.reply import NoTools, Voices
@@ -77,12 +77,10 @@ def vad(name: str) -> Vad:
 
 def stages_for(talk: Talk, trace: Trace) -> Stages:
     """Its stages; the sink plays to nobody at the pace of the loop's clock."""
-    limits = talk.knobs.limits
+    knobs = talk.knobs
     voices = Voices(
-        talk.llm,
-        Calls("llm", talk.llm.name, limits, trace),
-        talk.tts,
-        Calls("tts", talk.tts.name, limits, trace) if talk.tts else None,
+        GuardedLlm(talk.llm, knobs, trace),
+        GuardedTts(talk.tts, knobs, trace) if talk.tts else None,
         NoTools(),
         str,
     )
@@ -91,11 +89,10 @@ def stages_for(talk: Talk, trace: Trace) -> Stages:
         talk.sink(trace),
         talk.vad,
         talk.turn,
-        talk.stt,
-        Calls("stt", talk.stt.name, limits, trace) if talk.stt else None,
+        GuardedStt(talk.stt, knobs, trace) if talk.stt else None,
         voices,
         speculate=True,
-        spare_sink=partial(ClockSink, trace),
+        fallback_sink=partial(ClockSink, trace),
     )
 
 

@@ -419,7 +419,7 @@ def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
             session.type("one")
             await said(session)
             assert session._pipeline
-            llm: Any = session._pipeline.stages.voices.llm
+            llm: Any = session._pipeline.stages.voices.llm.provider
             llm.starts = 1  # as a model tells it whose process had died
             session.type("two")
             await said(session, 2)

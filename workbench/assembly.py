@@ -6,18 +6,18 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from workbench.config import Settings
-from workbench.engine.calls import Calls
 from workbench.engine.floor import EchoOf
+from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
-from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
+from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
 from workbench.engine.pipeline import Stages, Tracks
 from workbench.engine.reply import ToolRunner, Voices
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError, StageError, UsageError
-from workbench.model.events import DuplexChanged, Notice, ProviderWarmed, Stage
+from workbench.model.events import DuplexChanged, Notice, ProviderWarmed
 from workbench.model.text import plain
 from workbench.plugin.hookspecs import ProviderStage
 from workbench.plugin.manager import find
@@ -46,18 +46,9 @@ BROWSER = "browser"
 
 ROOM = "room"
 """A LiveKit room, as source and sink."""
+GUARDED: dict[str, type[Guarded[Any]]] = {"stt": GuardedStt, "llm": GuardedLlm, "tts": GuardedTts}
 LAG = OUTPUT_RATE * 3 // 10
 """How late an echo may come back, samples of `agent`: 300 ms."""
-
-
-class Model(Protocol):
-    """What all model stages share."""
-
-    name: str
-
-    async def __aenter__(self) -> Any: ...
-    async def __aexit__(self, *error: object) -> None: ...
-    async def warm(self) -> None: ...
 
 
 class Assembly:
@@ -80,7 +71,7 @@ class Assembly:
         self._agent = agent
         self._trace = trace
         self._stack = stack
-        self._models: dict[Stage, Model] = {}
+        self._models: dict[str, Guarded[Any]] = {}
         self._onboard: dict[str, bool] = {}
         self._stages: Stages | None = None
         self._played: Played = nothing_played
@@ -89,67 +80,62 @@ class Assembly:
 
     async def build(self) -> Stages:
         """All of them, entered. UsageError for a name that is not there, MissingError for what is missing."""
-        settings, limits = self._settings, self._settings.limits
-        stt = cast(Stt | None, await self._model("stt", settings.stt.provider))
-        llm = cast(Llm, await self._model("llm", settings.llm.provider))
-        tts = cast(Tts | None, await self._model("tts", settings.tts.provider))
+        settings = self._settings
+        stt = await self._model("stt", settings.stt.provider)
+        llm = await self._model("llm", settings.llm.provider)
+        tts = await self._model("tts", settings.tts.provider)
         source, sink = await self._ends()
         voices = Voices(
-            llm,
-            Calls("llm", llm.name, limits, self._trace),
-            tts,
-            Calls("tts", tts.name, limits, self._trace) if tts else None,
+            cast(GuardedLlm, llm),
+            cast(GuardedTts | None, tts),
             self._tools,
             self._agent.speakable or speakable,
             self._hooks,
         )
         if self.room is not None:
             voices.sight = self.room.eyes
-            self.room.eyes.sees = lambda: getattr(voices.llm, "sees", False)
+            self.room.eyes.sees = lambda: voices.llm.sees
         self._stages = Stages(
             source,
             sink,
             cast(Vad, await self._make("vad", settings.vad.provider)),
             cast(TurnDetector, await self._make("turn", settings.turn.provider)),
-            stt,
-            Calls("stt", stt.name, limits, self._trace) if stt else None,
+            cast(GuardedStt | None, stt),
             voices,
             all(self._onboard.values()),
-            spare_sink=partial(ClockSink, self._trace),
+            fallback_sink=partial(ClockSink, self._trace),
         )
         return self._stages
 
     async def warm(self) -> None:
         """Make every model's first call before the first turn; one that fails leaves the turn cold."""
         async with asyncio.TaskGroup() as tasks:
-            for stage, model in self._models.items():
-                tasks.create_task(self._warm(stage, model))
+            for model in self._models.values():
+                tasks.create_task(self._warm(model))
         if self._stages is not None:
             self._stages.started_anew()  # these starts are paid for
 
     async def swap(self, stage: str, choice: str, stages: Stages) -> None:
         """Replace a model; the one before stays open until the session ends, somebody may be in the middle of it."""
-        limits = self._settings.limits
         model = await self._model(cast(Any, stage), choice)
         if model is not None:
-            await self._warm(cast(Stage, stage), model)
-        calls = Calls(cast(Stage, stage), model.name, limits, self._trace) if model else None
+            await self._warm(model)
         if stage == "stt":
-            stages.stt, stages.stt_calls = cast(Stt | None, model), calls
-        elif stage == "llm" and model is not None and calls is not None:
-            stages.voices.llm, stages.voices.llm_calls = cast(Llm, model), calls
+            stages.stt = cast(GuardedStt | None, model)
+        elif stage == "llm":
+            stages.voices.llm = cast(GuardedLlm, model)
         elif stage == "tts":
-            stages.voices.tts, stages.voices.tts_calls = cast(Tts | None, model), calls
+            stages.voices.tts = cast(GuardedTts | None, model)
         stages.speculate = all(self._onboard.values())
         stages.started_anew()
 
     # --- models ------------------------------------------------------------------------------------------------------
 
-    async def _model(self, stage: ProviderStage, choice: str) -> Model | None:
+    async def _model(self, stage: ProviderStage, choice: str) -> Guarded[Any] | None:
         if choice == NONE and stage != "llm":
             return None
-        model = cast(Model, await self._stack.enter_async_context(await self._make(stage, choice)))
-        self._models[cast(Stage, stage)] = model
+        provider = await self._stack.enter_async_context(await self._make(stage, choice))
+        self._models[stage] = model = GUARDED[stage](provider, self._settings, self._trace)
         return model
 
     async def _make(self, stage: ProviderStage, choice: str) -> Any:
@@ -160,17 +146,16 @@ class Assembly:
         options = self._settings.options(stage, model, self._agent.language)
         return await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
 
-    async def _warm(self, stage: Stage, model: Model) -> None:
+    async def _warm(self, model: Guarded[Any]) -> None:
         began = self._trace.now()
-        calls = Calls(stage, model.name, self._settings.limits, self._trace)
         error: str | None = None
         try:
-            await calls.guard(model.warm, self._settings.limits.warm_ms)
+            await model.warm()
         except StageError as failed:
             error = plain(str(failed), limit=300)
             if self._stages is not None:
                 self._stages.cold = True
-        self._trace.emit(ProviderWarmed(stage, model.name, round(self._trace.now() - began, 1), error))
+        self._trace.emit(ProviderWarmed(model.stage, model.name, round(self._trace.now() - began, 1), error))
 
     # --- source and sink ---------------------------------------------------------------------------------------------
 

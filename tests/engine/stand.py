@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from workbench.engine.calls import Calls
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.floor import EchoOf
 from workbench.engine.flow import beside
+from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
 from workbench.engine.reply import ToolRunner, Voices
@@ -64,7 +64,7 @@ class Stand:
     """No tool runs before its turn is decided."""
     source: Callable[[Score], Source] = ArraySource
     sink: Callable[[Trace], Sink] = ClockSink
-    spare: Callable[[Trace, int], Sink] = ClockSink
+    fallback_sink: Callable[[Trace, int], Sink] = ClockSink
     knobs: EngineKnobs = field(default_factory=EngineKnobs)
     conversation: Conversation = field(default_factory=Conversation)
     echo_of: EchoOf | None = None
@@ -186,12 +186,10 @@ async def _run(stand: Stand) -> Outcome:
 def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
     """Its stages."""
     stt = None if stand.deaf else stand.stt if stand.stt is not None else ScriptedStt(stand.score)
-    limits = stand.knobs.limits
+    knobs = stand.knobs
     voices = Voices(
-        stand.llm,
-        Calls("llm", stand.llm.name, limits, trace),
-        stand.tts,
-        Calls("tts", stand.tts.name, limits, trace) if stand.tts else None,
+        GuardedLlm(stand.llm, knobs, trace),
+        GuardedTts(stand.tts, knobs, trace) if stand.tts else None,
         tools,
         speakable=lambda text: text,
     )
@@ -200,11 +198,10 @@ def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
         stand.sink(trace),
         stand.vad,
         stand.turn,
-        stt,
-        Calls("stt", stt.name, limits, trace) if stt else None,
+        GuardedStt(stt, knobs, trace) if stt else None,
         voices,
         stand.speculate,
-        spare_sink=partial(stand.spare, trace),
+        fallback_sink=partial(stand.fallback_sink, trace),
     )
 
 

@@ -478,16 +478,16 @@ def test_a_sink_that_fails_is_replaced_and_the_reply_goes_on(
     assert playing.at_sample / 24 <= decided + late_ms
 
 
-def test_positions_of_the_spare_sink_go_on_where_the_lost_one_was() -> None:
+def test_positions_of_the_fallback_sink_go_on_where_the_lost_one_was() -> None:
     outcome = run(stand(sink=lambda trace: FaultySink(trace, "ends early")))
-    first, spare = (event for event in outcome.all(ClockMapped) if event.track == "agent")
+    first, fallback = (event for event in outcome.all(ClockMapped) if event.track == "agent")
     assert (first.sample, first.at_ms) == (0, 0)
-    assert spare.sample / 24 == pytest.approx(spare.at_ms, abs=30)
+    assert fallback.sample / 24 == pytest.approx(fallback.at_ms, abs=30)
 
 
-def test_a_spare_sink_that_fails_too_ends_the_session() -> None:
+def test_a_fallback_sink_that_fails_too_ends_the_session() -> None:
     def lost(trace: Trace, start: int = 0) -> Sink:
         return FaultySink(trace, "raises", OSError(f"unplugged from {start}"), at=0)
 
     with pytest.raises(StageError, match="unplugged from 0"):
-        run(stand(sink=lost, spare=lost))
+        run(stand(sink=lost, fallback_sink=lost))

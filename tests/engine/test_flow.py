@@ -241,16 +241,16 @@ def test_a_cancellation_is_not_lost_on_a_provider_that_does_something_else(
 
 
 def test_a_generator_that_is_left_half_way_leaves_no_task() -> None:
-    from tests.engine.test_calls import calls_of  # the same stand
+    from tests.engine.test_guarded import guarded  # the same stand
 
     async def main() -> int:
-        calls, _ = calls_of()
+        llm, _ = guarded()
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[AsyncIterator[int]]:
             yield Numbers()
 
-        async with calls.stream(opened, 1000, 1000) as items:
+        async with llm.stream(lambda provider: opened(), 1000, 1000) as items:
             async for _ in items:
                 break
         await asyncio.sleep(0)

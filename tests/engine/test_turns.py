@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.engine.stand import Stand, run
+from workbench.engine.guarded import GuardedLlm
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineKnobs
 from workbench.engine.utterance import Utterance
@@ -361,7 +362,8 @@ def test_verbs_of_a_session_that_is_over_do_nothing() -> None:
 
 def test_a_provider_that_is_swapped_answers_from_the_next_reply_on() -> None:
     def swap(pipeline: Pipeline) -> None:
-        pipeline.stages.voices.llm = ScriptedLlm(["From the other one."])
+        llm = ScriptedLlm(["From the other one."])
+        pipeline.stages.voices.llm = GuardedLlm(llm, pipeline.knobs, pipeline.trace)
 
     score = Score().silence(0.5).say("one question").silence(3).say("another question").silence(3)
     outcome = run(Stand(score, verbs=[(2.0, swap)]))

@@ -26,7 +26,7 @@ class LevelVad:
         """Nothing is remembered."""
 
 
-class FixedTurn:
+class FixedSilence:
     """The last resort: the silence that the settings say."""
 
     def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
@@ -37,7 +37,7 @@ class FixedTurn:
         """Nothing is learnt."""
 
 
-class SteadyVad:
+class VadWithFallback:
     """A VAD that does not fail: one that raises, or says what is no probability, is replaced by `LevelVad`."""
 
     def __init__(self, vad: Vad, trace: Trace) -> None:
@@ -67,8 +67,8 @@ class SteadyVad:
         self._vad = LevelVad(self.window)
 
 
-class SteadyTurn:
-    """A turn detector that does not fail: one that does is replaced by `FixedTurn`."""
+class TurnDetectorWithFallback:
+    """A turn detector that does not fail: one that does is replaced by `FixedSilence`."""
 
     def __init__(self, turn: TurnDetector, trace: Trace) -> None:
         self._turn = turn
@@ -94,7 +94,7 @@ class SteadyTurn:
     def _replace(self, error: StageError) -> None:
         hint = "turns end after turn.silence_ms from now on"
         self._trace.emit(Notice("error", "turn", error.reason, hint))
-        self._turn = FixedTurn()
+        self._turn = FixedSilence()
 
 
 def _number(value: float, *, most: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 
 from workbench.engine.flow import single
-from workbench.engine.interfaces import LlmPart, Speech, Text
+from workbench.engine.interfaces import Text
 from workbench.engine.reply import Asked, Reply, Voices
 from workbench.engine.settings import EngineKnobs
 from workbench.engine.spoken import Chunk
@@ -114,13 +114,10 @@ class Maker:
         chunks: Chunks,
     ) -> tuple[str, list[ToolCall]]:
         """One answer of the model: its text, handed on in chunks, and the tools that it asks for."""
-        llm, limits, text = self.voices.llm, self._knobs.limits, ""
+        llm, text = self.voices.llm, ""
         calls: list[ToolCall] = []
         asked = self._trace.now()
-        stream = self.voices.llm_calls.stream(
-            lambda: llm.reply(messages, tools), limits.llm_first_token_ms, limits.llm_gap_ms, _is_part
-        )
-        async with stream as parts:
+        async with llm.reply(messages, tools) as parts:
             first = True
             async for part in parts:
                 if first:
@@ -218,16 +215,12 @@ class Maker:
             made = chunk.end = chunk.start + chunk.made
 
     async def _voice(self, reply: Reply, chunk: Chunk, spoken: str) -> None:
-        tts, calls, limits = self.voices.tts, self.voices.tts_calls, self._knobs.limits
+        tts = self.voices.tts
         assert tts is not None
-        assert calls is not None
         asked = self._trace.now()
         first = reply.audio.ready_at is None
-        resample = Resampler(tts.rate)
-        stream = calls.stream(
-            lambda: tts.speak(spoken), limits.tts_first_byte_ms, limits.tts_gap_ms, _is_speech
-        )
-        async with stream as pieces:
+        resample = Resampler(tts.provider.rate)
+        async with tts.speak(spoken) as pieces:
             async for piece in pieces:
                 if first:
                     self._span(reply, "tts_first_byte", asked, tts.name)
@@ -265,19 +258,6 @@ class Maker:
                 provider=provider,
             )
         )
-
-
-def _is_part(part: LlmPart) -> bool:
-    return isinstance(part, ToolCall | Usage) or (isinstance(part, Text) and isinstance(part.text, str))
-
-
-def _is_speech(piece: Speech) -> bool:
-    return (
-        isinstance(piece, Speech)
-        and isinstance(piece.samples, np.ndarray)
-        and piece.samples.dtype == np.int16
-        and piece.samples.ndim == 1
-    )
 
 
 class Resampler:

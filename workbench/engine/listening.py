@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.engine.fallback import SteadyTurn, SteadyVad
+from workbench.engine.fallback import TurnDetectorWithFallback, VadWithFallback
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.settings import EngineKnobs
 from workbench.engine.utterance import Utterance
@@ -53,8 +53,8 @@ class Listening:
     def __init__(
         self, vad: Vad, turn: TurnDetector, knobs: EngineKnobs, trace: Trace, track: LiveTrack
     ) -> None:
-        self.vad = SteadyVad(vad, trace)
-        self.turn = SteadyTurn(turn, trace)
+        self.vad = VadWithFallback(vad, trace)
+        self.turn = TurnDetectorWithFallback(turn, trace)
         self.utterance: Utterance | None = None
         """The open one."""
         self.deaf = False

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.engine.calls import Calls
-from workbench.engine.interfaces import Sink, Source, Stt, TurnDetector, Vad
+from workbench.engine.guarded import GuardedStt
+from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
 from workbench.engine.reply import Voices
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
@@ -22,12 +22,11 @@ class Stages:
     sink: Sink
     vad: Vad
     turn: TurnDetector
-    stt: Stt | None
-    stt_calls: Calls | None
+    stt: GuardedStt | None
     voices: Voices
     speculate: bool
     """Whether the models run on board, so that `reply.speculate = "auto"` means on."""
-    spare_sink: Callable[[int], Sink]
+    fallback_sink: Callable[[int], Sink]
     """Makes a sink that plays to nobody from a position on `agent` on, for when `sink` fails."""
     cold: bool = False
     """A provider did not warm up: the next turn is marked."""
@@ -35,9 +34,9 @@ class Stages:
     _starts: int = 0
 
     def started_anew(self) -> bool:
-        """Whether a model has started (again) since this was last asked."""
+        """Whether a model was loaded (again) since the last call."""
         models = (self.stt, self.voices.llm, self.voices.tts)
-        was, self._starts = self._starts, sum(getattr(model, "starts", 0) for model in models)
+        was, self._starts = self._starts, sum(model.starts for model in models if model)
         return self._starts != was
 
     def speculates(self, wish: Literal["auto", "on", "off"]) -> bool:

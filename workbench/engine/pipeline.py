@@ -69,7 +69,7 @@ class Pipeline:
             knobs.bargein,
             trace,
             wake=lambda: stages.sink.wake(),
-            partials=lambda: stages.stt is not None and stages.stt.partials,
+            partials=lambda: stages.stt is not None and stages.stt.provider.partials,
             echo_of=echo_of,
         )
         self.transcriber = Transcriber(stages, knobs, trace)
@@ -180,7 +180,7 @@ class Pipeline:
             await self._serve(stages.sink)
         except StageError as error:
             self.trace.emit(DeviceLost("agent", stages.sink.name, error.reason, error.hint))
-        async with stages.spare_sink(self.playout.position) as stages.sink:
+        async with stages.fallback_sink(self.playout.position) as stages.sink:
             await self._serve(stages.sink)
 
     async def _serve(self, sink: Sink) -> None:

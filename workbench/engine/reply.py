@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workbench.engine.buffer import ReplyAudio
-from workbench.engine.calls import Calls
 from workbench.engine.flow import Scope
+from workbench.engine.guarded import GuardedLlm, GuardedTts
 from workbench.engine.hooks import Hooks, NoHooks
-from workbench.engine.interfaces import Llm, Tts
 from workbench.engine.spoken import Chunk
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
@@ -138,12 +137,10 @@ class Blind:
 
 @dataclass(slots=True)
 class Voices:
-    """The providers that make replies, each with its deadlines and its breaker; replaced when swapped."""
+    """What replies are made with; `llm` and `tts` may be replaced while a session runs."""
 
-    llm: Llm
-    llm_calls: Calls
-    tts: Tts | None
-    tts_calls: Calls | None
+    llm: GuardedLlm
+    tts: GuardedTts | None
     tools: ToolRunner
     speakable: Callable[[str], str]
     hooks: Hooks = field(default_factory=NoHooks)

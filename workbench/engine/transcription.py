@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
-
-from workbench.engine.flow import beside
 from workbench.engine.interfaces import way_in
 from workbench.engine.parts import Stages, session_ms
 from workbench.engine.settings import EngineKnobs
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
-from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError
+from workbench.model.errors import StageError
 from workbench.model.events import Span, Transcribed
-from workbench.model.text import plain
 from workbench.trace.trace import Trace
 
 
@@ -31,19 +26,14 @@ class Transcriber:
 
     async def read(self, utterance: Utterance) -> None:
         """Have the STT read along; the last word is its final transcript. StageError once the utterance is over."""
-        stt, calls = self._stages.stt, self._stages.stt_calls
+        stt = self._stages.stt
         if utterance.typed is not None:
             return
-        if stt is None or calls is None:
+        if stt is None:
             utterance.write(Transcript("", utterance.end, final=True))
             return
-        limits, eager = self._knobs.limits, self._eager
-        longest_ms = self._knobs.turn.max_utterance_s * 1000 + 2 * limits.stt_ms
         try:
-            final = await calls.call(
-                lambda: _in_time(stt.name, stt.transcribe(utterance, eager=eager), utterance, limits.stt_ms),
-                longest_ms,
-            )
+            final = await stt.transcribe(utterance, eager=self._eager)
         except StageError:
             while not utterance.over:
                 await utterance.marked()
@@ -88,30 +78,3 @@ class Transcriber:
             provider = self._stages.stt.name if self._stages.stt else ""
             self._trace.emit(Span("stt", start, end, utterance=utterance.id, provider=provider))
             utterance.asked_ms = None
-
-
-async def _in_time(who: str, work: Awaitable[Transcript], utterance: Utterance, ms: float) -> Transcript:
-    """The final transcript, at most `ms` after the end of the utterance."""
-    deadline = asyncio.timeout(None)
-    try:
-        async with deadline:
-
-            async def watch() -> None:
-                while not utterance.over:
-                    await utterance.marked()
-                deadline.reschedule(asyncio.get_running_loop().time() + ms / 1000)
-
-            async with beside(watch()):
-                final = await work
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise DeadlineError(
-            f"{who} gave no transcript within {ms:.0f} ms of the end of the utterance",
-            "raise limits.stt_ms, or choose a faster model",
-        ) from None
-    if not isinstance(final, Transcript) or not isinstance(final.text, str):
-        raise GarbageError(f"{who} gave no transcript but {plain(repr(final), limit=80)}", f"look into {who}")
-    if not utterance.over:
-        raise EndedEarlyError(f"{who} stopped before the user did", "try again, or choose another model")
-    return final
