@@ -14,27 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.documentation import PAGES, ROOT, blocks, in_a_room, lines
 from workbench.config import load_settings
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MAY_LACK = ("doctor", "models verify")
 """Commands that say by their exit code that this machine lacks something."""
-
-
-def blocks(language: str) -> list[str]:
-    return [
-        body for page in PAGES for kind, body in BLOCK.findall(page.read_text("utf-8")) if kind == language
-    ]
-
-
-def lines() -> list[str]:
-    return [line for body in blocks("sh") for line in body.splitlines() if line.startswith("workbench ")]
-
-
-def in_a_room(command: str) -> bool:
-    return command.startswith("workbench room") or "--room" in command
 
 
 def commands() -> list[str]:

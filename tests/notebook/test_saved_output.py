@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter, MarkdownExporter
 
 from tests.notebook.lab import chromium
-from tests.readers.test_opened import Page, size
+from tests.readers.pages import Page, size
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 HOSTILE = "<img src=x onerror=owned=1>"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.readers.test_opened import HOSTILE, Page, size, spoken, traced
+from tests.readers.pages import HOSTILE, Page, size, spoken, traced
 from workbench.config import load_settings
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError

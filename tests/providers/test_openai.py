@@ -5,8 +5,7 @@ import json
 import subprocess
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from tests.providers.answering import server
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
@@ -289,20 +289,6 @@ def test_a_transcription_without_text() -> None:
         return web.json_response({"words": []})
 
     assert type(run(error_of(empty, use_stt))) is GarbageError
-
-
-@asynccontextmanager
-async def server(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """The base URL of a server that answers everything with `handler`."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
 
 
 async def error_of(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], use: Use) -> StageError:

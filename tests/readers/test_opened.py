@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import struct
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
+from tests.readers.pages import HARMLESS, HOSTILE, Page, size, spoken, traced
 from workbench import Agent, open_trace
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.model.events import (
     PARTS,
     ClockMapped,
-    Heard,
     Levels,
     SessionStarted,
-    Span,
     TurnDecided,
     TurnEnded,
 )
@@ -33,8 +29,6 @@ from workbench.simulation.sound import Score
 from workbench.trace.track import LiveTrack
 from workbench.views.figures import ROWS, draw_latencies, rows
 from workbench.views.html import safe
-
-HOSTILE = "<script>alert(1)</script>\x1b[31m & \u202e $x$ \\(y\\) " + "long " * 2000
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +71,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trace(folder: Path) -> OpenTrace:
     return open_trace(folder)
-
-
-def spoken(turn: int, text: str = "Hello?", answer: str = "Hello.", **more: Any) -> list[Any]:
-    """The events of a turn that was heard after 600 ms, at 10 s a turn."""
-    at = turn * 10_000.0
-    return [
-        TurnDecided(turn, turn),
-        Span("stt", at, at + 300, utterance=turn),
-        Heard(turn, 0, at, 0, at + 600),
-        TurnEnded(turn, "done", text, answer, **more),
-    ]
-
-
-def traced(*events: Any, clock: list[float] | None = None) -> OpenTrace:
-    now = clock or [0.0]
-    trace = OpenTrace(lambda: now[0])
-    for event in events:
-        trace.emit(event)
-    return trace
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
@@ -203,12 +178,6 @@ def test_what_is_not_there_is_said(trace: OpenTrace) -> None:
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def size(png: bytes) -> tuple[int, int]:
-    assert png.startswith(b"\x89PNG")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
 def test_every_figure_is_drawn(trace: OpenTrace) -> None:
     plot = trace.plot
     for figure in (plot.latency(), plot.waterfall(), plot.waterfall(2), plot.timeline(), plot.timeline(2)):
@@ -273,27 +242,6 @@ def test_a_waveform_stands_where_it_was_said() -> None:
 
 
 # --- html ------------------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """The tags of a page, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-HARMLESS = {"table", "thead", "tbody", "tr", "th", "td", "b", "br", "small", "span"}
 
 
 def test_hostile_text_stays_text() -> None:

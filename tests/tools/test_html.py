@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.readers.test_opened import HARMLESS, HOSTILE, Page
+from tests.readers.pages import HARMLESS, HOSTILE, Page
 from workbench import Agent, tool
 from workbench.agent import Agent as AgentType
 from workbench.readers.opened import OpenTrace

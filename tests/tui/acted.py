@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from workbench.model import events as ev
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import WorkbenchError
 from workbench.trace.trace import Trace
+from workbench.trace.track import LiveTrack
 
 PROVIDERS = {
     "vad": "silero",
@@ -268,3 +271,17 @@ def conversation(session: FakeSession) -> None:
         session.clock.ms + 200, ev.SpeechStarted(14, 0), ev.Transcribed(14, "and what about", False, 0)
     )
     heard_levels(session, -22, -100)
+
+
+def recorded() -> FakeSession:
+    """Two turns with their sound: the user a low hum, the agent a louder one, from start to end of each."""
+    session = FakeSession()
+    started(session)
+    spoken_turn(session, 1, "Hello?", "Hello.")
+    spoken_turn(session, 2, "And?", "Nothing.", unheard="more.")
+    session.at(session.clock.ms, ev.SessionEnded("stopped"))
+    session.trace.close()
+    for track, level in ((LiveTrack("user", 16_000, 30), 800), (LiveTrack("agent", 24_000, 30), 3000)):
+        track.append(np.full(int(session.clock.ms * track.rate / 1000), level, np.int16))
+        session.trace.tracks[track.track] = track
+    return session

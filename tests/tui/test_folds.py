@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from tests.tui.acted import FakeSession, conversation, spoken_turn, started
+from tests.tui.acted import FakeSession, conversation, recorded, spoken_turn, started
 from workbench.model import events as ev
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
 from workbench.readers.folds.conversation import KEPT, Line
 from workbench.readers.folds.log import log_line
 from workbench.readers.folds.screen import ScreenFold
-from workbench.trace.track import LiveTrack
 from workbench.tui.folds.recording import Recording
 
 
@@ -171,20 +169,6 @@ def test_log_lines_are_plain_and_short() -> None:
         log_line(Entry(5, 0.0, ev.TurnDecided(1, 2, True)))
         == "0.000 turn_decided turn=1 utterance=2 typed=yes waited_ms=0.0"
     )
-
-
-def recorded() -> FakeSession:
-    """Two turns with their sound: the user a low hum, the agent a louder one, from start to end of each."""
-    session = FakeSession()
-    started(session)
-    spoken_turn(session, 1, "Hello?", "Hello.")
-    spoken_turn(session, 2, "And?", "Nothing.", unheard="more.")
-    session.at(session.clock.ms, ev.SessionEnded("stopped"))
-    session.trace.close()
-    for track, level in ((LiveTrack("user", 16_000, 30), 800), (LiveTrack("agent", 24_000, 30), 3000)):
-        track.append(np.full(int(session.clock.ms * track.rate / 1000), level, np.int16))
-        session.trace.tracks[track.track] = track
-    return session
 
 
 def test_a_recording_gives_each_turn_its_sound_and_log() -> None:

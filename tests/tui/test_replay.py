@@ -7,9 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.tui.acted import FakeSession, conversation, started
+from tests.tui.acted import FakeSession, conversation, recorded, started
 from tests.tui.staged import SMALL, USUAL, WIDE, run, staged
-from tests.tui.test_folds import recorded
 from workbench.model.audio import Samples
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.events import SessionEnded

@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from tests.notebook.waiting import until
-from tests.readers.test_opened import spoken, traced
+from tests.readers.pages import spoken, traced
 from workbench.model.errors import UsageError
 from workbench.model.events import ReplyEnded, ReplyPlaying, SpeechPaused, SpeechResumed
 from workbench.readers.opened import OpenTrace

@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import pytest
 
+from tests.transports.livekit.command import environment, workbench
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import person, until
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room
-
-
-def environment(server: LocalServer) -> dict[str, str]:
-    return {
-        **os.environ,
-        "LIVEKIT_URL": server.url,
-        "LIVEKIT_API_KEY": server.keys.api_key,
-        "LIVEKIT_API_SECRET": server.keys.api_secret,
-    }
-
-
-async def workbench(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "workbench", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
-    )
-    out, err = await asyncio.wait_for(program.communicate(), 60)
-    assert program.returncode is not None
-    assert "Traceback" not in err.decode()
-    return program.returncode, out.decode(), err.decode()
 
 
 def test_rooms_are_made_listed_shown_and_deleted(with_server: Run) -> None:

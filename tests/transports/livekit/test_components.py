@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from tests.transports.livekit.browser import browser
 from tests.transports.livekit.people import events, settings, token, until
-from tests.transports.livekit.test_page import browser
 from workbench import Agent, RunContext, open_session, tool
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import Heard, RoomMessage, TurnEnded

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.transports.livekit.browser import browser, energy
 from tests.transports.livekit.people import events, settings, until
-from tests.transports.livekit.test_page import browser, energy
 from workbench import Agent, open_session, open_trace
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import ReplyEnded, RoomConnection, TurnEnded

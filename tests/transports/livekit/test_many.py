@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from livekit import api
 
+from tests.transports.livekit.command import environment
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import person, until
-from tests.transports.livekit.test_command import environment
 from workbench.simulation.sound import speech
 from workbench.transports.livekit.server import LocalServer
 

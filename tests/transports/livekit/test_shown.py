@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_docs import in_a_room, lines
+from tests.documentation import in_a_room, lines
+from tests.transports.livekit.command import environment, workbench
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import until
-from tests.transports.livekit.test_command import environment, workbench
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room

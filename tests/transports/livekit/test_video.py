@@ -20,7 +20,7 @@ from aiohttp import web
 from livekit import rtc
 from PIL import Image
 
-from tests.providers.test_openai import server
+from tests.providers.answering import server
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import Person, events, person, settings, until
 from workbench import Agent, open_session, open_trace
