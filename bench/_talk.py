@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bench._figures import settings
-from workbench.assembly import echo_of
+from workbench.session.build import echo_of
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.flow import beside
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts

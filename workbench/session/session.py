@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.agent import Agent
-from workbench.assembly import Assembly, echo_of, must_be_there
+from workbench.session.build import Assembly, echo_of, must_be_there
 from workbench.config import Settings, load_settings
 from workbench.config.check import change
 from workbench.config.room import SECRET
