@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bench._figures import settings
-from workbench.session.build import echo_of
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.flow import beside
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
@@ -24,6 +23,7 @@ from workbench.plugin.manager import find
 from workbench.providers.energy import Energy
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
+from workbench.session.build import echo_of
 from workbench.simulation.scripted import ScriptedLlm, ScriptedTts
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack

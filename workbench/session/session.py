@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.agent import Agent
-from workbench.session.build import Assembly, echo_of, must_be_there
 from workbench.config import Settings, load_settings
 from workbench.config.check import change
 from workbench.config.room import SECRET
@@ -59,6 +58,7 @@ from workbench.readers.acoustics import Ear
 from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
+from workbench.session.build import Assembly, echo_of, must_be_there
 from workbench.tools.registry import Toolbox
 from workbench.tools.runner import ToolEnvironment
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
