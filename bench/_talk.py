@@ -15,7 +15,7 @@ from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
 from workbench.engine.reply import NoTools, Voices
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.model.events import Event
@@ -43,7 +43,7 @@ class Talk:
     tts: Tts | None = field(default_factory=ScriptedTts)
     vad: Vad = field(default_factory=Energy)
     turn: TurnDetector = field(default_factory=SilenceTurn)
-    knobs: EngineKnobs = field(default_factory=EngineKnobs)
+    settings: EngineSettings = field(default_factory=EngineSettings)
     greeting: str | None = None
     keep_s: float = 8.0
     cancels: bool = False
@@ -77,10 +77,10 @@ def vad(name: str) -> Vad:
 
 def stages_for(talk: Talk, trace: Trace) -> Stages:
     """Its stages; the sink plays to nobody at the pace of the loop's clock."""
-    knobs = talk.knobs
+    settings = talk.settings
     voices = Voices(
-        GuardedLlm(talk.llm, knobs, trace),
-        GuardedTts(talk.tts, knobs, trace) if talk.tts else None,
+        GuardedLlm(talk.llm, settings, trace),
+        GuardedTts(talk.tts, settings, trace) if talk.tts else None,
         NoTools(),
         str,
     )
@@ -89,7 +89,7 @@ def stages_for(talk: Talk, trace: Trace) -> Stages:
         talk.sink(trace),
         talk.vad,
         talk.turn,
-        GuardedStt(talk.stt, knobs, trace) if talk.stt else None,
+        GuardedStt(talk.stt, settings, trace) if talk.stt else None,
         voices,
         speculate=True,
         fallback_sink=partial(ClockSink, trace),
@@ -113,7 +113,7 @@ async def talked(talk: Talk) -> Talked:
     tracks = Tracks(user, agent, LiveTrack("mic", INPUT_RATE) if talk.cancels else None)
     pipeline = Pipeline(
         stages,
-        talk.knobs,
+        talk.settings,
         trace,
         tracks,
         Conversation(),

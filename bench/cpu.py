@@ -54,7 +54,7 @@ def pipeline(path: Path, detector: Vad, *, realtime: bool) -> Pipeline:
     trace = Trace(lambda: (loop.time() - began) * 1000)
     talk = Talk(lambda trace: WavSource(path, trace, realtime=realtime), vad=detector)
     tracks = Tracks(LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE))
-    return Pipeline(stages_for(talk, trace), talk.knobs, trace, tracks, Conversation(), Manner())
+    return Pipeline(stages_for(talk, trace), talk.settings, trace, tracks, Conversation(), Manner())
 
 
 async def burst(path: Path, detector: Vad) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from bench._figures import Promise, percentile, run, spread, tell
 from bench._talk import Talk, Talked, talked
-from workbench.engine.settings import EngineKnobs, ReplyKnobs
+from workbench.engine.settings import EngineSettings, ReplySettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Transcript
@@ -61,7 +61,7 @@ def engine(sound: Score) -> Talk:
         lambda trace: ArraySource(sound),
         stt=ScriptedStt(sound, partials=True),
         llm=ScriptedLlm(["Sure."]),
-        knobs=EngineKnobs(reply=ReplyKnobs(speculate="off")),
+        settings=EngineSettings(reply=ReplySettings(speculate="off")),
     )
 
 

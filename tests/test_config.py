@@ -15,7 +15,7 @@ from workbench.config import (
     load_settings,
     sentences,
 )
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.errors import UsageError
 
 
@@ -43,7 +43,7 @@ def _wrong(toml: str = "", **more: Any) -> str:
 class TestPlaces:
     def test_defaults(self) -> None:
         settings = _load()
-        assert isinstance(settings, EngineKnobs)
+        assert isinstance(settings, EngineSettings)
         assert (settings.profile, settings.stt.provider, settings.vad.provider) == (
             "embedded",
             "whisper/tiny.en",

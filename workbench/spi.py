@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TurnDetector,
         Vad,
     )
-    from workbench.engine.settings import TurnKnobs
+    from workbench.engine.settings import TurnSettings
     from workbench.engine.utterance import Utterance
     from workbench.model import events
     from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples
@@ -94,7 +94,7 @@ __all__ = [
     "Tts",
     "Turn",
     "TurnDetector",
-    "TurnKnobs",
+    "TurnSettings",
     "Usage",
     "UsageError",
     "Utterance",

@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 
 from tests.engine.stand import Stand, Verb
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.conversation import ToolCall
 from workbench.model.errors import BusyError, StageError
 from workbench.simulation.scripted import (
@@ -51,14 +51,14 @@ def scene(seed: int) -> Stand:
     """A conversation of about half a minute."""
     chance = Random(seed)
     score = _score(chance)
-    knobs = EngineKnobs()
-    knobs.limits.stt_ms = knobs.limits.llm_first_token_ms = knobs.limits.tts_first_byte_ms = 1500
-    knobs.limits.llm_gap_ms = knobs.limits.tts_gap_ms = 1200
-    knobs.limits.tool_ms = 2000
-    knobs.limits.breaker_ms = 4000
-    knobs.reply.history = chance.choice((0, 1, 4, 40))
-    knobs.reply.buffer_s = chance.choice((0.3, 2.0))
-    knobs.reply.attempts = chance.choice((0, 1, 2, 2))
+    settings = EngineSettings()
+    settings.limits.stt_ms = settings.limits.llm_first_token_ms = settings.limits.tts_first_byte_ms = 1500
+    settings.limits.llm_gap_ms = settings.limits.tts_gap_ms = 1200
+    settings.limits.tool_ms = 2000
+    settings.limits.breaker_ms = 4000
+    settings.reply.history = chance.choice((0, 1, 4, 40))
+    settings.reply.buffer_s = chance.choice((0.3, 2.0))
+    settings.reply.attempts = chance.choice((0, 1, 2, 2))
     delays = (0.0, 20.0, 150.0, 700.0)
     answers: list[Answer] = [
         *ANSWERS,
@@ -90,7 +90,7 @@ def scene(seed: int) -> Stand:
             faults=_faults(chance),
         ),
         tools=tools(chance.choice((0.0, 0.4, 3.0))),
-        knobs=knobs,
+        settings=settings,
         echo_of=(lambda start, stop: chance.random()) if chance.random() < 0.2 else None,
         speculate=chance.random() < 0.7,
         greeting="Hello, what can I do for you today?" if chance.random() < 0.5 else None,
@@ -153,4 +153,4 @@ def _mute(pipeline: object, *, on: bool) -> None:
 
 
 def _set(pipeline: object, *, mode: str) -> None:
-    pipeline.knobs.bargein.mode = mode  # type: ignore[attr-defined]
+    pipeline.settings.bargein.mode = mode  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
 from workbench.engine.reply import ToolRunner, Voices
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation, Message
 from workbench.model.errors import WorkbenchError
@@ -65,7 +65,7 @@ class Stand:
     source: Callable[[Score], Source] = ArraySource
     sink: Callable[[Trace], Sink] = ClockSink
     fallback_sink: Callable[[Trace, int], Sink] = ClockSink
-    knobs: EngineKnobs = field(default_factory=EngineKnobs)
+    settings: EngineSettings = field(default_factory=EngineSettings)
     conversation: Conversation = field(default_factory=Conversation)
     echo_of: EchoOf | None = None
     speculate: bool = True
@@ -144,13 +144,13 @@ async def _run(stand: Stand) -> Outcome:
     toolbox = Toolbox(trace, lambda name, arguments: None)
     toolbox.add(*stand.tools)
     around = ToolEnvironment(conversation=lambda: stand.conversation.messages)
-    runner = Runner(toolbox, trace, stand.knobs.limits, InlineExecutor(), around)
+    runner = Runner(toolbox, trace, stand.settings.limits, InlineExecutor(), around)
     stages = stages_for(stand, trace, runner)
     error: BaseException | None = None
     async with runner, stages.source, stages.sink:
         pipeline = stand.pipeline(
             stages,
-            stand.knobs,
+            stand.settings,
             trace,
             Tracks(user, agent),
             stand.conversation,
@@ -186,10 +186,10 @@ async def _run(stand: Stand) -> Outcome:
 def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
     """Its stages."""
     stt = None if stand.deaf else stand.stt if stand.stt is not None else ScriptedStt(stand.score)
-    knobs = stand.knobs
+    settings = stand.settings
     voices = Voices(
-        GuardedLlm(stand.llm, knobs, trace),
-        GuardedTts(stand.tts, knobs, trace) if stand.tts else None,
+        GuardedLlm(stand.llm, settings, trace),
+        GuardedTts(stand.tts, settings, trace) if stand.tts else None,
         tools,
         speakable=lambda text: text,
     )
@@ -198,7 +198,7 @@ def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
         stand.sink(trace),
         stand.vad,
         stand.turn,
-        GuardedStt(stt, knobs, trace) if stt else None,
+        GuardedStt(stt, settings, trace) if stt else None,
         voices,
         stand.speculate,
         fallback_sink=partial(stand.fallback_sink, trace),

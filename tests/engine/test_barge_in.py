@@ -12,7 +12,7 @@ import pytest
 from tests.engine.stand import Outcome, Stand, run
 from workbench.engine.fallback import LevelVad
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples
 from workbench.model.conversation import Message, Transcript
@@ -245,12 +245,12 @@ def test_two_false_pauses_that_are_further_apart_do_not() -> None:
 
 
 def test_in_half_duplex_the_user_is_heard_once_the_agent_and_its_echo_are_gone() -> None:
-    knobs = EngineKnobs()
-    knobs.bargein.mode = "half"
+    settings = EngineSettings()
+    settings.bargein.mode = "half"
     score = into(stop, at=3.0, gap=6.0)
     score.say("what now")
     score.silence(3)
-    outcome = run(stand(score, knobs=knobs))
+    outcome = run(stand(score, settings=settings))
     assert outcome.all(ReplyPaused) == []
     assert [turn[:2] for turn in outcome.turns] == [("done", "tell me something"), ("done", "what now")]
 
@@ -478,10 +478,10 @@ class FinalOnly(ScriptedStt):
 
 
 def test_words_that_are_final_before_the_next_frame_are_the_verdict() -> None:
-    knobs = EngineKnobs()
-    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    settings = EngineSettings()
+    settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(lambda score: score.say("no", seconds=0.2))
-    outcome = run(stand(score, stt=FinalOnly(score, "no"), knobs=knobs))
+    outcome = run(stand(score, stt=FinalOnly(score, "no"), settings=settings))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("interruption", "words")
     assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "no")]
@@ -489,10 +489,10 @@ def test_words_that_are_final_before_the_next_frame_are_the_verdict() -> None:
 
 
 def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
-    knobs = EngineKnobs()
-    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    settings = EngineSettings()
+    settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(cough, cough, at=4.0, gap=0.13)
-    outcome = run(stand(score, stt=ScriptedStt(score, partials=True, delay_ms=700), knobs=knobs))
+    outcome = run(stand(score, stt=ScriptedStt(score, partials=True, delay_ms=700), settings=settings))
     first, second = outcome.all(BargeInJudged)
     assert (first.verdict, second.verdict) == ("false", "false")
     assert outcome.at(first) == outcome.at(outcome.all(ReplyPaused)[1])
@@ -502,10 +502,10 @@ def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
 
 def test_a_verdict_is_given_its_own_time_whatever_was_judged_before() -> None:
     """A short noise is judged at once, and 300 ms after it set in there is a long one."""
-    knobs = EngineKnobs()
-    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    settings = EngineSettings()
+    settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(lambda score: score.say("", seconds=0.12).silence(0.2).babble(2, db=-24))
-    outcome = run(stand(score, knobs=knobs))
+    outcome = run(stand(score, settings=settings))
     first, second = outcome.all(BargeInJudged)
     assert first.after_ms < 300
     assert 360 < outcome.at(second) - outcome.at(first) < 1000
@@ -518,10 +518,10 @@ def test_nothing_is_kept_of_noises(finally_said: str | None) -> None:
     kept: list[Pipeline] = []
     score = into(click, cough, mhm, babble, stop, gap=1.0)
     stt = ScriptedStt(score, partials=True) if finally_said is None else FinalOnly(score, finally_said)
-    knobs = EngineKnobs()
-    knobs.turn.silence_ms, knobs.turn.adapt = 120, False
+    settings = EngineSettings()
+    settings.turn.silence_ms, settings.turn.adapt = 120, False
     llm = ScriptedLlm([ANSWER * 3, "Very well."])
-    run(stand(score, stt=stt, verbs=[(1.0, kept.append)], llm=llm, knobs=knobs))
+    run(stand(score, stt=stt, verbs=[(1.0, kept.append)], llm=llm, settings=settings))
     assert kept[0].floor._false == {}
 
 

@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.engine.endpointing import REMEMBERED, SilenceTurn
-from workbench.engine.settings import TurnKnobs
+from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 
-KNOBS = TurnKnobs()
+KNOBS = TurnSettings()
 SPEECH = Utterance(1, 0)
 
 
-def wait(pauses: list[float], knobs: TurnKnobs = KNOBS) -> float:
+def wait(pauses: list[float], settings: TurnSettings = KNOBS) -> float:
     turn = SilenceTurn()
     for pause in pauses:
         turn.paused(pause, went_on=True)
-    return turn.wait_ms(SPEECH, knobs)
+    return turn.wait_ms(SPEECH, settings)
 
 
 def test_before_anything_is_known_the_prior_decides() -> None:
@@ -45,24 +45,24 @@ def test_the_end_of_a_turn_teaches_nothing() -> None:
 
 
 def test_settings_count_from_the_next_question_on() -> None:
-    turn, knobs = SilenceTurn(), TurnKnobs()
+    turn, settings = SilenceTurn(), TurnSettings()
     for _ in range(30):
         turn.paused(800, went_on=True)
-    assert turn.wait_ms(SPEECH, knobs) > 700
-    knobs.max_silence_ms = 600
-    assert turn.wait_ms(SPEECH, knobs) == 600
-    knobs.adapt = False
-    assert turn.wait_ms(SPEECH, knobs) == 350
-    knobs.silence_ms = 200
-    assert turn.wait_ms(SPEECH, knobs) == 200
+    assert turn.wait_ms(SPEECH, settings) > 700
+    settings.max_silence_ms = 600
+    assert turn.wait_ms(SPEECH, settings) == 600
+    settings.adapt = False
+    assert turn.wait_ms(SPEECH, settings) == 350
+    settings.silence_ms = 200
+    assert turn.wait_ms(SPEECH, settings) == 200
 
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(0, 10_000), max_size=60), st.floats(50, 2000))
 def test_the_wait_is_bounded(pauses: list[float], prior: float) -> None:
-    knobs = TurnKnobs(silence_ms=prior)
-    found = wait(pauses, knobs)
-    assert knobs.min_silence_ms <= found <= knobs.max_silence_ms or (not pauses and found == prior)
+    settings = TurnSettings(silence_ms=prior)
+    found = wait(pauses, settings)
+    assert settings.min_silence_ms <= found <= settings.max_silence_ms or (not pauses and found == prior)
 
 
 @settings(deadline=None, derandomize=True)

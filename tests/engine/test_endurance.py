@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.engine.stand import Stand, run
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.events import TurnEnded
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
@@ -87,15 +87,15 @@ def test_memory_is_flat_over_hundreds_of_spoken_turns() -> None:
     """With coughs into replies, interruptions and replies thrown away."""
     parts = [silence(1600), speech(0.5), silence(3200), speech(0.4), silence(9600), cough(), silence(12_800)]
     piece = np.concatenate([*parts, speech(0.8, seed=2), silence(96_000)])
-    scale, knobs = Scale(60, 180), EngineKnobs()
-    knobs.bargein.false_limit, knobs.turn.adapt = 100, False
+    scale, settings = Scale(60, 180), EngineSettings()
+    settings.bargein.false_limit, settings.turn.adapt = 100, False
     outcome = run(
         Stand(
             Score(),
             source=lambda score: Loop(piece[: len(piece) // 320 * 320], 100),
             stt=ScriptedStt(["one two", "please stop that now"], partials=True),
             llm=ScriptedLlm(["A long answer to that. " * 3]),
-            knobs=knobs,
+            settings=settings,
             watch=scale,
             keep_events=2000,
             keep_s=5,

@@ -14,7 +14,7 @@ import pytest
 from tests.engine.stand import Outcome, Stand, run
 from tests.engine.test_tools import CLOCK, answer
 from workbench.engine.interfaces import Pull, Sink, Speech, Text
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.audio import Frame, Samples
 from workbench.model.conversation import Transcript
 from workbench.model.errors import BusyError, MissingError, RefusedError, StageError
@@ -61,8 +61,8 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 }
 
 
-def knobs() -> EngineKnobs:
-    made = EngineKnobs()
+def settings() -> EngineSettings:
+    made = EngineSettings()
     limits = made.limits
     limits.stt_ms = limits.llm_first_token_ms = limits.tts_first_byte_ms = 1000
     limits.llm_gap_ms = limits.tts_gap_ms = limits.tool_ms = 1000
@@ -75,7 +75,7 @@ def two_questions() -> Score:
 
 def stand(**stages: Any) -> Stand:
     score = two_questions()
-    made: dict[str, Any] = {"stt": ScriptedStt(score), "llm": ScriptedLlm([ANSWER]), "knobs": knobs()}
+    made: dict[str, Any] = {"stt": ScriptedStt(score), "llm": ScriptedLlm([ANSWER]), "settings": settings()}
     return Stand(score, **(made | stages))
 
 
@@ -186,7 +186,7 @@ def test_an_stt_that_fails_on_a_cough_leaves_only_a_notice() -> None:
 def test_an_stt_that_hangs_on_a_turn_does_not_hold_up_the_next_one_for_long() -> None:
     score = Score().silence(0.5).say("what time is it").silence(1).say("hello are you there").silence(9)
     stt = ScriptedStt(score, faults={1: Hangs()})
-    outcome = run(Stand(score, stt=stt, knobs=EngineKnobs()))
+    outcome = run(Stand(score, stt=stt, settings=EngineSettings()))
     assert [turn[0] for turn in outcome.turns] == ["done"]
     assert outcome.turns[0][1] == "hello are you there"
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "not understood")]
@@ -331,7 +331,7 @@ class FaultyTurn:
     def __init__(self, answer: Callable[[], float]) -> None:
         self._answer = answer
 
-    def wait_ms(self, utterance: object, knobs: object) -> float:
+    def wait_ms(self, utterance: object, settings: object) -> float:
         return self._answer()
 
     def paused(self, ms: float, *, went_on: bool) -> None:

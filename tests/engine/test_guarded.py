@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workbench.engine.guarded import CircuitBreaker, Guarded, GuardedLlm
 from workbench.engine.interfaces import Llm
-from workbench.engine.settings import EngineKnobs, LimitKnobs
+from workbench.engine.settings import EngineSettings, LimitSettings
 from workbench.model.errors import (
     BusyError,
     DeadlineError,
@@ -34,7 +34,7 @@ def guarded(**limits: float) -> tuple[Guarded[Llm], Trace]:
     trace = Trace(lambda: loop.time() * 1000)
     parrot = ScriptedLlm([])
     parrot.name = "parrot"
-    return GuardedLlm(parrot, EngineKnobs.model_validate({"limits": limits}), trace), trace
+    return GuardedLlm(parrot, EngineSettings.model_validate({"limits": limits}), trace), trace
 
 
 def events(trace: Trace) -> list[tuple[float, Event]]:
@@ -293,7 +293,7 @@ def test_what_was_asked_before_it_opened_may_still_answer() -> None:
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(["fails", "works", "busy", "cancelled", "waits"]), max_size=40))
 def test_a_provider_is_never_asked_while_it_must_not_be(steps: list[str]) -> None:
-    limits = LimitKnobs(breaker_failures=3, breaker_ms=1000)
+    limits = LimitSettings(breaker_failures=3, breaker_ms=1000)
     breaker, now = CircuitBreaker(limits), 0.0
     barred, in_a_row = 0.0, 0
     for step in steps:

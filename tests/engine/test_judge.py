@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.engine.barge_in import BACKCHANNELS, Signs, content_words, judge, words
-from workbench.engine.settings import BargeInKnobs
+from workbench.engine.settings import BargeInSettings
 from workbench.model.conversation import Transcript
 
-KNOBS = BargeInKnobs()
+KNOBS = BargeInSettings()
 NOTHING = Signs(
     since_onset_ms=100,
     next_ms=20,
@@ -67,10 +67,10 @@ def test_no_backchannel_takes_the_floor(word: str) -> None:
 
 
 def test_as_many_words_as_the_setting_says() -> None:
-    knobs = BargeInKnobs(min_words=3)
+    settings = BargeInSettings(min_words=3)
     two = replace(NOTHING, transcript=said("oh wait please"))
-    assert judge(two, knobs) is None
-    assert judge(replace(NOTHING, transcript=said("oh wait please, no")), knobs) is not None
+    assert judge(two, settings) is None
+    assert judge(replace(NOTHING, transcript=said("oh wait please, no")), settings) is not None
 
 
 def test_words_have_no_punctuation() -> None:

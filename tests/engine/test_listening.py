@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.listening import Listening
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.events import (
@@ -53,10 +53,10 @@ class Heard:
 
 
 def ear(
-    *, vad: Vad | None = None, turn: TurnDetector | None = None, knobs: EngineKnobs | None = None
+    *, vad: Vad | None = None, turn: TurnDetector | None = None, settings: EngineSettings | None = None
 ) -> Heard:
     trace, track = Trace(lambda: 0.0, keep=100_000), LiveTrack("user", INPUT_RATE, 30)
-    listening = Listening(vad or Energy(), turn or SilenceTurn(), knobs or EngineKnobs(), trace, track)
+    listening = Listening(vad or Energy(), turn or SilenceTurn(), settings or EngineSettings(), trace, track)
     return Heard(listening, track, trace)
 
 
@@ -125,17 +125,17 @@ def test_a_click_is_dismissed() -> None:
 
 
 def test_the_sound_before_an_utterance_is_never_what_the_last_one_said() -> None:
-    knobs = EngineKnobs()
-    knobs.turn.adapt, knobs.turn.silence_ms = False, 100
-    heard = hear(ear(knobs=knobs), quiet(400), voice(600), quiet(160), voice(600), quiet(600))
+    settings = EngineSettings()
+    settings.turn.adapt, settings.turn.silence_ms = False, 100
+    heard = hear(ear(settings=settings), quiet(400), voice(600), quiet(160), voice(600), quiet(600))
     first, second = heard.utterances
     assert second.start_sample >= first.speech_end
 
 
 def test_an_utterance_does_not_grow_for_ever() -> None:
-    knobs = EngineKnobs()
-    knobs.turn.max_utterance_s = 2
-    heard = hear(ear(knobs=knobs), quiet(400), voice(5000), quiet(1000))
+    settings = EngineSettings()
+    settings.turn.max_utterance_s = 2
+    heard = hear(ear(settings=settings), quiet(400), voice(5000), quiet(1000))
     assert heard.states == ["ended"] * 3
     assert [utterance.seconds for utterance in heard.utterances[:2]] == pytest.approx([2, 2], abs=0.02)
     first, second, third = heard.utterances
@@ -204,9 +204,11 @@ def test_a_cough_after_a_turn_teaches_nothing() -> None:
 
 
 def test_it_learns_nothing_from_who_comes_back_later_or_was_cut_off() -> None:
-    turn, knobs = Noting(), EngineKnobs()
-    knobs.turn.max_utterance_s = 1
-    heard = hear(ear(turn=turn, knobs=knobs), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900))
+    turn, settings = Noting(), EngineSettings()
+    settings.turn.max_utterance_s = 1
+    heard = hear(
+        ear(turn=turn, settings=settings), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900)
+    )
     for utterance in heard.utterances:
         heard.listening.learn(utterance)
     assert turn.told == []
@@ -397,7 +399,7 @@ class Moody:
         self._answer = answer
         self._learns = learns
 
-    def wait_ms(self, utterance: Utterance, knobs: object) -> float:
+    def wait_ms(self, utterance: Utterance, settings: object) -> float:
         return self._answer()  # type: ignore[return-value]
 
     def paused(self, ms: float, *, went_on: bool) -> None:
@@ -424,9 +426,9 @@ def test_a_turn_detector_that_cannot_learn_is_replaced_too() -> None:
 
 
 def test_a_turn_detector_may_wait_until_the_utterance_is_too_long() -> None:
-    knobs = EngineKnobs()
-    knobs.turn.max_utterance_s = 3
-    heard = hear(ear(turn=Moody(lambda: float("inf")), knobs=knobs), voice(600), quiet(5000))
+    settings = EngineSettings()
+    settings.turn.max_utterance_s = 3
+    heard = hear(ear(turn=Moody(lambda: float("inf")), settings=settings), voice(600), quiet(5000))
     assert heard.states == ["ended"]
     assert heard.utterances[0].seconds == pytest.approx(3, abs=0.03)
     assert heard.all(Notice) == []

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from tests.engine.stand import Outcome, Stand, run
 from tests.engine.test_tools import CLOCK, Tools, answer
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.audio import Samples
 from workbench.model.events import (
     BargeInJudged,
@@ -61,35 +61,35 @@ def halves(
 
 
 def session(
-    name: str, value: object, scene: Scene, *, settings: dict[str, Any] | None = None, **more: Any
+    name: str, value: object, scene: Scene, *, initial: dict[str, Any] | None = None, **more: Any
 ) -> tuple[Events, Events, Outcome]:
-    """The events of both halves; `settings` hold from the start."""
+    """The events of both halves; `initial` settings hold from the start."""
     score = Score()
     for half in range(2):
         score.silence(half * HALF_S - score.seconds)
         scene(score)
     score.silence(2 * HALF_S - score.seconds)
-    knobs = EngineKnobs()
-    for other, setting in (settings or {}).items():
-        change(knobs, other, setting)
+    settings = EngineSettings()
+    for other, setting in (initial or {}).items():
+        change(settings, other, setting)
     made: dict[str, Any] = {
         name: part(score) if isinstance(part, Listener) else part for name, part in more.items()
     }
     made.setdefault("stt", ScriptedStt(score))
 
     def changed(pipeline: Pipeline) -> None:
-        change(pipeline.knobs, name, value)
+        change(pipeline.settings, name, value)
 
-    outcome = run(Stand(score, knobs=knobs, verbs=[(HALF_S - 0.01, changed)], **made))
+    outcome = run(Stand(score, settings=settings, verbs=[(HALF_S - 0.01, changed)], **made))
     times = [*zip(outcome.times, outcome.events, strict=True)]
     first = [(at, event) for at, event in times if at < HALF_S * 1000]
     second = [(at - HALF_S * 1000, event) for at, event in times if at >= HALF_S * 1000]
     return first, second, outcome
 
 
-def change(knobs: EngineKnobs, name: str, value: object) -> None:
-    group, _, knob = name.partition(".")
-    setattr(getattr(knobs, group), knob, value)
+def change(settings: EngineSettings, name: str, value: object) -> None:
+    group, _, field = name.partition(".")
+    setattr(getattr(settings, group), field, value)
 
 
 class Listener:
@@ -200,7 +200,7 @@ def test_vad_pause_ms() -> None:
 
 
 def test_turn_silence_ms() -> None:
-    found = halves("turn.silence_ms", 800.0, pausing(500), count(TurnDecided), settings={"turn.adapt": False})
+    found = halves("turn.silence_ms", 800.0, pausing(500), count(TurnDecided), initial={"turn.adapt": False})
     assert found == (2, 1)
 
 
@@ -224,7 +224,7 @@ def test_turn_max_silence_ms() -> None:
         120.0,
         pausing(300),
         each(TurnDecided, "waited_ms"),
-        settings={"turn.min_silence_ms": 50},
+        initial={"turn.min_silence_ms": 50},
     )
     assert found[0][-1] > 300 > 160 >= found[1][-1]  # type: ignore[index]
 
@@ -291,7 +291,7 @@ def test_bargein_echo_correlation() -> None:
 def test_bargein_raise_threshold() -> None:
     found = halves(
         "bargein.raise_threshold", 0.5, into(cough, 2, 1.0), count(ReplyPaused), llm=long_answer(), vad=Unsure(),
-        settings={"bargein.raise_threshold": 0.1, "bargein.false_limit": 9},
+        initial={"bargein.raise_threshold": 0.1, "bargein.false_limit": 9},
     )  # fmt: skip
     assert found == (2, 1)
 
@@ -299,7 +299,7 @@ def test_bargein_raise_threshold() -> None:
 def test_bargein_raise_ms() -> None:
     found = halves(
         "bargein.raise_ms", 0.0, into(cough, 2, 1.0), count(ReplyPaused), llm=long_answer(), vad=Unsure(),
-        settings={"bargein.false_limit": 9, "bargein.raise_threshold": 0.3},
+        initial={"bargein.false_limit": 9, "bargein.raise_threshold": 0.3},
     )  # fmt: skip
     assert found == (1, 2)
 
@@ -312,7 +312,7 @@ def test_bargein_false_limit() -> None:
 def test_bargein_false_window_ms() -> None:
     found = halves(
         "bargein.false_window_ms", 5000.0, into(cough, 2, 2.5), count(DuplexChanged), llm=long_answer(),
-        settings={"bargein.false_window_ms": 1000},
+        initial={"bargein.false_window_ms": 1000},
     )  # fmt: skip
     assert found == (0, 1)
 
@@ -362,7 +362,7 @@ def test_reply_history() -> None:
 def test_reply_max_tool_steps() -> None:
     found = halves(
         "reply.max_tool_steps", 0, question, count(ToolCalled), llm=answer(["Hm. ", CLOCK]), tools=Tools().all,
-        settings={"reply.max_tool_steps": 1},
+        initial={"reply.max_tool_steps": 1},
     )  # fmt: skip
     assert found == (1, 0)
 
@@ -389,7 +389,7 @@ def failing_at(name: str, **more: Any) -> tuple[float, float]:
         return at if name == "limits.stt_ms" else at - decided
 
     settings = {name: 2000.0, "limits.retries": 0, "reply.speculate": "off"}
-    before, after = halves(name, 500.0, question, failed, settings=settings, **more)
+    before, after = halves(name, 500.0, question, failed, initial=settings, **more)
     return before, after  # type: ignore[return-value]
 
 
@@ -428,7 +428,7 @@ def test_limits_tool_result_chars() -> None:
     llm = ScriptedLlm(lambda messages: "Ten." if messages[-1].role == "tool" else [CLOCK])
     found = halves(
         "limits.tool_result_chars", 100, question, each(ToolReturned, "shown"), llm=llm, tools=(long,),
-        settings={"limits.tool_result_chars": 400},
+        initial={"limits.tool_result_chars": 400},
     )  # fmt: skip
     assert found == ([400], [100])
 
@@ -437,7 +437,7 @@ def retried(name: str, value: object, measure: Measure, **settings: Any) -> tupl
     llm = ScriptedLlm(["a"], faults=Raises())
     return halves(
         name, value, question, measure, llm=llm, speculate=False,
-        settings={"limits.breaker_failures": 99, **{f"limits.{name}": item for name, item in settings.items()}},
+        initial={"limits.breaker_failures": 99, **{f"limits.{name}": item for name, item in settings.items()}},
     )  # fmt: skip
 
 
@@ -466,7 +466,7 @@ def test_limits_breaker_ms() -> None:
     assert found == ([15_000], [0, 100])
 
 
-GROUPS = {name: field.annotation for name, field in EngineKnobs.model_fields.items()}
+GROUPS = {name: field.annotation for name, field in EngineSettings.model_fields.items()}
 ELSEWHERE = {"limits_warm_ms", "limits_hook_ms", "limits_observer_ms", "bargein_min_erle_db"}
 """What the session and its plugins read."""
 

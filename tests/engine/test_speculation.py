@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.stand import Stand, run
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import RefusedError
@@ -91,10 +91,10 @@ def test_what_was_thrown_away_is_neither_heard_nor_remembered() -> None:
 
 @pytest.mark.parametrize(("attempts", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3)])
 def test_at_most_so_many_attempts_an_utterance(attempts: int, expected: int) -> None:
-    knobs = EngineKnobs()
-    knobs.reply.attempts = attempts
+    settings = EngineSettings()
+    settings.reply.attempts = attempts
     text = score(0.2, 0.2, 0.2)
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=slow(), knobs=knobs))
+    outcome = run(Stand(text, stt=ScriptedStt(text), llm=slow(), settings=settings))
     started = outcome.all(ReplyStarted)
     assert sum(event.speculative for event in started) == expected
     assert len(outcome.all(ReplyDiscarded)) == expected
@@ -115,9 +115,9 @@ def test_the_default_is_two_attempts() -> None:
 def test_on_for_what_runs_on_board_off_for_what_is_paid_for(
     wish: str, onboard: bool, speculates: bool
 ) -> None:
-    knobs = EngineKnobs()
-    knobs.reply.speculate = wish  # type: ignore[assignment]
-    outcome = run(Stand(score(), knobs=knobs, speculate=onboard))
+    settings = EngineSettings()
+    settings.reply.speculate = wish  # type: ignore[assignment]
+    outcome = run(Stand(score(), settings=settings, speculate=onboard))
     assert outcome.one(ReplyStarted).speculative == speculates
     assert outcome.turns[0][0] == "done"
 
@@ -162,10 +162,10 @@ def test_what_is_not_stable_is_thrown_away_as_soon_as_the_user_goes_on() -> None
 
 
 def test_what_turns_out_too_short_is_no_turn_whatever_was_prepared() -> None:
-    knobs = EngineKnobs()
-    knobs.vad.min_speech_ms = 700
+    settings = EngineSettings()
+    settings.vad.min_speech_ms = 700
     text = score()
-    outcome = run(Stand(text, stt=ScriptedStt(text, partials=True), knobs=knobs))
+    outcome = run(Stand(text, stt=ScriptedStt(text, partials=True), settings=settings))
     assert outcome.turns == []
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "too short")]
     assert len(outcome.all(ReplyDiscarded)) == 1

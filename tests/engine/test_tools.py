@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.engine.stand import Outcome, Stand, run
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     ReplyDiscarded,
@@ -162,29 +162,31 @@ def test_a_tool_that_raises_is_told_to_the_model_and_the_turn_goes_on() -> None:
 
 
 def test_a_tool_that_hangs_ends_the_turn() -> None:
-    knobs = EngineKnobs()
-    knobs.limits.tool_ms = 1000
-    outcome = run(Stand(question(), llm=answer([CLOCK], "Ten."), tools=Tools(clock=1e9).all, knobs=knobs))
+    settings = EngineSettings()
+    settings.limits.tool_ms = 1000
+    outcome = run(
+        Stand(question(), llm=answer([CLOCK], "Ten."), tools=Tools(clock=1e9).all, settings=settings)
+    )
     ended = outcome.one(TurnEnded)
     assert (ended.status, ended.stage) == ("failed", "tools")
     assert ended.reason == "the tool clock did not answer within 1000 ms"
 
 
 def test_a_model_that_asks_for_ever_is_stopped() -> None:
-    knobs = EngineKnobs()
-    knobs.reply.max_tool_steps = 3
+    settings = EngineSettings()
+    settings.reply.max_tool_steps = 3
     tools, llm = Tools(), answer(["Hm. ", CLOCK])
-    outcome = run(Stand(question(), llm=llm, tools=tools.all, knobs=knobs))
+    outcome = run(Stand(question(), llm=llm, tools=tools.all, settings=settings))
     assert len(tools.ran) == 3
     assert llm.calls == 4
     assert outcome.turns[0][0] == "done"
 
 
 def test_without_steps_no_tool_runs() -> None:
-    knobs = EngineKnobs()
-    knobs.reply.max_tool_steps = 0
+    settings = EngineSettings()
+    settings.reply.max_tool_steps = 0
     tools = Tools()
-    run(Stand(question(), llm=answer(["Hm. ", CLOCK]), tools=tools.all, knobs=knobs))
+    run(Stand(question(), llm=answer(["Hm. ", CLOCK]), tools=tools.all, settings=settings))
     assert tools.ran == []
 
 

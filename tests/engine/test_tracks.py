@@ -34,11 +34,11 @@ class Kept(Pipeline):
     user: LiveTrack
     mic: LiveTrack
 
-    def __init__(self, stages, knobs, trace, tracks, *more, **rest) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, stages, settings, trace, tracks, *more, **rest) -> None:  # type: ignore[no-untyped-def]
         Kept.user, Kept.mic = tracks.user, LiveTrack("mic", INPUT_RATE, 60)
         trace.tracks["mic"] = Kept.mic
         super().__init__(
-            stages, knobs, trace, type(tracks)(tracks.user, tracks.agent, Kept.mic), *more, **rest
+            stages, settings, trace, type(tracks)(tracks.user, tracks.agent, Kept.mic), *more, **rest
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.engine.stand import Stand, run
 from workbench.engine.guarded import GuardedLlm
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Conversation, Message, Transcript, Usage
@@ -89,21 +89,21 @@ def test_what_is_typed_is_shown_to_the_model_once() -> None:
 
 
 def test_the_history_is_as_long_as_the_setting_says() -> None:
-    knobs = EngineKnobs()
-    knobs.reply.history = 2
+    settings = EngineSettings()
+    settings.reply.history = 2
     llm = ScriptedLlm(["Yes."])
     texts = [(0.5 + at, lambda pipeline: pipeline.type("more")) for at in range(12)]
-    outcome = run(Stand(Score().silence(14), llm=llm, knobs=knobs, tts=None, verbs=texts))
+    outcome = run(Stand(Score().silence(14), llm=llm, settings=settings, tts=None, verbs=texts))
     assert len(outcome.turns) == 12
     assert [message.role for message in llm.prompts[-1]] == ["user", "assistant", "user"]
     assert len(outcome.conversation.messages) <= 6
 
 
 def test_without_history_nothing_is_kept() -> None:
-    knobs = EngineKnobs()
-    knobs.reply.history = 0
+    settings = EngineSettings()
+    settings.reply.history = 0
     texts = [(0.5 + at, lambda pipeline: pipeline.type("more")) for at in range(5)]
-    outcome = run(Stand(Score().silence(7), knobs=knobs, tts=None, verbs=texts))
+    outcome = run(Stand(Score().silence(7), settings=settings, tts=None, verbs=texts))
     assert len(outcome.turns) == 5
     assert len(outcome.conversation.messages) <= 2
 
@@ -161,8 +161,8 @@ def test_the_first_clause_is_spoken_while_the_rest_is_made() -> None:
 
 
 def test_only_so_much_is_made_ahead() -> None:
-    knobs = EngineKnobs()
-    knobs.reply.buffer_s = 1.0
+    settings = EngineSettings()
+    settings.reply.buffer_s = 1.0
     ahead: list[float] = []
 
     class Watched(ScriptedTts):
@@ -170,7 +170,7 @@ def test_only_so_much_is_made_ahead() -> None:
             ahead.append(len(text) * 0.06)
             return super().speak(text)
 
-    outcome = run(Stand(question(), llm=ScriptedLlm([LONG]), tts=Watched(), knobs=knobs))
+    outcome = run(Stand(question(), llm=ScriptedLlm([LONG]), tts=Watched(), settings=settings))
     texts = outcome.all(ReplyText)
     began = outcome.at(outcome.one(ReplyPlaying))
     made_s = sum(ahead[:3])
@@ -363,7 +363,7 @@ def test_verbs_of_a_session_that_is_over_do_nothing() -> None:
 def test_a_provider_that_is_swapped_answers_from_the_next_reply_on() -> None:
     def swap(pipeline: Pipeline) -> None:
         llm = ScriptedLlm(["From the other one."])
-        pipeline.stages.voices.llm = GuardedLlm(llm, pipeline.knobs, pipeline.trace)
+        pipeline.stages.voices.llm = GuardedLlm(llm, pipeline.settings, pipeline.trace)
 
     score = Score().silence(0.5).say("one question").silence(3).say("another question").silence(3)
     outcome = run(Stand(score, verbs=[(2.0, swap)]))

@@ -16,7 +16,7 @@ import pytest
 
 from workbench import hookimpl
 from workbench.engine.hooks import Hooks, NoHooks
-from workbench.engine.settings import LimitKnobs
+from workbench.engine.settings import LimitSettings
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     Entry,
@@ -254,7 +254,7 @@ def test_cancelling_a_reply_is_no_failure_of_the_hook() -> None:
 
 
 def test_the_settings_have_the_limits() -> None:
-    hooks, _ = lifecycle(filtering(str.upper), limits=LimitKnobs())
+    hooks, _ = lifecycle(filtering(str.upper), limits=LimitSettings())
     assert run_virtual(hooks.user_text("x")) == "X"
 
 

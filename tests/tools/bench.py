@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from workbench.engine.settings import LimitKnobs
+from workbench.engine.settings import LimitSettings
 from workbench.model.events import Event, ToolReturned
 from workbench.tools.executor import ThreadExecutor
 from workbench.tools.registry import Toolbox
@@ -51,7 +51,7 @@ def on_bench(work: Callable[[Bench], Awaitable[None]], *tools: Any, **limits: fl
             Runner(
                 toolbox,
                 trace,
-                LimitKnobs.model_validate(limits),
+                LimitSettings.model_validate(limits),
                 place,
                 ToolEnvironment(say=said.append, data=lambda: "the data"),
             ) as runner,

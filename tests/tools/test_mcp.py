@@ -20,7 +20,7 @@ import pytest
 
 from workbench import Agent, open_session, tool
 from workbench.config import load_settings
-from workbench.engine.settings import LimitKnobs
+from workbench.engine.settings import LimitSettings
 from workbench.model.errors import UsageError
 from workbench.model.events import (
     ListeningStarted,
@@ -62,7 +62,7 @@ class Bench:
         async with (
             ThreadExecutor("tools") as place,
             McpServers(self.tools, self.trace) as opened,
-            Runner(self.tools, self.trace, LimitKnobs(), place) as self.runner,
+            Runner(self.tools, self.trace, LimitSettings(), place) as self.runner,
         ):
             await opened.exchange(servers)
             yield opened

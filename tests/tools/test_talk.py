@@ -11,7 +11,7 @@ from tests.engine.stand import Outcome, Stand, run
 from tests.engine.test_tools import answer
 from workbench import RunContext, tool
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     Notice,
@@ -276,9 +276,9 @@ def test_a_model_that_asks_again_at_once_gets_no_further() -> None:
         did.append(day)
         return "booked"
 
-    knobs = EngineKnobs()
-    knobs.reply.max_tool_steps = 3
-    outcome = run(Stand(question(), llm=answer([BOOK]), tools=(book,), knobs=knobs))
+    settings = EngineSettings()
+    settings.reply.max_tool_steps = 3
+    outcome = run(Stand(question(), llm=answer([BOOK]), tools=(book,), settings=settings))
     assert did == []
     assert {end.status for end in outcome.all(ToolReturned)} == {"cancelled"}
     assert any("3 rounds" in notice.reason for notice in outcome.all(Notice))

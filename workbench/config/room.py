@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from workbench.engine.settings import Knobs
+from workbench.engine.settings import SettingsModel
 
 VARIABLES = {
     "room.url": "LIVEKIT_URL",
@@ -40,7 +40,7 @@ def _listen(text: str) -> str:
     return text
 
 
-class RoomSettings(Knobs):
+class RoomSettings(SettingsModel):
     """A LiveKit room in the place of microphone and speaker: `--room NAME`."""
 
     name: str = Field("", max_length=256)

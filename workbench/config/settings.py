@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateA
 from pydantic.fields import FieldInfo
 
 from workbench.config.room import SECRET, RoomSettings
-from workbench.engine.settings import EngineKnobs, Knobs, TurnKnobs, VadKnobs
+from workbench.engine.settings import EngineSettings, SettingsModel, TurnSettings, VadSettings
 from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
 
 DEFAULT_PROFILE = "embedded"
@@ -50,7 +50,7 @@ def _http_address(text: str) -> str:
     return text
 
 
-class AudioSettings(Knobs):
+class AudioSettings(SettingsModel):
     """Where the user's voice comes from, and where the agent's goes."""
 
     source: str = "mic"
@@ -70,7 +70,7 @@ class AudioSettings(Knobs):
     """Bring quiet speech to a usual level."""
 
 
-class ProviderSettings(Knobs):
+class ProviderSettings(SettingsModel):
     """Which provider a stage uses, and how to reach it."""
 
     provider: str
@@ -85,21 +85,21 @@ class ProviderSettings(Knobs):
     """The longest that one request may take, ms."""
 
 
-class VadSettings(VadKnobs):
+class VadSection(VadSettings):
     """Voice activity detection."""
 
     provider: str = "silero"
     """`silero` (a small network) or `energy` (loudness alone)."""
 
 
-class TurnSettings(TurnKnobs):
+class TurnSection(TurnSettings):
     """When the user has finished."""
 
     provider: str = "silence"
     """`silence`: by how long the user says nothing."""
 
 
-class McpSettings(Knobs):
+class McpSettings(SettingsModel):
     """An MCP server whose tools every agent may use (`workbench.tools.mcp.McpServer` says what each word means)."""
 
     command: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class McpSettings(Knobs):
     start_s: float | None = None
 
 
-class RecordSettings(Knobs):
+class RecordSettings(SettingsModel):
     """What stays of a session."""
 
     enabled: bool = True
@@ -125,7 +125,7 @@ class RecordSettings(Knobs):
     """This very folder (new or empty) for one session; `--record DIR` sets it."""
 
 
-class Settings(EngineKnobs):
+class Settings(EngineSettings):
     """All settings. `origin` tells where a value comes from."""
 
     profile: str = DEFAULT_PROFILE
@@ -138,8 +138,8 @@ class Settings(EngineKnobs):
     stt: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="whisper/tiny.en"))
     llm: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="llama/smollm2-135m"))
     tts: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="piper/en_US-joe-medium"))
-    vad: VadSettings = Field(default_factory=lambda: VadSettings())
-    turn: TurnSettings = Field(default_factory=lambda: TurnSettings())
+    vad: VadSection = Field(default_factory=lambda: VadSection())
+    turn: TurnSection = Field(default_factory=lambda: TurnSection())
     record: RecordSettings = Field(default_factory=lambda: RecordSettings())
     mcp: dict[str, McpSettings] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, each by a name: `[mcp.files]`."""

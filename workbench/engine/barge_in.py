@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.engine.settings import BargeInKnobs
+from workbench.engine.settings import BargeInSettings
 from workbench.model.conversation import Transcript
 
 BACKCHANNELS = frozenset(
@@ -75,33 +75,33 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower().replace("-", "").replace("'", "").replace("’", ""))
 
 
-def content_words(transcript: Transcript | None, knobs: BargeInKnobs) -> int:
+def content_words(transcript: Transcript | None, settings: BargeInSettings) -> int:
     """Words with enough confidence, backchannels not counted."""
     if transcript is None:
         return 0
-    if transcript.confidence is not None and not transcript.confidence >= knobs.min_confidence:  # NaN too
+    if transcript.confidence is not None and not transcript.confidence >= settings.min_confidence:  # NaN too
         return 0
     return sum(word not in BACKCHANNELS for word in words(transcript.text))
 
 
-def judge(signs: Signs, knobs: BargeInKnobs) -> Verdict | None:
+def judge(signs: Signs, settings: BargeInSettings) -> Verdict | None:
     """The verdict, or None while it can wait: it cannot any more `verdict_ms` after onset."""
-    if signs.echo >= knobs.echo_correlation:
+    if signs.echo >= settings.echo_correlation:
         return Verdict("false", f"echo of ourselves (correlation {signs.echo:.2f})")
-    if content_words(signs.transcript, knobs) >= knobs.min_words:
+    if content_words(signs.transcript, settings) >= settings.min_words:
         return Verdict("interruption", "words")
-    if not signs.partials and signs.voiced_ms >= knobs.min_speech_ms:
+    if not signs.partials and signs.voiced_ms >= settings.min_speech_ms:
         return Verdict("interruption", f"speech of {signs.voiced_ms:.0f} ms")
     if signs.silent and signs.covered:
         spoken = signs.transcript and words(signs.transcript.text)
         return Verdict("false", "backchannel" if spoken else "no words")
-    if signs.silent and not signs.partials and signs.voiced_ms < knobs.min_speech_ms:
+    if signs.silent and not signs.partials and signs.voiced_ms < settings.min_speech_ms:
         return Verdict("false", f"too short ({signs.voiced_ms:.0f} ms)")
-    if signs.since_onset_ms + signs.next_ms > knobs.verdict_ms:
-        return overdue(knobs)
+    if signs.since_onset_ms + signs.next_ms > settings.verdict_ms:
+        return overdue(settings)
     return None
 
 
-def overdue(knobs: BargeInKnobs) -> Verdict:
+def overdue(settings: BargeInSettings) -> Verdict:
     """The verdict when there is no sign in time: the reply goes on."""
-    return Verdict("false", f"no words within {knobs.verdict_ms:.0f} ms")
+    return Verdict("false", f"no words within {settings.verdict_ms:.0f} ms")

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from workbench.engine.settings import TurnKnobs
+from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 
 QUANTILE = 0.9
@@ -32,15 +32,15 @@ class SilenceTurn:
     def __init__(self) -> None:
         self._pauses: deque[float] = deque(maxlen=REMEMBERED)
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Silence that ends the turn, ms."""
-        if not knobs.adapt or not self._pauses:
-            return knobs.silence_ms
-        scale = knobs.silence_ms / -math.log(1 - QUANTILE)
+        if not settings.adapt or not self._pauses:
+            return settings.silence_ms
+        scale = settings.silence_ms / -math.log(1 - QUANTILE)
         prior = [-math.log(1 - (k + 0.5) / PRIOR_PAUSES) * scale for k in range(PRIOR_PAUSES)]
-        shift = knobs.silence_ms - float(np.quantile(prior, QUANTILE))
+        shift = settings.silence_ms - float(np.quantile(prior, QUANTILE))
         wait = float(np.quantile([*(pause + shift for pause in prior), *self._pauses], QUANTILE))
-        return min(max(wait, knobs.min_silence_ms), knobs.max_silence_ms)
+        return min(max(wait, settings.min_silence_ms), settings.max_silence_ms)
 
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Learn from a pause after which the user went on; the end of a turn tells nothing of pauses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from workbench.engine.interfaces import TurnDetector, Vad
-from workbench.engine.settings import TurnKnobs
+from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples, level_db
 from workbench.model.errors import GarbageError, StageError, foreign
@@ -29,9 +29,9 @@ class LevelVad:
 class FixedSilence:
     """The last resort: the silence that the settings say."""
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """`turn.silence_ms`."""
-        return knobs.silence_ms
+        return settings.silence_ms
 
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Nothing is learnt."""
@@ -74,14 +74,14 @@ class TurnDetectorWithFallback:
         self._turn = turn
         self._trace = trace
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Silence that ends the turn, ms; infinity waits for `turn.max_utterance_s`."""
         try:
             with foreign("the turn detector", "turn"):
-                return _number(self._turn.wait_ms(utterance, knobs), most=math.inf)
+                return _number(self._turn.wait_ms(utterance, settings), most=math.inf)
         except StageError as error:
             self._replace(error)
-            return knobs.silence_ms
+            return settings.silence_ms
 
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Tell it of a pause."""

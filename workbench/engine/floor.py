@@ -13,7 +13,7 @@ from workbench.engine.flow import Scope
 from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.playout import Playout
 from workbench.engine.reply import Reply
-from workbench.engine.settings import BargeInKnobs
+from workbench.engine.settings import BargeInSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.events import BargeInJudged, DuplexChanged, ReplyPaused, ReplyResumed
 from workbench.trace.trace import Trace
@@ -74,7 +74,7 @@ class Floor:
         self,
         playout: Playout,
         listening: Listening,
-        knobs: BargeInKnobs,
+        settings: BargeInSettings,
         trace: Trace,
         *,
         wake: Callable[[], None],
@@ -83,7 +83,7 @@ class Floor:
     ) -> None:
         self.playout = playout
         self._listening = listening
-        self._knobs = knobs
+        self._settings = settings
         self._trace = trace
         self._wake = wake
         self._partials = partials
@@ -170,7 +170,7 @@ class Floor:
 
     def listen(self) -> None:
         """At every frame, before it is heard: half duplex is deaf while we speak."""
-        self._listening.deaf = self._knobs.mode == "half" and (
+        self._listening.deaf = self._settings.mode == "half" and (
             self.holder is not None or self.playout.sounding(TAIL_MS)
         )
 
@@ -186,7 +186,7 @@ class Floor:
         challenge = self._challenge
         if challenge is None:
             self._late_words()
-        elif (verdict := judge(self._signs(challenge, next_ms), self._knobs)) is not None:
+        elif (verdict := judge(self._signs(challenge, next_ms), self._settings)) is not None:
             self._conclude(challenge, verdict)
 
     def objection(self, utterance: Utterance) -> str | None:
@@ -198,7 +198,7 @@ class Floor:
             return None
         if alarm is not None and alarm.reason.startswith("echo"):
             return "echo"
-        enough = content_words(utterance.transcript, self._knobs) >= self._knobs.min_words
+        enough = content_words(utterance.transcript, self._settings) >= self._settings.min_words
         return None if enough else "backchannel"
 
     def forget(self, utterance: Utterance) -> None:
@@ -207,14 +207,14 @@ class Floor:
 
     def half_duplex(self, reason: str) -> None:
         """Do not listen while the agent speaks, from now on."""
-        if self._knobs.mode != "half":
-            self._knobs.mode = "half"
+        if self._settings.mode != "half":
+            self._settings.mode = "half"
             self._trace.emit(DuplexChanged("half", reason))
 
     def _challenged_by(self, utterance: Utterance, since: int) -> None:
         if self._challenge is not None:
-            self._conclude(self._challenge, overdue(self._knobs))
-        left_ms = self._knobs.verdict_ms - (self._listening.position - since) / PER_MS
+            self._conclude(self._challenge, overdue(self._settings))
+        left_ms = self._settings.verdict_ms - (self._listening.position - since) / PER_MS
         timer = self._loop.call_later(max(0.0, left_ms / 1000), self._overdue)
         self._challenge = Challenge(utterance, since, timer)
         position = self.playout.hold()
@@ -225,7 +225,7 @@ class Floor:
     def _overdue(self) -> None:
         """The frames do not come as they should, but the reply must go on."""
         if self._challenge is not None:
-            self._conclude(self._challenge, overdue(self._knobs))
+            self._conclude(self._challenge, overdue(self._settings))
 
     def _conclude(self, challenge: Challenge, verdict: Verdict) -> None:
         self._drop_challenge()
@@ -307,6 +307,8 @@ class Floor:
             self._trace.emit(ReplyResumed(reply.id, reply.turn, position))
         self._listening.raise_threshold()
         self._false_at.append(now)
-        recent = [at for at in self._false_at if (now - at) / PER_MS < self._knobs.false_window_ms]
-        if len(recent) >= self._knobs.false_limit:
-            self.half_duplex(f"{len(recent)} false pauses within {self._knobs.false_window_ms / 1000:.0f} s")
+        recent = [at for at in self._false_at if (now - at) / PER_MS < self._settings.false_window_ms]
+        if len(recent) >= self._settings.false_limit:
+            self.half_duplex(
+                f"{len(recent)} false pauses within {self._settings.false_window_ms / 1000:.0f} s"
+            )

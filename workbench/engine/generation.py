@@ -13,7 +13,7 @@ import soxr
 from workbench.engine.flow import single
 from workbench.engine.interfaces import Text
 from workbench.engine.reply import Asked, Reply, Voices
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.spoken import Chunk
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
@@ -35,14 +35,14 @@ class Maker:
     def __init__(
         self,
         voices: Voices,
-        knobs: EngineKnobs,
+        settings: EngineSettings,
         trace: Trace,
         *,
         remember: Callable[[Message, Message], None],
         aside: Callable[[str], None],
     ) -> None:
         self.voices = voices
-        self._knobs = knobs
+        self._settings = settings
         self._trace = trace
         self._remember = remember
         self._aside = aside
@@ -83,7 +83,7 @@ class Maker:
     # --- thinking ----------------------------------------------------------------------------------------------------
 
     async def _think(self, reply: Reply, messages: list[Message], chunks: Chunks) -> None:
-        voices, most = self.voices, self._knobs.reply.max_tool_steps
+        voices, most = self.voices, self._settings.reply.max_tool_steps
         chunker = self._chunker()
         for step in range(most + 1):
             tools = voices.tools.specs if step < most else ()
@@ -99,7 +99,7 @@ class Maker:
 
     def _refuse(self, calls: Sequence[ToolCall]) -> None:
         if calls:
-            most = self._knobs.reply.max_tool_steps
+            most = self._settings.reply.max_tool_steps
             reason = f"the model asked for tools again after {most} rounds of them, and was not heard"
             self._trace.emit(
                 Notice("warning", "tools", reason, "raise [reply] max_tool_steps, or look into the tools")
@@ -244,7 +244,7 @@ class Maker:
     # --- small things ------------------------------------------------------------------------------------------------
 
     def _chunker(self) -> Chunker:
-        return Chunker(self._knobs.reply.first_chunk_chars, self._knobs.reply.chunk_chars)
+        return Chunker(self._settings.reply.first_chunk_chars, self._settings.reply.chunk_chars)
 
     def _span(self, reply: Reply, part: Part, start_ms: float, provider: str = "") -> None:
         self._trace.emit(

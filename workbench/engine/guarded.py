@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.engine.flow import beside, within
 from workbench.engine.interfaces import Llm, LlmPart, Speech, Stt, Text, Tts
-from workbench.engine.settings import EngineKnobs, LimitKnobs
+from workbench.engine.settings import EngineSettings, LimitSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
 from workbench.model.errors import (
@@ -56,11 +56,11 @@ class Guarded(Generic[P]):
 
     stage: ClassVar[Stage]
 
-    def __init__(self, provider: P, knobs: EngineKnobs, trace: Trace) -> None:
+    def __init__(self, provider: P, settings: EngineSettings, trace: Trace) -> None:
         self.provider = provider
-        self._knobs = knobs
+        self._settings = settings
         self._trace = trace
-        self._breaker = CircuitBreaker(knobs.limits)
+        self._breaker = CircuitBreaker(settings.limits)
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Guarded(Generic[P]):
 
     async def warm(self) -> None:
         """Do once, within `limits.warm_ms`, what makes the first request slow."""
-        await self._within(self.provider.warm, self._knobs.limits.warm_ms)
+        await self._within(self.provider.warm, self._settings.limits.warm_ms)
 
     async def call(self, request: Callable[[P], Awaitable[T]], deadline_ms: float) -> T:
         """Return the result of a request, each try within `deadline_ms`, retried where that can help."""
@@ -119,7 +119,7 @@ class Guarded(Generic[P]):
                 return item
             except StageError as failure:
                 failed = True
-                self._fail(failure, self._knobs.limits.retries + 1)
+                self._fail(failure, self._settings.limits.retries + 1)
                 raise
 
         try:
@@ -181,7 +181,7 @@ class Guarded(Generic[P]):
 
     def _fail(self, error: StageError, attempt: int) -> float | None:
         """Count a failure. Return the seconds to wait before the next try, None when there should be none."""
-        limits, now = self._knobs.limits, _now()
+        limits, now = self._settings.limits, _now()
         wait_s = min(limits.backoff_ms * 2 ** (attempt - 1), limits.max_backoff_ms) / 1000
         if isinstance(error, BusyError) and error.retry_after is not None:
             wait_s = max(0.0, error.retry_after)
@@ -206,8 +206,8 @@ class GuardedStt(Guarded[Stt]):
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """Return the final transcript, at most `limits.stt_ms` after the end of the utterance."""
-        limits = self._knobs.limits
-        longest_ms = self._knobs.turn.max_utterance_s * 1000 + 2 * limits.stt_ms
+        limits = self._settings.limits
+        longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * limits.stt_ms
         return await self.call(
             lambda stt: _transcribe(stt, utterance, eager, limits.stt_ms),
             longest_ms,
@@ -228,7 +228,7 @@ class GuardedLlm(Guarded[Llm]):
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[LlmPart]]:
         """Stream an answer within `limits.llm_first_token_ms` and `limits.llm_gap_ms`."""
-        limits = self._knobs.limits
+        limits = self._settings.limits
         return self.stream(
             lambda llm: llm.reply(messages, tools), limits.llm_first_token_ms, limits.llm_gap_ms, _is_part
         )
@@ -241,7 +241,7 @@ class GuardedTts(Guarded[Tts]):
 
     def speak(self, text: str) -> AbstractAsyncContextManager[AsyncIterator[Speech]]:
         """Stream the speech of a text within `limits.tts_first_byte_ms` and `limits.tts_gap_ms`."""
-        limits = self._knobs.limits
+        limits = self._settings.limits
         return self.stream(
             lambda tts: tts.speak(text), limits.tts_first_byte_ms, limits.tts_gap_ms, _is_speech
         )
@@ -255,7 +255,7 @@ class CircuitBreaker:
     new state.
     """
 
-    def __init__(self, limits: LimitKnobs) -> None:
+    def __init__(self, limits: LimitSettings) -> None:
         self.state: BreakerState = "closed"
         self.failures = 0
         """In a row."""

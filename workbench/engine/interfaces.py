@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from workbench.engine.settings import TurnKnobs
+from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Frame, Samples
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
@@ -98,7 +98,7 @@ class Vad(Protocol):
 class TurnDetector(Protocol):
     """Endpointing: how long a silence must last until the user has finished."""
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Silence in ms, counted from `utterance.speech_end`, after which the turn is over. Asked at every frame of a
         pause, so that a detector can use time, audio (`utterance.audio()`) and words (`utterance.transcript`)."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from workbench.engine.fallback import TurnDetectorWithFallback, VadWithFallback
 from workbench.engine.interfaces import TurnDetector, Vad
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import (
     INPUT_RATE,
@@ -51,7 +51,7 @@ class Listening:
     """Cuts the track `user` into utterances, with a VAD and a turn detector."""
 
     def __init__(
-        self, vad: Vad, turn: TurnDetector, knobs: EngineKnobs, trace: Trace, track: LiveTrack
+        self, vad: Vad, turn: TurnDetector, settings: EngineSettings, trace: Trace, track: LiveTrack
     ) -> None:
         self.vad = VadWithFallback(vad, trace)
         self.turn = TurnDetectorWithFallback(turn, trace)
@@ -59,7 +59,7 @@ class Listening:
         """The open one."""
         self.deaf = False
         """Half duplex and the agent is speaking: nothing is an onset."""
-        self._knobs = knobs
+        self._settings = settings
         self._trace = trace
         self._track = track
         self._count = 0
@@ -91,7 +91,7 @@ class Listening:
 
     def raise_threshold(self) -> None:
         """After a false pause speech must be surer for a while."""
-        self._raised_until = self.position + int(self._knobs.bargein.raise_ms * PER_MS)
+        self._raised_until = self.position + int(self._settings.bargein.raise_ms * PER_MS)
 
     def feed(self, frame: Frame) -> Utterance | None:
         """The next frame of `user`; the utterance that begins in it, if one does."""
@@ -118,7 +118,7 @@ class Listening:
     def learn(self, utterance: Utterance) -> None:
         """An utterance became a turn: one that set in soon after the last one's end shows that it had not ended."""
         gap_ms = (utterance.onset - self._turn_end) / PER_MS
-        if self._knobs.vad.pause_ms <= gap_ms < GOES_ON_MS:
+        if self._settings.vad.pause_ms <= gap_ms < GOES_ON_MS:
             self.turn.paused(gap_ms, went_on=True)
         self._turn_end = utterance.speech_end
 
@@ -175,12 +175,12 @@ class Listening:
         self._batch.clear()
 
     def _judge(self, probability: float, end: int) -> None:
-        knobs = self._knobs.vad
-        threshold = knobs.threshold
+        settings = self._settings.vad
+        threshold = settings.threshold
         if end < self._raised_until:
-            threshold = min(0.99, threshold + self._knobs.bargein.raise_threshold)
+            threshold = min(0.99, threshold + self._settings.bargein.raise_threshold)
         speaking = self.utterance is not None and self.utterance.state == "speaking"
-        if probability < (threshold - knobs.release if speaking else threshold):
+        if probability < (threshold - settings.release if speaking else threshold):
             return
         if self.utterance is None:
             if not self.deaf:
@@ -195,7 +195,7 @@ class Listening:
 
     def _open(self, end: int) -> None:
         onset = end - self.vad.window
-        start = max(onset - int(self._knobs.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
+        start = max(onset - int(self._settings.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
         utterance = Utterance(self.number(), start)
         utterance.onset = onset
         utterance.append(Frame(self._track.read(start, self._track.end), INPUT_RATE, start))
@@ -210,21 +210,21 @@ class Listening:
 
     def _endpoint(self, utterance: Utterance) -> None:
         """Has the user paused, finished, or spoken for too long?"""
-        knobs = self._knobs
-        if utterance.seconds >= knobs.turn.max_utterance_s:
+        settings = self._settings
+        if utterance.seconds >= settings.turn.max_utterance_s:
             self.finish(utterance)
         elif utterance.state == "speaking":
-            if (utterance.end - self._voiced_end) / PER_MS < knobs.vad.pause_ms / 2:
+            if (utterance.end - self._voiced_end) / PER_MS < settings.vad.pause_ms / 2:
                 return
             end = self._audible_end()
-            if (utterance.end - end) / PER_MS < knobs.vad.pause_ms:
+            if (utterance.end - end) / PER_MS < settings.vad.pause_ms:
                 return
-            if self.voiced_ms() < knobs.vad.min_speech_ms:
+            if self.voiced_ms() < settings.vad.min_speech_ms:
                 self.dismiss(utterance, "too short")
                 return
             utterance.become("paused", end)
             self._trace.emit(SpeechPaused(utterance.id, end))
-        elif (utterance.end - utterance.speech_end) / PER_MS >= self.turn.wait_ms(utterance, knobs.turn):
+        elif (utterance.end - utterance.speech_end) / PER_MS >= self.turn.wait_ms(utterance, settings.turn):
             self.finish(utterance)
 
     def _audible_end(self) -> int:

@@ -21,7 +21,7 @@ from workbench.engine.interfaces import Sink
 from workbench.engine.listening import Listening
 from workbench.engine.parts import Manner, Stages, Tracks
 from workbench.engine.playout import Playout
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.spoken import cut
 from workbench.engine.transcription import Transcriber
 from workbench.engine.turns import Answers
@@ -46,7 +46,7 @@ class Pipeline:
     def __init__(
         self,
         stages: Stages,
-        knobs: EngineKnobs,
+        settings: EngineSettings,
         trace: Trace,
         tracks: Tracks,
         conversation: Conversation,
@@ -56,26 +56,26 @@ class Pipeline:
         settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.stages = stages
-        self.knobs = knobs
+        self.settings = settings
         self.trace = trace
         self.conversation = conversation
         self.manner = manner
         self.muted = False
-        self.listening = Listening(stages.vad, stages.turn, knobs, trace, tracks.user)
-        self.playout = Playout(trace, tracks.agent, lambda: knobs.bargein.fade_ms)
+        self.listening = Listening(stages.vad, stages.turn, settings, trace, tracks.user)
+        self.playout = Playout(trace, tracks.agent, lambda: settings.bargein.fade_ms)
         self.floor = Floor(
             self.playout,
             self.listening,
-            knobs.bargein,
+            settings.bargein,
             trace,
             wake=lambda: stages.sink.wake(),
             partials=lambda: stages.stt is not None and stages.stt.provider.partials,
             echo_of=echo_of,
         )
-        self.transcriber = Transcriber(stages, knobs, trace)
+        self.transcriber = Transcriber(stages, settings, trace)
         self.answers = Answers(
             stages,
-            knobs,
+            settings,
             trace,
             conversation,
             self.floor,
@@ -167,7 +167,7 @@ class Pipeline:
         if not words or self._silence_said or self.floor.busy:
             return
         quiet_ms = min(self.listening.quiet_ms, self.playout.quiet_ms)
-        if quiet_ms >= self.knobs.reply.silence_after_s * 1000:
+        if quiet_ms >= self.settings.reply.silence_after_s * 1000:
             self._silence_said = True
             self.say(words)
 

@@ -7,13 +7,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Knobs(BaseModel):
+class SettingsModel(BaseModel):
     """Settings that are validated whenever they are assigned."""
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
 
 
-class VadKnobs(Knobs):
+class VadSettings(SettingsModel):
     """When sound counts as speech."""
 
     threshold: float = Field(0.5, ge=0.01, le=0.99)
@@ -28,7 +28,7 @@ class VadKnobs(Knobs):
     """Silence after which speech counts as paused, ms; a reply may be prepared from here."""
 
 
-class TurnKnobs(Knobs):
+class TurnSettings(SettingsModel):
     """When the user has finished."""
 
     silence_ms: float = Field(350, ge=50, le=5000)
@@ -43,7 +43,7 @@ class TurnKnobs(Knobs):
     """An utterance is taken as finished after this long, s."""
 
 
-class BargeInKnobs(Knobs):
+class BargeInSettings(SettingsModel):
     """What happens when the user speaks while the agent does."""
 
     mode: Literal["full", "half"] = "full"
@@ -72,7 +72,7 @@ class BargeInKnobs(Knobs):
     """Echo return loss enhancement below which echo counts as not under control, dB."""
 
 
-class ReplyKnobs(Knobs):
+class ReplySettings(SettingsModel):
     """How replies are made."""
 
     speculate: Literal["auto", "on", "off"] = "auto"
@@ -93,7 +93,7 @@ class ReplyKnobs(Knobs):
     """Silence after which the agent's `on_silence` is said, s."""
 
 
-class LimitKnobs(Knobs):
+class LimitSettings(SettingsModel):
     """Deadlines, retries and circuit breakers."""
 
     stt_ms: float = Field(15_000, ge=10)
@@ -128,11 +128,11 @@ class LimitKnobs(Knobs):
     """The longest that a session waits for its providers to warm up, ms."""
 
 
-class EngineKnobs(Knobs):
+class EngineSettings(SettingsModel):
     """All of them."""
 
-    vad: VadKnobs = Field(default_factory=VadKnobs)
-    turn: TurnKnobs = Field(default_factory=TurnKnobs)
-    bargein: BargeInKnobs = Field(default_factory=BargeInKnobs)
-    reply: ReplyKnobs = Field(default_factory=ReplyKnobs)
-    limits: LimitKnobs = Field(default_factory=LimitKnobs)
+    vad: VadSettings = Field(default_factory=VadSettings)
+    turn: TurnSettings = Field(default_factory=TurnSettings)
+    bargein: BargeInSettings = Field(default_factory=BargeInSettings)
+    reply: ReplySettings = Field(default_factory=ReplySettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.engine.interfaces import way_in
 from workbench.engine.parts import Stages, session_ms
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
@@ -15,14 +15,14 @@ from workbench.trace.trace import Trace
 class Transcriber:
     """Puts transcripts on utterances; their waiting time is the part `stt` of the waterfall."""
 
-    def __init__(self, stages: Stages, knobs: EngineKnobs, trace: Trace) -> None:
+    def __init__(self, stages: Stages, settings: EngineSettings, trace: Trace) -> None:
         self._stages = stages
-        self._knobs = knobs
+        self._settings = settings
         self._trace = trace
 
     @property
     def _eager(self) -> bool:
-        return self._stages.speculates(self._knobs.reply.speculate)
+        return self._stages.speculates(self._settings.reply.speculate)
 
     async def read(self, utterance: Utterance) -> None:
         """Have the STT read along; the last word is its final transcript. StageError once the utterance is over."""

@@ -15,7 +15,7 @@ from workbench.engine.interfaces import way_out
 from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.parts import Stages, session_ms
 from workbench.engine.reply import Reply
-from workbench.engine.settings import EngineKnobs
+from workbench.engine.settings import EngineSettings
 from workbench.engine.spoken import Cut, cut
 from workbench.engine.transcription import Transcriber
 from workbench.engine.utterance import Utterance
@@ -69,7 +69,7 @@ class Answers:
     def __init__(
         self,
         stages: Stages,
-        knobs: EngineKnobs,
+        settings: EngineSettings,
         trace: Trace,
         conversation: Conversation,
         floor: Floor,
@@ -79,12 +79,12 @@ class Answers:
         aside: Callable[[str], None],
     ) -> None:
         self.stages = stages
-        self.knobs = knobs
+        self.settings = settings
         self.trace = trace
         self.conversation = conversation
         self.floor = floor
         self.listening = listening
-        self.maker = Maker(stages.voices, knobs, trace, remember=self._remember, aside=aside)
+        self.maker = Maker(stages.voices, settings, trace, remember=self._remember, aside=aside)
         self._transcriber = transcriber
         self._settle = settle
         self._loop = asyncio.get_running_loop()
@@ -127,7 +127,7 @@ class Answers:
             reply.asked = end.filtered[said] = await self.stages.voices.hooks.user_text(said)
             reply.pictures = await self.stages.voices.sight.look(reply.id)
             prompt = self.conversation.prompt(
-                reply.asked, keep=self.knobs.reply.history, pictures=reply.pictures
+                reply.asked, keep=self.settings.reply.history, pictures=reply.pictures
             )
             try:
                 async with beside(self.maker.answer(reply, prompt)):
@@ -151,8 +151,8 @@ class Answers:
                 await self.floor.cleared_for(utterance)
                 return transcript.text
             if (
-                self.stages.speculates(self.knobs.reply.speculate)
-                and attempts < self.knobs.reply.attempts
+                self.stages.speculates(self.settings.reply.speculate)
+                and attempts < self.settings.reply.attempts
                 and transcript is not None
                 and transcript.text.strip()
             ):
@@ -226,7 +226,7 @@ class Answers:
 
     def _reply(self, said: str, utterance: Utterance | None) -> Reply:
         self._replies += 1
-        reply = Reply(self._replies, said, ReplyAudio(self.knobs.reply.buffer_s))
+        reply = Reply(self._replies, said, ReplyAudio(self.settings.reply.buffer_s))
         reply.history = self.conversation.version
         reply.started_at = self._loop.time()
         reply.utterance = utterance.id if utterance else None
@@ -291,7 +291,7 @@ class Answers:
         if not messages:
             return
         self.conversation.add(*messages)
-        keep = self.knobs.reply.history
+        keep = self.settings.reply.history
         if len(self.conversation.messages) > 2 * keep + 2:
             self.conversation.messages[:] = self.conversation.latest(keep)
 

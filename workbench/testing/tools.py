@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.engine.settings import LimitKnobs
+from workbench.engine.settings import LimitSettings
 from workbench.model.events import ToolProgressed, ToolReturned, ToolStatus
 from workbench.tools.executor import ThreadExecutor
 from workbench.tools.registry import Toolbox
@@ -51,7 +51,7 @@ def call_tool(
 
     async def main() -> Called:
         loop = asyncio.get_running_loop()
-        trace, limits = Trace(lambda: loop.time() * 1000), LimitKnobs()
+        trace, limits = Trace(lambda: loop.time() * 1000), LimitSettings()
         toolbox = Toolbox(trace, lambda name, arguments: None)
         toolbox.add(made)
         around = ToolEnvironment(data=lambda: data, say=said.append, state={} if state is None else state)

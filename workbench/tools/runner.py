@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from workbench.engine.flow import within
 from workbench.engine.reply import Asked, Reply
-from workbench.engine.settings import LimitKnobs
+from workbench.engine.settings import LimitSettings
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
 from workbench.model.events import (
@@ -110,7 +110,7 @@ class Runner:
         self,
         tools: Toolbox,
         trace: Trace,
-        limits: LimitKnobs,
+        limits: LimitSettings,
         place: CoroutineExecutor,
         around: ToolEnvironment = ToolEnvironment(),
     ) -> None:

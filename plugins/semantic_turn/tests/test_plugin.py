@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from workbench_semantic_turn.plugin import SemanticTurn, workbench_providers
 
-from workbench.spi import Transcript, TurnKnobs, Utterance
+from workbench.spi import Transcript, TurnSettings, Utterance
 from workbench.testing import check_turn
 
 
@@ -22,7 +22,7 @@ def waits(text: str | None) -> float:
     utterance = Utterance(1, 0)
     if text is not None:
         utterance.write(Transcript(text, 0, stable=True))
-    return SemanticTurn().wait_ms(utterance, TurnKnobs())
+    return SemanticTurn().wait_ms(utterance, TurnSettings())
 
 
 @pytest.mark.parametrize(

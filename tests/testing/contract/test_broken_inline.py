@@ -18,7 +18,7 @@ from tests.testing.contract.sabotage import (
     with_member,
 )
 from workbench.engine.endpointing import SilenceTurn
-from workbench.engine.settings import TurnKnobs
+from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples
 from workbench.model.errors import UsageError
@@ -128,9 +128,9 @@ class Turn(SilenceTurn):
         super().__init__()
         self.says, self.before = says, before
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> Any:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> Any:
         self.before(utterance)
-        return self.says(super().wait_ms(utterance, knobs))
+        return self.says(super().wait_ms(utterance, settings))
 
 
 class Learns(Turn):
@@ -138,7 +138,7 @@ class Learns(Turn):
 
     asked = 0
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         self.asked += 1
         return float(self.asked)
 
@@ -148,7 +148,7 @@ class Common(Turn):
 
     pauses: ClassVar[list[float]] = []
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         return 300.0 + len(self.pauses)
 
     def paused(self, ms: float, *, went_on: bool) -> None:

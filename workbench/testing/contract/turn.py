@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from workbench.engine.interfaces import TurnDetector
-from workbench.engine.settings import TurnKnobs
+from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
@@ -55,10 +55,10 @@ def _utterance(samples: Samples, text: str | None, *, typed: bool = False) -> Ut
     return utterance
 
 
-def _wait(ledger: Ledger, turn: TurnDetector, utterance: Utterance, knobs: TurnKnobs) -> float:
+def _wait(ledger: Ledger, turn: TurnDetector, utterance: Utterance, settings: TurnSettings) -> float:
     """How long it waits; asking twice gives the same, and changes nothing."""
     known = (utterance.state, utterance.end, utterance.speech_end, utterance.transcript)
-    waits = [turn.wait_ms(utterance, knobs) for _ in range(2)]
+    waits = [turn.wait_ms(utterance, settings) for _ in range(2)]
     for wait in waits:
         fits = isinstance(wait, float | int) and math.isfinite(wait) and 0 <= wait <= LONGEST_MS
         ledger.need(fits, Rule.FORMAT, f"wait_ms() gives 0…{LONGEST_MS:g} ms, not {shown(wait)}")
@@ -78,13 +78,13 @@ def _wait(ledger: Ledger, turn: TurnDetector, utterance: Utterance, knobs: TurnK
 
 def _pause(ledger: Ledger, turn: TurnDetector, utterance: Utterance) -> list[float]:
     """Ask at each frame of a pause of 1 s; how long each answer took, s."""
-    knobs, took_s = TurnKnobs(), []
+    settings, took_s = TurnSettings(), []
     for _ in range(FRAMES):
         utterance.append(Frame(silence(INPUT_RATE // FRAMES), INPUT_RATE, utterance.end))
         began = time.perf_counter()
-        turn.wait_ms(utterance, knobs)
+        turn.wait_ms(utterance, settings)
         took_s.append(time.perf_counter() - began)
-    _wait(ledger, turn, utterance, knobs)
+    _wait(ledger, turn, utterance, settings)
     return took_s
 
 
@@ -99,12 +99,14 @@ def _shares_nothing(ledger: Ledger, fresh: Callable[[], TurnDetector]) -> None:
     """What one learns is nothing to another one."""
     one, other = fresh(), fresh()
     ledger.need(one is not other, Rule.TOGETHER, "the factory gives the same object twice")
-    utterance, knobs = _utterance(speech(1.0), "Hello"), TurnKnobs()
-    before = _wait(ledger, one, utterance, knobs)
+    utterance, settings = _utterance(speech(1.0), "Hello"), TurnSettings()
+    before = _wait(ledger, one, utterance, settings)
     for _ in range(50):
         other.paused(900.0, went_on=True)
     ledger.need(
-        _wait(ledger, one, utterance, knobs) == before, Rule.TOGETHER, "what one learns changes another one"
+        _wait(ledger, one, utterance, settings) == before,
+        Rule.TOGETHER,
+        "what one learns changes another one",
     )
     ledger.kept(Rule.TOGETHER, 2, "at once")
 
@@ -117,10 +119,14 @@ def _tolerates(ledger: Ledger, turn: TurnDetector) -> None:
     ]
     odd += [_utterance(speech(0.5), text) for text in EVERY.values()]
     odd.append(_utterance(silence(0), "typed", typed=True))
-    for knobs in (TurnKnobs(), TurnKnobs(adapt=False), TurnKnobs(min_silence_ms=1000, max_silence_ms=1000)):
+    for settings in (
+        TurnSettings(),
+        TurnSettings(adapt=False),
+        TurnSettings(min_silence_ms=1000, max_silence_ms=1000),
+    ):
         for utterance in odd:
             with ledger.tolerating("an odd utterance"):
-                _wait(ledger, turn, utterance, knobs)
+                _wait(ledger, turn, utterance, settings)
                 for ms in PAUSES_MS:
                     turn.paused(ms, went_on=ms != PAUSES_MS[-1])
     ledger.kept(Rule.TOLERATES, len(odd), "odd utterances")

@@ -20,18 +20,18 @@ class PageDuplex:
 
     def heard(self, echo_cancelled: bool | None) -> None:
         """A capture begins. None: the browser does not say."""
-        knobs, chosen = self._settings.bargein, self._settings.origin(MODE) != "default"
+        bargein, chosen = self._settings.bargein, self._settings.origin(MODE) != "default"
         if echo_cancelled:
-            if self._ours and not chosen and knobs.mode == "half":
-                knobs.mode = "full"
+            if self._ours and not chosen and bargein.mode == "half":
+                bargein.mode = "full"
                 self._trace.emit(DuplexChanged("full", "the browser takes what we say out of its microphone"))
             self._ours = False
             return
         what = "does not say whether it takes" if echo_cancelled is None else "does not take"
         reason = f"the browser {what} what we say out of its microphone, and nobody else does"
-        if knobs.mode == "full" and not chosen:
+        if bargein.mode == "full" and not chosen:
             self._ours = True
-            knobs.mode = "half"
+            bargein.mode = "half"
             self._trace.emit(DuplexChanged("half", reason))
-        elif knobs.mode == "full":
+        elif bargein.mode == "full":
             self._trace.emit(Notice("warning", "echo", reason, HEADPHONES))

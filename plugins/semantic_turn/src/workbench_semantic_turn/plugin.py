@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from workbench import hookimpl
-from workbench.spi import Provider, ProviderOptions, SilenceTurn, TurnKnobs, Utterance
+from workbench.spi import Provider, ProviderOptions, SilenceTurn, TurnSettings, Utterance
 
 LONGER, SHORTER = 2.5, 0.7
 """Factors of the silence that would be waited for."""
@@ -36,16 +36,16 @@ class SemanticTurn:
     def __init__(self) -> None:
         self._silence = SilenceTurn()
 
-    def wait_ms(self, utterance: Utterance, knobs: TurnKnobs) -> float:
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Silence that ends the turn, ms."""
-        wait_ms = self._silence.wait_ms(utterance, knobs)
+        wait_ms = self._silence.wait_ms(utterance, settings)
         transcript = utterance.transcript
         if transcript is None or not utterance.covered:
             return wait_ms
         if OPEN.search(transcript.text[-TAIL:]):
-            return min(wait_ms * LONGER, knobs.max_silence_ms)
+            return min(wait_ms * LONGER, settings.max_silence_ms)
         if len(transcript.text) <= LONGEST and WHOLE.match(transcript.text):
-            return max(wait_ms * SHORTER, min(wait_ms, knobs.min_silence_ms))
+            return max(wait_ms * SHORTER, min(wait_ms, settings.min_silence_ms))
         return wait_ms
 
     def paused(self, ms: float, *, went_on: bool) -> None:
