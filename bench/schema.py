@@ -17,7 +17,8 @@ from pydantic import Field, TypeAdapter
 
 from bench._figures import Promise, run, spread, tell
 from workbench.tools.arguments import ToolParameters, parse
-from workbench.tools.schema import description_of, parameters_of
+from workbench.tools.docstring import description_of
+from workbench.tools.schema import parameters_of
 
 Made = tuple[ToolParameters, Callable[..., Any]]
 Tool = Callable[[Callable[..., Any]], Made]

@@ -14,8 +14,8 @@ import pytest
 from pydantic import Field
 
 from workbench.model.errors import UsageError
-from workbench.tools.docstring import described
-from workbench.tools.schema import description_of, parameters_of
+from workbench.tools.docstring import description_of, parameter_descriptions
+from workbench.tools.schema import parameters_of
 
 if TYPE_CHECKING:
     from decimal import Decimal as Unimported
@@ -187,7 +187,7 @@ def test_a_docstring_is_taken_apart(doc: str, rest: str) -> None:
 
     tool.__doc__ = doc
     assert description_of(tool) == rest
-    assert described(doc) == ({"a": "one", "b": "two"} if "one" in doc else {})
+    assert parameter_descriptions(doc) == ({"a": "one", "b": "two"} if "one" in doc else {})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
-from workbench.tools.arguments import ArgumentsError, parse, shown
+from workbench.tools.arguments import ArgumentsError, parse, summary_of
 from workbench.tools.schema import parameters_of
 
 
@@ -221,7 +221,7 @@ def test_many_problems_are_counted_and_large_values_shortened() -> None:
     ids=range(8),
 )
 def test_a_value_is_shown_short_and_plain(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert summary_of(value) == text
 
 
 def test_every_choice_of_a_long_list_can_be_meant() -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools.signatures import FORTY
+from tests.tools.strict_rules import strict_problems
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.tools.arguments import ArgumentsError, ToolParameters, parse
-from workbench.tools.rules import strict_problems
 from workbench.tools.schema import parameters_from, parameters_of
 
 KNOWN = {name: parameters_of(function) for name, (function, _) in FORTY.items()}

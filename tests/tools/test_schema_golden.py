@@ -14,9 +14,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.tools.signatures import FORTY
+from tests.tools.strict_rules import strict_problems
 from workbench.tools.arguments import parse
-from workbench.tools.rules import strict_problems
-from workbench.tools.schema import description_of, parameters_of
+from workbench.tools.docstring import description_of
+from workbench.tools.schema import parameters_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas"
 LOOSE = {"free_dict", "anything", "bare_list", "more_names", "odd_defaults"}

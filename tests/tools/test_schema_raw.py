@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.tools.strict_rules import strict_problems
 from workbench.model.errors import UsageError
 from workbench.tools.arguments import ArgumentsError
-from workbench.tools.rules import strict_problems
 from workbench.tools.schema import parameters_from
 
 WEATHER: dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from workbench.tools.rules import strict_problems
+from tests.tools.strict_rules import strict_problems
 from workbench.tools.schema import parameters_of
-from workbench.tools.strict import strictly
+from workbench.tools.strict import strict_form
 
 TEXT = {"type": "string"}
 
@@ -130,10 +130,10 @@ def test_a_definition_with_a_description_is_written_out_unless_it_comes_back_to_
         "properties": {"a": {"$ref": "#/$defs/b", "description": "A."}},
         "required": ["a"],
     }
-    made, _ = strictly(plain)
+    made, _ = strict_form(plain)
     assert made == tool(a={**tool(c=TEXT), "description": "A."})
     again = {**RECURSIVE, "properties": {"a": {"$ref": "#/$defs/b", "description": "A."}}}
-    made, _ = strictly(again)
+    made, _ = strict_form(again)
     assert made is not None
     assert made["properties"]["a"] == {"anyOf": [{"$ref": "#/$defs/b"}], "description": "A."}
 
@@ -147,7 +147,7 @@ def test_written_out_definitions_have_an_end() -> None:
         }
         for n in range(40)
     }
-    made, because = strictly(
+    made, because = strict_form(
         {"properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": {**defs, "d40": tool(c=TEXT)}}
     )
     assert made is None

@@ -1,11 +1,13 @@
-"""The arguments that a model writes for a tool: its JSON, and what it is told if they are no good."""
+"""The arguments that a model writes for a tool: reading its JSON, and the interface of what checks them."""
 
 from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from functools import cached_property
+from typing import Any, NoReturn
 
 from workbench.model.text import plain
 
@@ -28,59 +30,65 @@ class ArgumentsError(Exception):
         return " ".join(self.problems)
 
 
-class ToolParameters(Protocol):
+class ToolParameters(ABC):
     """What a tool may be given."""
 
     @property
+    @abstractmethod
     def schema(self) -> Mapping[str, Any]:
         """The JSON schema of the arguments: an object."""
-        ...
+
+    @abstractmethod
+    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return keyword arguments for the function, checked and converted. Raises `ArgumentsError`."""
+
+    @cached_property
+    def _strict(self) -> tuple[Mapping[str, Any] | None, str]:
+        from workbench.tools.strict import strict_form
+
+        return strict_form(self.schema)
 
     @property
     def strict_schema(self) -> Mapping[str, Any] | None:
-        """The same as OpenAI's strict mode wants it; None if it cannot be said so."""
-        ...
+        """The schema as OpenAI's strict mode wants it; None if it cannot be said so."""
+        return self._strict[0]
 
     @property
     def loose_because(self) -> str:
         """Why there is no strict schema; empty if there is."""
-        ...
-
-    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Keyword arguments for the function, checked and converted. Raises `ArgumentsError`."""
-        ...
+        return self._strict[1]
 
 
 def parse(text: str, parameters: ToolParameters) -> dict[str, Any]:
-    """The model's JSON as keyword arguments. No text at all is no arguments. Raises `ArgumentsError`."""
+    """Return the model's JSON as keyword arguments. No text at all is no arguments. Raises `ArgumentsError`."""
     return parameters.bind(_read(text))
 
 
-def shown(value: object) -> str:
-    """A value as a message repeats it: JSON of at most 60 characters; a list or an object by what is in it."""
+def summary_of(value: object) -> str:
+    """Return a value as a message repeats it: JSON of at most 60 characters; a list or an object by what is in it."""
     if isinstance(value, Mapping):
         names = ", ".join(plain(str(name), 20, one_line=True) for name in list(value)[:3])
         return f"an object with {names}{', …' * (len(value) > 3)}" if value else "an empty object"
     if isinstance(value, list | tuple | set | frozenset):
         return f"a list of {len(value)}" if value else "an empty list"
     if isinstance(value, str):
-        return quoted(value)
+        return quote(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if (
         isinstance(value, int) and value.bit_length() > 200
-    ):  # more digits than are read, or than Python would write
+    ):  # more digits than are read, or than Python writes
         return "a very large whole number"
     return plain(str(value), SHOWN, one_line=True)
 
 
-def quoted(text: str) -> str:
-    """In double quotes, on one line, shortened."""
+def quote(text: str) -> str:
+    """Return a text in double quotes, on one line, shortened."""
     return f'"{plain(text[: 4 * SHOWN], SHOWN, one_line=True)}"'
 
 
 def depth(value: object, limit: int) -> int:
-    """How many levels of objects and lists are in a JSON value, counted up to one more than `limit`."""
+    """Count the levels of objects and lists in a JSON value, up to one more than `limit`."""
     level = 0
     here: list[Any] = [value] if isinstance(value, Mapping | list | tuple) else []
     while here and level <= limit:
@@ -94,10 +102,10 @@ def depth(value: object, limit: int) -> int:
     return level
 
 
-def sane(arguments: object) -> None:
-    """Raises `ArgumentsError` for what is no object or is nested too deeply."""
+def check_shape(arguments: object) -> None:
+    """Raise `ArgumentsError` for what is no object or is nested too deeply."""
     if not isinstance(arguments, Mapping):
-        _refuse(f"The arguments must be a JSON object with their names, not {shown(arguments)}.")
+        _refuse(f"The arguments must be a JSON object with their names, not {summary_of(arguments)}.")
     if depth(arguments, DEEPEST) > DEEPEST:
         _refuse(f"The arguments are nested too deeply: {DEEPEST} levels at most.")
 
@@ -108,16 +116,18 @@ def _read(text: str) -> Mapping[str, Any]:
     if not text.strip():
         return {}
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(
+            text, object_pairs_hook=_object_of, parse_constant=_reject_constant, parse_float=_finite_float
+        )
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 15) : error.pos + 15]
-        where = f"line {error.lineno}, column {error.colno}, near {quoted(near)}"
+        where = f"line {error.lineno}, column {error.colno}, near {quote(near)}"
         _refuse(f"The arguments are not valid JSON: {error.msg.removesuffix(' at')} at {where}.")
     except ValueError:  # Python reads no whole number of more than 4,300 digits
         _refuse("The arguments contain a number with too many digits.")
     except RecursionError:
         _refuse(f"The arguments are nested too deeply: {DEEPEST} levels at most.")
-    sane(value)
+    check_shape(value)
     if not text.isascii() or "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -125,23 +135,23 @@ def _read(text: str) -> Mapping[str, Any]:
             _refuse(
                 "The arguments contain half of a surrogate pair (\\ud800 to \\udfff) without its other half."
             )
-    return value  # type: ignore[no-any-return] # a mapping, or it is not sane
+    return value  # type: ignore[no-any-return] # a mapping, or `check_shape` raises
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        _refuse(f"{quoted(twice)} is given twice; give each argument once.")
-    return found
+        _refuse(f"{quote(twice)} is given twice; give each argument once.")
+    return value
 
 
-def _no_number(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     _refuse(f"{name} is not JSON; numbers must be finite.")
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         _refuse(f"{plain(text, SHOWN)} is too large for a number.")

@@ -4,155 +4,182 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from workbench.model.text import plain
-from workbench.tools.arguments import quoted, shown
+from workbench.tools.arguments import quote, summary_of
 
 Path = tuple[str | int, ...]
 ABSENT = object()
 """In place of a value: it is not there."""
+ROUNDS = 4
+"""How often arguments are put right and checked again; nested ones may need more than one."""
 CHOICES = 20
 """How many choices a message lists."""
 PROBLEMS = 10
 """How many problems one answer to the model has."""
 CHOICE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,]+""")
-KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "decimal": "a number",
-    "none": "null",
-    "list": "a list",
-    "tuple": "a list",
-    "set": "a list",
-    "frozen": "a list",
-    "iterable": "a list",
-    "dict": "an object",
-    "mapping": "an object",
-    "model": "an object",
-    "dataclass": "an object",
-    "arguments": "an object",
-    "named": "an object",
-    "date": 'a date like "2026-01-31"',
-    "time": 'a time like "14:30"',
+NUMBER, TEXT, LIST, OBJECT = "a number", "text", "a list", "an object"
+DURATION = 'a duration like "PT1H30M"'
+EXPECTED = {
+    "int": "a whole number", "integer": "a whole number", "float": NUMBER, "decimal": NUMBER, "number": NUMBER,
+    "finite": "a finite number", "bool": "true or false", "boolean": "true or false", "none": "null",
+    "null": "null", "string": TEXT, "bytes": TEXT,
+    "list": LIST, "tuple": LIST, "set": LIST, "frozen": LIST, "iterable": LIST, "array": LIST,
+    "dict": OBJECT, "mapping": OBJECT, "model": OBJECT, "dataclass": OBJECT, "arguments": OBJECT, "named": OBJECT,
+    "object": OBJECT,
+    "date": 'a date like "2026-01-31"', "time": 'a time like "14:30"', "timedelta": DURATION,
     "datetime": 'a date with time, like "2026-01-31T14:30:00Z"',
-    "timedelta": 'a duration like "PT1H30M"',
-    "uuid": "a UUID",
-    "url": 'a URL like "https://example.com/"',
-    "path": "a path",
-    "bytes": "text",
-    "finite": "a finite number",
-    "multiple": "a multiple of {multiple_of}",
-}
-"""What is wanted, by the first word of pydantic's name for an error."""
-WANTED = {
-    "time_delta_type": KINDS["timedelta"],
-    "time_delta_parsing": KINDS["timedelta"],
-    "string_too_short": "text of at least {min_length} characters",
-    "string_too_long": "text of at most {max_length} characters",
-    "string_pattern_mismatch": "text that matches the pattern {pattern}",
-    "greater_than": "more than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "too_short": "at least {min_length} long",
-    "too_long": "at most {max_length} long",
-}
+    "time_delta_type": DURATION, "time_delta_parsing": DURATION,
+    "uuid": "a UUID", "url": 'a URL like "https://example.com/"', "path": "a path",
+    "greater_than": "more than {}", "exclusiveMinimum": "more than {}",
+    "greater_than_equal": "at least {}", "minimum": "at least {}",
+    "less_than": "less than {}", "exclusiveMaximum": "less than {}",
+    "less_than_equal": "at most {}", "maximum": "at most {}",
+    "multiple": "a multiple of {}", "multipleOf": "a multiple of {}",
+    "string_too_short": "text of at least {} characters", "minLength": "text of at least {} characters",
+    "string_too_long": "text of at most {} characters", "maxLength": "text of at most {} characters",
+    "string_pattern_mismatch": "text that matches the pattern {}", "pattern": "text that matches the pattern {}",
+    "too_short": "at least {} long", "minItems": "at least {} long",
+    "too_long": "at most {} long", "maxItems": "at most {} long",
+    "uniqueItems": "a list without the same item twice",
+}  # fmt: skip
+"""What follows "must be", by pydantic's name of an error or its first word, or by a keyword or type of JSON schema."""
+LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+"""Where pydantic puts what stands for {} above."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong at a place; `wanted` follows "must be", or `says` is the whole sentence after the place."""
+    """Something wrong at a place; `expected` follows "must be", or `sentence` is all that is said of the place."""
 
     path: Path
-    wanted: str = ""
-    given: Any = None
-    says: str = ""
+    expected: str = ""
+    value: Any = None
+    sentence: str = ""
     hint: str = ""
 
     def __str__(self) -> str:
-        place = spelled(self.path) or "the arguments"
-        says = self.says or f"must be {self.wanted}, not {shown(self.given)}"
-        text = f"{place}: {says}; {self.hint}" if self.hint else f"{place}: {says}"
+        sentence = self.sentence or f"must be {self.expected}, not {summary_of(self.value)}"
+        text = f"{spell(self.path) or 'the arguments'}: {sentence}{f'; {self.hint}' if self.hint else ''}"
         return text if text.endswith("?") else f"{text}."
 
 
-def spelled(path: Path) -> str:
-    """`stops[2].city`."""
-    text = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{plain(step, 40, one_line=True)}" for step in path
-    )
-    text = text.removeprefix(".")
+def spell(path: Path) -> str:
+    """Return a place as `stops[2].city`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{plain(step, 40, one_line=True)}" for step in path)
+    text = "".join(steps).removeprefix(".")
     return text if len(text) <= 100 else f"{text[:50]}…{text[-49:]}"
 
 
 def sentences(problems: Iterable[Problem]) -> tuple[str, ...]:
-    """Each problem once; of many, the first ten and how many more."""
-    found = list(dict.fromkeys(str(problem) for problem in problems))
-    if len(found) > PROBLEMS:
-        return (*found[:PROBLEMS], f"And more problems: {len(found) - PROBLEMS}.")
-    return tuple(found)
+    """Return each problem once; of many, the first ten and how many more."""
+    texts = list(dict.fromkeys(map(str, problems)))
+    if len(texts) > PROBLEMS:
+        return (*texts[:PROBLEMS], f"And more problems: {len(texts) - PROBLEMS}.")
+    return tuple(texts)
 
 
-def one_of(choices: Sequence[Any], given: Any) -> tuple[str, str]:
-    """The choices in words, and which of them was perhaps meant."""
-    named = [shown(choice) for choice in choices]
+def expect(kind: str, limit: Any = "") -> str:
+    """Return what an error of that kind expects; empty if the table has no words for it."""
+    text = EXPECTED.get(kind) or EXPECTED.get(kind.partition("_")[0], "")
+    return text.format(plain(str(limit), 60, one_line=True)) if "{}" in text else text
+
+
+def not_a_choice(path: Path, choices: Sequence[Any], value: Any) -> Problem:
+    """Return the problem of a value that is none of the choices, with the one that was perhaps meant."""
+    named = [summary_of(choice) for choice in choices]
     more = f" or one of {len(named) - CHOICES} more" if len(named) > CHOICES else ""
     listed = ", ".join(named[:CHOICES]) + more
-    near = near_to(given, choices)
-    return f"one of {listed}" if len(named) > 1 else listed, f"did you mean {quoted(near)}?" if near else ""
-
-
-def near_to(given: Any, choices: Iterable[Any]) -> str:
-    """The choice that is spelled nearly so; empty if none is."""
-    if not isinstance(given, str) or len(given) > 100:
-        return ""
-    known = {choice.casefold(): choice for choice in choices if isinstance(choice, str)}
-    near = get_close_matches(given.casefold(), known, n=1)
-    return known[near[0]] if near else ""
+    near = _nearest(value, choices)
+    hint = f"did you mean {quote(near)}?" if near else ""
+    return Problem(path, f"one of {listed}" if len(named) > 1 else listed, value, hint=hint)
 
 
 def unknown(path: Path, names: Iterable[str]) -> Problem:
-    """An argument that is not there to be given."""
+    """Return the problem of an argument that does not exist."""
     names = list(names)
-    near = near_to(path[-1], names)
+    near = _nearest(path[-1], names)
     listed = ", ".join(names[:CHOICES]) + (", …" if len(names) > CHOICES else "")
-    there = f"did you mean {near}?" if near else f"there are: {listed}" if names else "there are none"
-    return Problem(path, says="there is no such argument", hint=there)
+    hint = f"did you mean {near}?" if near else f"there are: {listed}" if names else "there are none"
+    return Problem(path, sentence="there is no such argument", hint=hint)
 
 
 def missing(path: Path) -> Problem:
-    """An argument that was not given."""
-    return Problem(path, says="must be given")
+    """Return the problem of an argument that was not given."""
+    return Problem(path, sentence="must be given")
 
 
-def place_of(error: Any) -> Path:
-    """Where in the arguments an error of `jsonschema` is."""
-    return tuple(error.absolute_path)
+def _nearest(value: Any, choices: Iterable[Any]) -> str:
+    """Return the choice that is spelled nearly so; empty if none is."""
+    if not isinstance(value, str) or len(value) > 100:
+        return ""
+    folded = {choice.casefold(): choice for choice in choices if isinstance(choice, str)}
+    near = get_close_matches(value.casefold(), folded, n=1)
+    return folded[near[0]] if near else ""
 
 
-def with_change(value: Any, path: Path, meant: Any) -> Any:
-    """A copy of a JSON value with something else at a place, or nothing (`ABSENT`)."""
+def of_union(path: Path, members: Iterable[list[Problem]]) -> list[Problem]:
+    """Return the problems of the member of a union that fits best, or what any of them would have expected."""
+    members = list(members)
+    deeper = [problems for problems in members if all(len(problem.path) > len(path) for problem in problems)]
+    if deeper:
+        return min(deeper, key=len)
+    every = [problem for problems in members for problem in problems]
+    expected = list(dict.fromkeys(problem.expected for problem in every if problem.expected))
+    if not expected:
+        return every[:1]
+    first = next(problem for problem in every if problem.expected)
+    hint = next((problem.hint for problem in every if problem.hint), "")
+    return [Problem(first.path, " or ".join(expected), first.value, hint=hint)]
+
+
+# --- putting right what is plainly meant -----------------------------------------------------------------------------
+
+
+def put_right(
+    value: Any, check: Callable[[Any], tuple[list[Problem], Mapping[Path, Any]]]
+) -> tuple[Any, list[Problem]]:
+    """Return the value with its repairs made, and what is still wrong with it.
+
+    `check` gives the problems of a value and what was plainly meant at some places. A null that was left out is told as
+    the null that it was.
+    """
+    nulls: dict[Path, Problem] = {}
+    problems: list[Problem] = []
+    for _ in range(ROUNDS):
+        problems, repairs = check(value)
+        if not repairs:
+            break
+        nulls |= {problem.path: problem for problem in problems if repairs.get(problem.path) is ABSENT}
+        for path, meant in repairs.items():
+            value = _with_change(value, path, meant)
+    return value, [nulls.get(problem.path, problem) for problem in problems]
+
+
+def _with_change(value: Any, path: Path, meant: Any) -> Any:
+    """Return a copy of a JSON value with something else at a place, or nothing (`ABSENT`)."""
     step, *rest = path
     if isinstance(value, Mapping):
         if step not in value:
             return value
         if not rest and meant is ABSENT:
-            return {name: one for name, one in value.items() if name != step}
-        return {**value, step: with_change(value[step], tuple(rest), meant) if rest else meant}
+            return {name: inner for name, inner in value.items() if name != step}
+        return {**value, step: _with_change(value[step], tuple(rest), meant) if rest else meant}
     copy = list(value)
-    copy[int(step)] = with_change(copy[int(step)], tuple(rest), meant) if rest else meant
+    copy[int(step)] = _with_change(copy[int(step)], tuple(rest), meant) if rest else meant
     return copy
 
 
+# --- pydantic's errors -----------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """One of pydantic's errors: its place, and which members of unions it came by, each with its place."""
+class _ErrorPlace:
+    """One of pydantic's errors: its place, and the members of unions that led there, each with its depth."""
 
     path: Path
     branches: tuple[tuple[int, str], ...]
@@ -165,16 +192,16 @@ def of_pydantic(
     names: Sequence[str],
     enums: Mapping[str, Sequence[Any]],
 ) -> list[Problem]:
-    """Problems of a value. `names` are the arguments; `enums` the choices by pydantic's words for them."""
-    return list(_settled([_placed(error, value) for error in errors], names, enums))
+    """Return the problems of a value. `names` are the arguments; `enums` the choices by pydantic's words for them."""
+    return list(_by_union([_located(error, value) for error in errors], names, enums))
 
 
-def place(error: Mapping[str, Any], value: object) -> Path:
-    """Where in the value an error of pydantic's is."""
-    return _placed(error, value).path
+def path_of(error: Mapping[str, Any], value: object) -> Path:
+    """Return where in the value an error of pydantic's is."""
+    return _located(error, value).path
 
 
-def _placed(error: Mapping[str, Any], value: Any) -> _Found:
+def _located(error: Mapping[str, Any], value: Any) -> _ErrorPlace:
     path: list[str | int] = []
     branches: list[tuple[int, str]] = []
     last = len(error["loc"]) - 1
@@ -187,74 +214,54 @@ def _placed(error: Mapping[str, Any], value: Any) -> _Found:
             path.append(step)
         elif step != "[key]":
             branches.append((len(path), str(step)))
-    return _Found(tuple(path), tuple(branches), error)
+    return _ErrorPlace(tuple(path), tuple(branches), error)
 
 
-def _settled(
-    found: Sequence[_Found], names: Sequence[str], enums: Mapping[str, Sequence[Any]]
+def _by_union(
+    places: Sequence[_ErrorPlace], names: Sequence[str], enums: Mapping[str, Sequence[Any]]
 ) -> Iterator[Problem]:
-    """The problems; of a union, those of the member that fits best, or what any member would have wanted."""
-    unions: dict[Path, dict[str, list[_Found]]] = {}
-    for one in found:
-        if not one.branches:
-            yield _problem(one, names, enums)
+    unions: dict[Path, dict[str, list[_ErrorPlace]]] = {}
+    for place in places:
+        if not place.branches:
+            yield _problem(place.path, place.error, names, enums)
             continue
-        (length, branch), *inner = one.branches
-        members = unions.setdefault(one.path[:length], {})
-        members.setdefault(branch, []).append(_Found(one.path, tuple(inner), one.error))
+        (depth, branch), *inner = place.branches
+        members = unions.setdefault(place.path[:depth], {})
+        members.setdefault(branch, []).append(_ErrorPlace(place.path, tuple(inner), place.error))
     for path, members in unions.items():
-        settled = [list(_settled(errors, names, enums)) for errors in members.values()]
-        deeper = [
-            problems for problems in settled if all(len(problem.path) > len(path) for problem in problems)
-        ]
-        yield from (
-            min(deeper, key=len) if deeper else _either(path, [one for each in settled for one in each])
-        )
+        yield from of_union(path, (list(_by_union(inner, names, enums)) for inner in members.values()))
 
 
-def _either(path: Path, problems: Sequence[Problem]) -> Iterator[Problem]:
-    wanted = list(dict.fromkeys(problem.wanted for problem in problems if problem.wanted))
-    if not wanted:
-        yield from problems[:1]
-        return
-    here = next(problem for problem in problems if problem.wanted)
-    hint = next((problem.hint for problem in problems if problem.hint), "")
-    yield Problem(here.path, " or ".join(wanted), here.given, hint=hint)
-
-
-def _problem(found: _Found, names: Sequence[str], enums: Mapping[str, Sequence[Any]]) -> Problem:
-    error, path = found.error, found.path
-    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+def _problem(
+    path: Path, error: Mapping[str, Any], names: Sequence[str], enums: Mapping[str, Sequence[Any]]
+) -> Problem:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind.startswith("missing"):
         return missing(path)
     if kind.startswith(("extra", "unexpected")):
         return unknown(path, names if len(path) == 1 else ())
     if kind in {"literal_error", "enum"}:
         choices = enums.get(context["expected"]) or list(_choices(context["expected"]))
-        wanted, hint = one_of(choices, given)
-        return Problem(path, wanted, given, hint=hint)
+        return not_a_choice(path, choices, value)
     if kind == "union_tag_invalid":
-        tag = _unquoted(context["discriminator"])
-        wanted, hint = one_of(list(_choices(context["expected_tags"])), context["tag"])
-        return Problem((*path, tag), wanted, context["tag"], hint=hint)
-    if kind == "union_tag_not_found" and isinstance(given, Mapping):
-        return missing((*path, _unquoted(context["discriminator"])))
+        tag = _literal(context["discriminator"])
+        return not_a_choice((*path, tag), list(_choices(context["expected_tags"])), context["tag"])
+    if kind == "union_tag_not_found" and isinstance(value, Mapping):
+        return missing((*path, _literal(context["discriminator"])))
     if kind in {"value_error", "assertion_error"}:
-        return Problem(path, says=_sentence(str(context.get("error") or error["msg"])))
-    wanted = WANTED.get(kind) or KINDS.get(kind.partition("_")[0], "")
-    if not wanted:
-        return Problem(path, says=_sentence(error["msg"]))
-    limits = {name: plain(str(value), 60, one_line=True) for name, value in context.items()}
-    return Problem(path, wanted.format_map(limits) if "{" in wanted else wanted, given)
+        return Problem(path, sentence=_sentence(str(context.get("error") or error["msg"])))
+    limit = next((context[name] for name in LIMITS if name in context), "")
+    if expected := expect(kind, limit):
+        return Problem(path, expected, value)
+    return Problem(path, sentence=_sentence(error["msg"]))
 
 
 def _choices(expected: str) -> Iterator[Any]:
-    """The values in pydantic's list of them: `'a', 'b' or 3`."""
-    for word in CHOICE.findall(expected.replace(" or ", ", ")):
-        yield _unquoted(word)
+    """Parse pydantic's list of choices: `'a', 'b' or 3`."""
+    return map(_literal, CHOICE.findall(expected.replace(" or ", ", ")))
 
 
-def _unquoted(word: str) -> Any:
+def _literal(word: str) -> Any:
     try:
         return ast.literal_eval(word)
     except (ValueError, SyntaxError):
@@ -262,6 +269,6 @@ def _unquoted(word: str) -> Any:
 
 
 def _sentence(message: str) -> str:
-    """A message of pydantic's or of a validator, to follow a place."""
+    """Return a message of pydantic's or of a validator, to follow a place."""
     text = plain(message, 200, one_line=True).strip().removesuffix(".")
     return text.replace("Input should be", "must be", 1) or "is not right"

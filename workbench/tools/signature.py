@@ -1,4 +1,4 @@
-"""Which parameters of a function are the model's, with their types evaluated wherever they were written."""
+"""The signature of a tool's function: the parameters that a model fills in, and the namespace of their types."""
 
 from __future__ import annotations
 
@@ -16,88 +16,72 @@ from typing import Any
 from workbench.model.errors import UsageError
 
 EMPTY = inspect.Parameter.empty
-NAME = re.compile(r"[^\W\d]\w*")
-OUTER = 16
-"""Callers that are looked at for the function in which the tool was defined."""
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
+FRAMES = 16
+"""Callers that are searched for the function in which the tool was defined."""
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """The parameters that are the model's; `rest` is the one that takes all other names (`**options`)."""
+class FunctionSignature:
+    """The parameters that a model fills in; `extra` is the one that takes all other names (`**options`)."""
 
     name: str
     function: Any
     parameters: tuple[inspect.Parameter, ...]
-    rest: inspect.Parameter | None
-    around: dict[str, Any] = field(default_factory=dict)
-    """Names of the enclosing functions that annotations speak of."""
+    extra: inspect.Parameter | None
+    enclosing: dict[str, Any] = field(default_factory=dict)
+    """Names of the enclosing functions that annotations use."""
 
-    def hints(self) -> dict[str, Any]:
-        """The type of each parameter, `rest` included. Raises `UsageError` for one that cannot be evaluated."""
-        listed = (*self.parameters, self.rest) if self.rest else self.parameters
-        annotations = {parameter.name: parameter.annotation for parameter in listed}
+    def type_of(self, parameter: inspect.Parameter) -> Any:
+        """Return the type of a parameter. Raises `UsageError` for an annotation that cannot be evaluated."""
+        name, annotation = parameter.name, parameter.annotation
         try:
-            return self._evaluated(annotations)
-        except (NameError, SyntaxError, TypeError, AttributeError):
-            return {name: self._one(name, annotation) for name, annotation in annotations.items()}
-
-    def _evaluated(self, annotations: dict[str, Any]) -> dict[str, Any]:
-        inner = _inner(self.function)
-        return typing.get_type_hints(
-            SimpleNamespace(__annotations__=annotations),
-            globalns=getattr(inner, "__globals__", {}),
-            localns=self.around,
-            include_extras=True,
-        )
-
-    def _one(self, name: str, annotation: Any) -> Any:
-        try:
-            return self._evaluated({name: annotation})[name]
+            return typing.get_type_hints(
+                SimpleNamespace(__annotations__={name: annotation}),
+                globalns=getattr(_implementation(self.function), "__globals__", {}),
+                localns=self.enclosing,
+                include_extras=True,
+            )[name]
         except NameError as error:
             reason = f"the type of {name} speaks of {error.name}, which is not known where the tool runs"
             hint = f"import {error.name} at run time, not only under TYPE_CHECKING, and define it before the tool"
         except (SyntaxError, TypeError, AttributeError) as error:
             reason, hint = f"the type of {name}, {annotation!r}, is none: {error}", "write a type, like `str`"
-        raise self.wrong(reason, hint)
+        raise self.error(reason, hint)
 
-    def wrong(self, reason: str, hint: str) -> UsageError:
-        """What to raise for a signature from which no schema can be made."""
+    def error(self, reason: str, hint: str) -> UsageError:
+        """Return the error for a signature from which no schema can be made."""
         return UsageError(f"{self.name}: {reason}", hint)
 
 
-def signature_of(function: Callable[..., Any], skip: int = 0) -> Signature:
-    """The signature without its first `skip` parameters and those that a partial has filled in by name.
+def signature_of(function: Callable[..., Any], skip: int = 0) -> FunctionSignature:
+    """Return the signature without its first `skip` parameters and those that a partial has filled in by name.
 
     Raises `UsageError` for a parameter without type, and for one that has no name to be given by.
     """
-    name = name_of(function)
+    bare = without_partials(function)
+    name = str(getattr(bare, "__name__", None) or type(bare).__name__)
     try:
         listed = list(inspect.signature(function).parameters.values())[skip:]
     except (TypeError, ValueError) as error:
         hint = "wrap it in a function of your own, with a type for each parameter"
         raise UsageError(f"{name}: its parameters cannot be seen", hint) from error
-    filled: set[str] = set(function.keywords) if isinstance(function, partial) else set()
-    found, rest = [], None
-    for parameter in listed:
-        if parameter.name in filled:
-            continue
-        if parameter.kind is parameter.VAR_KEYWORD:
-            rest = parameter
-        else:
-            found.append(parameter)
+    filled = function.keywords if isinstance(function, partial) else {}
+    open_parameters = [parameter for parameter in listed if parameter.name not in filled]
+    for parameter in open_parameters:
         _check(name, parameter)
-    inner = _inner(function)
-    around = (
-        _around(inner, [parameter.annotation for parameter in listed]) if hasattr(inner, "__code__") else {}
+    named = tuple(one for one in open_parameters if one.kind is not one.VAR_KEYWORD)
+    extra = next((one for one in open_parameters if one.kind is one.VAR_KEYWORD), None)
+    return FunctionSignature(
+        name, function, named, extra, _enclosing_names(_implementation(function), listed)
     )
-    return Signature(name, function, tuple(found), rest, around)
 
 
-def name_of(function: Any) -> str:
-    """What a user calls it: the name of the function within a partial, the class of an object."""
+def without_partials(function: Any) -> Any:
+    """Return the function within a `functools.partial`."""
     while isinstance(function, partial):
         function = function.func
-    return str(getattr(function, "__name__", None) or type(function).__name__)
+    return function
 
 
 def _check(name: str, parameter: inspect.Parameter) -> None:
@@ -111,78 +95,67 @@ def _check(name: str, parameter: inspect.Parameter) -> None:
     if parameter.annotation is not EMPTY:
         return
     if parameter.name in {"self", "cls"}:
-        raise UsageError(
-            f"{name}: {parameter.name} is not the model's to give", "give the method of an instance"
-        )
-    kind = (
-        type(parameter.default).__name__ if isinstance(parameter.default, bool | int | float | str) else "str"
-    )
+        reason = f"{parameter.name} is not the model's to give"
+        raise UsageError(f"{name}: {reason}", "give the method of an instance")
+    simple = isinstance(parameter.default, bool | int | float | str)
+    kind = type(parameter.default).__name__ if simple else "str"
     stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+    reason = f"{stars}{parameter.name} has no type, so the model cannot know what to give"
     hint = f"write {stars}{parameter.name}: {kind}, or the type that it has; `Any` if it may be anything"
-    raise UsageError(
-        f"{name}: {stars}{parameter.name} has no type, so the model cannot know what to give", hint
-    )
+    raise UsageError(f"{name}: {reason}", hint)
 
 
 def annotation_text(annotation: Any) -> str:
-    """A type as it is written; empty if there is none."""
+    """Return a type as it is written; empty if there is none."""
     if annotation is EMPTY:
         return ""
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
-def _inner(function: Any) -> Any:
-    """The function that the parameters were written for."""
-    while isinstance(function, partial):
-        function = function.func
-    if not (inspect.isroutine(function) or inspect.isclass(function)):
-        function = type(function).__call__
-    elif inspect.isclass(function):
+def _implementation(function: Any) -> Any:
+    """Return the function that the parameters were written for."""
+    function = without_partials(function)
+    if inspect.isclass(function):
         function = function.__init__
+    elif not inspect.isroutine(function):
+        function = type(function).__call__
     return inspect.unwrap(function)
 
 
-def _around(function: Any, annotations: list[Any]) -> dict[str, Any]:
-    """Names in annotations that only the enclosing functions know, while these still run."""
-    texts = [
-        annotation if isinstance(annotation, str) else repr(annotation)
-        for annotation in annotations
-        if not isinstance(annotation, type)
-    ]
-    known = function.__globals__
-    wanted = {
-        name
-        for text in texts
-        for name in NAME.findall(text)
-        if name not in known and not hasattr(builtins, name)
-    }
-    if not wanted:
+def _enclosing_names(function: Any, parameters: list[inspect.Parameter]) -> dict[str, Any]:
+    """Return the names in annotations that only the enclosing functions know, while these still run."""
+    if not hasattr(function, "__code__"):
         return {}
-    found = _free(function)
+    annotations = [one.annotation for one in parameters if not isinstance(one.annotation, type)]
+    texts = [text if isinstance(text, str) else repr(text) for text in annotations]
+    names = {name for text in texts for name in IDENTIFIER.findall(text)}
+    names = {name for name in names if name not in function.__globals__ and not hasattr(builtins, name)}
+    if not names:
+        return {}
+    values = _closure(function)
     inner: CodeType = function.__code__
     frame: FrameType | None = sys._getframe(1)
-    for _ in range(OUTER):
+    for _ in range(FRAMES):
         if frame is None:
             break
-        if _holds(frame.f_code, inner):
+        if _encloses(frame.f_code, inner):
             inner = frame.f_code
-            found = {**frame.f_locals, **found}
+            values = {**frame.f_locals, **values}
         frame = frame.f_back
-    return {name: value for name, value in found.items() if name in wanted}
+    return {name: value for name, value in values.items() if name in names}
 
 
-def _holds(outer: CodeType, inner: CodeType) -> bool:
-    """Whether a function was written within another, if only in a class there."""
-    within = [constant for constant in outer.co_consts if isinstance(constant, CodeType)]
-    return any(code is inner or _holds(code, inner) for code in within)
+def _encloses(outer: CodeType, inner: CodeType) -> bool:
+    """Decide whether a function was written within another, if only in a class there."""
+    nested = [constant for constant in outer.co_consts if isinstance(constant, CodeType)]
+    return any(code is inner or _encloses(code, inner) for code in nested)
 
 
-def _free(function: Any) -> dict[str, Any]:
-    names, cells = function.__code__.co_freevars, function.__closure__ or ()
-    found = {}
-    for name, cell in zip(names, cells, strict=True):
+def _closure(function: Any) -> dict[str, Any]:
+    values = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            found[name] = cell.cell_contents
+            values[name] = cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    return found
+    return values

@@ -7,30 +7,47 @@ checked in full when they come back. What it cannot say at all (any names, any v
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.model.text import plain
-from workbench.tools.rules import FORMATS, KEPT, LOOKS, strict_problems
 
-__all__ = ["strict_problems", "strictly"]
-
+Schema = dict[str, Any]
 ABSENT = object()
 NODES = 20_000
 """Schemas within a schema; a reference with a description is written out, so that a small one may become large."""
 LEVELS = 64
+"""Levels of a schema that is read; the strict one may have `STRICT_LEVELS`."""
+FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 UNSAID_FORMATS = {"path", "file-path", "directory-path", "binary", "json-string"}
 """What tells a model nothing."""
+KEYWORDS = {
+    "string": ("pattern", "format"),
+    "integer": ("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"),
+    "number": ("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"),
+    "array": ("minItems", "maxItems"),
+    "boolean": (),
+    "null": (),
+    "object": (),
+}
+"""Constraints that strict mode knows, by type."""
+LOOKAROUND = re.compile(r"\(\?[=!<]|\\[1-9]")
+"""Lookaround and backreferences, which its patterns do not have."""
+PROPERTIES, STRICT_LEVELS, CHOICES, CHARACTERS = 5000, 10, 1000, 120_000
+"""The most that strict mode takes; characters are those of names and choices together."""
+LARGE_ENUM, LARGE_ENUM_CHARACTERS = 250, 15_000
+"""An enum with more choices than this may have so many characters."""
 
 
-def strictly(schema: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """The strict schema and nothing, or None and the reason."""
+def strict_form(schema: Mapping[str, Any]) -> tuple[Schema | None, str]:
+    """Return the strict schema and nothing, or None and the reason why there is none."""
     try:
-        made = _Strict(schema).made()
+        strict = _Strict(schema).root()
+        _check_limits(strict)
     except LooseError as error:
         return None, str(error)
-    problems = strict_problems(made)
-    return (None, problems[0]) if problems else (made, "")
+    return strict, ""
 
 
 class LooseError(Exception):
@@ -38,28 +55,30 @@ class LooseError(Exception):
 
 
 class _Strict:
+    """The strict form of one schema, built from the root down; definitions when something points to them."""
+
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
-        self._known = {**schema.get("definitions", {}), **schema.get("$defs", {})}
-        self._wanted: list[str] = []
+        self._definitions = {**schema.get("definitions", {}), **schema.get("$defs", {})}
+        self._references: list[str] = []
         self._nodes = 0
 
-    def made(self) -> dict[str, Any]:
+    def root(self) -> Schema:
         root = {key: value for key, value in self._root.items() if key not in {"$defs", "definitions"}}
         while isinstance(root.get("$ref"), str) and self._nodes < LEVELS:
             self._nodes += 1
             root = {**self._target(root["$ref"], ""), **{k: v for k, v in root.items() if k != "$ref"}}
-        made = self._node({"type": "object", **root}, "", 0)
-        if made.get("type") != "object":
+        strict = self._node({"type": "object", **root}, "", 0)
+        if strict.get("type") != "object":
             raise LooseError("the arguments are one of several objects")
-        defs: dict[str, Any] = {}
-        while self._wanted:
-            name = self._wanted.pop(0)
-            if name not in defs:
-                defs[name] = self._node(self._known[name], name, 0)
-        return {**made, "$defs": defs} if defs else made
+        definitions: Schema = {}
+        while self._references:
+            name = self._references.pop(0)
+            if name not in definitions:
+                definitions[name] = self._node(self._definitions[name], name, 0)
+        return {**strict, "$defs": definitions} if definitions else strict
 
-    def _node(self, schema: Any, place: str, level: int) -> dict[str, Any]:
+    def _node(self, schema: Any, place: str, level: int) -> Schema:
         self._nodes += 1
         if self._nodes > NODES or level > LEVELS:
             raise LooseError(f"{place or 'the schema'} is too large for strict mode")
@@ -70,56 +89,52 @@ class _Strict:
         if "allOf" in schema:
             if len(schema["allOf"]) != 1 or not isinstance(schema["allOf"][0], Mapping):
                 raise LooseError(f"{place or 'the schema'} combines several schemas (allOf)")
-            outer = {key: value for key, value in schema.items() if key != "allOf"}
-            return self._node({**schema["allOf"][0], **outer}, place, level + 1)
-        kind = schema.get("type") or _implied(schema)
-        several = schema.get("anyOf") or schema.get("oneOf")
-        if several and not kind:
-            members = [self._node(member, place, level + 1) for member in several]
-            return _described({"anyOf": _unnested(members)}, schema)
+            return self._node({**schema["allOf"][0], **_without(schema, "allOf")}, place, level + 1)
+        kind = schema.get("type") or _implied_type(schema)
+        members = schema.get("anyOf") or schema.get("oneOf")
+        if members and not kind:
+            union = _flat([self._node(member, place, level + 1) for member in members])
+            return _described({"anyOf": union}, schema)
         if isinstance(kind, list) and {"object", "array"} & set(kind):
-            inner = {key: value for key, value in schema.items() if key != "description"}
-            return self._node(
-                _described({"anyOf": [{**inner, "type": one} for one in kind]}, schema), place, level + 1
-            )
+            bare = _without(schema, "description")
+            union = [{**bare, "type": one} for one in kind]
+            return self._node(_described({"anyOf": union}, schema), place, level + 1)
         if kind == "object":
             return self._object(schema, place, level)
         if kind == "array":
             return self._array(schema, place, level)
-        if not kind:
+        if not kind or not set(_types({"type": kind})) <= set(KEYWORDS):
             raise LooseError(f"{place} may be anything")
-        return _described(
-            {"type": kind, **{key: schema[key] for key in ("enum", "const") if key in schema}}, schema
-        )
+        values = {key: schema[key] for key in ("enum", "const") if key in schema}
+        return _described({"type": kind, **values}, schema)
 
-    def _reference(self, schema: Mapping[str, Any], place: str, level: int) -> dict[str, Any]:
-        ref = schema["$ref"]
-        if ref == "#":
-            made = {"$ref": "#"}
+    def _reference(self, schema: Mapping[str, Any], place: str, level: int) -> Schema:
+        reference = schema["$ref"]
+        if reference == "#":
+            strict = {"$ref": "#"}
         else:
-            target = self._target(ref, place)
-            name = ref.rpartition("/")[2]
-            beside = {key: value for key, value in schema.items() if key not in {"$ref", "default"}}
-            if beside and not self._recursive(name):
+            target = self._target(reference, place)
+            name = reference.rpartition("/")[2]
+            beside = _without(schema, "$ref", "default")
+            if beside and not self._is_recursive(name):
                 return self._node({**target, **beside}, place, level + 1)
-            self._wanted.append(name)
-            made = {"$ref": f"#/$defs/{name}"}
-        return _described({"anyOf": [made]}, schema) if schema.get("description") else made
+            self._references.append(name)
+            strict = {"$ref": f"#/$defs/{name}"}
+        return _described({"anyOf": [strict]}, schema) if schema.get("description") else strict
 
-    def _target(self, ref: object, place: str) -> Mapping[str, Any]:
-        folder, _, name = ref.rpartition("/") if isinstance(ref, str) else ("", "", "")
-        target = self._known.get(name) if folder in {"#/$defs", "#/definitions"} else None
+    def _target(self, reference: object, place: str) -> Mapping[str, Any]:
+        folder, _, name = reference.rpartition("/") if isinstance(reference, str) else ("", "", "")
+        target = self._definitions.get(name) if folder in {"#/$defs", "#/definitions"} else None
         if not isinstance(target, Mapping):
-            raise LooseError(
-                f"{place or 'the schema'} points to {plain(str(ref), 60)}, which strict mode does not know"
-            )
+            text = plain(str(reference), 60)
+            raise LooseError(f"{place or 'the schema'} points to {text}, which strict mode does not know")
         return target
 
-    def _recursive(self, name: str) -> bool:
-        """Whether a definition comes back to itself."""
+    def _is_recursive(self, name: str) -> bool:
+        """Decide whether a definition comes back to itself."""
         waiting, seen = [name], set[str]()
         while waiting:
-            for inner in _references(self._known.get(waiting.pop())):
+            for inner in _references(self._definitions.get(waiting.pop())):
                 if inner == name:
                     return True
                 if inner not in seen:
@@ -127,85 +142,79 @@ class _Strict:
                     waiting.append(inner)
         return False
 
-    def _object(self, schema: Mapping[str, Any], place: str, level: int) -> dict[str, Any]:
-        properties = schema.get("properties", {})
-        others = schema.get(
-            "additionalProperties", not properties and not ("properties" in schema and not place)
-        )
-        if others is not False or "patternProperties" in schema:
+    def _object(self, schema: Mapping[str, Any], place: str, level: int) -> Schema:
+        properties, required = schema.get("properties", {}), schema.get("required", ())
+        open_by_default = not properties and (bool(place) or "properties" not in schema)
+        if schema.get("additionalProperties", open_by_default) is not False or "patternProperties" in schema:
             raise LooseError(f"{place or 'the tool'} takes {'other' if properties else 'any'} names")
-        required = schema.get("required", ())
-        if unknown := set(required) - set(properties):
-            raise LooseError(f"{place or 'the tool'} requires {sorted(unknown)[0]} without a schema for it")
-        made = {}
+        if undescribed := set(required) - set(properties):
+            raise LooseError(f"{place or 'the tool'} requires {min(undescribed)} without a schema for it")
+        strict = {}
         for name, inner in properties.items():
-            made[name] = self._node(inner, f"{place}.{name}".lstrip("."), level + 1)
+            strict[name] = self._node(inner, f"{place}.{name}".lstrip("."), level + 1)
             if name not in required:
-                made[name] = _or_null(made[name], inner.get("default", ABSENT))
-        found = {"type": "object", "properties": made, "required": list(made), "additionalProperties": False}
-        return _described(found, schema)
+                strict[name] = _or_null(strict[name], inner.get("default", ABSENT))
+        return _described(
+            {"type": "object", "properties": strict, "required": [*strict], "additionalProperties": False},
+            schema,
+        )
 
-    def _array(self, schema: Mapping[str, Any], place: str, level: int) -> dict[str, Any]:
+    def _array(self, schema: Mapping[str, Any], place: str, level: int) -> Schema:
         items, first = schema.get("items"), schema.get("prefixItems")
         if isinstance(items, list):  # a tuple, as it was said before 2020
             items, first = schema.get("additionalItems"), items
         kinds = [*(first or ()), *([items] if isinstance(items, Mapping) else ())]
         if not kinds:
             raise LooseError(f"{place} is a list of anything")
-        members = _unnested([self._node(kind, f"{place}[]", level + 1) for kind in kinds])
-        made = {"type": "array", "items": members[0] if len(members) == 1 else {"anyOf": members}}
-        return _described(made, schema)
+        members = _flat([self._node(kind, f"{place}[]", level + 1) for kind in kinds])
+        return _described(
+            {"type": "array", "items": members[0] if len(members) == 1 else {"anyOf": members}}, schema
+        )
 
 
-def _described(made: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """With the keywords that strict mode knows, and the others in words."""
-    kind = made.get("type")
-    for keyword, kinds in KEPT.items():
-        if keyword in schema and kinds & ({kind} if isinstance(kind, str) else set(kind or ())):
-            made[keyword] = schema[keyword]
+def _described(strict: Schema, schema: Mapping[str, Any]) -> Schema:
+    """Return it with the constraints that strict mode knows, and the others in words."""
+    for kind in _types(strict):
+        strict |= {keyword: schema[keyword] for keyword in KEYWORDS[kind] if keyword in schema}
     words = []
-    if (
-        made.get("format") not in FORMATS
-        and (form := made.pop("format", None))
-        and form not in UNSAID_FORMATS
-    ):
-        words.append(f"Format: {form}.")
-    if LOOKS.search(str(made.get("pattern", ""))):
-        words.append(f"It matches the pattern {made.pop('pattern')}")
-    if schema.get("minLength") == 1:
-        words.append("It is not empty.")
-    elif schema.get("minLength"):
-        words.append(f"At least {schema['minLength']} characters.")
+    if "format" in strict and strict["format"] not in FORMATS:
+        name = strict.pop("format")
+        words += [] if name in UNSAID_FORMATS else [f"Format: {name}."]
+    if LOOKAROUND.search(str(strict.get("pattern", ""))):
+        words.append(f"It matches the pattern {strict.pop('pattern')}")
+    if shortest := schema.get("minLength"):
+        words.append("It is not empty." if shortest == 1 else f"At least {shortest} characters.")
     if "maxLength" in schema:
         words.append(f"At most {schema['maxLength']} characters.")
-    if "prefixItems" in schema and len(made.get("items", {}).get("anyOf", ())) > 1:
-        words.append(f"In this order: {', '.join(map(_kind, schema['prefixItems']))}.")
-    return _with_words(made, str(schema.get("description", "")), *words)
+    if "prefixItems" in schema and len(strict.get("items", {}).get("anyOf", ())) > 1:
+        kinds = (
+            str(item.get("description") or item.get("type") or "the other") for item in schema["prefixItems"]
+        )
+        words.append(f"In this order: {', '.join(kinds)}.")
+    return _with_words(strict, str(schema.get("description", "")), *words)
 
 
-def _with_words(made: dict[str, Any], *words: str) -> dict[str, Any]:
+def _with_words(strict: Schema, *words: str) -> Schema:
     said = [word.strip() for word in words if word.strip()]
-    text = " ".join(word if word.endswith((".", "!", "?", ":")) else f"{word}." for word in said[:-1])
-    text = f"{text} {said[-1]}".strip() if said else ""
-    return {**made, "description": text} if text else made
+    whole = [word if word.endswith((".", "!", "?", ":")) else f"{word}." for word in said[:-1]]
+    return {**strict, "description": " ".join([*whole, said[-1]])} if said else strict
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
-    return str(schema.get("description") or schema.get("type") or "the other")
-
-
-def _or_null(made: dict[str, Any], default: object) -> dict[str, Any]:
-    """What may be left out, as strict mode has it: null."""
-    inner = dict(made)
-    text = inner.pop("description", "")
-    members = inner["anyOf"] if set(inner) == {"anyOf"} else [inner]
+def _or_null(strict: Schema, default: object) -> Schema:
+    """Return what may be left out as strict mode has it: it may be null."""
+    bare = _without(strict, "description")
+    members = bare["anyOf"] if set(bare) == {"anyOf"} else [bare]
     if any("null" in _types(member) for member in members):
-        return made
+        return strict
     if default is ABSENT or default is None:
         words = "" if default is None else "Null leaves it out."
     else:
         words = f"Null means {json.dumps(default, ensure_ascii=False)}."
-    return _with_words({"anyOf": [*members, {"type": "null"}]}, text, words)
+    return _with_words({"anyOf": [*members, {"type": "null"}]}, strict.get("description", ""), words)
+
+
+def _without(schema: Mapping[str, Any], *keywords: str) -> Schema:
+    return {key: value for key, value in schema.items() if key not in keywords}
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
@@ -213,18 +222,18 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
     return [kind] if isinstance(kind, str) else list(kind)
 
 
-def _unnested(members: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each once, and none that is only a choice of others."""
-    found: list[dict[str, Any]] = []
+def _flat(members: list[Schema]) -> list[Schema]:
+    """Return each member once, and in the place of one that is only a choice of others those."""
+    unique: list[Schema] = []
     for member in members:
         for one in member["anyOf"] if set(member) == {"anyOf"} else [member]:
-            if one not in found:
-                found.append(one)
-    return found
+            if one not in unique:
+                unique.append(one)
+    return unique
 
 
-def _implied(schema: Mapping[str, Any]) -> str | list[str]:
-    """The type that a schema means without saying so; empty if it means none."""
+def _implied_type(schema: Mapping[str, Any]) -> str | list[str]:
+    """Return the type that a schema means without saying so; empty if it means none."""
     if "properties" in schema:
         return "object"
     if "items" in schema or "prefixItems" in schema:
@@ -232,19 +241,63 @@ def _implied(schema: Mapping[str, Any]) -> str | list[str]:
     values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else []
     names = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
     kinds = list(dict.fromkeys(names.get(type(value), "") for value in values))
-    if "" in kinds:
-        return ""
-    return kinds[0] if len(kinds) == 1 else kinds
+    return "" if "" in kinds else kinds[0] if len(kinds) == 1 else kinds
 
 
 def _references(schema: Any) -> Iterator[str]:
-    """The names of the definitions that a schema speaks of."""
+    """Iterate over the names of the definitions that a schema points to."""
     waiting = [schema]
     while waiting:
-        here = waiting.pop()
-        if isinstance(here, Mapping):
-            if isinstance(here.get("$ref"), str):
-                yield here["$ref"].rpartition("/")[2]
-            waiting.extend(here.values())
-        elif isinstance(here, list):
-            waiting.extend(here)
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"].rpartition("/")[2]
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def _check_limits(schema: Schema) -> None:
+    """Raise `LooseError` for a strict schema that is larger than strict mode takes."""
+    properties = choices = characters = 0
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        names = [*node.get("properties", ()), *node.get("$defs", ())]
+        values = [*node.get("enum", ()), *([node["const"]] if "const" in node else ())]
+        length = sum(len(value) for value in values if isinstance(value, str))
+        if len(values) > LARGE_ENUM and length > LARGE_ENUM_CHARACTERS:
+            _check_most(f"characters in {len(values)} choices", length, LARGE_ENUM_CHARACTERS)
+        properties += len(node.get("properties", ()))
+        choices += len(node.get("enum", ()))
+        characters += length + sum(map(len, names))
+        waiting += [*_children(node), *node.get("$defs", {}).values()]
+    _check_most("properties", properties, PROPERTIES)
+    _check_most("choices", choices, CHOICES)
+    _check_most("characters in names and choices", characters, CHARACTERS)
+    _check_most("levels", _levels(schema, schema.get("$defs", {}), {}), STRICT_LEVELS)
+
+
+def _check_most(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise LooseError(f"the schema: has {count:,} {what}, more than {most:,}")
+
+
+def _children(node: Schema) -> list[Schema]:
+    items = [node["items"]] if "items" in node else []
+    return [*node.get("properties", {}).values(), *items, *node.get("anyOf", ())]
+
+
+def _levels(node: Schema, definitions: Schema, known: dict[str, int]) -> int:
+    """Count the levels of objects and lists; a definition that comes back to itself counts once."""
+    if "$ref" in node:
+        name = node["$ref"].removeprefix("#/$defs/")
+        if name not in known and name in definitions:
+            known[name] = 0  # while it is looked at
+            known[name] = _levels(definitions[name], definitions, known)
+        return known.get(name, 0)
+    below = max((_levels(inner, definitions, known) for inner in _children(node)), default=0)
+    return below + ("properties" in node or "items" in node)

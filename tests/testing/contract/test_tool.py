@@ -188,16 +188,6 @@ async def one_at_a_time(city: str) -> str:
     return city
 
 
-class Liar(Tool):
-    """Says that it is strict, and is not."""
-
-    @property
-    def spec(self) -> Any:
-        from workbench.model.conversation import ToolSpec
-
-        return ToolSpec("liar", "Lies.", {"type": "object", "properties": {"x": {"type": "string"}}}, True)
-
-
 class Odd(Tool):
     """Its schema is none."""
 
@@ -211,7 +201,6 @@ class Odd(Tool):
 BROKEN: list[tuple[Rule, str, Any]] = [
     (Rule.SHAPE, "not told what it does", silent),
     (Rule.SHAPE, "is no tool", 5),
-    (Rule.SHAPE, "is not strict", Liar(name="liar", function=silent, about="Lies.")),
     (Rule.SHAPE, "no JSON schema", Odd(name="odd", function=silent, about="Odd.")),
     (Rule.ARGUMENTS, "takes anything", anything),
     (Rule.ANSWERS, "no network", fails),

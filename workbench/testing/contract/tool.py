@@ -20,7 +20,6 @@ from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.context import RunContext, ToolError
 from workbench.tools.executor import InlineExecutor
 from workbench.tools.result import UnencodableError, encoded
-from workbench.tools.rules import strict_problems
 from workbench.tools.tool import Tool, as_tool
 
 KINDS: tuple[Any, ...] = ({"x": {}}, [[]], "…", 1e300, -1, True, None)
@@ -74,7 +73,7 @@ def check_tool(
 
 
 def _schema(ledger: Ledger, tool: Tool) -> Mapping[str, Any]:
-    """The schema as the model is told of it: valid, strict where it says so, and the tool says what it does."""
+    """The schema as the model is told of it: valid, and the tool says what it does."""
     from jsonschema import Draft202012Validator, SchemaError  # 60 ms
 
     schema = tool.spec.parameters
@@ -85,13 +84,6 @@ def _schema(ledger: Ledger, tool: Tool) -> Mapping[str, Any]:
         raise ledger.broken(
             Rule.SHAPE, f"its schema is no JSON schema: {shown(str(error))}", "correct it"
         ) from None
-    problems = strict_problems(schema) if tool.spec.strict else []
-    ledger.need(
-        not problems,
-        Rule.SHAPE,
-        f"its schema is not strict: {'; '.join(problems[:2])}",
-        "say strict only if it is",
-    )
     ledger.need(
         tool.description.strip(),
         Rule.SHAPE,
