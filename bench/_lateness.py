@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from workbench.engine.interfaces import way_in
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import Frame
 
@@ -24,8 +23,8 @@ class Lateness:
             handle(pipeline, frame, tasks)
             if self.on:
                 source = pipeline.stages.source
-                way = way_in(source, frame.end)
-                due = way[-1][1] if way else source.time_of(frame.end)
+                transit = source.transit(frame.end)
+                due = transit[-1][1] if transit else source.time_of(frame.end)
                 self.late_ms.append((time.monotonic() - due) * 1000)
 
         Pipeline._hear = timed  # type: ignore[assignment,method-assign]

@@ -28,6 +28,7 @@ from workbench.readers import entries
 from workbench.readers.timeline import Turn, turns
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
+from workbench.simulation.scripted import ScriptedLlm
 from workbench.simulation.sound import Score
 from workbench.trace.codec import decode
 
@@ -414,13 +415,16 @@ def test_a_session_is_entered_once() -> None:
 
 
 def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
+    class Restarted(ScriptedLlm):
+        starts = 1  # its process had died
+
     async def talk() -> list[bool]:
         async with open_session(settings()) as session:
             session.type("one")
             await said(session)
             assert session._pipeline
             llm: Any = session._pipeline.stages.voices.llm.provider
-            llm.starts = 1  # as a model tells it whose process had died
+            llm.__class__ = Restarted
             session.type("two")
             await said(session, 2)
             session.type("three")

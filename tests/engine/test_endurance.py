@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 
 from tests.engine.stand import Stand, run
+from workbench.engine.interfaces import Source
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
@@ -19,7 +20,7 @@ from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
 from workbench.simulation.sound import Score, cough, speech
 
 
-class Loop:
+class Loop(Source):
     """The same piece of sound, `times` over, without holding more than one."""
 
     name = "loop"

@@ -86,7 +86,7 @@ def test_what_comes_late_is_heard_and_dated_by_when_it_was_said() -> None:
         assert positions == list(range(1600, 1600 + 98 * 320, 320))
         assert all(frame.samples.any() for frame in heard[1:])
         assert source.time_of(1600 + 16_000) == pytest.approx(begin + 1, abs=0.002)
-        ((part, until),) = source.way(1600 + 16_000)
+        ((part, until),) = source.transit(1600 + 16_000)
         assert part == "network_in"
         assert until == pytest.approx(begin + 5)
         opened = [entry.event for entry in trace.since(0) if isinstance(entry.event, DeviceOpened)]
@@ -318,7 +318,7 @@ def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent(
             assert all(sound.due - at == pytest.approx(0.1, abs=0.001) for at, sound in sent)
             assert sink.time_of(first.position) == first.due
             assert all(sound.pulled == sink.due(sound.position) for _, sound in sent)
-            way = dict(sink.way(first.position))
+            way = dict(sink.transit(first.position))
             assert way["network_out"] == pytest.approx(sink.due(first.position) + 0.01)
             assert way["playback_buffer"] == pytest.approx(first.due - 0.03)
             link.measured("page", 0.01, 0.03, 0.2)  # a worse network: from the next words on

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import numpy as np
 
 from workbench.engine.flow import beside, within
-from workbench.engine.interfaces import Llm, LlmPart, Speech, Stt, Text, Tts
+from workbench.engine.interfaces import Llm, LlmPart, ModelProvider, Speech, Stt, Text, Tts
 from workbench.engine.settings import EngineSettings, LimitSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
@@ -36,16 +36,6 @@ CLOSE_MS = 1000.0
 ROUNDING_S = 1e-6
 """A clock of floats may wake this much before its time, s."""
 BreakerState = Literal["closed", "open", "half_open"]
-
-
-class ModelProvider(Protocol):
-    """What the providers of all model stages share."""
-
-    name: str
-
-    async def __aenter__(self) -> Any: ...
-    async def __aexit__(self, *error: object) -> None: ...
-    async def warm(self) -> None: ...
 
 
 P = TypeVar("P", bound=ModelProvider)
@@ -70,8 +60,7 @@ class Guarded(Generic[P]):
     @property
     def starts(self) -> int:
         """How often the provider has loaded its model so far; 0 for one that does not count it."""
-        count: int = getattr(self.provider, "starts", 0)
-        return count
+        return self.provider.starts
 
     async def warm(self) -> None:
         """Do once, within `limits.warm_ms`, what makes the first request slow."""
@@ -222,7 +211,7 @@ class GuardedLlm(Guarded[Llm]):
     @property
     def sees(self) -> bool:
         """Whether the model takes pictures; False for a provider that does not say."""
-        return bool(getattr(self.provider, "sees", False))
+        return self.provider.sees
 
     def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()

@@ -2,9 +2,8 @@
 
 Providers are entered with `async with` by the session before the first turn and left at its end; what they open (a
 socket, a worker process) they open there or in a call, and close on the way out. Every call can be cancelled at any
-await and then ends at once. A model that may have to start anew by itself counts that in `starts`, so that the turn is
-marked cold; others need no such attribute. Errors are `StageError`s (`workbench.model.errors`), so that the engine
-knows whether to try again.
+await and then ends at once. Derive from these classes: what need not be implemented has a default. Errors are
+`StageError`s (`workbench.model.errors`), so that the engine knows whether to try again.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
@@ -25,15 +24,22 @@ Pull = Callable[[int], Samples]
 thread; the n samples count as handed over."""
 
 
+Transit = Sequence[tuple[Part, float]]
+"""The parts of a sample's transit between the user and the session, in order, and when each ends, on the loop's clock,
+s. They become spans of the waterfall."""
+
+
 class Source(Protocol):
-    """Where the user's voice comes from."""
+    """Where the user's voice comes from. Derive from it: what is not abstract has a default."""
 
-    @property
-    def name(self) -> str:
-        """The device or file, for people."""
+    name: str
+    """The device or file, for people."""
 
-    async def __aenter__(self) -> Source: ...
-    async def __aexit__(self, *error: object) -> None: ...
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return
 
     def frames(self) -> AsyncIterator[Frame]:
         """Frames of 10 or 20 ms at 16 kHz with ascending positions from 0, until the source ends (a file) or is left.
@@ -45,41 +51,39 @@ class Source(Protocol):
     def time_of(self, sample: int) -> float:
         """When that sample of `user` was spoken into the microphone, on the loop's clock, seconds."""
 
+    def transit(self, sample: int) -> Transit:
+        """The transit from the user's mouth to the session; by default there is none."""
+        return ()
+
 
 class Sink(Protocol):
-    """Where the agent's voice goes. It pulls."""
+    """Where the agent's voice goes. It pulls. Derive from it: what is not abstract has a default."""
 
-    @property
-    def name(self) -> str:
-        """The device or file, for people."""
+    name: str
+    """The device or file, for people."""
+    disconnected: bool = False
+    """Nobody can be reached for now and that will change: what is to be said waits. A sink that takes no sound without
+    saying so is replaced."""
 
-    async def __aenter__(self) -> Sink: ...
-    async def __aexit__(self, *error: object) -> None: ...
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return
 
     async def play(self, pull: Pull) -> None:
         """Pull samples at the pace at which they are played, from track position 0 on, until cancelled."""
 
     def wake(self) -> None:
         """There is something to play: a sink that dozed through silence pulls at once. Called on the loop's thread."""
+        return
 
     def time_of(self, sample: int) -> float:
         """When that sample of `agent` leaves (left, will leave) the speaker, on the loop's clock, seconds."""
 
-
-Way = Sequence[tuple[Part, float]]
-"""Stretches of a sample's way, in order, and when each ends, on the loop's clock, s."""
-
-
-def way_in(source: Source, sample: int) -> Way:
-    """The way from the user's mouth to the session, for a source that has `way(sample)`; most have none."""
-    way: Callable[[int], Way] | None = getattr(source, "way", None)
-    return way(sample) if way is not None else ()
-
-
-def way_out(sink: Sink, sample: int) -> Way:
-    """The way from the session to the user's ear, for a sink that has `way(sample)`; most have one buffer."""
-    way: Callable[[int], Way] | None = getattr(sink, "way", None)
-    return way(sample) if way is not None else [("output_buffer", sink.time_of(sample))]
+    def transit(self, sample: int) -> Transit:
+        """The transit from the session to the user's ear; by default one buffer."""
+        return [("output_buffer", self.time_of(sample))]
 
 
 class Vad(Protocol):
@@ -106,18 +110,32 @@ class TurnDetector(Protocol):
         """A pause within a turn was `ms` long (`went_on`), or a turn ended with it."""
 
 
-class Stt(Protocol):
-    """Speech to text."""
+class ModelProvider(Protocol):
+    """What the providers of all model stages share."""
 
     name: str
-    partials: bool
-    """Whether it writes transcripts while the user speaks, with a confidence."""
 
-    async def __aenter__(self) -> Stt: ...
-    async def __aexit__(self, *error: object) -> None: ...
+    @property
+    def starts(self) -> int:
+        """How often it has started, for a model that may have to start again by itself: its next turn is cold."""
+        return 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return
 
     async def warm(self) -> None:
         """Do once what makes the first call slow."""
+        return
+
+
+class Stt(ModelProvider, Protocol):
+    """Speech to text."""
+
+    partials: bool
+    """Whether it writes transcripts while the user speaks, with a confidence."""
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """Read the utterance until it is over, and return its final transcript.
@@ -140,16 +158,11 @@ LlmPart = Text | ToolCall | Usage
 """What an LLM streams: pieces of text, whole tool calls, and at the end what it cost."""
 
 
-class Llm(Protocol):
+class Llm(ModelProvider, Protocol):
     """A language model."""
 
-    name: str
-
-    async def __aenter__(self) -> Llm: ...
-    async def __aexit__(self, *error: object) -> None: ...
-
-    async def warm(self) -> None:
-        """Do once what makes the first call slow."""
+    sees: bool = False
+    """Whether it is given pictures (`message.pictures`)."""
 
     def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
@@ -166,18 +179,11 @@ class Speech:
     words: tuple[Word, ...] = ()
 
 
-class Tts(Protocol):
+class Tts(ModelProvider, Protocol):
     """Text to speech."""
 
-    name: str
     rate: int
     """Hz of what it speaks; the engine resamples to 24 kHz."""
-
-    async def __aenter__(self) -> Tts: ...
-    async def __aexit__(self, *error: object) -> None: ...
-
-    async def warm(self) -> None:
-        """Do once what makes the first call slow."""
 
     def speak(self, text: str) -> AbstractAsyncContextManager[AsyncIterator[Speech]]:
         """Stream the sound of a clause or a few sentences of plain, speakable text; leaving the context stops it."""

@@ -195,7 +195,7 @@ class Pipeline:
         while True:
             reply, position = self.floor.holder, self.playout.position
             await asyncio.sleep(1.0)
-            waits = getattr(sink, "away", False)  # a lost room comes back: what is to be said waits
+            waits = sink.disconnected
             if reply is None or reply is not self.floor.holder or position != self.playout.position or waits:
                 since = self._loop.time()
             elif self._loop.time() - since >= STALLED_S:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from workbench.engine.interfaces import way_in
 from workbench.engine.parts import Stages, session_ms
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
@@ -55,7 +54,7 @@ class Transcriber:
         """What passed from the last of the speech to the decision."""
         source, last = self._stages.source, utterance.speech_end
         at_ms = session_ms(self._trace, source.time_of(last))
-        for part, until in way_in(source, last):
+        for part, until in source.transit(last):
             until_ms = max(at_ms, session_ms(self._trace, until))
             self._trace.emit(Span(part, round(at_ms, 3), round(until_ms, 3), utterance=utterance.id))
             at_ms = until_ms

@@ -11,7 +11,6 @@ from workbench.engine.buffer import ReplyAudio
 from workbench.engine.floor import Floor
 from workbench.engine.flow import Scope, beside
 from workbench.engine.generation import Maker
-from workbench.engine.interfaces import way_out
 from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.parts import Stages, session_ms
 from workbench.engine.reply import Reply
@@ -253,7 +252,7 @@ class Answers:
         free_ms = max(reply.granted_ms, self.floor.released_ms)
         self._span("floor", reply, reply.ready_ms, free_ms)
         leaves_ms = free_ms
-        for part, until in way_out(self.stages.sink, first):
+        for part, until in self.stages.sink.transit(first):
             leaves_ms = session_ms(self.trace, until)
             self._span(part, reply, free_ms, leaves_ms)
             free_ms = max(free_ms, leaves_ms)

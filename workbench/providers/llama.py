@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from workbench.engine.interfaces import LlmPart, Text
+from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.worker import OnBoard, Results
@@ -26,7 +26,7 @@ def make_llm(options: ProviderOptions) -> Llama:
     return Llama(options.model, options.models_path)
 
 
-class Llama(OnBoard):
+class Llama(OnBoard, Llm):
     """A language model that streams text, and only text."""
 
     def __init__(self, model: str, models_path: str | None = None) -> None:

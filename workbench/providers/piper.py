@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.engine.interfaces import Speech
+from workbench.engine.interfaces import Speech, Tts
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.worker import OnBoard, Results
 from workbench.weights.store import path
@@ -24,7 +24,7 @@ def make_tts(options: ProviderOptions) -> Piper:
     return Piper(options.model, options.models_path)
 
 
-class Piper(OnBoard):
+class Piper(OnBoard, Tts):
     """Text to speech, sentence by sentence. The voices give no word times; the silence before a sentence is left in."""
 
     def __init__(self, voice: str, models_path: str | None = None) -> None:

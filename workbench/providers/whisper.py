@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.engine.flow import Scope, beside
+from workbench.engine.interfaces import Stt
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Transcript
@@ -113,7 +114,7 @@ class Hearing:
         return start + (quiet + 5) * step
 
 
-class Whisper(OnBoard):
+class Whisper(OnBoard, Stt):
     """Speech to text with partial transcripts and a confidence."""
 
     partials = True

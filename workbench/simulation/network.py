@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 
-from workbench.engine.interfaces import Pull, Sink, Source, Way, way_in, way_out
+from workbench.engine.interfaces import Pull, Sink, Source, Transit
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 
 PACKET_S = 0.02
@@ -72,18 +72,14 @@ class Line:
         return False
 
 
-class TroubledSource:
+class TroubledSource(Source):
     """A source whose frames came over such a network. `time_of` says when a sample was spoken, at the far end."""
 
     def __init__(self, source: Source, trouble: Trouble) -> None:
         self.line = Line(trouble)
+        self.name = source.name
         self._source = source
         self._trouble = trouble
-
-    @property
-    def name(self) -> str:
-        """The source's."""
-        return self._source.name
 
     async def __aenter__(self) -> Self:
         await self._source.__aenter__()
@@ -124,28 +120,24 @@ class TroubledSource:
         """When that sample was spoken, on the loop's clock, s."""
         return self._source.time_of(sample)
 
-    def way(self, sample: int) -> Way:
+    def transit(self, sample: int) -> Transit:
         """Until when it was on the network, and in the receiver's buffer."""
-        before = way_in(self._source, sample)
+        before = self._source.transit(sample)
         sent = before[-1][1] if before else self._source.time_of(sample)
         arrived = sent + self._trouble.delay_ms / 1000
         return [*before, ("network_in", arrived), ("jitter_buffer", sent + self._trouble.behind_s)]
 
 
-class TroubledSink:
+class TroubledSink(Sink):
     """A sink with such a network behind it. What the engine hands over is what was sent; `heard` is what came."""
 
     def __init__(self, sink: Sink, trouble: Trouble) -> None:
         self.line = Line(trouble)
+        self.name = sink.name
         self._sink = sink
         self._trouble = trouble
         self._parts: list[Samples] = []
         self._rest = silence(0)
-
-    @property
-    def name(self) -> str:
-        """The sink's."""
-        return self._sink.name
 
     @property
     def heard(self) -> Samples:
@@ -177,9 +169,9 @@ class TroubledSink:
         """When that sample is heard, at the far end, on the loop's clock, s."""
         return self._sink.time_of(sample) + self._trouble.behind_s
 
-    def way(self, sample: int) -> Way:
+    def transit(self, sample: int) -> Transit:
         """As the sink's, and then over the network."""
-        return [*way_out(self._sink, sample), ("network_out", self.time_of(sample))]
+        return [*self._sink.transit(sample), ("network_out", self.time_of(sample))]
 
     def _send(self, samples: Samples) -> None:
         packet = round(PACKET_S * OUTPUT_RATE)

@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from workbench.engine.interfaces import LlmPart, Speech, Text
+from workbench.engine.interfaces import Llm, LlmPart, Speech, Stt, Text, Tts
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, OUTPUT_RATE, Samples, audible_blocks, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
@@ -134,7 +134,7 @@ async def _fail(fault: Fault | None, given: int) -> None:
 Says = Callable[[Utterance], str]
 
 
-class ScriptedStt(_Scripted):
+class ScriptedStt(_Scripted, Stt):
     """Knows what each utterance says: from a `Score` by time, from a list in turn (round and round), or by a function.
 
     A text of a list is used up by an utterance that holds 200 ms of audible sound; a quieter one is empty. `delay_ms`
@@ -273,7 +273,7 @@ Answer = str | Sequence[str | ToolCall | Usage]
 Answers = Sequence[Answer] | Callable[[Sequence[Message]], Answer]
 
 
-class ScriptedLlm(_Scripted):
+class ScriptedLlm(_Scripted, Llm):
     """Answers from a list (round and round), or by a function of the messages.
 
     The list goes on when the *history* has: a second attempt at the same moment of a conversation gets the same answer,
@@ -351,7 +351,7 @@ def _tokens(text: str) -> Iterator[str]:
 # --- text to speech --------------------------------------------------------------------------------------------------
 
 
-class ScriptedTts(_Scripted):
+class ScriptedTts(_Scripted, Tts):
     """Speaks a voice without words, 60 ms a character, in pieces of 0.2 s.
 
     `realtime_factor` is how long a second of speech takes to make, s; `leading_silence_ms` precedes each call's sound;

@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.engine.interfaces import Source
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 
 Wave = NDArray[np.float32]
@@ -226,7 +227,7 @@ def write_wav(path: Path, samples: Samples, rate: int = INPUT_RATE) -> Path:
     return path
 
 
-class ArraySource:
+class ArraySource(Source):
     """A `Source` that plays an array (mono PCM16 at 16 kHz) at real time on the loop's clock, in frames of 20 ms.
 
     `time_of` counts from the first call of `frames`.

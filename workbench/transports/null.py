@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Self
 
+from workbench.engine.interfaces import Source
 from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.events import ClockMapped, DeviceOpened
 from workbench.trace.trace import Trace
@@ -14,7 +15,7 @@ FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms."""
 
 
-class Nobody:
+class Nobody(Source):
     """Silence at real time, until it is left."""
 
     name = "nobody"

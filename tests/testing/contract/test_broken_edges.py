@@ -23,6 +23,7 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
+from workbench.engine import interfaces
 from workbench.engine.interfaces import Pull
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.testing.contract import (
@@ -34,7 +35,7 @@ from workbench.testing.contract import (
 FRAME = 320
 
 
-class Source:
+class Source(interfaces.Source):
     """A good one, but for what is asked of it."""
 
     name = "broken"
@@ -134,7 +135,7 @@ def test_every_rule_of_a_source_can_be_broken() -> None:
     assert {rule for rule, _, _ in SOURCE} >= set(source(Source).figures)
 
 
-class Sink:
+class Sink(interfaces.Sink):
     """A good one, but for what is asked of it."""
 
     name = "broken"

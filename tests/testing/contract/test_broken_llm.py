@@ -23,6 +23,7 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
+from workbench.engine import interfaces
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
@@ -36,7 +37,7 @@ from workbench.testing.contract import (
 HELLO: list[LlmPart] = [Text("Hello"), Text(" there"), Text("."), Usage(7, 3)]
 
 
-class Llm:
+class Llm(interfaces.Llm):
     """A good one, but for what is asked of it."""
 
     name = "broken"

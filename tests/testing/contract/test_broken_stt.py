@@ -20,6 +20,7 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
+from workbench.engine import interfaces
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
@@ -37,7 +38,7 @@ def final_of(utterance: Utterance, text: str = "hello", **more: Any) -> Transcri
     return Transcript(text, more.pop("upto", utterance.end), final=more.pop("final", True), **more)
 
 
-class Stt:
+class Stt(interfaces.Stt):
     """A good one without partials, but for what is asked of it."""
 
     name = "broken"

@@ -22,6 +22,7 @@ from tests.testing.contract.sabotage import (
     swallowing,
     with_member,
 )
+from workbench.engine import interfaces
 from workbench.engine.interfaces import Speech
 from workbench.model.audio import OUTPUT_RATE, silence
 from workbench.model.conversation import Word
@@ -36,7 +37,7 @@ from workbench.testing.contract import (
 VOICE = speech(0.4, rate=OUTPUT_RATE)
 
 
-class Tts:
+class Tts(interfaces.Tts):
     """A good one, but for what is asked of it."""
 
     name = "broken"

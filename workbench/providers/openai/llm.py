@@ -18,7 +18,7 @@ from openai.types.chat import (
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from openai.types.shared_params import FunctionDefinition
 
-from workbench.engine.interfaces import LlmPart, Text
+from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.clock import outside
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError
@@ -29,7 +29,7 @@ from workbench.providers.openai.errors import Asked, told
 Chunks = AsyncStream[ChatCompletionChunk]
 
 
-class OpenAiLlm(ApiStage):
+class OpenAiLlm(ApiStage, Llm):
     """Streams pieces of text as they come, whole tool calls when they are complete, and the usage at the end."""
 
     sees = True

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from openai.types.audio import Transcription
 
+from workbench.engine.interfaces import Stt
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Samples, last_audible
 from workbench.model.clock import outside
@@ -22,7 +23,7 @@ SHORTEST = INPUT_RATE // 10
 """Samples below which there is no word, and OpenAI answers 400."""
 
 
-class OpenAiStt(ApiStage):
+class OpenAiStt(ApiStage, Stt):
     """Sends what was said when the user has finished, and with `eager` also at each pause."""
 
     partials = False

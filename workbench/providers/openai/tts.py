@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import numpy as np
 from openai import AsyncAPIResponse
 
-from workbench.engine.interfaces import Speech
+from workbench.engine.interfaces import Speech, Tts
 from workbench.model.clock import outside
 from workbench.model.errors import EndedEarlyError, GarbageError
 from workbench.plugin.hookspecs import ProviderOptions
@@ -22,7 +22,7 @@ OTHER_FORMATS = {b"RIFF": "a wav file", b"OggS": "an ogg file", b"fLaC": "a flac
 OTHER_TYPES = ("text/", "application/json", "audio/mpeg")
 
 
-class OpenAiTts(ApiStage):
+class OpenAiTts(ApiStage, Tts):
     """Speaks at 24 kHz, which is what `response_format=pcm` means."""
 
     rate = 24_000

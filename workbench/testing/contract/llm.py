@@ -14,7 +14,7 @@ from workbench.testing.contract.stream import BRIEF, is_over_when_left, items_of
 from workbench.testing.contract.texts import LONG, ODD
 from workbench.testing.contract.trial import Trial
 
-MEMBERS = {"name": str, "warm": None, "reply": None}
+MEMBERS = {"name": str, "sees": bool, "starts": int, "warm": None, "reply": None}
 SYSTEM = Message("system", "You are a friendly assistant. Keep answers short.")
 QUESTION = [SYSTEM, Message("user", "What is the capital of France?")]
 GREETED = [Message("system", "Answer with one word."), Message("user", "Say yes.")]

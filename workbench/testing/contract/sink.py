@@ -29,6 +29,9 @@ WAKE_S = 0.25
 """A sink that is woken pulls within this time, s."""
 BRIEFLY_S = 0.3
 """How long a sink plays before it is cancelled, s."""
+MEMBERS = {
+    "name": str, "disconnected": bool, "play": None, "wake": None, "time_of": None, "transit": None,
+}  # fmt: skip
 STOPPED_S = 0.1
 """A device's thread may pull for so long after the sink was cancelled, s."""
 
@@ -95,7 +98,7 @@ async def _play(make: Callable[[], Sink], ledger: Ledger, seconds: float, deadli
     async def play() -> None:
         async with AsyncExitStack() as stack:
             sink = await enter(trial, stack, make)
-            has_members(ledger, sink, {"name": str, "play": None, "wake": None, "time_of": None})
+            has_members(ledger, sink, MEMBERS)
             await _hear(ledger, sink, seconds)
 
     async with trial.watched():

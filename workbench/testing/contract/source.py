@@ -69,7 +69,7 @@ async def _listen(make: Callable[[], Source], ledger: Ledger, seconds: float, de
         began.clear()
         async with AsyncExitStack() as stack:
             source = await enter(trial, stack, make)
-            has_members(ledger, source, {"name": str, "frames": None, "time_of": None})
+            has_members(ledger, source, {"name": str, "frames": None, "time_of": None, "transit": None})
             began.append(asyncio.get_running_loop().time())
             await _take(ledger, source, round(seconds * INPUT_RATE), came)
 

@@ -17,7 +17,7 @@ from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factor
 from workbench.testing.contract.stage import Use, check
 from workbench.testing.contract.trial import Trial
 
-MEMBERS = {"name": str, "partials": bool, "warm": None, "transcribe": None}
+MEMBERS = {"name": str, "partials": bool, "starts": int, "warm": None, "transcribe": None}
 LOUDEST = 32_767
 LONG_S = 60
 """As long as an utterance gets, s."""

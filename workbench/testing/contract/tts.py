@@ -19,7 +19,7 @@ from workbench.testing.contract.stream import is_over_when_left, items_of
 from workbench.testing.contract.texts import LONG, ODD
 from workbench.testing.contract.trial import Trial
 
-MEMBERS = {"name": str, "rate": int, "warm": None, "speak": None}
+MEMBERS = {"name": str, "rate": int, "starts": int, "warm": None, "speak": None}
 RATES = range(8_000, 48_001)
 """Hz."""
 SAID = "The capital of France is Paris. It lies on the river Seine."

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from workbench.engine.interfaces import Pull, Way
+from workbench.engine.interfaces import Pull, Source, Transit
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice
 from workbench.trace.trace import Trace
@@ -39,7 +39,7 @@ STEP_S = 0.003
 """A mapping that is off by so much is told anew, s."""
 
 
-class BrowserMicrophone:
+class BrowserMicrophone(Source):
     """The page's microphone as a source; whatever its rate, frames of 20 ms at 16 kHz.
 
     While no page captures, nobody speaks: silence by the clock. While one does, its sound is waited for however late it
@@ -102,7 +102,7 @@ class BrowserMicrophone:
         """When that sample was spoken into the microphone, on the loop's clock, s."""
         return self.clock.time_of(sample)
 
-    def way(self, sample: int) -> Way:
+    def transit(self, sample: int) -> Transit:
         """Until when that sample was on its way from the page."""
         came = [at for end, at in self._arrived if end >= sample]
         return [("network_in", came[0])] if came else []
@@ -223,10 +223,9 @@ class BrowserSpeaker(ClockSink):
     at which a sample is heard is known when it is pulled. Where the page says that it was another, that is believed.
     """
 
-    name = "browser"
-
     def __init__(self, link: PageLink, trace: Trace, start: int = 0) -> None:
         super().__init__(trace, start)
+        self.name = "browser"
         self.clock = TrackClock(OUTPUT_RATE)
         """When which sample is heard, on the loop's clock."""
         self._link = link
@@ -265,7 +264,7 @@ class BrowserSpeaker(ClockSink):
         """When that sample leaves the page's speaker, on the loop's clock, s."""
         return self.clock.time_of(sample) if self.clock.known else self.due(sample) + self._link.way.delay
 
-    def way(self, sample: int) -> Way:
+    def transit(self, sample: int) -> Transit:
         """Until when a sample is on the network, in the page's buffer, and in the browser's output."""
         way, heard = self._link.way, self.time_of(sample)
         arrived = min(heard, self.due(sample) + way.network)

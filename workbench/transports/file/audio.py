@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from workbench.engine.interfaces import Pull
+from workbench.engine.interfaces import Pull, Sink, Source
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import UsageError
 from workbench.model.events import ClockMapped, DeviceOpened, Notice, TrackName
@@ -32,7 +32,7 @@ def say_mapping(trace: Trace, track: TrackName, rate: int, sample: int = 0) -> N
     trace.emit(ClockMapped(track, sample, round(trace.now(), 3), float(rate)))
 
 
-class WavSource:
+class WavSource(Source):
     """A wav file as a source: spoken from its start when its frames are asked for, and then over.
 
     `realtime`: a frame comes when its last sample would have been spoken, by a schedule that does not drift; a loop
@@ -92,7 +92,7 @@ class WavSource:
         return self._start + sample / INPUT_RATE
 
 
-class ClockSink:
+class ClockSink(Sink):
     """A sink that plays to nobody, at real time, from position `start` of the track on.
 
     While something plays it pulls 20 ms when their first sample is due. Through silence it dozes, and pulls the silence

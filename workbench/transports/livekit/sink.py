@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any, Self
 
-from workbench.engine.interfaces import Pull, Way
+from workbench.engine.interfaces import Pull, Sink, Transit
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import DeviceOpened, Glitch
 from workbench.trace.trace import Trace
@@ -29,19 +29,18 @@ QUEUE_MS = 500
 """What the SDK's own queue may hold, ms; we keep it far shorter."""
 
 
-class RoomSink:
+class RoomSink(Sink):
     """Publishes one microphone track and paces what goes into it.
 
-    While the connection is lost nothing is pulled (`away`), so that what is to be said waits; the track goes on where
-    it stopped, later by the clock.
+    While the connection is lost nothing is pulled, so that what is to be said waits; the track goes on where it
+    stopped, later by the clock.
     """
 
     def __init__(self, trace: Trace, name: str) -> None:
         self.name = name
         self.track_sid = ""
         """Of the published track; empty while there is none."""
-        self.away = True
-        """There is nobody to send to: the engine must not take this for a dead device."""
+        self.disconnected = True
         self.delay_s = 0.0
         """What the way to the listener's ear takes beyond us, s; see `network`."""
         self._trace = trace
@@ -65,7 +64,7 @@ class RoomSink:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self.away = True
+        self.disconnected = True
         if self._source is not None:
             await self._source.aclose()
 
@@ -80,8 +79,8 @@ class RoomSink:
 
     def flow(self, on: bool) -> None:
         """Whether what is sent arrives."""
-        if self.away == on:
-            self.away = not on
+        if self.disconnected == on:
+            self.disconnected = not on
             self._woken.set()
 
     def clear(self) -> None:
@@ -106,7 +105,7 @@ class RoomSink:
         self._begin(self._position)
         loop = asyncio.get_running_loop()
         while True:
-            if self.away:
+            if self.disconnected:
                 await self._back()
             elif self._quiet >= DOZE_AFTER:
                 await self._doze()
@@ -130,7 +129,7 @@ class RoomSink:
         """When that sample is heard at the other end, as far as is known, on the loop's clock, s."""
         return self._leaves(sample) + self.delay_s
 
-    def way(self, sample: int) -> Way:
+    def transit(self, sample: int) -> Transit:
         """Until when that sample is in our queue, and on the network."""
         leaves = self._leaves(sample)
         return [("output_buffer", leaves), ("network_out", leaves + self.delay_s)]
@@ -153,7 +152,7 @@ class RoomSink:
 
     async def _back(self) -> None:
         """Wait until the connection is back; the track goes on from here."""
-        while self.away:
+        while self.disconnected:
             self._woken.clear()
             await self._woken.wait()
         late = asyncio.get_running_loop().time() - self._leaves(self._position)
@@ -167,7 +166,7 @@ class RoomSink:
         loop = asyncio.get_running_loop()
         self._dozing = True
         self._woken.clear()
-        while self._dozing and not self.away:
+        while self._dozing and not self.disconnected:
             ahead = self._sent_until - loop.time()
             if ahead < AHEAD_S:
                 await self._send(silence(round((AHEAD_S - max(0.0, ahead)) * OUTPUT_RATE)))

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from workbench.engine.interfaces import Way
+from workbench.engine.interfaces import Source, Transit
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import DeviceOpened, Glitch
@@ -69,7 +69,7 @@ class Voice:
             await ended.wait()
 
 
-class RoomSource:
+class RoomSource(Source):
     """Frames of 20 ms, in real time, from the room's voices; whoever comes and goes, the track goes on."""
 
     def __init__(self, trace: Trace, name: str, clean: Clean | None = None) -> None:
@@ -117,7 +117,7 @@ class RoomSource:
         """When that sample was spoken, as far as is known, on the loop's clock, s."""
         return self.clock.time_of(sample) - sum(self._delay(sample))
 
-    def way(self, sample: int) -> Way:
+    def transit(self, sample: int) -> Transit:
         """Until when that sample was on the network and in the jitter buffer."""
         _, buffer_s = self._delay(sample)
         came = self.clock.time_of(sample)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from workbench.engine.interfaces import Source
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.errors import MissingError
 from workbench.trace.trace import Trace
@@ -134,20 +135,17 @@ class PlayedTrack:
         return to_samples(np.where(there, left + (right - left) * (at - whole), 0.0).astype(np.float32))
 
 
-class CleanMicrophone:
+class CleanMicrophone(Source):
     """A microphone whose frames go through an echo canceller: a source."""
 
     def __init__(self, microphone: Microphone, canceller: EchoCanceller) -> None:
+        self.name = microphone.name
         self._microphone = microphone
         self._canceller = canceller
 
-    @property
-    def name(self) -> str:
-        """The device's name."""
-        return self._microphone.name
-
     async def __aenter__(self) -> Self:
         await self._microphone.__aenter__()
+        self.name = self._microphone.name
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from workbench.engine.interfaces import Source
 from workbench.model.audio import INPUT_RATE, Frame
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Glitch
@@ -27,7 +28,7 @@ LOOK_S = 1.0
 """How often a device from which nothing comes is looked at, s."""
 
 
-class Microphone:
+class Microphone(Source):
     """A sound device as a source, by name, index or default; whatever its rate, frames of 10 ms at 16 kHz.
 
     Entering raises MissingError (no PortAudio, no such device, no usable rate) or UsageError (a name of several).
@@ -39,6 +40,7 @@ class Microphone:
         """When which sample was spoken, on the loop's clock."""
         self._trace = trace
         self._line = Line("input", wanted, trace)
+        self.name = self._line.name
         self._log: MappingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[Frame] = deque(maxlen=KEEP_FRAMES)
@@ -48,15 +50,11 @@ class Microphone:
         self._position = 0
         self._dropped: tuple[int, int] | None = None
 
-    @property
-    def name(self) -> str:
-        """The device's name."""
-        return self._line.name
-
     async def __aenter__(self) -> Self:
         self._loop = loop = asyncio.get_running_loop()
         self._log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
         await self._line.opened()
+        self.name = self._line.name
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from workbench.engine.interfaces import Pull
+from workbench.engine.interfaces import Pull, Sink
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Glitch
@@ -30,7 +30,7 @@ Played = Callable[[Samples, int], None]
 """Is told what goes to the speaker: samples of `agent` and the position of the first. Called in the device's thread."""
 
 
-class Speaker:
+class Speaker(Sink):
     """A sound device as a sink, by name, index or default; whatever its rate, the track is pulled at 24 kHz.
 
     Entering raises MissingError (no PortAudio, no such device, no usable rate) or UsageError (a name of several).
@@ -42,6 +42,7 @@ class Speaker:
         """When which sample leaves the speaker, on the loop's clock."""
         self._trace = trace
         self._line = Line("output", wanted, trace)
+        self.name = self._line.name
         self._log: MappingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pull: Pull = silence
@@ -50,15 +51,11 @@ class Speaker:
         self._over = asyncio.Event()
         self._failure: WorkbenchError | None = None
 
-    @property
-    def name(self) -> str:
-        """The device's name."""
-        return self._line.name
-
     async def __aenter__(self) -> Self:
         self._loop = loop = asyncio.get_running_loop()
         self._log = MappingLog(self._trace, "agent", self.clock, loop.time() - self._trace.now() / 1000)
         await self._line.opened()
+        self.name = self._line.name
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -77,9 +74,6 @@ class Speaker:
             raise self._failure
         finally:
             self._line.stopping.set()
-
-    def wake(self) -> None:
-        """Nothing to do: a device is never asleep."""
 
     def time_of(self, sample: int) -> float:
         """When that sample leaves (left, will leave) the speaker, on the loop's clock, s."""
