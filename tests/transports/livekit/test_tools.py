@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import pytest
 from livekit import rtc
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import events, person, settings, until
+from tests.transports.livekit.people import Person, events, person, settings, until
 from workbench import Agent, RunContext, open_session, tool
 from workbench.model.errors import StageError, UsageError
 from workbench.model.events import ToolReturned
+from workbench.session import Session
 from workbench.testing.tools import call_tool
 from workbench.transports.livekit.ends import RoomEnds
 from workbench.transports.livekit.look import look
@@ -47,82 +50,121 @@ async def _tree(room: RoomEnds) -> str:
     return await room.call("show", "a tree")
 
 
+CHOOSE = [
+    {
+        "when": "show me (?P<what>.+)",
+        "tool": "show",
+        "arguments": {"what": "{what}"},
+        "then": "{result}",
+    },
+    {"when": "draw", "tool": "draw", "then": "{result}"},
+]
+
+
+class Page:
+    """A user's page that has a method `show`, and keeps what is sent to it."""
+
+    def __init__(self, ann: Person, tasks: asyncio.TaskGroup) -> None:
+        self.received: list[tuple[str, ...]] = []
+        self._name = ann.identity
+        self._tasks = tasks
+        ann.room.local_participant.register_rpc_method("show", self._show)
+        ann.room.register_text_stream_handler("lk.chat", self._take)
+        for topic in ("pictures", "papers"):
+            ann.room.register_byte_stream_handler(topic, self._take)
+        ann.room.on("data_received", lambda packet: self.received.append(("data", packet.data.decode())))
+
+    async def _show(self, call: rtc.RpcInvocationData) -> str:
+        if call.payload == "nothing":
+            raise rtc.RpcError(1500, "there is nothing to show")
+        return f"{self._name} sees {call.payload}"
+
+    def _take(self, reader: rtc.TextStreamReader | rtc.ByteStreamReader, _: str) -> None:
+        self._tasks.create_task(self._read(reader))
+
+    async def _read(self, reader: rtc.TextStreamReader | rtc.ByteStreamReader) -> None:
+        if isinstance(reader, rtc.TextStreamReader):
+            self.received.append(("text", await reader.read_all()))
+        else:
+            size = sum([len(piece) async for piece in reader])
+            self.received.append((reader.info.name, reader.info.mime_type, str(size)))
+
+
+@asynccontextmanager
+async def conversation(server: LocalServer) -> AsyncIterator[tuple[Session, Person, Page]]:
+    """A session in a room with one person, whose page is open."""
+    agent = Agent(instructions="x", tools=[show, draw])
+    given = settings(server, "tools", script={"user": ["x"], "agent": ["y"], "choose": CHOOSE})
+    async with (
+        person(server, "tools") as ann,
+        open_session(given, agent=agent) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        page = Page(ann, tasks)
+        await until(lambda: session.room and session.room.members.who)
+        yield session, ann, page
+
+
 @pytest.mark.room
-def test_tools_plain_and_async_call_the_page_and_send_to_it(with_server: Run, tmp_path: Path) -> None:
+def test_tools_plain_and_async_call_the_page_and_send_to_it(with_server: Run) -> None:
     async def talk(server: LocalServer) -> None:
-        agent = Agent(instructions="x", tools=[show, draw])
-        choose = [
-            {
-                "when": "show me (?P<what>.+)",
-                "tool": "show",
-                "arguments": {"what": "{what}"},
-                "then": "{result}",
-            },
-            {"when": "draw", "tool": "draw", "then": "{result}"},
-        ]
-        given = settings(server, "tools", script={"user": ["x"], "agent": ["y"], "choose": choose})
-        async with person(server, "tools") as ann, open_session(given, agent=agent) as session:
-            came: list[tuple[str, ...]] = []
+        async with conversation(server) as (session, ann, page):
+            assert (await session.aask("show me a map")).agent_text == "ann sees a map"
+            assert (await session.aask("draw")).agent_text == "ann sees a dot"
+            assert "there is nothing to show" in (await session.aask("show me nothing")).agent_text
+            assert len({*THREADS}) == 2  # one of the async tools', one of the plain one's
+            assert threading.current_thread().name not in THREADS
+            agent = ann.agent()
+            assert agent
+            await until(lambda: agent.attributes.get("showing") == "nothing")
+            await until(lambda: len(page.received) == 4)
+            assert sorted(page.received) == [
+                ("data", "dot"),
+                ("dot.png", "image/png", "70000"),
+                ("text", "here is a map"),
+                ("text", "here is nothing"),
+            ]
+        assert [event.status for event in events(session, ToolReturned)] == ["done", "done", "failed"]
 
-            async def shown(call: rtc.RpcInvocationData) -> str:
-                if call.payload == "nothing":
-                    raise rtc.RpcError(1500, "there is nothing to show")
-                return f"{ann.identity} sees {call.payload}"
+    with_server(talk)
 
-            async def read(reader: rtc.TextStreamReader | rtc.ByteStreamReader) -> None:
-                if isinstance(reader, rtc.TextStreamReader):
-                    came.append(("text", await reader.read_all()))
-                else:
-                    size = sum([len(piece) async for piece in reader])
-                    came.append((reader.info.name, reader.info.mime_type, str(size)))
 
-            def reading(reader: rtc.TextStreamReader | rtc.ByteStreamReader, _: str) -> None:
-                tasks.create_task(read(reader))
+@pytest.mark.room
+def test_the_page_is_reached_from_any_loop_and_thread_until_the_session_ends(
+    with_server: Run, tmp_path: Path
+) -> None:
+    paper = tmp_path / "paper.txt"
+    paper.write_text("words")
 
-            async with asyncio.TaskGroup() as tasks:
-                ann.room.local_participant.register_rpc_method("show", shown)
-                ann.room.register_text_stream_handler("lk.chat", reading)
-                for topic in ("pictures", "papers"):
-                    ann.room.register_byte_stream_handler(topic, reading)
-                ann.room.on("data_received", lambda packet: came.append(("data", packet.data.decode())))
-                await until(lambda: session.room and session.room.members.who)
-                assert (await session.aask("show me a map")).agent_text == "ann sees a map"
-                assert (await session.aask("draw")).agent_text == "ann sees a dot"
-                assert "there is nothing to show" in (await session.aask("show me nothing")).agent_text
-                assert len({*THREADS}) == 2  # one of the async tools', one of the plain one's
-                assert threading.current_thread().name not in THREADS
-                found = ann.agent()
-                assert found
-                await until(lambda: found.attributes.get("showing") == "nothing")
-
-                room = session.room
-                assert room
-                paper = tmp_path / "paper.txt"
-                paper.write_text("words")
-                await room.send_file(paper, "papers", to="ann")
-                await until(lambda: len(came) == 5)
-                assert sorted(came) == [
-                    ("data", "dot"),
-                    ("dot.png", "image/png", "70000"),
-                    ("paper.txt", "text/plain", "5"),
-                    ("text", "here is a map"),
-                    ("text", "here is nothing"),
-                ]
-                # from a loop of somebody else, and from a thread without one
-                away = asyncio.to_thread(lambda: asyncio.run(_tree(room)))
-                assert await away == "ann sees a tree"
-                assert await asyncio.to_thread(lambda: room.call("show", "it").result(10)) == "ann sees it"
-                with pytest.raises(UsageError, match="await"):
-                    room.call("show").result()
-                with pytest.raises(StageError, match="bob is not in the room"):
-                    await room.send(b"x", "y", to="bob")
-                with pytest.raises(UsageError, match=r"LiveKit's"):
-                    room.set_attribute("lk.agent.state", "dancing")
-                with pytest.raises(UsageError, match="send_bytes"):
-                    room.send(bytes(16_000), "y")
+    async def talk(server: LocalServer) -> None:
+        async with conversation(server) as (session, _, page):
+            room = session.room
+            assert room
+            await room.send_file(paper, "papers", to="ann")
+            await until(lambda: page.received == [("paper.txt", "text/plain", "5")])
+            elsewhere = asyncio.to_thread(lambda: asyncio.run(_tree(room)))
+            assert await elsewhere == "ann sees a tree"
+            assert await asyncio.to_thread(lambda: room.call("show", "it").result(10)) == "ann sees it"
         with pytest.raises(StageError, match="not in its room"):
             await room.call("show")
-        assert [one.status for one in events(session, ToolReturned)] == ["done", "done", "failed"]
+
+    with_server(talk)
+
+
+@pytest.mark.room
+def test_what_cannot_be_sent_to_the_room_is_refused_with_the_way_that_works(with_server: Run) -> None:
+    async def talk(server: LocalServer) -> None:
+        async with conversation(server) as (session, _, _):
+            room = session.room
+            assert room
+            with pytest.raises(UsageError, match="await"):
+                room.call("show").result()
+            with pytest.raises(StageError, match="bob is not in the room"):
+                await room.send(b"x", "y", to="bob")
+            with pytest.raises(UsageError, match=r"LiveKit's"):
+                room.set_attribute("lk.agent.state", "dancing")
+            with pytest.raises(UsageError, match="send_bytes"):
+                room.send(bytes(16_000), "y")
 
     with_server(talk)
 
