@@ -29,6 +29,7 @@ import click
 import numpy as np
 
 from bench._figures import percentile
+from bench._netns import Namespace, apart, lacking
 from tests.transports.livekit.people import Person, person, until
 from workbench import open_trace
 from workbench.model.audio import INPUT_RATE
@@ -36,7 +37,6 @@ from workbench.model.errors import MissingError, WorkbenchError
 from workbench.model.events import NetworkMeasured
 from workbench.readers import entries
 from workbench.simulation.network import Trouble
-from workbench.testing.netns import Namespace, apart, lacking
 from workbench.trace.wav import RecordedTrack
 from workbench.transports.livekit.server import LocalServer
 

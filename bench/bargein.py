@@ -17,7 +17,7 @@ from bench._talk import Talk, Talked, talked, vad
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.events import ReplyEnded, ReplyPaused, ReplyPlaying
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
-from workbench.simulation.sound import ArraySource, Score, Spoken, agent_voice, speech
+from workbench.simulation.synthesis import ArraySource, Score, Spoken, agent_voice, speech
 
 RECORDED, SYNTHETIC, ONSETS = 8, 2, 5
 GAP_S = 2.3

@@ -29,7 +29,7 @@ from workbench.agent import Agent
 from workbench.model.audio import Samples
 from workbench.model.events import Glitch, Notice
 from workbench.session import open_session
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 ROOT = Path(__file__).parents[1]
 REPLY = "This reply is long enough that somebody would hear it if the sound stopped for a moment in between. "

@@ -22,7 +22,7 @@ from workbench.engine.interfaces import Vad
 from workbench.engine.pipeline import Manner, Pipeline, Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation
-from workbench.simulation.sound import write_wav
+from workbench.simulation.synthesis import write_wav
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
 from workbench.transports.file.audio import WavSource

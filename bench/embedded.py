@@ -17,7 +17,7 @@ from typing import Any
 
 from bench._figures import Promise, percentile, run, spread, tell
 from bench._spoken import QUESTIONS, spoken
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 ROOT = Path(__file__).parents[1]
 PAUSE_S = 4.5

@@ -39,7 +39,7 @@ from workbench.model.events import (
 from workbench.plugin.manager import find
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedTts
-from workbench.simulation.sound import ArraySource, Score, agent_voice
+from workbench.simulation.synthesis import ArraySource, Score, agent_voice
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
 from workbench.transports.file.audio import ClockSink

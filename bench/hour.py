@@ -26,7 +26,7 @@ from workbench.model.audio import INPUT_RATE
 from workbench.model.events import TurnEnded
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import SECONDS_PER_CHARACTER, Score
+from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score
 
 HOUR_S = 3600
 EVERY_S = 9

@@ -19,7 +19,7 @@ from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Transcript
 from workbench.model.events import ReplyPlaying, TurnDecided
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import ArraySource, Score, agent_voice
+from workbench.simulation.synthesis import ArraySource, Score, agent_voice
 
 TURNS, BESIDE = 6, 8
 SAYS = "tell me more"

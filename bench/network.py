@@ -23,7 +23,7 @@ from workbench.plugin.manager import find
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.simulation.scripted import ScriptedStt
-from workbench.simulation.sound import ArraySource, Score
+from workbench.simulation.synthesis import ArraySource, Score
 from workbench.transports.file.audio import ClockSink
 
 NETWORKS = {

@@ -27,7 +27,7 @@ from bench._figures import Promise, percentile, run, settings, spread, tell
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples, silence
 from workbench.model.events import ListeningStarted, ReplyEnded, ReplyPlaying, TurnDecided
 from workbench.session import Session, open_session
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.sdk import rtc
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.token import mint

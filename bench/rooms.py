@@ -32,7 +32,7 @@ from bench._room_clients import EVERY_S
 from bench._spoken import QUESTIONS, spoken
 from workbench.model.audio import INPUT_RATE
 from workbench.model.errors import MissingError
-from workbench.simulation.sound import SECONDS_PER_CHARACTER, write_wav
+from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, write_wav
 from workbench.transports.livekit.server import LocalServer
 
 ROOMS = 20

@@ -25,7 +25,7 @@ from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import ReplyPlaying, TurnDecided
 from workbench.readers.acoustics import Clocks
 from workbench.session import Session, open_session
-from workbench.simulation.sound import noise, write_wav
+from workbench.simulation.synthesis import noise, write_wav
 
 SESSIONS = 100
 APART_S = 0.0737

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from bench._figures import Promise, run, tell
 from tests.sound.card import VirtualCard, missing
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 ROOT = Path(__file__).parents[1]
 WORKBENCH = [sys.executable, "-m", "workbench"]

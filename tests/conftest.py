@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.testing.netns import lacking
+from bench._netns import lacking
 from workbench.weights.manifest import MODELS
 from workbench.weights.store import State, open_store
 

@@ -29,7 +29,7 @@ from workbench.readers.timeline import Turn, turns
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedLlm
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.trace.codec import decode
 
 SCRIPT = {"user": ["Good morning.", "What else?"], "agent": ["It is a fine day.", "Nothing else."]}

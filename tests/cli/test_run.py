@@ -14,7 +14,7 @@ import pytest
 from workbench import open_trace
 from workbench.model.events import PARTS, SessionEnded
 from workbench.readers import entries
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 SCRIPTED = ["--profile", "scripted", "--sink", "none"]
 

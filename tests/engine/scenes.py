@@ -22,7 +22,7 @@ from workbench.simulation.scripted import (
     ScriptedTts,
     Slow,
 )
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.tools.tool import Tool, tool
 
 SAYINGS = ("stop", "how are you today", "no", "what is the weather like in Berlin", "yes", "hello there")

@@ -36,7 +36,7 @@ from workbench.model.events import (
 from workbench.providers.energy import Energy
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import ArraySource, Score
+from workbench.simulation.synthesis import ArraySource, Score
 from workbench.tools.executor import InlineExecutor
 from workbench.tools.registry import Toolbox
 from workbench.tools.runner import Runner, ToolEnvironment

@@ -30,7 +30,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import ArraySource, Score
+from workbench.simulation.synthesis import ArraySource, Score
 
 ANSWER = "This is a rather long answer, so that there is time to say something into it before it is over."
 Noise = Callable[[Score], Score]

@@ -24,7 +24,7 @@ from workbench.model.events import (
 )
 from workbench.simulation.clock import VirtualLoop
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 LONG = "This is a rather long answer, so that there is time to stop it before it is over."
 

@@ -17,7 +17,7 @@ from workbench.engine.settings import EngineSettings
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.events import TurnEnded
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
-from workbench.simulation.sound import Score, cough, speech
+from workbench.simulation.synthesis import Score, cough, speech
 
 
 class Loop(Source):

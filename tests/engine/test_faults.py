@@ -42,7 +42,7 @@ from workbench.simulation.scripted import (
     ScriptedTts,
     Slow,
 )
-from workbench.simulation.sound import ArraySource, Score
+from workbench.simulation.synthesis import ArraySource, Score
 from workbench.tools.tool import Tool, tool
 from workbench.trace.trace import Trace
 from workbench.transports.file.audio import ClockSink

@@ -19,7 +19,7 @@ from workbench.model.events import (
     TurnDecided,
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.transports.file.audio import ClockSink
 
 

@@ -27,7 +27,7 @@ from workbench.model.events import (
     VadBatch,
 )
 from workbench.providers.energy import Energy
-from workbench.simulation.sound import Score, speech
+from workbench.simulation.synthesis import Score, speech
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
 

@@ -17,7 +17,7 @@ from workbench.engine.playout import Playout
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import Levels
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import agent_voice
+from workbench.simulation.synthesis import agent_voice
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
 

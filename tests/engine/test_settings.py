@@ -36,7 +36,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.simulation.scripted import Hangs, Raises, ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.tools.tool import tool
 
 HALF_S = 20.0

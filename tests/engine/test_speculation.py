@@ -23,7 +23,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.simulation.scripted import Raises, ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 
 def score(*gaps: float) -> Score:

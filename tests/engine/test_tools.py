@@ -20,7 +20,7 @@ from workbench.model.events import (
     TurnEnded,
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.tools.tool import tool
 
 CLOCK, DATE = ToolCall("1", "clock", "{}"), ToolCall("2", "date", '{"zone": "utc"}')

@@ -10,7 +10,7 @@ import numpy as np
 from tests.engine.stand import Stand, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, Frame
-from workbench.simulation.sound import ArraySource, Score
+from workbench.simulation.synthesis import ArraySource, Score
 from workbench.trace.track import LiveTrack
 
 

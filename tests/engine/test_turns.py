@@ -28,7 +28,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 QUESTION = "how are you today"
 LONG = "Let me tell you a long story. " + "It goes on and on and on. " * 10

@@ -26,7 +26,7 @@ from workbench.plugin.manager import manager
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import EndsEarly, Hangs, Raises, ScriptedLlm, ScriptedTts
-from workbench.simulation.sound import Score, write_wav
+from workbench.simulation.synthesis import Score, write_wav
 
 TRACES = Path(__file__).parent / "traces"
 LONG = "This is a rather long answer, so that there is time to say something into it before it is over."

@@ -12,7 +12,7 @@ from workbench.notebook import score
 from workbench.notebook.dialogue_script import parse_dialogue
 from workbench.readers.opened import OpenTrace
 from workbench.simulation.script import Script
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 
 SCENE = """
 # a morning

@@ -10,7 +10,7 @@ import pytest
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.providers.silero import Room, Silero, make_vad, power
-from workbench.simulation.sound import noise
+from workbench.simulation.synthesis import noise
 
 DATA = Path(__file__).parent.parent / "data"
 pytestmark = pytest.mark.models

@@ -25,7 +25,7 @@ from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.timeline import Turn
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.trace.track import LiveTrack
 from workbench.views.figures import ROWS, draw_latencies, rows
 from workbench.views.html import safe

@@ -12,7 +12,7 @@ from workbench.readers.timeline import turns
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.simulation.scripted import ScriptedStt
-from workbench.simulation.sound import ArraySource, Score, tone
+from workbench.simulation.synthesis import ArraySource, Score, tone
 from workbench.transports.file.audio import ClockSink
 
 

@@ -28,7 +28,7 @@ from workbench.simulation.scripted import (
     ScriptedTts,
     Slow,
 )
-from workbench.simulation.sound import ArraySource, Score
+from workbench.simulation.synthesis import ArraySource, Score
 
 
 def test_they_are_what_the_engine_asks_for() -> None:

@@ -24,7 +24,7 @@ from workbench.model.events import (
     TurnEnded,
 )
 from workbench.simulation.scripted import Answer, ScriptedLlm, ScriptedStt
-from workbench.simulation.sound import Score
+from workbench.simulation.synthesis import Score
 from workbench.tools.consent import agrees, question_in
 from workbench.tools.tool import OnInterrupt, Tool
 

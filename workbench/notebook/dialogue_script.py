@@ -32,7 +32,7 @@ from workbench.readers.opened import OpenTrace, open_trace
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.script import Script
-from workbench.simulation.sound import SECONDS_PER_CHARACTER, Score
+from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score
 
 LINE = re.compile(
     r"\s*(?:(you|user|agent)\s*:\s*(.+?)|\(\s*([a-z]+)\s*([\d.]+)?\s*s?\s*\))\s*", re.IGNORECASE
@@ -114,7 +114,7 @@ def score(
     agent: Agent | None = None,
     **named: Any,
 ) -> OpenTrace:
-    """Play a scene (or a `workbench.simulation.sound.Score`) under the virtual clock; its trace, with all of its sound.
+    """Play a scene (or a `workbench.simulation.Score`) under the virtual clock; its trace, with all of its sound.
 
     Settings by dotted name (`{"turn.silence_ms": 300}`) or by keyword (`turn_silence_ms=300`). Every model is scripted
     and waits for nothing, unless `script={"first_token_ms": 300}` says otherwise, or `llm_provider="…"` takes another.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ScriptedTts,
         Slow,
     )
-    from workbench.simulation.sound import (
+    from workbench.simulation.synthesis import (
         SECONDS_PER_CHARACTER,
         ArraySource,
         Score,

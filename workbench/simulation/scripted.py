@@ -26,7 +26,7 @@ from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript
 from workbench.model.errors import StageError
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.simulation.script import Script
-from workbench.simulation.sound import SECONDS_PER_CHARACTER, Score, Spoken, agent_voice
+from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score, Spoken, agent_voice
 
 WORD_MS = 250.0
 """How long a word takes to say, where no score knows."""

@@ -25,7 +25,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
 from workbench.simulation.scripted import Raises, ScriptedStt
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.testing.contract import (
     Rule,
     check_stt,

@@ -28,7 +28,7 @@ from workbench.model.audio import OUTPUT_RATE, silence
 from workbench.model.conversation import Word
 from workbench.model.errors import StageError
 from workbench.simulation.scripted import Hangs, Raises, ScriptedTts
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.testing.contract import (
     Rule,
     check_tts,

@@ -26,7 +26,7 @@ from workbench.providers.energy import Energy
 from workbench.providers.openai import make_llm, make_stt, make_tts
 from workbench.simulation.faults import Fault, FaultyApi
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.sound import ArraySource, speech
+from workbench.simulation.synthesis import ArraySource, speech
 from workbench.testing.contract import (
     Report,
     Rule,

@@ -17,7 +17,7 @@ from tests.transports.livekit.people import events, settings, token, until
 from workbench import Agent, RunContext, open_session, tool
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import Heard, RoomMessage, TurnEnded
-from workbench.simulation.sound import speech, write_wav
+from workbench.simulation.synthesis import speech, write_wav
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = [pytest.mark.room, pytest.mark.browser, pytest.mark.components]

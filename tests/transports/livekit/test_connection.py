@@ -24,7 +24,7 @@ from workbench import Agent, open_session
 from workbench.config import Settings
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.events import ListeningStarted, ReplyEnded, RoomConnection, SessionEnded, TurnEnded
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.trace.trace import Trace
 from workbench.transports.livekit.connection import Connection
 from workbench.transports.livekit.server import LocalServer

@@ -25,7 +25,7 @@ from workbench.model.events import (
 )
 from workbench.readers import entries
 from workbench.readers.timeline import turns
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room

@@ -13,7 +13,7 @@ from tests.transports.livekit.people import events, settings, until
 from workbench import Agent, open_session, open_trace
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import ReplyEnded, RoomConnection, TurnEnded
-from workbench.simulation.sound import write_wav
+from workbench.simulation.synthesis import write_wav
 from workbench.trace.wav import RecordedTrack
 from workbench.transports.livekit.demo import page
 from workbench.transports.livekit.server import LocalServer

@@ -14,7 +14,7 @@ from livekit import api
 from tests.transports.livekit.command import environment
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import person, until
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room

@@ -9,7 +9,7 @@ from tests.transports.livekit.people import events, person, settings, until
 from workbench import open_session
 from workbench.model.events import NetworkMeasured, Span, TurnEnded
 from workbench.readers.timeline import critical_path, turns
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.server import LocalServer
 
 

@@ -11,7 +11,7 @@ from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import person, until
 from workbench import Agent
 from workbench.notebook import LiveWidget, live
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room

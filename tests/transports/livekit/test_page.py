@@ -15,7 +15,7 @@ from tests.transports.livekit.people import events, settings, until
 from workbench import Agent, open_session
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import ParticipantChanged, ReplyEnded, RoomConnection, TurnEnded
-from workbench.simulation.sound import speech, write_wav
+from workbench.simulation.synthesis import speech, write_wav
 from workbench.transports.livekit.demo import page
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.token import Access

@@ -19,7 +19,7 @@ from workbench import Agent, open_session
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import Heard, RoomMessage, SpeechStarted, TurnEnded
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.trace.trace import Trace
 from workbench.transports.livekit.preconnect import LONGEST_S, READ_S, TOPIC, PreConnect, _samples, joined
 from workbench.transports.livekit.server import LocalServer

@@ -14,7 +14,7 @@ from tests.transports.livekit.people import events, person, settings, until
 from workbench import open_session
 from workbench.model.audio import INPUT_RATE
 from workbench.model.events import ListeningStarted, Notice, RoomMessage, TurnDecided, TurnEnded
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.admission import MOST_A_SECOND, MOST_OF_ONE
 from workbench.transports.livekit.inward import MOST_TEXT
 from workbench.transports.livekit.server import LocalServer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench._netem import conversation
+from bench._netns import way
 from workbench.simulation.network import Trouble
-from workbench.testing.netns import way
 
 BAD = Trouble(loss=0.03, delay_ms=40, jitter_ms=10, reorder=0.02, seed=7)
 

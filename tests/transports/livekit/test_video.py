@@ -30,7 +30,7 @@ from workbench.model.events import Notice, PictureTaken, SpeechStarted, ToolRetu
 from workbench.readers import entries
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.tools.context import ToolError
 from workbench.trace.trace import Trace
 from workbench.transports.livekit.jpeg import LONGEST, MOST_BYTES, jpeg

@@ -13,7 +13,7 @@ from workbench import open_session
 from workbench.model.audio import INPUT_RATE, level_db
 from workbench.model.errors import UsageError
 from workbench.model.events import ListeningStarted, TurnEnded
-from workbench.simulation.sound import noise, speech
+from workbench.simulation.synthesis import noise, speech
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.source import FRAME, quieter
 

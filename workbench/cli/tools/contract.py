@@ -61,7 +61,7 @@ def _example(arguments: str | None) -> Mapping[str, Any] | None:
 
 
 def _checked(tool: Tool, example: Mapping[str, Any] | None) -> ContractResult:
-    from workbench.testing.contract import BrokenRule, check_tool
+    from workbench.testing import BrokenRule, check_tool
 
     result = ContractResult(tool.name)
     began = time.perf_counter()

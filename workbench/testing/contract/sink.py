@@ -14,7 +14,7 @@ import numpy as np
 from workbench.engine.flow import beside
 from workbench.engine.interfaces import Sink
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.testing.contract.cancel import ends_at_once, opens_or_not
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Report, Rule, shown

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.engine.interfaces import Stt
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.simulation.sound import noise, speech
+from workbench.simulation.synthesis import noise, speech
 from workbench.testing.contract.ear import AT_A_TIME, FRAME, Ear
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
 from workbench.testing.contract.stage import Use, check

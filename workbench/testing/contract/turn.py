@@ -12,7 +12,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.plugin.hookspecs import ProviderOptions
-from workbench.simulation.sound import speech
+from workbench.simulation.synthesis import speech
 from workbench.testing.contract.leaks import Holdings
 from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
 from workbench.testing.contract.texts import EVERY, LONG

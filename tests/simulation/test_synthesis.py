@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from workbench.model.audio import Samples, first_audible, last_audible, level_db, silence
-from workbench.simulation import sound
+from workbench.simulation import synthesis
 from workbench.simulation.clock import run_virtual
-from workbench.simulation.sound import ArraySource, Score, Spoken
+from workbench.simulation.synthesis import ArraySource, Score, Spoken
 
 SOUNDS = {
-    "speech": lambda db: sound.speech(1.0, db=db),
-    "noise": lambda db: sound.noise(1.0, db=db),
-    "tone": lambda db: sound.tone(1.0, db=db),
-    "cough": lambda db: sound.cough(db=db),
-    "mhm": lambda db: sound.mhm(db=db),
-    "babble": lambda db: sound.babble(1.0, db=db),
+    "speech": lambda db: synthesis.speech(1.0, db=db),
+    "noise": lambda db: synthesis.noise(1.0, db=db),
+    "tone": lambda db: synthesis.tone(1.0, db=db),
+    "cough": lambda db: synthesis.cough(db=db),
+    "mhm": lambda db: synthesis.mhm(db=db),
+    "babble": lambda db: synthesis.babble(1.0, db=db),
 }
 
 
@@ -32,14 +32,14 @@ def test_every_sound_has_its_level_and_is_the_same_twice(kind: str, db: float) -
 
 
 def test_seeds_make_different_voices() -> None:
-    one, other = sound.speech(1.0, seed=1), sound.speech(1.0, seed=2)
+    one, other = synthesis.speech(1.0, seed=1), synthesis.speech(1.0, seed=2)
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000])
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 3.3])
 def test_speech_is_audible_from_its_first_block_to_its_last(seconds: float, rate: int) -> None:
-    voice = sound.speech(seconds, rate=rate, db=-30)
+    voice = synthesis.speech(seconds, rate=rate, db=-30)
     block = rate * 5 // 1000
     assert len(voice) == round(seconds * rate)
     assert first_audible(voice, rate) in (0, block)
@@ -47,12 +47,12 @@ def test_speech_is_audible_from_its_first_block_to_its_last(seconds: float, rate
 
 
 def test_speech_has_no_pause() -> None:
-    levels = [level_db(part) for part in np.split(sound.speech(2.0, seed=3), 100)]
+    levels = [level_db(part) for part in np.split(synthesis.speech(2.0, seed=3), 100)]
     assert min(levels) > -45
 
 
 def test_a_click_is_short() -> None:
-    assert len(sound.click()) == 64
+    assert len(synthesis.click()) == 64
 
 
 def test_a_score_knows_what_is_said_when() -> None:
@@ -89,7 +89,7 @@ def test_write_wav(tmp_path: Path) -> None:
 
 
 def test_a_source_gives_each_frame_when_it_is_due() -> None:
-    sounds = sound.speech(1.01)
+    sounds = synthesis.speech(1.01)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

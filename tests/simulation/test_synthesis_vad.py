@@ -11,7 +11,7 @@ from workbench.engine.interfaces import Vad
 from workbench.model.audio import Samples, silence
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.plugin.manager import find
-from workbench.simulation import sound
+from workbench.simulation import synthesis
 
 VADS = ["energy", pytest.param("silero", marks=pytest.mark.models)]
 
@@ -28,16 +28,16 @@ def _speech_share(name: str, samples: Samples) -> float:
 @pytest.mark.parametrize("name", VADS)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_voice_is_speech(name: str, seed: int) -> None:
-    assert _speech_share(name, sound.speech(3.0, seed=seed)) > 0.75
+    assert _speech_share(name, synthesis.speech(3.0, seed=seed)) > 0.75
 
 
 @pytest.mark.models
 @pytest.mark.parametrize("what", ["cough", "click", "noise", "tone"])
 def test_other_sounds_are_not(what: str) -> None:
     made: dict[str, Callable[[], Samples]] = {
-        "cough": lambda: sound.cough(),
-        "click": lambda: sound.click(),
-        "noise": lambda: sound.noise(1),
-        "tone": lambda: sound.tone(1),
+        "cough": lambda: synthesis.cough(),
+        "click": lambda: synthesis.click(),
+        "noise": lambda: synthesis.noise(1),
+        "tone": lambda: synthesis.tone(1),
     }
     assert _speech_share("silero", np.concatenate([made[what](), silence(8_000)])) == 0
