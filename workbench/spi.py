@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from workbench.engine.settings import TurnSettings
     from workbench.engine.utterance import Utterance
+    from workbench.handle import SessionHandle
     from workbench.model import events
     from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples
     from workbench.model.clock import outside
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     )
     from workbench.model.events import Entry
     from workbench.plugin.manager import manager
-    from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderOptions, Secret, Session
+    from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderOptions, Secret
     from workbench.providers.energy import Energy
     from workbench.readers import entries
     from workbench.readers.timeline import Timeline, Turn, turns
@@ -77,7 +78,7 @@ __all__ = [
     "RefusedError",
     "Samples",
     "Secret",
-    "Session",
+    "SessionHandle",
     "Settings",
     "SilenceTurn",
     "Sink",

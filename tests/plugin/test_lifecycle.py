@@ -17,6 +17,7 @@ import pytest
 from workbench import hookimpl
 from workbench.engine.hooks import Hooks, NoHooks
 from workbench.engine.settings import LimitSettings
+from workbench.handle import SessionHandle
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import (
     Entry,
@@ -30,14 +31,14 @@ from workbench.model.events import (
 from workbench.plugin import observers
 from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import Plugins
-from workbench.plugin.values import ReaderFactory, Session
+from workbench.plugin.values import ReaderFactory
 from workbench.readers.timeline import Turn
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
 
 STARTED = SessionStarted("7f3a", "2026-03-01T10:15:00Z", "scripted", "agent", {}, {})
 MESSAGES = [Message("system", "Be brief."), Message("user", "Hello")]
-SESSION = cast(Session, object())
+SESSION = cast(SessionHandle, object())
 
 
 @dataclass
@@ -268,7 +269,7 @@ class Watcher:
         self.told: list[Any] = []
 
     @hookimpl
-    def workbench_session_started(self, session: Session) -> None:
+    def workbench_session_started(self, session: SessionHandle) -> None:
         self.told.append(("session started", session))
 
     @hookimpl

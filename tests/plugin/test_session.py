@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from workbench import hookimpl, open_session
 from workbench.config import Settings, load_settings
+from workbench.handle import SessionHandle
 from workbench.model.conversation import Message
 from workbench.model.events import Event, PluginFailed, ReplyText, TurnEnded
 from workbench.plugin import manager as module
 from workbench.plugin.manager import Plugins
-from workbench.plugin.values import Session
 from workbench.readers.timeline import Turn
 from workbench.simulation.clock import run_virtual
 
@@ -82,15 +82,15 @@ class Curious:
         return text.replace("Xavier", "Zavier")
 
     @hookimpl
-    def workbench_session_started(self, session: Session) -> None:
+    def workbench_session_started(self, session: SessionHandle) -> None:
         self.told.append(("started", session.recording))
 
     @hookimpl
-    def workbench_turn_ended(self, session: Session, turn: Turn) -> None:
+    def workbench_turn_ended(self, session: SessionHandle, turn: Turn) -> None:
         self.told.append((turn.turn, turn.status, turn.agent_text))
 
     @hookimpl
-    def workbench_session_ended(self, session: Session) -> None:
+    def workbench_session_ended(self, session: SessionHandle) -> None:
         self.told.append(("ended", session.trace.closed))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from workbench.model import events as ev
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
+from workbench.model.conversation import Conversation
 from workbench.model.errors import WorkbenchError
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
@@ -72,6 +73,7 @@ class FakeSession:
         self._over = threading.Event()
         self.told: list[tuple[Any, ...]] = []
         self.tools = FakeTools(self.trace, self.told)
+        self.conversation = Conversation("")
 
     @contextmanager
     def open(self) -> Iterator[FakeSession]:
@@ -96,6 +98,22 @@ class FakeSession:
 
     def type(self, text: str) -> None:
         self.told.append(("type", text))
+
+    def say(self, text: str) -> None:
+        self.told.append(("say", text))
+
+    def set(self, name: str = "", value: Any = None, **named: Any) -> None:
+        self.told.append(("set", name, value, named))
+
+    def swap(self, **replacements: Any) -> None:
+        self.told.append(("swap", replacements))
+
+    def spoken(self) -> tuple[int, str] | None:
+        return None
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
 
     def interrupt(self) -> None:
         self.told.append(("interrupt",))

@@ -22,13 +22,13 @@ from workbench.plugin.values import (
     ProviderStage,
     ReaderFactory,
     Secret,
-    Session,
 )
 
 if TYPE_CHECKING:
     import click
 
     from workbench.config import Settings
+    from workbench.handle import SessionHandle
     from workbench.model.conversation import Message, ToolCall
     from workbench.readers.timeline import Turn
 
@@ -43,7 +43,6 @@ __all__ = [
     "ProviderStage",
     "ReaderFactory",
     "Secret",
-    "Session",
     "hookimpl",
 ]
 
@@ -98,12 +97,12 @@ def workbench_checks(settings: Settings) -> list[Check]:  # type: ignore[empty-b
 
 
 @hookspec
-def workbench_session_started(session: Session) -> None:
+def workbench_session_started(session: SessionHandle) -> None:
     """A session began."""
 
 
 @hookspec
-def workbench_turn_started(session: Session, turn: int) -> None:
+def workbench_turn_started(session: SessionHandle, turn: int) -> None:
     """The user has finished: turn number `turn` is decided and will be answered."""
 
 
@@ -113,12 +112,12 @@ def workbench_after_llm(turn: int | None, text: str, calls: Sequence[ToolCall]) 
 
 
 @hookspec
-def workbench_turn_ended(session: Session, turn: Turn) -> None:
+def workbench_turn_ended(session: SessionHandle, turn: Turn) -> None:
     """A turn ended, with what was said and heard and where its time went."""
 
 
 @hookspec
-def workbench_session_ended(session: Session) -> None:
+def workbench_session_ended(session: SessionHandle) -> None:
     """A session is over; its trace is complete."""
 
 

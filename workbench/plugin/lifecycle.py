@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from workbench.handle import SessionHandle
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import PluginFailed
 from workbench.plugin.guard import HookError, Misfit, awaited, shown
 from workbench.plugin.loading import Plugin
 from workbench.plugin.manager import Plugins, call_of
 from workbench.plugin.observers import Limits, Observers
-from workbench.plugin.values import Session
 from workbench.trace.trace import Trace
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Lifecycle:
         self._changing = {hook: plugins.implementations(hook) for hook in hooks}
         self._observers = Observers(plugins, trace, self._ask, limits)
 
-    async def run(self, session: Session) -> None:
+    async def run(self, session: SessionHandle) -> None:
         """Tell plugins what happens in the session, until its trace is closed or this is cancelled. In either case they
         are told all of it, unless that takes longer than a moment."""
         await self._observers.run(session)

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from pluggy import HookImpl
 
+from workbench.handle import SessionHandle
 from workbench.model.events import Entry, PluginFailed, SessionEnded, SessionStarted, TurnDecided
 from workbench.plugin.guard import HookError, Misfit, shown
 from workbench.plugin.loading import Plugin
 from workbench.plugin.manager import Plugins, call_of
-from workbench.plugin.values import Read, Session
+from workbench.plugin.values import Read
 from workbench.readers.timeline import Timeline, Turn
 from workbench.trace.trace import Trace
 
@@ -55,7 +56,7 @@ class Observers:
             self._watcher(plugin)
         ends = any("workbench_turn_ended" in one.hooks for one in self._watchers.values())
         self._timeline = Timeline(self._turn_ended, keep=1) if ends else None
-        self._session: Session | None = None
+        self._session: SessionHandle | None = None
 
     def tell(self, hook: str, given: dict[str, Any]) -> None:
         """Put a call before everybody who implements the hook; returns at once."""
@@ -63,7 +64,7 @@ class Observers:
             if hook in one.hooks:
                 one.put((hook, given))
 
-    async def run(self, session: Session) -> None:
+    async def run(self, session: SessionHandle) -> None:
         """Until the trace is closed or this is cancelled; then until all was told, or `END_S` have passed."""
         if not self._watchers:
             return

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from workbench.model.conversation import Conversation
     from workbench.model.events import Entry
     from workbench.trace.trace import Trace
 
@@ -110,19 +107,3 @@ Export = Callable[["Trace", TextIO], None]
 Read = Callable[["Entry"], None]
 ReaderFactory = Callable[[], Read]
 """Makes a reader, one for each session: a callable that is given every entry of the trace, in order and once."""
-
-
-class Session(Protocol):
-    """A running session as plugins see it: its trace, and verbs that any thread may call and that return at once."""
-
-    recording: Path | None
-    """The session folder, None where nothing is recorded."""
-    conversation: Conversation
-
-    @property
-    def trace(self) -> Trace: ...
-    def say(self, text: str) -> None: ...
-    def type(self, text: str) -> None: ...
-    def interrupt(self) -> None: ...
-    def bookmark(self, label: str = "") -> None: ...
-    def stop(self, reason: str = "stopped") -> None: ...

@@ -143,9 +143,6 @@ class Session:
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Talk; entering the session has done so already."""
-
     def stop(self, reason: str = "stopped") -> None:
         """End the session; what is being said is cut."""
         self._reason = reason

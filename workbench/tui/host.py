@@ -6,44 +6,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from pathlib import Path
-from typing import Protocol
 
+from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError
-from workbench.trace.trace import Trace
 
-
-class ToolBench(Protocol):
-    """What a developer does with the tools of a session; what comes of it is in the trace."""
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    def call(self, name: str, arguments_json: str) -> None: ...
-    def mock(self, name: str, answer: str | None) -> None: ...
-
-
-class Handle(Protocol):
-    """What the screen needs of a session: its trace, and verbs that any thread may call and that return at once."""
-
-    error: WorkbenchError | None
-    """Why it failed, if it did."""
-
-    recording: Path | None
-    """The session folder."""
-
-    @property
-    def trace(self) -> Trace: ...
-    @property
-    def tools(self) -> ToolBench: ...
-    def mute(self, on: bool = True) -> None: ...
-    def type(self, text: str) -> None: ...
-    def interrupt(self) -> None: ...
-    def bookmark(self, label: str = "") -> None: ...
-    def stop(self, reason: str = "stopped") -> None: ...
-    def wait(self, timeout_s: float | None = None) -> bool: ...
-
-
-Opener = Callable[[], AbstractContextManager[Handle]]
+Opener = Callable[[], AbstractContextManager[SessionHandle]]
 """Opens a session; importing and opening may take as long as they do."""
 
 
@@ -56,7 +23,7 @@ class Host:
         self._leaving = threading.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="session-host")
         self._held: Future[None] | None = None
-        self.handle: Handle | None = None
+        self.handle: SessionHandle | None = None
         """The session, from when it is open."""
 
     def start(self, left: Callable[[], None]) -> None:

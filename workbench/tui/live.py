@@ -12,11 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Static
 
+from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError
 from workbench.model.text import plain
 from workbench.readers.folds.screen import ScreenFold
 from workbench.tui.asking import Answer, Asking, Kind, answers_for, arguments_for
-from workbench.tui.host import Handle, Host
+from workbench.tui.host import Host
 from workbench.tui.messages import SessionClosed, Typed
 from workbench.tui.paneled import PaneledScreen
 from workbench.tui.panels import TOOLS, Offer
@@ -149,7 +150,7 @@ class LiveScreen(PaneledScreen):
         elif status.listening:
             self.call_after_refresh(self.listening.set)
 
-    def _tick(self, handle: Handle) -> None:
+    def _tick(self, handle: SessionHandle) -> None:
         fold = self._fold
         t_ms = fold.t_ms if fold.activity == "ended" else handle.trace.now()
         self.query_one(Header).heading = Heading(fold.activity, fold.status, t_ms // 1000 * 1000)
@@ -234,7 +235,7 @@ class LiveScreen(PaneledScreen):
             Asking(kind, names, name, begin, tools.mocks), partial(self._asked, handle, kind)
         )
 
-    def _asked(self, handle: Handle, kind: Kind, answer: Answer | None) -> None:
+    def _asked(self, handle: SessionHandle, kind: Kind, answer: Answer | None) -> None:
         if answer is None:
             return
         try:
@@ -250,7 +251,7 @@ class LiveScreen(PaneledScreen):
         conversation = self.query_one(Conversation)
         conversation.scroll_page_up() if way == "up" else conversation.scroll_page_down()
 
-    def _talking(self) -> Handle | None:
+    def _talking(self) -> SessionHandle | None:
         """The session, or a word to the user that it is not there yet."""
         handle = self._host.handle
         if handle is None and self._host.error is None:

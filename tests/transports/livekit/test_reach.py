@@ -94,7 +94,8 @@ class Apart(RoomEnds):
             return "over"
 
         self.connection.keep = keep  # type: ignore[method-assign]
-        await self.run(Quiet())
+        quiet: Any = Quiet()
+        await self.run(quiet)
 
 
 class Quiet:

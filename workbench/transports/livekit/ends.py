@@ -14,6 +14,7 @@ import numpy as np
 
 from workbench.config.room import RoomSettings
 from workbench.engine.flow import beside, single
+from workbench.handle import SessionHandle
 from workbench.model.audio import silence
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
@@ -21,7 +22,7 @@ from workbench.model.events import Entry, ParticipantChanged, ReplyEnded
 from workbench.trace.trace import Trace
 from workbench.transports.livekit.connection import Connection
 from workbench.transports.livekit.front import NAME, STATE, Front
-from workbench.transports.livekit.inward import Inward, Received, Verbs
+from workbench.transports.livekit.inward import Inward, Received
 from workbench.transports.livekit.members import Members
 from workbench.transports.livekit.network import Network
 from workbench.transports.livekit.preconnect import PreConnect, joined
@@ -116,7 +117,7 @@ class RoomEnds(Reach):
         """Have `listener` called with each one that comes, on the session's loop: it returns at once."""
         self.inward.listeners.append(listener)
 
-    async def run(self, verbs: Verbs) -> None:
+    async def run(self, verbs: SessionHandle) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.handle import SessionHandle
 from workbench.model import events as ev
 from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Entry
 from workbench.transports.livekit.connection import Connection
-from workbench.transports.livekit.inward import Verbs
 from workbench.transports.livekit.sdk import rtc
 
 TRANSCRIPTION = "lk.transcription"
@@ -71,9 +71,9 @@ class Front:
         self._finished: deque[Segment] = deque(maxlen=64)
         self._reply: Segment | None = None
         self._woken = asyncio.Event()
-        self._verbs: Verbs | None = None
+        self._verbs: SessionHandle | None = None
 
-    async def run(self, verbs: Verbs) -> None:
+    async def run(self, verbs: SessionHandle) -> None:
         """Tell the room what happens, until cancelled."""
         self._verbs = verbs
         while True:

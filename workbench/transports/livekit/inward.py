@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from workbench.handle import SessionHandle
 from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, RoomMessage
@@ -32,16 +33,6 @@ MOST_KEPT, MOST_KEPT_BYTES = 16, 20_000_000
 """Texts and files that are kept, the latest ones."""
 READ_S, READ_FILE_S = 10.0, 60.0
 """A message, or a file, that is not complete by then is left, s."""
-
-
-class Verbs(Protocol):
-    """What the room needs of its session."""
-
-    def say(self, text: str) -> None: ...
-    def type(self, text: str) -> None: ...
-    def interrupt(self) -> None: ...
-    def stop(self, reason: str = "stopped") -> None: ...
-    def spoken(self) -> tuple[int, str] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +62,10 @@ class Inward:
         self._trace = trace
         self._counts = counts
         self._admission = Admission(trace)
-        self._verbs: Verbs | None = None
+        self._verbs: SessionHandle | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
-    async def run(self, verbs: Verbs) -> None:
+    async def run(self, verbs: SessionHandle) -> None:
         """Read what comes, until cancelled."""
         self._verbs = verbs
         try:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from workbench import hookimpl
-from workbench.spi import Check, Exporter, Session
+from workbench.spi import Check, Exporter, SessionHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def workbench_readers() -> list[Callable[[], Callable[[Entry], None]]]:
 
 
 @hookimpl
-def workbench_session_ended(session: Session) -> None:
+def workbench_session_ended(session: SessionHandle) -> None:
     """In a thread of its own: nothing waits for it."""
     if endpoint():
         _provider().force_flush(4000)
