@@ -512,7 +512,7 @@ CAPTURE = """async () => {
         on: (_, take) => (model.take = take),
         off: () => {},
         send: (content, _, buffers) => {
-            if (content.k === "sound") sent.push([content.at, buffers[0].byteLength / 2, content.rate]);
+            if (content.k === "audio") sent.push([content.at, buffers[0].byteLength / 2, content.rate]);
             if (content.k !== "ping" || !answering) return;
             setTimeout(() => model.take({ k: "pong", page: content.page, t: content.t, at: content.t, owner: "" }, []));
         },
@@ -607,9 +607,12 @@ def test_what_comes_is_played_when_it_is_due_and_told(alone: Page, worklet: bool
     assert frame_of[1440] >= frame_of[1439] + 960  # 40 ms
     assert frame_of[20000] >= frame_of[9600] + 1100  # not before it is due
     assert frame_of[20480] == frame_of[20479] + 1
-    dry, heard = [one for one in told if "dry" in one], [one for one in told if "at" in one]
-    assert dry == [{"dry": True}]
-    assert [(one["at"], one["frame"]) for one in heard] == [
+    underruns, started = (
+        [message for message in told if "at" not in message],
+        [message for message in told if "at" in message],
+    )
+    assert underruns == [{"underrun": True}]
+    assert [(message["at"], message["frame"]) for message in started] == [
         (at, frame_of[at]) for at in (0, 1440, 9600, 20000, 20480)
     ]
 
@@ -620,7 +623,7 @@ FORBID = """async () => {
     policy.content = "script-src 'none'";
     document.head.append(policy);
     const speaker = new Speaker({ kernelTime: (ms) => ms, pageTime: (ms) => ms, send: () => {} });
-    const trouble = await withWorklet(new AudioContext()).catch((error) => error.what);
+    const trouble = await withWorklet(new AudioContext()).catch((error) => error.code);
     const runs = await speaker.open();
     const told = new Promise((done) => (speaker.told = done));
     speaker.play({ at: 7, first: true, due: performance.now(), pulled: 0 }, new Int16Array(480));
@@ -647,7 +650,7 @@ SHOWN = """() => {
     const statusChanged = { connect: () => (watching += 1), disconnect: () => (watching -= 1) };
     window.model = {
         get: (name) => state[name], on: () => {}, off: () => {},
-        send: ({ k, verb, on, what }) => sent.push([k, verb, on, what]),
+        send: ({ k, on, code }) => sent.push([k, on, code]),
         widget_manager: { kernel: { statusChanged } },
     };
     window.told = (kind) => sent.filter(([k]) => k === kind);
@@ -675,8 +678,8 @@ def test_a_microphone_that_opens_too_late_is_closed_again(alone: Page) -> None:
         if pressed == 1:
             alone.evaluate("press()")
     alone.evaluate("pending.forEach((answer) => answer())")
-    alone.wait_for_function("tracks.length === 2 && live() === 1 && told('sound').length > 2")
-    assert alone.evaluate("told('capture')") == [["capture", None, True, None]]
+    alone.wait_for_function("tracks.length === 2 && live() === 1 && told('audio').length > 2")
+    assert alone.evaluate("told('capture')") == [["capture", True, None]]
     alone.evaluate("press()")
     assert alone.evaluate("live()") == 0
     alone.evaluate("press()")
@@ -694,7 +697,7 @@ def test_a_bad_speaker_does_not_touch_the_microphone_and_stop_is_no_trouble(alon
     alone.evaluate("press()")
     alone.wait_for_function("pending.length === 1")  # the one that was stopped asks for nothing
     alone.evaluate("pending[0]()")
-    alone.wait_for_function("told('sound').length > 2")
+    alone.wait_for_function("told('audio').length > 2")
     assert alone.evaluate("told('trouble')") == []
     alone.evaluate("page.useSpeaker('there is no such speaker')")
     expect(alone.locator(".wb-notice")).to_contain_text("this speaker cannot be used")
@@ -781,8 +784,8 @@ def test_hold_to_talk_lets_go_when_its_end_is_not_told(alone: Page) -> None:
         alone.evaluate(away)
         if away != "leave()":
             alone.keyboard.up(" ")
-        held = alone.evaluate("told('verb')")
-        assert held == [["verb", "mute", False, None], ["verb", "mute", True, None]], away
+        held = alone.evaluate("told('mute')")
+        assert held == [["mute", False, None], ["mute", True, None]], away
 
 
 # --- where there is no microphone ------------------------------------------------------------------------------------

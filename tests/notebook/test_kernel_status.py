@@ -10,6 +10,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
 from workbench.notebook.kernel_status import UNTRACKED, untracked
+from workbench.notebook.message_handler import PERIODIC
 
 BEGIN = """
 from workbench import Agent
@@ -60,21 +61,21 @@ def custom(**content: Any) -> dict[str, Any]:
 
 def test_what_comes_by_itself_is_nobodys_work(kernel: BlockingKernelClient, comm: str) -> None:
     """And yet it ends: the page keeps each message until it hears that."""
-    for kind in ("ping", "sound", "way", "heard"):
+    for kind in PERIODIC:
         assert answered(kernel, comm, custom(k=kind, t=1)) == [("busy", UNTRACKED), ("idle", UNTRACKED)]
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        custom(k="verb", verb="type", text="Hello?"),
+        custom(k="type", text="Hello?"),
         custom(k="claim"),
-        custom(k=["sound"]),
-        {"method": "update", "state": {"k": "sound"}},
-        {"method": "custom", "content": "sound"},
+        custom(k=["audio"]),
+        {"method": "update", "state": {"k": "audio"}},
+        {"method": "custom", "content": "audio"},
         {"method": "custom"},
         {},
-        "sound",
+        "audio",
     ],
 )
 def test_everything_else_is_work_whatever_it_says(kernel: BlockingKernelClient, comm: str, data: Any) -> None:
@@ -83,10 +84,10 @@ def test_everything_else_is_work_whatever_it_says(kernel: BlockingKernelClient, 
 
 @pytest.mark.parametrize("comm_id", [[], {}, None, 1])
 def test_a_message_for_what_is_no_comm_is_left_as_it_is(comm_id: Any) -> None:
-    message = {"header": {"msg_type": "comm_msg"}, "content": {"comm_id": comm_id, "data": custom(k="sound")}}
+    message = {"header": {"msg_type": "comm_msg"}, "content": {"comm_id": comm_id, "data": custom(k="audio")}}
     assert untracked(message) is message
 
 
 def test_so_is_another_widgets(kernel: BlockingKernelClient, comm: str) -> None:
-    found = answered(kernel, comm[:-4] + "beef", custom(k="sound"))
+    found = answered(kernel, comm[:-4] + "beef", custom(k="audio"))
     assert found == [("busy", "comm_msg"), ("idle", "comm_msg")]

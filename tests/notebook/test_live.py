@@ -111,12 +111,12 @@ def test_a_widget_whose_session_is_over_refuses_what_it_cannot_do_and_pages_make
         widget.knobs = {**before, "turn.silence_ms": 300}
     assert widget.knobs == before
     end = widget.session.trace.end
-    for verb in (
-        {"verb": "type", "text": "x"},
-        {"verb": "mute", "on": True},
-        {"verb": "bookmark", "label": ""},
+    for message in (
+        {"k": "type", "text": "x"},
+        {"k": "mute", "on": True},
+        {"k": "bookmark", "label": ""},
     ):
-        widget._take(widget, {"k": "verb", "page": "abcd", **verb}, [])
+        widget._take(widget, {"page": "abcd", **message}, [])
     widget._take(widget, "no object", [])
     assert widget.session.trace.end == end
 
@@ -272,16 +272,16 @@ def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
     more = live(widget.session)
     page = widget.session.page
     assert page is not None
-    more._inbox.take({"k": "claim", "page": "abcd"}, [])
+    more._handler.handle({"k": "claim", "page": "abcd"}, [])
     widget.leave()
     assert page.owner == "abcd"
     more.leave()
     more.close()
     assert (page.owner or "", page.left) == ("", AWAY)
     assert not widget.session.over
-    for stays, why in ((True, AWAY), (False, GONE), ("?", GONE)):
+    for stays, why in ((True, AWAY), (False, GONE)):
         page.claim("abcd")
-        widget._inbox.take({"k": "bye", "page": "abcd", "stays": stays}, [])
+        widget._handler.handle({"k": "close", "page": "abcd", "stays": stays}, [])
         assert page.left == why
 
 
@@ -406,16 +406,18 @@ SANE: dict[str, dict[str, Any]] = {
     "ping": {"t": 1.5},
     "claim": {},
     "capture": {"on": True, "n": 1, "device": "x", "echo": True},
-    "sound": {"n": 1, "at": 0, "t": 1, "rate": 48000},
+    "audio": {"n": 1, "at": 0, "t": 1, "rate": 48000},
     "play": {"on": True},
-    "heard": {"at": 0, "t": 5},
-    "way": {"network": 1, "output": 20, "want": 80, "dry": 0},
-    "trouble": {"what": "denied", "detail": ""},
-    "verb": {"verb": "mute", "on": True},
+    "played": {"at": 0, "t": 5},
+    "delays": {"network": 1, "output": 20, "total": 80, "underruns": 0},
+    "trouble": {"code": "denied", "detail": ""},
+    "mute": {"on": True},
+    "type": {"text": "Hello."},
+    "set": {"name": "turn.silence_ms", "value": 400},
     "release": {},
-    "bye": {},
+    "close": {"stays": True},
 }
-FIELDS = ["page", "k", "on", "t", "at", "n", "rate", "verb", "text", "name", "value", "device"]
+FIELDS = ["page", "k", "on", "t", "at", "n", "rate", "self", "buffers", "text", "name", "value", "device"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -445,39 +447,39 @@ def quiet() -> Iterator[Session]:
 def test_no_message_of_a_page_does_harm(quiet: Session, kind: str, twist: Any, buffers: list[Any]) -> None:
     sent: list[Any] = []
     assert quiet.page is not None
-    inbox = MessageHandler(quiet, quiet.page, lambda content, _: sent.append(content))
-    inbox.take({"k": kind, "page": "abcd", **SANE.get(kind, {}), **twist}, buffers)
-    inbox.take(twist, buffers)
+    handler = MessageHandler(quiet, quiet.page, lambda content, _: sent.append(content))
+    handler.handle({"k": kind, "page": "abcd", **SANE.get(kind, {}), **twist}, buffers)
+    handler.handle(twist, buffers)
     assert not quiet.over
     json.dumps(sent, allow_nan=False)
 
 
 def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
     assert quiet.page is not None
-    inbox = MessageHandler(quiet, quiet.page, lambda content, _: None)
+    handler = MessageHandler(quiet, quiet.page, lambda content, _: None)
     before = quiet.trace.end
     for content in (
         "no object",
         {"k": "ping"},
-        {"k": "verb", "page": "abcd", "verb": "type", "text": "x" * 5000},
-        {"k": "verb", "page": "abcd", "verb": "set", "name": "llm.api_key", "value": 1},
-        {"k": "sound", "page": "abcd", **SANE["sound"], "rate": 10**9},
+        {"k": "type", "page": "abcd", "text": "x" * 5000},
+        {"k": "set", "page": "abcd", "name": "llm.api_key", "value": 1},
+        {"k": "audio", "page": "abcd", **SANE["audio"], "rate": 10**9},
         {"k": "ping", "page": "abcd", "t": -(10**400)},
-        {"k": "sound", "page": "abcd", **SANE["sound"], "n": 10**400},
+        {"k": "audio", "page": "abcd", **SANE["audio"], "n": 10**400},
     ):
-        inbox.take(content, [])
+        handler.handle(content, [])
     notices = [e.event for e in quiet.trace.since(before) if isinstance(e.event, Notice)]
     assert [notice.reason for notice in notices] == ["a message of the page cannot be used: it is no object"]
 
 
 def test_a_flood_is_bounded_and_told_once(quiet: Session) -> None:
     assert quiet.page is not None
-    inbox = MessageHandler(quiet, quiet.page, lambda content, _: None)
+    handler = MessageHandler(quiet, quiet.page, lambda content, _: None)
     before = quiet.trace.end
     for n in range(1000):
-        inbox.take({"k": "verb", "page": "abcd", "verb": "bookmark", "label": str(n)}, [])
-        inbox.take({"k": "trouble", "page": "abcd", **SANE["trouble"]}, [])
-        inbox.take({"k": "ping", "page": "abcd", "t": n}, [])
+        handler.handle({"k": "bookmark", "page": "abcd", "label": str(n)}, [])
+        handler.handle({"k": "trouble", "page": "abcd", **SANE["trouble"]}, [])
+        handler.handle({"k": "ping", "page": "abcd", "t": n}, [])
     events = [e.event for e in quiet.trace.since(before)]
     assert len([event for event in events if isinstance(event, Bookmarked)]) == MOST // 2
     told = [event.reason for event in events if isinstance(event, Notice) and event.level == "warning"]
@@ -489,18 +491,20 @@ def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:
     assert quiet.page is not None
     link = quiet.page
     heard: list[Chunk] = []
-    inbox = MessageHandler(quiet, link, lambda content, _: None)
+    handler = MessageHandler(quiet, link, lambda content, _: None)
     link.on_chunk = heard.append
     now = time.monotonic() * 1000
-    inbox.take({"k": "claim", "page": "abcd"}, [])
-    inbox.take({"k": "capture", "page": "abcd", "on": True, "n": 1, "device": "<b>a</b>\x1b[2J"}, [])
+    handler.handle({"k": "claim", "page": "abcd"}, [])
+    handler.handle({"k": "capture", "page": "abcd", "on": True, "n": 1, "device": "<b>a</b>\x1b[2J"}, [])
     assert link.capture is not None
     assert "\x1b" not in link.capture
-    fields = {"k": "sound", "page": "abcd", "n": 1, "at": 0, "rate": 16000}
-    inbox.take({**fields, "t": now + 10**6}, [memoryview(b"\0\1" * 320)])  # from the future: it came just now
+    fields = {"k": "audio", "page": "abcd", "n": 1, "at": 0, "rate": 16000}
+    handler.handle(
+        {**fields, "t": now + 10**6}, [memoryview(b"\0\1" * 320)]
+    )  # from the future: it came just now
     for data in (b"", b"\0", b"\0" * 100_000):
-        inbox.take({**fields, "t": now}, [data])
-    inbox.take({**fields, "t": now, "n": 2}, [b"\0\1"])  # of a capture that was not told of
+        handler.handle({**fields, "t": now}, [data])
+    handler.handle({**fields, "t": now, "n": 2}, [b"\0\1"])  # of a capture that was not told of
     assert len(heard) == 1
     assert heard[0].ended_at <= time.monotonic()
     assert heard[0].samples.tolist() == [256] * 320

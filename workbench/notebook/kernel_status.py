@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.notebook.message_handler import OFTEN
+from workbench.notebook.message_handler import PERIODIC
 
 UNTRACKED = "comm_info_request"
 """A kind that is left out; all that a page does with it is to wait for its end."""
@@ -53,7 +53,7 @@ def _often(message: Any) -> bool:
         if name == "data" and not _ours(found.get("comm_id")):
             return False
         found = found.get(name)
-    return isinstance(found, Mapping) and found.get("k") in OFTEN
+    return isinstance(found, Mapping) and found.get("k") in PERIODIC
 
 
 def _ours(comm_id: object) -> bool:

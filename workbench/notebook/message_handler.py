@@ -1,82 +1,105 @@
-"""A page's messages, and what is done with each."""
+"""A page's messages, and what is done with each. A page is somebody else's program: it may send anything in any order.
+
+A message is an object with its kind in `k`, the page's name of itself in `page`, and the fields that the method of that
+kind takes. Times are in ms of the kernel's monotonic clock, which a page learns from the answers to its pings.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
+import numpy as np
+from pydantic import ConfigDict, Field, ValidationError, validate_call
+
+from workbench.model.audio import Samples
 from workbench.model.errors import WorkbenchError
 from workbench.model.events import Notice
 from workbench.model.text import plain
-from workbench.notebook.messages import RATES, TEXT, BadMessage, flag, number, page_of, sound, text, whole
 from workbench.notebook.session_watcher import SLIDER_SETTINGS
 from workbench.session import Session
 from workbench.transports.browser.page import AWAY, GONE, Chunk, Outgoing, PageLink
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a message to all pages of a widget."""
-OFTEN = ("ping", "sound", "way", "heard")
-"""Messages that come by themselves; of all the others no page has many to say."""
+PERIODIC = ("ping", "audio", "delays", "played")
+"""Kinds that a page sends by itself; of all others it has few to send."""
 MOST, MOST_S = 200, 10.0
-"""So many of the others are taken within so many seconds."""
+"""So many of those are taken within so many seconds: each may leave something in the trace."""
 NEAR_S = 60.0
-"""A time that a page tells is no further from now, s."""
+"""A time that a page reports is no further from now, s."""
+LONGEST_S = 0.5
+"""Sound in one message at most, s."""
+PAGE = re.compile(r"[0-9a-z]{4,40}")
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A sample's position, or the number of something."""
+Time = Annotated[float, Field(ge=0)]
+Text = Annotated[str, Field(max_length=4_000)]
+Label = Annotated[str, Field(max_length=300)]
+
+
+class UnusableMessage(ValueError):
+    """A message that cannot be used; the text says why."""
+
+
+_Method = TypeVar("_Method", bound=Callable[..., None])
+_handlers: dict[str, Callable[..., None]] = {}
+
+
+def _handles(method: _Method) -> _Method:
+    """The method handles messages of its name; its keyword arguments are their fields, of exactly these types."""
+    check = validate_call(config=ConfigDict(strict=True, allow_inf_nan=False))
+    _handlers[method.__name__.removeprefix("_")] = check(method)
+    return method
 
 
 class MessageHandler:
-    """Takes the messages of a widget's pages; `send` answers them. Called by whichever thread the kernel chose."""
+    """Handles the messages of a widget's pages; `send` answers them. Called by whichever thread the kernel chose."""
 
     def __init__(self, session: Session, link: PageLink, send: Send) -> None:
         self._session = session
         self._link = link
         self._send = send
         self._refused = False
-        self._taken: deque[float] = deque(maxlen=MOST)
-        self._handlers: Mapping[str, Callable[[str, dict[str, Any], Sequence[Any]], None]] = {
-            "hello": lambda page, content, buffers: None,
-            "ping": self._ping,
-            "claim": self._claim,
-            "release": self._release,
-            "bye": self._bye,
-            "capture": self._capture,
-            "sound": self._sound,
-            "play": self._play,
-            "heard": self._heard,
-            "way": self._way,
-            "trouble": self._trouble,
-            "verb": self._verb,
-        }
+        self._times: deque[float] = deque(maxlen=MOST)
 
-    def take(self, content: Any, buffers: Sequence[Any]) -> None:
-        """A message; the first one that cannot be used is told in the trace."""
+    def handle(self, content: Any, buffers: Sequence[Any]) -> None:
+        """Do what a message asks for; the first one that cannot be used is reported in the trace."""
         try:
-            if not isinstance(content, dict):
-                raise BadMessage("it is no object")
-            page, kind = page_of(content), content.get("k")
-            self._link.seen(page)
-            handler = self._handlers.get(kind) if isinstance(kind, str) else None
-            if handler is None:
-                raise BadMessage("it is of no known kind")
-            if kind not in OFTEN:
-                self._count()
-            handler(page, content, buffers)
-        except (BadMessage, WorkbenchError) as error:
-            self._refuse(error)
+            self._handle(content, buffers)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            self._refuse(": ".join([*map(str, first["loc"]), first["msg"]]))
+        except (UnusableMessage, WorkbenchError) as error:
+            self._refuse(str(error))
 
-    def _count(self) -> None:
-        """Each of them may leave something in the trace."""
+    def _handle(self, content: Any, buffers: Sequence[Any]) -> None:
+        if not isinstance(content, dict):
+            raise UnusableMessage("it is no object")
+        fields = dict(content)
+        page, kind = fields.pop("page", None), fields.pop("k", None)
+        if not isinstance(page, str) or not PAGE.fullmatch(page):
+            raise UnusableMessage("it does not say which page it is from")
+        self._link.seen(page)
+        handler = _handlers.get(kind) if isinstance(kind, str) else None
+        if handler is None:
+            raise UnusableMessage("it is of no known kind")
         now = time.monotonic()
-        if len(self._taken) == MOST and now - self._taken[0] < MOST_S:
-            raise BadMessage(f"there are more than {MOST} within {MOST_S:.0f} s")
-        self._taken.append(now)
+        if kind not in PERIODIC:
+            if len(self._times) == MOST and now - self._times[0] < MOST_S:
+                raise UnusableMessage(f"there are more than {MOST} within {MOST_S:.0f} s")
+            self._times.append(now)
+        handler(self, page, buffers, **fields)
 
-    def _refuse(self, error: Exception) -> None:
-        if self._refused or self._session.trace.closed:  # to a session that is over a page may still speak
+    def _refuse(self, reason: str) -> None:
+        if self._refused or self._session.trace.closed:  # a page may still send to a session that is over
             return
         self._refused = True
-        reason = f"a message of the page cannot be used: {plain(str(error), 200, one_line=True)}"
+        reason = f"a message of the page cannot be used: {plain(reason, 200, one_line=True)}"
         self._session.trace.emit(Notice("warning", "page", reason, "reload the page"))
 
     def close(self) -> None:
@@ -88,90 +111,125 @@ class MessageHandler:
             self._link.leave(self._link.owner, AWAY)
 
     def post(self, out: Outgoing) -> None:
-        """Sound for the page that has the speaker."""
-        content = {
-            "k": "sound",
-            "page": self._link.owner,
-            "at": out.position,
-            "due": out.due * 1000,
-            "pulled": out.pulled * 1000,
-            "first": out.first,
-        }
+        """Send sound to the page that has the speaker."""
+        content: dict[str, Any] = {"k": "audio", "at": out.position, "first": out.first}
+        content |= {"page": self._link.owner, "due": out.due * 1000, "pulled": out.pulled * 1000}
         self._send(content, [out.samples.astype("<i2").tobytes()])
 
     # --- one kind each -----------------------------------------------------------------------------------------------
 
-    def _ping(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        at = time.monotonic() * 1000
-        pong = {
-            "k": "pong",
-            "page": page,
-            "t": number(content, "t"),
-            "at": at,
-            "owner": self._link.owner or "",
-        }
-        self._send(pong, [])
+    @_handles
+    def _hello(self, page: str, _: Any, /) -> None:
+        """It was opened; that it was seen is all."""
 
-    def _claim(self, page: str, _content: dict[str, Any], _: Sequence[Any]) -> None:
+    @_handles
+    def _ping(self, page: str, _: Any, /, *, t: float) -> None:
+        """`t` is the page's own time, and goes back as it is."""
+        pong = {"k": "pong", "page": page, "t": t, "at": time.monotonic() * 1000}
+        self._send({**pong, "owner": self._link.owner or ""}, [])
+
+    @_handles
+    def _claim(self, page: str, _: Any, /) -> None:
         self._link.post = self.post
         self._link.claim(page)
 
-    def _release(self, page: str, _content: dict[str, Any], _: Sequence[Any]) -> None:
+    @_handles
+    def _release(self, page: str, _: Any, /) -> None:
         self._link.leave(page, None)
 
-    def _bye(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        self._link.leave(page, AWAY if content.get("stays") is True else GONE)
+    @_handles
+    def _close(self, page: str, _: Any, /, *, stays: bool) -> None:
+        """The widget was taken away from a page that `stays`, or the page is gone."""
+        self._link.leave(page, AWAY if stays else GONE)
 
-    def _capture(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        if not flag(content, "on"):
+    @_handles
+    def _capture(
+        self,
+        page: str,
+        _: Any,
+        /,
+        *,
+        on: bool,
+        n: Count = 0,
+        device: Label = "",
+        echo: bool | None = None,
+        file: bool = False,
+    ) -> None:
+        """Capture number `n` begins; `echo`: whether the browser says that it cancels ours."""
+        if not on:
             self._link.captures(page, None)
             return
-        echo = content.get("file") is True or content.get("echo")  # a file hears nothing of us
-        name = plain(text(content, "device", 300), 80, one_line=True) or "microphone"
-        self._link.captures(page, name, echo if isinstance(echo, bool) else None, whole(content, "n"))
+        name = plain(device, 80, one_line=True) or "microphone"
+        self._link.captures(page, name, True if file else echo, n)  # there is no echo in a file
 
-    def _sound(self, page: str, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        rate = whole(content, "rate")
-        if rate not in RATES:
-            raise BadMessage("rate is out of bounds")
-        captured = min(time.monotonic(), number(content, "t", 0) / 1000)
-        samples = sound(buffers, rate)
-        self._link.heard(page, Chunk(whole(content, "n"), samples, rate, whole(content, "at"), captured))
+    @_handles
+    def _audio(
+        self,
+        page: str,
+        buffers: Any,
+        /,
+        *,
+        n: Count,
+        at: Count,
+        t: Time,
+        rate: Annotated[int, Field(ge=8_000, le=192_000)],
+    ) -> None:
+        """Of capture `n`, from sample `at` on; the last one was captured at `t`."""
+        captured = min(time.monotonic(), t / 1000)
+        self._link.heard(page, Chunk(n, samples_of(buffers, rate), rate, at, captured))
 
-    def _play(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        self._link.plays(page, flag(content, "on"))
+    @_handles
+    def _play(self, page: str, _: Any, /, *, on: bool) -> None:
+        self._link.plays(page, on)
 
-    def _heard(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        at = number(content, "t", 0) / 1000
-        if abs(at - time.monotonic()) > NEAR_S:
-            raise BadMessage("t is out of bounds")
-        self._link.left_speaker(page, whole(content, "at"), at)
+    @_handles
+    def _played(self, page: str, _: Any, /, *, at: Count, t: Time) -> None:
+        """Sample `at` left the speaker at `t`."""
+        if abs(t / 1000 - time.monotonic()) > NEAR_S:
+            raise UnusableMessage("t is out of bounds")
+        self._link.left_speaker(page, at, t / 1000)
 
-    def _way(self, page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        network, output, want = (number(content, name) / 1000 for name in ("network", "output", "want"))
-        self._link.measured(page, network, output, want, whole(content, "dry"))
+    @_handles
+    def _delays(
+        self, page: str, _: Any, /, *, network: float, output: float, total: float, underruns: Count
+    ) -> None:
+        """Measured on the way to the speaker, ms; `total` is wanted from sending to the speaker."""
+        self._link.measured(page, network / 1000, output / 1000, total / 1000, underruns)
 
-    def _trouble(self, _page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        what = plain(text(content, "what", 20), 20, one_line=True)
-        detail = plain(text(content, "detail", 300), 300, one_line=True)
-        reason = f"the page has trouble with its sound ({what}) {detail}".strip()
+    @_handles
+    def _trouble(self, page: str, _: Any, /, *, code: Label, detail: Label) -> None:
+        code, detail = (plain(text, 300, one_line=True) for text in (code, detail))
+        reason = f"the page has trouble with its sound ({code}) {detail}".strip()
         self._session.trace.emit(Notice("info", "page", reason, "the widget says what to do; typing works"))
 
-    def _verb(self, _page: str, content: dict[str, Any], _: Sequence[Any]) -> None:
-        session = self._session
-        match text(content, "verb", 20):
-            case "type":
-                session.type(text(content, "text", TEXT))
-            case "mute":
-                session.mute(flag(content, "on"))
-            case "interrupt":
-                session.interrupt()
-            case "bookmark":
-                session.bookmark(text(content, "label", 200))
-            case "set":
-                name = text(content, "name", 60)
-                if name not in SLIDER_SETTINGS:
-                    raise BadMessage("it is no knob of the widget")
-                session.set(name, number(content, "value"))
-            case _:
-                raise BadMessage("it is no verb of a page")
+    @_handles
+    def _type(self, page: str, _: Any, /, *, text: Text) -> None:
+        self._session.type(text)
+
+    @_handles
+    def _mute(self, page: str, _: Any, /, *, on: bool) -> None:
+        self._session.mute(on)
+
+    @_handles
+    def _interrupt(self, page: str, _: Any, /) -> None:
+        self._session.interrupt()
+
+    @_handles
+    def _bookmark(self, page: str, _: Any, /, *, label: Label = "") -> None:
+        self._session.bookmark(label)
+
+    @_handles
+    def _set(self, page: str, _: Any, /, *, name: Label, value: float) -> None:
+        if name not in SLIDER_SETTINGS:
+            raise UnusableMessage("this setting has no slider in the widget")
+        self._session.set(name, value)
+
+
+def samples_of(buffers: Sequence[Any], rate: int) -> Samples:
+    """Return the only buffer as mono PCM16. Raises UnusableMessage for another number of them or a wrong size."""
+    if len(buffers) != 1:
+        raise UnusableMessage("sound comes in one buffer")
+    data = bytes(memoryview(buffers[0]).cast("B")) if buffers[0] is not None else b""
+    if not data or len(data) % 2 or len(data) > 2 * LONGEST_S * rate:
+        raise UnusableMessage("the sound is empty, odd or too long")
+    return np.frombuffer(data, "<i2").astype(np.int16, copy=False)

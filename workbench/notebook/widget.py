@@ -84,7 +84,7 @@ class LiveWidget(anywidget.AnyWidget):
         # A page's messages go to the subshell that it chose, not to the thread that last sent: that may run a cell.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = None
-        self._inbox = MessageHandler(session, self._link, self.send)
+        self._handler = MessageHandler(session, self._link, self.send)
         self.on_msg(self._take)
         self.observe(self._wanted, names=["muted", "knobs"])
         self._saved = saved(session, self.ident)
@@ -101,7 +101,7 @@ class LiveWidget(anywidget.AnyWidget):
     def leave(self) -> None:
         """Take the widget away; the session goes on."""
         self._left = True
-        self._inbox.close()
+        self._handler.close()
         self._feed.leave(self._show)
         super().close()
 
@@ -265,7 +265,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _take(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
         self.fresh = False
-        self._inbox.take(content, buffers)
+        self._handler.handle(content, buffers)
 
 
 def feed_of(session: Session) -> SessionWatcher:

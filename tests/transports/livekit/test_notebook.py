@@ -42,9 +42,9 @@ def test_the_widget_shows_and_steers_a_session_in_a_room(
                 assert said(widget, "user") == ["Hello there."]
                 assert ann.loud_at()
                 await until(lambda: widget.waterfall["bars"])
-                widget._inbox.take({"k": "verb", "page": "abcd", "verb": "type", "text": "And typed?"}, [])
+                widget._handler.handle({"k": "type", "page": "abcd", "text": "And typed?"}, [])
                 await until(lambda: "You said: And typed?" in said(widget, "agent"))
-                widget._inbox.take({"k": "verb", "page": "abcd", "verb": "mute", "on": True}, [])
+                widget._handler.handle({"k": "mute", "page": "abcd", "on": True}, [])
                 await until(lambda: widget.muted)
             finally:
                 await asyncio.to_thread(widget.end)

@@ -47,9 +47,9 @@ const TROUBLES = {
 const MICROPHONE_TROUBLES = ["insecure", "denied", "blocked", "none", "busy", "old", "worklet", "ended", "silent", "empty", "long"];
 
 class Trouble extends Error {
-  constructor(what, detail = "") {
-    super(TROUBLES[what][0]);
-    this.what = what;
+  constructor(code, detail = "") {
+    super(TROUBLES[code][0]);
+    this.code = code;
     this.detail = detail;
   }
 }
@@ -156,7 +156,7 @@ class Microphone {
     this.held = [];
     const t = this.connection.kernelTime() - this.latencyMs;
     const start = at + samples.length - all.length;
-    this.connection.send({ k: "sound", n: this.capture, at: start, t, rate: this.context.sampleRate }, [all.buffer]);
+    this.connection.send({ k: "audio", n: this.capture, at: start, t, rate: this.context.sampleRate }, [all.buffer]);
   }
   lost() {
     this.close();
@@ -186,7 +186,7 @@ async function openPlayback(context) {
   try {
     await withWorklet(context);
   } catch (error) {
-    console.warn(`workbench: no AudioWorklet (${error.what}) ${error.detail}`);
+    console.warn(`workbench: no AudioWorklet (${error.code}) ${error.detail}`);
     return new ScheduledPlayback(context);
   }
   return new AudioWorkletNode(context, "workbench-playback", { numberOfInputs: 0, outputChannelCount: [1] });
@@ -199,7 +199,7 @@ class Speaker {
     this.delays = []; // ms from when blocks were to be pulled until they were here, the last half minute
     this.extraMs = 0; // more buffer after it ran dry; it wears off
     this.shift = []; // ms between the context's clock and the page's
-    this.dry = 0;
+    this.underruns = 0;
     this.blocks = 0;
   }
   // Whether it runs; not where it was closed meanwhile.
@@ -270,13 +270,13 @@ class Speaker {
   }
   told(data) {
     if (!this.context) return;
-    if (data.dry) {
-      this.dry += 1;
+    if (data.underrun) {
+      this.underruns += 1;
       this.extraMs = Math.min(200, this.extraMs + 40);
       return;
     }
     const at = this.connection.kernelTime((data.frame / OUTPUT_RATE) * 1000 + this.shiftMs);
-    this.connection.send({ k: "heard", at: data.at, t: at });
+    this.connection.send({ k: "played", at: data.at, t: at });
   }
   measure() {
     if (!this.running || !this.connection.known) return;
@@ -286,9 +286,9 @@ class Speaker {
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const network = sorted.length ? part(0.5) : this.connection.rtt / 2;
     const worst = sorted.length ? part(0.995) + 25 : this.connection.rtt;
-    this.wantMs = Math.min(MOST_MS, this.outputMs + Math.max(STALL_MS, worst) + this.extraMs);
-    this.bufferMs = Math.max(0, this.wantMs - this.outputMs - network);
-    this.connection.send({ k: "way", network, output: this.outputMs, want: this.wantMs, dry: this.dry });
+    this.totalMs = Math.min(MOST_MS, this.outputMs + Math.max(STALL_MS, worst) + this.extraMs);
+    this.bufferMs = Math.max(0, this.totalMs - this.outputMs - network);
+    this.connection.send({ k: "delays", network, output: this.outputMs, total: this.totalMs, underruns: this.underruns });
   }
   close() {
     clearInterval(this.timer);

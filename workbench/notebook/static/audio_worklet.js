@@ -38,7 +38,7 @@ class PlaybackProcessor extends AudioWorkletProcessor {
     this.blocks = [];
     this.offset = 0; // samples of the first block that were rendered
     this.next = null; // the sample that follows on what was rendered or is there
-    this.ranDry = false;
+    this.empty = false;
     this.alive = true;
     this.port.onmessage = ({ data }) => {
       if (data === "end") this.alive = false;
@@ -47,12 +47,12 @@ class PlaybackProcessor extends AudioWorkletProcessor {
   }
   take(block) {
     const follows = !block.first && block.at === this.next;
-    if (follows && this.ranDry) {
-      this.port.postMessage({ dry: true });
+    if (follows && this.empty) {
+      this.port.postMessage({ underrun: true });
       block.frame = currentFrame + 0.04 * sampleRate; // a cushion against the next late one
     }
-    block.follows = follows && !this.ranDry;
-    this.ranDry = false;
+    block.follows = follows && !this.empty;
+    this.empty = false;
     this.next = block.at + block.samples.length;
     this.blocks.push(block);
   }
@@ -76,7 +76,7 @@ class PlaybackProcessor extends AudioWorkletProcessor {
       if (this.offset === block.samples.length) {
         this.blocks.shift();
         this.offset = 0;
-        if (!this.blocks.length) this.ranDry = true;
+        if (!this.blocks.length) this.empty = true;
       }
     }
     return this.alive;

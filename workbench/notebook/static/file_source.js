@@ -60,7 +60,7 @@ class FileSource {
       const at = this.sent;
       this.sent += some.length;
       const t = this.connection.kernelTime(this.began + (1000 * this.sent) / INPUT_RATE);
-      this.connection.send({ k: "sound", n: this.capture, at, t, rate: INPUT_RATE }, [some.buffer]);
+      this.connection.send({ k: "audio", n: this.capture, at, t, rate: INPUT_RATE }, [some.buffer]);
     }
     if (this.sent >= this.samples.length) {
       this.close();

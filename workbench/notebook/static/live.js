@@ -40,7 +40,7 @@ class Page {
   close(stays) {
     if (this.closed) return;
     this.closed = true;
-    this.connection.send({ k: "bye", stays }); // first: the capture ends because the page does
+    this.connection.send({ k: "close", stays }); // first: the capture ends because the page does
     this.quiet();
     clearInterval(this.timer);
     window.removeEventListener("pagehide", this.onHide);
@@ -64,7 +64,7 @@ class Page {
     for (const view of this.views) view.header();
   }
   verb(name, more = {}) {
-    this.connection.send({ k: "verb", verb: name, ...more });
+    this.connection.send({ k: name, ...more });
   }
 
   // --- sound
@@ -75,7 +75,7 @@ class Page {
     try {
       await this.openSpeaker();
     } catch (error) {
-      if (error.what !== "asleep" || !this.talking) this.complain(error);
+      if (error.code !== "asleep" || !this.talking) this.complain(error);
     }
     this.draw();
   }
@@ -88,7 +88,7 @@ class Page {
       if (this.speaker === speaker && !runs) throw new Trouble("asleep");
     } catch (error) {
       if (this.speaker !== speaker) return; // closed meanwhile
-      if (error.what !== "asleep") this.speaker = speaker.close() ?? null; // else Talk wakes it
+      if (error.code !== "asleep") this.speaker = speaker.close() ?? null; // else Talk wakes it
       throw error instanceof Trouble ? error : new Trouble("speaker", String(error));
     }
   }
@@ -177,7 +177,7 @@ class Page {
   complain(error) {
     const trouble = error instanceof Trouble ? error : new Trouble("broken", String(error));
     this.trouble = trouble;
-    this.connection.send({ k: "trouble", what: trouble.what, detail: trouble.detail.slice(0, 300) });
+    this.connection.send({ k: "trouble", code: trouble.code, detail: trouble.detail.slice(0, 300) });
     this.draw();
   }
   quiet() {
@@ -206,7 +206,7 @@ class Page {
     try {
       await this.speaker?.use(id);
       this.output = id;
-      if (this.trouble?.what === "speaker") this.trouble = null;
+      if (this.trouble?.code === "speaker") this.trouble = null;
       this.draw();
     } catch (error) {
       this.complain(new Trouble("speaker", String(error)));
@@ -218,7 +218,7 @@ class Page {
     return { inputs: kind("audioinput"), outputs: this.speaker?.context?.setSinkId ? kind("audiooutput") : [] };
   }
   take(content, buffers) {
-    if (content.k !== "sound" || !this.speaker || !buffers?.length) return;
+    if (content.k !== "audio" || !this.speaker || !buffers?.length) return;
     const bytes = buffers[0];
     const samples = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     this.speaker.play(content, samples);
@@ -242,7 +242,7 @@ class Page {
     const silent = this.connection.silentMs;
     if (silent > 30000) return ["the kernel has not answered for " + Math.round(silent / 1000) + " s", `it is busy, was restarted, or the connection is lost; if it does not come back, ${again}`];
     if (silent > QUIET_MS) return ["the kernel does not answer", this.talking ? "it is busy, or the connection is lost; what you say is kept and heard later" : "it is busy, or the connection is lost"];
-    if (this.trouble) return [...TROUBLES[this.trouble.what], MICROPHONE_TROUBLES.includes(this.trouble.what)];
+    if (this.trouble) return [...TROUBLES[this.trouble.code], MICROPHONE_TROUBLES.includes(this.trouble.code)];
     if (this.slept) return [`this page was asleep for ${this.slept.seconds} s`, "what was said meanwhile may not have been heard; it goes on"];
     return null;
   }

@@ -24,7 +24,7 @@ class ScheduledPlayback {
     const follows = !block.first && block.at === this.next;
     const dry = follows && this.end < soonest;
     if (dry) {
-      this.port.onmessage({ data: { dry: true } });
+      this.port.onmessage({ data: { underrun: true } });
       block.frame = this.frame + CUSHION_S * rate;
     }
     const goesOn = follows && !dry;

@@ -213,7 +213,7 @@ class View {
     if (this.page.talking) {
       facts.push(`round trip ${ms(connection.rtt)}`);
       if (speaker?.bufferMs) facts.push(`playback buffer ${ms(speaker.bufferMs)}`);
-      if (speaker?.dry) facts.push(`${speaker.dry} under-run${speaker.dry === 1 ? "" : "s"}`);
+      if (speaker?.underruns) facts.push(`${speaker.underruns} under-run${speaker.underruns === 1 ? "" : "s"}`);
       if (microphone?.on) facts.push(this.model.get("status").echo);
       facts.push(file.word);
     }
