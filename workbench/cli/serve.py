@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 
 from workbench.cli.options import json_option, load_plugins, plugin_option, profile_option
+from workbench.cli.output import err, out
 
 KEY_VARIABLE = "WORKBENCH_SERVE_API_KEY"
 
@@ -38,58 +38,38 @@ def serve(
       workbench serve --openai --port 8765
       OPENAI_BASE_URL=http://127.0.0.1:8765/v1 OPENAI_API_KEY=none python my_program.py
     """
-    signals: list[int] = []
-    try:
-        asyncio.run(_serve(host, port, profile, as_json, plugins, signals))
-    except asyncio.CancelledError:
-        sys.exit(128 + signals[0])
+    from workbench.cli.signals import until_signal
+
+    raise SystemExit(asyncio.run(until_signal(_serve(host, port, profile, as_json, plugins))))
 
 
-async def _serve(
-    host: str,
-    port: int,
-    profile: str | None,
-    as_json: bool,
-    plugins: Sequence[Path],
-    signals: list[int],
-) -> None:
-    """Serve until a signal comes; it is put into `signals`, and this task cancelled."""
+async def _serve(host: str, port: int, profile: str | None, as_json: bool, plugins: Sequence[Path]) -> int:
+    """Serve until cancelled."""
     from workbench.config import load_settings
     from workbench.plugin.hookspecs import Secret
     from workbench.plugin.manager import find
     from workbench.server.openai import serving  # aiohttp: 0.15 s
 
-    task = asyncio.current_task()
-    assert task is not None
-
-    def stop(number: int) -> None:
-        signals.append(number)
-        task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     settings = load_settings({"profile": profile})
     load_plugins(settings, plugins)
-    made = {}
+    stages = {}
     for stage in ("stt", "llm", "tts"):
         provider, model = find(stage, getattr(settings, stage).provider)
-        made[stage] = provider.make(settings.options(stage, model, "en"))
+        stages[stage] = provider.make(settings.options(stage, model, "en"))
     key = os.environ.get(KEY_VARIABLE)
-    click.echo(f"Loading {', '.join(provider.name for provider in made.values())} …", err=True)
-    async with serving(**made, host=host, port=port, api_key=Secret(key) if key else None) as base_url:
-        _tell(base_url, as_json, locked=bool(key))
+    err(f"Loading {', '.join(provider.name for provider in stages.values())} …")
+    async with serving(**stages, host=host, port=port, api_key=Secret(key) if key else None) as base_url:
+        err(_usage(base_url, f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if key else ""))
+        if as_json:
+            out(json.dumps({"base_url": base_url}), sys.stdout)
         await asyncio.Event().wait()
+    return 0
 
 
-def _tell(base_url: str, as_json: bool, *, locked: bool) -> None:
-    key = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if locked else ""
+def _usage(base_url: str, header: str) -> str:
     body = json.dumps({"model": "any", "messages": [{"role": "user", "content": "Hello!"}]})
-    click.echo(
+    return (
         f"OpenAI-compatible API at {base_url}\n\n"
-        f"  curl {base_url}/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'\n\n"
-        "Ctrl-C stops it.",
-        err=True,
+        f"  curl {base_url}/chat/completions{header} -H 'Content-Type: application/json' -d '{body}'\n\n"
+        "Ctrl-C stops it."
     )
-    if as_json:
-        click.echo(json.dumps({"base_url": base_url}))
-        sys.stdout.flush()

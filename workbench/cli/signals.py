@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal and a polite kill: who is told of them."""
+"""Ctrl-C, a closed terminal and a polite kill: which callback gets them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Told = Callable[[signal.Signals], object]
-_outer: ContextVar[Told | None] = ContextVar("_outer", default=None)
+Handler = Callable[[signal.Signals], object]
+_outer: ContextVar[Handler | None] = ContextVar("_outer", default=None)
 
 
 @contextmanager
-def signals(stop: Told) -> Iterator[list[int]]:
-    """Meanwhile `stop` is called with each signal, afterwards who was before; the numbers of those that came."""
+def signals(stop: Handler) -> Iterator[list[int]]:
+    """Call `stop` with each signal meanwhile, the handler before afterwards; yield the numbers of those that came."""
     caught, outer = list[int](), _outer.get()
 
-    def told(number: signal.Signals) -> None:
+    def handle(number: signal.Signals) -> None:
         caught.append(number)
         stop(number)
 
-    reset = _outer.set(told)
-    _tell(told)
+    reset = _outer.set(handle)
+    _install(handle)
     try:
         yield caught
     finally:
         _outer.reset(reset)
-        _tell(outer)
+        _install(outer)
 
 
 async def until_signal(work: Coroutine[Any, Any, int]) -> int:
-    """Await `work`, which a signal cancels, so that it leaves nothing behind; its exit code, or 128 + signal."""
+    """Await `work`, which a signal cancels, so that it leaves nothing behind; return its code, or 128 + signal."""
     task = asyncio.current_task()
     assert task is not None
     with signals(lambda _: task.cancel()) as caught:
@@ -46,10 +46,10 @@ async def until_signal(work: Coroutine[Any, Any, int]) -> int:
             return 128 + caught[0]
 
 
-def _tell(told: Told | None) -> None:
+def _install(handler: Handler | None) -> None:
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        if told is not None:
-            loop.add_signal_handler(number, told, number)
+        if handler is not None:
+            loop.add_signal_handler(number, handler, number)
         else:
             loop.remove_signal_handler(number)
