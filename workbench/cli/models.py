@@ -31,8 +31,8 @@ models_path_option = click.option(
 )
 
 
-class Printer(Console):
-    """A console that leaves a broken pipe (`| head`) to whoever knows that it is no failure."""
+class PipeConsole(Console):
+    """A console that leaves a broken pipe (`| head`) to `__main__`, which knows that it is no failure."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, "nobody reads on")
@@ -62,7 +62,7 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
     store = open_store(models_path)
     if as_json:
         for model in MODELS:
-            _line(_described(model, store.look(model)))
+            _print_json(_describe(model, store.look(model)))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("model", no_wrap=True)
@@ -71,10 +71,11 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
         table.add_column(column, overflow="fold")
     for model in MODELS:
         state = store.state(model)
-        name = model.name if model.default else f"{model.name} (optional)"
-        shown = f"[{COLOUR[state]}]{state}[/]"
-        table.add_row(escape(name), _megabytes(model.size), shown, model.licence, model.purpose)
-    console = Printer(highlight=False)
+        name = escape(model.name if model.default else f"{model.name} (optional)")
+        table.add_row(
+            name, _megabytes(model.size), f"[{COLOUR[state]}]{state}[/]", model.licence, model.purpose
+        )
+    console = PipeConsole(highlight=False)
     console.print(table)
     for model in MODELS:
         if model.caveat:
@@ -100,24 +101,27 @@ def pull(
       workbench models pull
       workbench models pull whisper/tiny.en
     """
-    wanted = _named(names, [model for model in MODELS if model.default or everything])
+    chosen = [find(name) for name in dict.fromkeys(names)]
+    chosen = chosen or [model for model in MODELS if model.default or everything]
     store = open_store(models_path)
-    said = Console(stderr=True, quiet=quiet, highlight=False)
-    bars = Console(stderr=True)
-    failures: list[MissingError] = []
-    with _bars(bars) as watch:
-        for model in wanted:
+    messages = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    errors: list[MissingError] = []
+    with _progress_bar(Console(stderr=True)) as watch:
+        for model in chosen:
             try:
-                fetched = _pull(store, model, watch, said)
+                fetched = _pull(store, model, watch, messages)
             except MissingError as error:
-                failures.append(error)
-                said.print(f"[red]{escape(model.name)}[/]: {escape(error.reason)}", soft_wrap=True)
+                errors.append(error)
+                messages.print(f"[red]{escape(model.name)}[/]: {escape(error.reason)}")
                 fetched = ()
             if as_json:
-                got = [{"file": one.file.name, "source": one.source} for one in fetched]
-                _line({**_described(model, store.look(model)), "fetched": got})
-    if failures:
-        raise _summary(failures, len(wanted))
+                files = [{"file": fetch.file.name, "source": fetch.source} for fetch in fetched]
+                _print_json({**_describe(model, store.look(model)), "fetched": files})
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:  # the reasons are mostly the same, so the first one's stands for them
+        reason = f"{len(errors)} of {len(chosen)} models could not be had; {errors[0].reason}"
+        raise MissingError(reason, errors[0].hint)
 
 
 @models.command()
@@ -135,21 +139,20 @@ def verify(context: click.Context, names: tuple[str, ...], as_json: bool, models
     """
     store = open_store(models_path)
     states: list[State] = []
-    for model in _named(names, MODELS):
-        found = store.look(model)
-        states += [one.state for one in found if names or one.state is not State.MISSING]
+    for model in [find(name) for name in dict.fromkeys(names)] or MODELS:
+        files = store.look(model)
+        states += [file.state for file in files if names or file.state is not State.MISSING]
         if as_json:
-            _line(_described(model, found))
+            _print_json(_describe(model, files))
         else:
-            for one in found:
-                click.echo(f"{one.state:8} {model.name} {one.file.name} {one.path or ''}".rstrip())
+            for file in files:
+                click.echo(f"{file.state:8} {model.name} {file.file.name} {file.path or ''}".rstrip())
     if State.CORRUPT in states:
         click.echo("`workbench models pull` replaces what is corrupt; until then nothing loads it.", err=True)
         context.exit(1)
     if State.MISSING in states:
-        raise MissingError(
-            "not all of them are on this machine", f"run `workbench models pull {' '.join(names)}`"
-        )
+        hint = f"run `workbench models pull {' '.join(names)}`"
+        raise MissingError("not all of them are on this machine", hint)
 
 
 @models.command()
@@ -163,75 +166,52 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
       workbench models remove whisper/base
     """
     store = open_store()
-    for model in _named(names, ()):
-        gone = store.remove(model)
+    for model in [find(name) for name in dict.fromkeys(names)]:
+        removed = store.remove(model)
         if as_json:
-            _line({"name": model.name, "removed": [str(path) for path in gone]})
+            _print_json({"name": model.name, "removed": [str(path) for path in removed]})
         else:
-            click.echo(
-                f"{model.name}: {len(gone)} files removed" if gone else f"{model.name}: was not in the cache"
-            )
+            count = f"{len(removed)} files removed" if removed else "was not in the cache"
+            click.echo(f"{model.name}: {count}")
 
 
-def _named(
-    names: tuple[str, ...], otherwise: Iterator[Model] | tuple[Model, ...] | list[Model]
-) -> list[Model]:
-    """The models of these names, each once; without names, `otherwise`. Raises UsageError for an unknown name."""
-    return [find(name) for name in dict.fromkeys(names)] if names else list(otherwise)
-
-
-def _pull(store: Store, model: Model, watch: Callable[[Step], None], said: Console) -> tuple[Fetched, ...]:
-    fetched = store.pull(model, watch, waiting=lambda: said.print("another pull is at work; waiting for it"))
-    for one in fetched:
-        said.print(
-            f"{model.name}: {one.file.name} ({_megabytes(one.file.size)}) from {one.source}", soft_wrap=True
-        )
+def _pull(
+    store: Store, model: Model, watch: Callable[[Step], None], messages: Console
+) -> tuple[Fetched, ...]:
+    fetched = store.pull(
+        model, watch, waiting=lambda: messages.print("another pull is at work; waiting for it")
+    )
+    for fetch in fetched:
+        size = _megabytes(fetch.file.size)
+        messages.print(f"{model.name}: {fetch.file.name} ({size}) from {fetch.source}")
     if not fetched:
-        said.print(f"{model.name}: is here", soft_wrap=True)
+        messages.print(f"{model.name}: is here")
     return fetched
 
 
-def _summary(failures: list[MissingError], wanted: int) -> MissingError:
-    """One error for all: the reasons are mostly the same, so the first one's stands for them."""
-    if len(failures) == 1:
-        return failures[0]
-    first = failures[0]
-    return MissingError(f"{len(failures)} of {wanted} models could not be had; {first.reason}", first.hint)
-
-
 @contextmanager
-def _bars(said: Console) -> Iterator[Callable[[Step], None]]:
-    """A bar for each file while it comes in, on a terminal only; elsewhere nothing moves."""
-    if not said.is_terminal:
+def _progress_bar(console: Console) -> Iterator[Callable[[Step], None]]:
+    """Show a bar for each file while it comes in, on a terminal only; elsewhere nothing moves."""
+    if not console.is_terminal:
         yield lambda step: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=said, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, visible=False)
-        shown = ""
+        current = ""
 
         def watch(step: Step) -> None:
-            nonlocal shown
-            if step.file != shown:
+            nonlocal current
+            if step.file != current:
                 progress.reset(task, total=step.total, description=step.file, visible=True)
-                shown = step.file
+                current = step.file
             progress.update(task, completed=step.done)
 
         yield watch
 
 
-def _described(model: Model, found: tuple[Found, ...]) -> dict[str, object]:
-    files = [
-        {
-            "name": one.file.name,
-            "size_bytes": one.file.size,
-            "sha256": one.file.sha256,
-            "state": one.state,
-            "path": str(one.path) if one.path else None,
-        }
-        for one in found
-    ]
-    states = {one.state for one in found}
+def _describe(model: Model, files: tuple[Found, ...]) -> dict[str, object]:
+    states = {file.state for file in files}
     return {
         "name": model.name,
         "purpose": model.purpose,
@@ -241,11 +221,20 @@ def _described(model: Model, found: tuple[Found, ...]) -> dict[str, object]:
         "optional": not model.default,
         "size_bytes": model.size,
         "state": next(state for state in (State.CORRUPT, State.MISSING, State.PRESENT) if state in states),
-        "files": files,
+        "files": [
+            {
+                "name": file.file.name,
+                "size_bytes": file.file.size,
+                "sha256": file.file.sha256,
+                "state": file.state,
+                "path": str(file.path) if file.path else None,
+            }
+            for file in files
+        ],
     }
 
 
-def _line(answer: dict[str, object]) -> None:
+def _print_json(answer: dict[str, object]) -> None:
     click.echo(json.dumps(answer, ensure_ascii=False))
 
 

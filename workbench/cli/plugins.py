@@ -44,18 +44,18 @@ def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
     from workbench.config import load_settings
     from workbench.plugin.loading import Origin, installed
 
-    found, problems = installed()
-    rows = [(one.name, one.origin) for one in found]
+    known, problems = installed()
+    rows = [(plugin.name, plugin.origin) for plugin in known]
     rows += [(file.stem, Origin(file=file)) for file in (*load_settings({}).plugins, *plugins)]
     if as_json:
-        told = [{"name": name, **_origin(origin)} for name, origin in rows]
-        print_json({"plugins": told, "problems": [_problem(one) for one in problems]})
+        listed = [{"name": name, **_origin(origin)} for name, origin in rows]
+        print_json({"plugins": listed, "problems": [_problem(problem) for problem in problems]})
         return
     width = max(len(name) for name, _ in rows)
     for name, origin in rows:
         click.echo(f"{name:<{width}}  {plain(str(origin), one_line=True)}")
     for problem in problems:
-        _tell(problem, err=True)
+        _print_problem(problem, err=True)
 
 
 @plugins.command(
@@ -71,22 +71,22 @@ def show(name: str, plugins: tuple[Path, ...], as_json: bool) -> None:
 
     Exit code 1 if something is wrong with it.
     """
-    told, problems = _load(plugins)
-    mine = [problem for problem in problems if problem.plugin == name]
-    plugin = told.get(name)
-    if plugin is None and not mine:
-        names = [*told, *(problem.plugin for problem in problems)]
+    loaded, problems = _load(plugins)
+    problems_of_it = [problem for problem in problems if problem.plugin == name]
+    plugin = loaded.get(name)
+    if plugin is None and not problems_of_it:
+        names = [*loaded, *(problem.plugin for problem in problems)]
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
         raise UsageError(f"no plugin is called {plain(repr(name), 80)}", hint)
-    described = _described(plugin) if plugin else {"name": name, **_origin(mine[0].origin)}
+    description = _describe(plugin) if plugin else {"name": name, **_origin(problems_of_it[0].origin)}
     if as_json:
-        print_json({**described, "problems": [_problem(one) for one in mine]})
+        print_json({**description, "problems": [_problem(problem) for problem in problems_of_it]})
     else:
-        _show(described)
-        for problem in mine:
-            _tell(problem)
-    raise SystemExit(1 if mine else 0)
+        _print(description)
+        for problem in problems_of_it:
+            _print_problem(problem)
+    raise SystemExit(1 if problems_of_it else 0)
 
 
 @plugins.command(
@@ -106,21 +106,17 @@ def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
 
     loaded, problems = _load(plugins)
     if as_json:
-        told = [_described(plugin) for plugin in loaded.values()]
-        print_json(
-            {"ok": not problems, "plugins": told, "problems": [_problem(problem) for problem in problems]}
-        )
+        described = [_describe(plugin) for plugin in loaded.values()]
+        reports = [_problem(problem) for problem in problems]
+        print_json({"ok": not problems, "plugins": described, "problems": reports})
         raise SystemExit(1 if problems else 0)
-    bad = {problem.plugin for problem in problems}
     for plugin in loaded.values():
-        if plugin.name not in bad:
-            brings = summary(plugin).partition(": ")[2]
-            line = (
-                f"{plugin.name} ({plugin.origin}): {brings or 'nothing'}; imported in {plugin.took_ms:.0f} ms"
-            )
+        if plugin.name not in {problem.plugin for problem in problems}:
+            contents = summary(plugin).partition(": ")[2] or "nothing"
+            line = f"{plugin.name} ({plugin.origin}): {contents}; imported in {plugin.took_ms:.0f} ms"
             click.echo(f"{mark('✓', 'green')} {plain(line, one_line=True)}")
     for problem in problems:
-        _tell(problem)
+        _print_problem(problem)
     raise SystemExit(1 if problems else 0)
 
 
@@ -140,11 +136,8 @@ def new(name: str) -> None:
     click.echo(f"wrote {folder}/: read {folder}/README.md, then `pip install -e {folder}/`", err=True)
 
 
-# --- what there is ---------------------------------------------------------------------------------------------------
-
-
 def _load(files: Sequence[Path]) -> tuple[dict[str, Plugin], list[PluginProblem]]:
-    """All plugins, and all that is wrong with them."""
+    """Load and ask all plugins; return them by name, and all that is wrong with them."""
     from workbench.cli import COMMANDS, plugin_commands
     from workbench.config import load_settings
     from workbench.plugin.manager import manager
@@ -154,11 +147,11 @@ def _load(files: Sequence[Path]) -> tuple[dict[str, Plugin], list[PluginProblem]
     return manager().loaded, [*manager().problems(), *plugin_commands.problems(frozenset(COMMANDS))]
 
 
-def _described(plugin: Plugin) -> dict[str, Any]:
+def _describe(plugin: Plugin) -> dict[str, Any]:
     from workbench.plugin.brought import COUNTED
     from workbench.plugin.manager import manager
 
-    brings = {
+    items = {
         hook: [_name(item) for _, item in manager().brought(hook, plugin)] if hook in COUNTED else []
         for hook in plugin.hooks
     }
@@ -168,7 +161,7 @@ def _described(plugin: Plugin) -> dict[str, Any]:
         "about": _about(plugin.origin.package),
         "module": getattr(plugin.body, "__name__", type(plugin.body).__name__),
         "imported_in_ms": plugin.took_ms,
-        "hooks": brings,
+        "hooks": items,
     }
 
 
@@ -195,23 +188,20 @@ def _problem(problem: PluginProblem) -> dict[str, Any]:
     return {"plugin": problem.plugin, **where, "reason": problem.reason, "hint": problem.hint}
 
 
-# --- printing --------------------------------------------------------------------------------------------------------
-
-
-def _show(described: dict[str, Any]) -> None:
-    origin = described["file"] or f"{described['package']} {described['version']}"
-    rows = [("name", described["name"]), ("from", origin)]
-    if "hooks" in described:
-        rows += [("about", described["about"]), ("module", described["module"])]
-        rows.append(("imported", f"in {described['imported_in_ms']:.0f} ms"))
+def _print(description: dict[str, Any]) -> None:
+    origin = description["file"] or f"{description['package']} {description['version']}"
+    rows = [("name", description["name"]), ("from", origin)]
+    if "hooks" in description:
+        rows += [("about", description["about"]), ("module", description["module"])]
+        rows.append(("imported", f"in {description['imported_in_ms']:.0f} ms"))
     for label, text in rows:
         if text:
             click.echo(f"{label:<10}{plain(text, one_line=True)}")
-    for hook, brings in described.get("hooks", {}).items():
-        click.echo(plain(f"  {hook}{': ' if brings else ''}{', '.join(brings)}", one_line=False))
+    for hook, items in description.get("hooks", {}).items():
+        click.echo(plain(f"  {hook}{': ' if items else ''}{', '.join(items)}", one_line=False))
 
 
-def _tell(problem: PluginProblem, *, err: bool = False) -> None:
+def _print_problem(problem: PluginProblem, *, err: bool = False) -> None:
     click.echo(f"{mark('✗', 'red')} {plain(str(problem), one_line=True)}", err=err)
     if problem.hint:
         click.echo(f"  → {plain(problem.hint, one_line=True)}", err=err)
