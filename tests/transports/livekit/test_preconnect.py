@@ -14,10 +14,12 @@ import pytest
 from livekit import rtc
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import FRAME, events, person, settings, until
+from tests.transports.livekit.people import FRAME, Person, events, person, settings, until
 from workbench import Agent, open_session
+from workbench.engine.flow import beside
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import Heard, RoomMessage, SpeechStarted, TurnEnded
+from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.synthesis import speech
 from workbench.trace.trace import Trace
@@ -132,70 +134,84 @@ def test_recordings_that_nobody_fetches_are_let_go() -> None:
     run_virtual(main())
 
 
+class EarlyMicrophone:
+    """A client's microphone that is recorded from before an agent is there, and sent to it then."""
+
+    def __init__(self, ann: Person, sound: Samples) -> None:
+        self._ann = ann
+        self._sound = sound
+        self._recorded: list[Samples] = []
+        self._recording = True
+
+    @property
+    def recorded_s(self) -> float:
+        return len(self._recorded) * FRAME / INPUT_RATE
+
+    async def publish(self) -> str:
+        """Publish the track, and return its id."""
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._ann.source)
+        options = rtc.TrackPublishOptions(
+            source=rtc.TrackSource.SOURCE_MICROPHONE, preconnect_buffer=True, dtx=False
+        )
+        return (await self._ann.room.local_participant.publish_track(track, options)).sid
+
+    async def run(self) -> None:
+        """Speak in real time, then be silent for ever."""
+        due, at = time.monotonic(), 0
+        while True:
+            frame = self._sound[at : at + FRAME]
+            frame = np.concatenate((frame, silence(FRAME - len(frame))))
+            at += FRAME
+            if self._recording:
+                self._recorded.append(frame)
+            await self._ann.source.capture_frame(rtc.AudioFrame(frame.tobytes(), INPUT_RATE, 1, FRAME))
+            due += 0.02
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def send(self, to: str, sid: str) -> None:
+        """Send what was recorded, a second after the subscription, as clients do."""
+        await asyncio.sleep(1.0)
+        self._recording = False
+        await self._ann.room.local_participant.send_bytes(
+            np.concatenate(self._recorded).tobytes(),
+            topic=TOPIC,
+            destination_identities=[to],
+            attributes={"trackId": sid, "sampleRate": str(INPUT_RATE), "channels": "1"},
+        )
+
+
 @pytest.mark.room
 def test_words_from_before_the_agent_was_there_go_before_those_that_follow(with_server: Run) -> None:
-    said = np.concatenate((silence(INPUT_RATE // 2), speech(2.5)))
+    sound = np.concatenate((silence(INPUT_RATE // 2), speech(2.5)))
 
     async def talk(server: LocalServer) -> None:
         async with person(server, "early", microphone=False) as ann:
-            recorded: list[Samples] = []
-            running = True
-
-            async def microphone() -> None:
-                due, at = time.monotonic(), 0
-                while True:
-                    frame = said[at : at + FRAME]
-                    frame = np.concatenate((frame, silence(FRAME - len(frame))))
-                    at += FRAME
-                    if running:
-                        recorded.append(frame)
-                    await ann.source.capture_frame(rtc.AudioFrame(frame.tobytes(), INPUT_RATE, 1, FRAME))
-                    due += 0.02
-                    await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-            async def record(to: str, sid: str) -> None:
-                nonlocal running
-                await asyncio.sleep(1.0)  # the client hears of the subscription a little later
-                running = False
-                await ann.room.local_participant.send_bytes(
-                    np.concatenate(recorded).tobytes(),
-                    topic=TOPIC,
-                    destination_identities=[to],
-                    attributes={"trackId": sid, "sampleRate": str(INPUT_RATE), "channels": "1"},
-                )
-
+            microphone = EarlyMicrophone(ann, sound)
             subscribed = asyncio.Event()
             ann.room.on("local_track_subscribed", lambda *_: subscribed.set())
-            async with asyncio.TaskGroup() as tasks:
-                speaking = tasks.create_task(microphone())
-                track = rtc.LocalAudioTrack.create_audio_track("microphone", ann.source)
-                options = rtc.TrackPublishOptions(
-                    source=rtc.TrackSource.SOURCE_MICROPHONE, preconnect_buffer=True, dtx=False
-                )
-                published = await ann.room.local_participant.publish_track(track, options)
-                await until(lambda: len(recorded) > 70)  # 0.9 s of words
+            async with beside(microphone.run()):
+                sid = await microphone.publish()
+                await until(lambda: microphone.recorded_s > 1.4)  # 0.9 s of words
                 async with open_session(settings(server, "early"), agent=Agent(instructions="x")) as session:
                     await subscribed.wait()
                     await until(ann.agent)
                     agent = ann.agent()
                     assert agent
-                    await record(agent.identity, published.sid)
+                    await microphone.send(agent.identity, sid)
                     await until(lambda: events(session, TurnEnded))
-                    (turn,) = events(session, TurnEnded)
-                    assert (turn.status, turn.user_text) == ("done", "Hello there.")
-                    (told,) = events(session, RoomMessage)
-                    assert (told.kind, told.topic, told.sender) == ("bytes", TOPIC, "ann")
-                    began = events(session, SpeechStarted)[0]
-                    end = next(one for one in events(session, Heard) if one.user_end_sample)
-                    lasted_s = (end.user_end_sample - began.at_sample) / INPUT_RATE
-                    assert lasted_s == pytest.approx(2.5, abs=0.6)  # a second of it came twice
-                    assert session.room
-                    ms = (
-                        session.trace.now()
-                        + (session.room.source.time_of(began.at_sample) - asyncio.get_running_loop().time())
-                        * 1000
-                    )
-                    assert ms < 0  # the words began before the session did
-                speaking.cancel()
+                    check_words_from_before(session)
 
     with_server(talk)
+
+
+def check_words_from_before(session: Session) -> None:
+    (turn,) = events(session, TurnEnded)
+    assert (turn.status, turn.user_text) == ("done", "Hello there.")
+    (message,) = events(session, RoomMessage)
+    assert (message.kind, message.topic, message.sender) == ("bytes", TOPIC, "ann")
+    onset = events(session, SpeechStarted)[0].at_sample
+    end = next(event.user_end_sample for event in events(session, Heard) if event.user_end_sample)
+    assert (end - onset) / INPUT_RATE == pytest.approx(2.5, abs=0.6)  # a second of it came twice
+    assert session.room
+    onset_s = session.room.source.time_of(onset) - asyncio.get_running_loop().time()
+    assert session.trace.now() + onset_s * 1000 < 0  # the words began before the session did
