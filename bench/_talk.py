@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from bench._figures import settings
 from workbench.engine.endpointing import SilenceTurn
-from workbench.engine.flow import beside
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
-from workbench.engine.reply import NoTools, Voices
+from workbench.engine.pipeline import Pipeline, Stages, Tracks
+from workbench.engine.reply import NoTools
 from workbench.engine.settings import EngineSettings
+from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.model.events import Event
@@ -78,19 +78,16 @@ def vad(name: str) -> Vad:
 def stages_for(talk: Talk, trace: Trace) -> Stages:
     """Its stages; the sink plays to nobody at the pace of the loop's clock."""
     settings = talk.settings
-    voices = Voices(
-        GuardedLlm(talk.llm, settings, trace),
-        GuardedTts(talk.tts, settings, trace) if talk.tts else None,
-        NoTools(),
-        str,
-    )
     return Stages(
         talk.source(trace),
         talk.sink(trace),
         talk.vad,
         talk.turn,
         GuardedStt(talk.stt, settings, trace) if talk.stt else None,
-        voices,
+        GuardedLlm(talk.llm, settings, trace),
+        GuardedTts(talk.tts, settings, trace) if talk.tts else None,
+        NoTools(),
+        str,
         speculate=True,
         fallback_sink=partial(ClockSink, trace),
     )
@@ -117,7 +114,6 @@ async def talked(talk: Talk) -> Talked:
         trace,
         tracks,
         Conversation(),
-        Manner(),
         echo_of=echo_of(tracks, stages),
         settle=readers.catch_up,
     )

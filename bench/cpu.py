@@ -19,7 +19,7 @@ import numpy as np
 from bench._figures import Promise, run, tell, wav
 from bench._talk import Talk, stages_for, vad
 from workbench.engine.interfaces import Vad
-from workbench.engine.pipeline import Manner, Pipeline, Tracks
+from workbench.engine.pipeline import Pipeline, Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation
 from workbench.simulation.synthesis import write_wav
@@ -54,7 +54,7 @@ def pipeline(path: Path, detector: Vad, *, realtime: bool) -> Pipeline:
     trace = Trace(lambda: (loop.time() - began) * 1000)
     talk = Talk(lambda trace: WavSource(path, trace, realtime=realtime), vad=detector)
     tracks = Tracks(LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE))
-    return Pipeline(stages_for(talk, trace), talk.settings, trace, tracks, Conversation(), Manner())
+    return Pipeline(stages_for(talk, trace), talk.settings, trace, tracks, Conversation())
 
 
 async def burst(path: Path, detector: Vad) -> float:

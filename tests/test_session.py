@@ -423,7 +423,7 @@ def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
             session.type("one")
             await said(session)
             assert session._pipeline
-            llm: Any = session._pipeline.stages.voices.llm.provider
+            llm: Any = session._pipeline.stages.llm.provider
             llm.__class__ = Restarted
             session.type("two")
             await said(session, 2)

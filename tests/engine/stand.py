@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.floor import EchoOf
-from workbench.engine.flow import beside
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Manner, Pipeline, Stages, Tracks
-from workbench.engine.reply import ToolRunner, Voices
+from workbench.engine.pipeline import Pipeline, Stages, Tracks
+from workbench.engine.reply import ToolRunner
 from workbench.engine.settings import EngineSettings
+from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation, Message
 from workbench.model.errors import WorkbenchError
@@ -154,7 +154,7 @@ async def _run(stand: Stand) -> Outcome:
             trace,
             Tracks(user, agent),
             stand.conversation,
-            Manner(stand.on_silence),
+            on_silence=stand.on_silence,
             echo_of=stand.echo_of,
         )
         try:
@@ -187,19 +187,16 @@ def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
     """Its stages."""
     stt = None if stand.deaf else stand.stt if stand.stt is not None else ScriptedStt(stand.score)
     settings = stand.settings
-    voices = Voices(
-        GuardedLlm(stand.llm, settings, trace),
-        GuardedTts(stand.tts, settings, trace) if stand.tts else None,
-        tools,
-        speakable=lambda text: text,
-    )
     return Stages(
         stand.source(stand.score),
         stand.sink(trace),
         stand.vad,
         stand.turn,
         GuardedStt(stt, settings, trace) if stt else None,
-        voices,
+        GuardedLlm(stand.llm, settings, trace),
+        GuardedTts(stand.tts, settings, trace) if stand.tts else None,
+        tools,
+        lambda text: text,
         stand.speculate,
         fallback_sink=partial(stand.fallback_sink, trace),
     )

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.barge_in import BACKCHANNELS, Signs, content_words, judge, words
+from workbench.engine.barge_in import BACKCHANNELS, Evidence, content_words, judge, words
 from workbench.engine.settings import BargeInSettings
 from workbench.model.conversation import Transcript
 
 KNOBS = BargeInSettings()
-NOTHING = Signs(
+NOTHING = Evidence(
     since_onset_ms=100,
     next_ms=20,
     voiced_ms=100,
@@ -80,7 +80,7 @@ def test_words_have_no_punctuation() -> None:
 @settings(deadline=None, derandomize=True)
 @given(
     st.builds(
-        Signs,
+        Evidence,
         since_onset_ms=st.floats(0, 2000),
         next_ms=st.floats(0, 40),
         voiced_ms=st.floats(0, 2000),
@@ -91,6 +91,6 @@ def test_words_have_no_punctuation() -> None:
         echo=st.floats(0, 1),
     )
 )
-def test_there_is_a_verdict_before_it_is_too_late(signs: Signs) -> None:
+def test_there_is_a_verdict_before_it_is_too_late(signs: Evidence) -> None:
     if signs.since_onset_ms + signs.next_ms > KNOBS.verdict_ms:
         assert judge(signs, KNOBS) is not None

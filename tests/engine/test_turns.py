@@ -363,7 +363,7 @@ def test_verbs_of_a_session_that_is_over_do_nothing() -> None:
 def test_a_provider_that_is_swapped_answers_from_the_next_reply_on() -> None:
     def swap(pipeline: Pipeline) -> None:
         llm = ScriptedLlm(["From the other one."])
-        pipeline.stages.voices.llm = GuardedLlm(llm, pipeline.settings, pipeline.trace)
+        pipeline.stages.llm = GuardedLlm(llm, pipeline.settings, pipeline.trace)
 
     score = Score().silence(0.5).say("one question").silence(3).say("another question").silence(3)
     outcome = run(Stand(score, verbs=[(2.0, swap)]))

@@ -14,7 +14,7 @@ from workbench.cli.output import err, out, short
 from workbench.cli.run import print_turn
 from workbench.cli.signals import until_signal
 from workbench.config import Settings
-from workbench.engine.flow import beside, single
+from workbench.engine.tasks import beside, single
 from workbench.model.errors import MissingError, WorkbenchError, foreign
 from workbench.model.text import plain
 from workbench.readers import Readers

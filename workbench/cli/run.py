@@ -72,7 +72,7 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
 async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to: TextIO) -> int:
     """Run a session on this loop and print its turns to `to`; return the exit code."""
     from workbench.cli.signals import signals
-    from workbench.engine.flow import beside
+    from workbench.engine.tasks import beside
     from workbench.model.events import Notice
     from workbench.readers import Readers
     from workbench.readers.latency import Latency

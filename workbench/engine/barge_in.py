@@ -42,7 +42,7 @@ BACKCHANNELS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class Evidence:
     """What is known of the speech that paused a reply."""
 
     since_onset_ms: float
@@ -84,7 +84,7 @@ def content_words(transcript: Transcript | None, settings: BargeInSettings) -> i
     return sum(word not in BACKCHANNELS for word in words(transcript.text))
 
 
-def judge(signs: Signs, settings: BargeInSettings) -> Verdict | None:
+def judge(signs: Evidence, settings: BargeInSettings) -> Verdict | None:
     """The verdict, or None while it can wait: it cannot any more `verdict_ms` after onset."""
     if signs.echo >= settings.echo_correlation:
         return Verdict("false", f"echo of ourselves (correlation {signs.echo:.2f})")

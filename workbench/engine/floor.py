@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
-from workbench.engine.barge_in import Signs, Verdict, content_words, judge, overdue
-from workbench.engine.flow import Scope
+from workbench.engine.barge_in import Evidence, Verdict, content_words, judge, overdue
 from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.playout import Playout
 from workbench.engine.reply import Reply
 from workbench.engine.settings import BargeInSettings
+from workbench.engine.tasks import CancelScope
 from workbench.engine.utterance import Utterance
 from workbench.model.events import BargeInJudged, DuplexChanged, ReplyPaused, ReplyResumed
 from workbench.trace.trace import Trace
@@ -57,7 +57,7 @@ class FalseAlarm:
 class Unfinished:
     """An answer in the making; `utterance` is None where the agent speaks of itself."""
 
-    scope: Scope
+    scope: CancelScope
     utterance: Utterance | None
 
     @property
@@ -105,9 +105,9 @@ class Floor:
         return bool(self._unfinished)
 
     @contextmanager
-    def unfinished(self, order: int, utterance: Utterance | None = None) -> Iterator[Scope]:
+    def unfinished(self, order: int, utterance: Utterance | None = None) -> Iterator[CancelScope]:
         """An answer in the making, from its number on; what runs in the scope can be cut at any await."""
-        scope = Scope()
+        scope = CancelScope()
         self._unfinished[order] = Unfinished(scope, utterance)
         try:
             yield scope
@@ -246,7 +246,7 @@ class Floor:
             BargeInJudged(reply, utterance.id, verdict.kind, verdict.reason, round(after / PER_MS, 1))
         )
 
-    def _signs(self, challenge: Challenge, next_ms: float) -> Signs:
+    def _signs(self, challenge: Challenge, next_ms: float) -> Evidence:
         utterance, now = challenge.utterance, self._listening.position
         since_ms = (now - challenge.since) / PER_MS
         due = since_ms >= ECHO_FROM_MS and (now - challenge.echo_at) / PER_MS >= ECHO_EVERY_MS
@@ -256,7 +256,7 @@ class Floor:
         if self._echo_of and (due or first_words):
             challenge.echo, challenge.echo_at = self._echo_of(challenge.since, now), now
         open_ = utterance is self._listening.utterance
-        return Signs(
+        return Evidence(
             since_onset_ms=since_ms,
             next_ms=next_ms,
             voiced_ms=self._listening.voiced_ms() if open_ else 0.0,

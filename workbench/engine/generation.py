@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import soxr
 
-from workbench.engine.flow import single
 from workbench.engine.interfaces import Text
-from workbench.engine.reply import Asked, Reply, Voices
+from workbench.engine.played_text import ReplyChunk
+from workbench.engine.reply import Reply, ToolInvocation
 from workbench.engine.settings import EngineSettings
-from workbench.engine.spoken import Chunk
+from workbench.engine.stages import Stages
+from workbench.engine.tasks import single
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError, foreign
@@ -29,19 +30,19 @@ LEADING_LIMIT = OUTPUT_RATE * 5
 """Silence at the head of a reply in which its first audible sample is searched, samples."""
 
 
-class Maker:
+class ReplyGenerator:
     """Makes replies. `remember` takes messages that come when a reply is over, `aside` speaks a text of its own."""
 
     def __init__(
         self,
-        voices: Voices,
+        stages: Stages,
         settings: EngineSettings,
         trace: Trace,
         *,
         remember: Callable[[Message, Message], None],
         aside: Callable[[str], None],
     ) -> None:
-        self.voices = voices
+        self._stages = stages
         self._settings = settings
         self._trace = trace
         self._remember = remember
@@ -83,13 +84,13 @@ class Maker:
     # --- thinking ----------------------------------------------------------------------------------------------------
 
     async def _think(self, reply: Reply, messages: list[Message], chunks: Chunks) -> None:
-        voices, most = self.voices, self._settings.reply.max_tool_steps
+        stages, most = self._stages, self._settings.reply.max_tool_steps
         chunker = self._chunker()
         for step in range(most + 1):
-            tools = voices.tools.specs if step < most else ()
-            asked = await voices.hooks.before_llm(reply.turn, messages + reply.steps)
+            tools = stages.tools.specs if step < most else ()
+            asked = await stages.hooks.before_llm(reply.turn, messages + reply.steps)
             text, calls = await self._stream(reply, asked, tools, chunker, chunks)
-            voices.hooks.after_llm(reply.turn, text, calls)
+            stages.hooks.after_llm(reply.turn, text, calls)
             if not calls or step == most:
                 self._refuse(calls)
                 break
@@ -114,7 +115,7 @@ class Maker:
         chunks: Chunks,
     ) -> tuple[str, list[ToolCall]]:
         """One answer of the model: its text, handed on in chunks, and the tools that it asks for."""
-        llm, text = self.voices.llm, ""
+        llm, text = self._stages.llm, ""
         calls: list[ToolCall] = []
         asked = self._trace.now()
         async with llm.reply(messages, tools) as parts:
@@ -139,7 +140,7 @@ class Maker:
     ) -> None:
         """Run the tools that the model asked for, all at once, and note their results for the next step: those that
         there are also when the reply is cut meanwhile, as what a tool did is done."""
-        asked: list[Asked] = []
+        invocations: list[ToolInvocation] = []
         results: dict[int, str] = {}
         said: list[str] = []
         is_open = True
@@ -162,11 +163,12 @@ class Maker:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                asked += [
-                    Asked(call, reply, say, partial(answered, number)) for number, call in enumerate(calls)
+                invocations += [
+                    ToolInvocation(call, reply, say, partial(answered, number))
+                    for number, call in enumerate(calls)
                 ]
-                for one in asked:
-                    tasks.create_task(self._run(one))
+                for invocation in invocations:
+                    tasks.create_task(self._run(invocation))
         finally:
             is_open = False
             done = [(calls[number], results[number]) for number in sorted(results)]
@@ -174,17 +176,22 @@ class Maker:
                 spoken = " ".join([text.rstrip(), *said]) if said else text
                 reply.steps.append(Message("assistant", spoken, calls=tuple(call for call, _ in done)))
                 reply.steps.extend(
-                    Message("tool", results[number], call_id=one.call.id, pictures=tuple(one.pictures))
-                    for number, one in enumerate(asked)
+                    Message(
+                        "tool",
+                        results[number],
+                        call_id=invocation.call.id,
+                        pictures=tuple(invocation.pictures),
+                    )
+                    for number, invocation in enumerate(invocations)
                     if number in results
                 )
-            began = [one.began_ms for one in asked if one.began_ms is not None]
+            began = [each.began_ms for each in invocations if each.began_ms is not None]
             if began:
                 self._span(reply, "tools", min(began))
 
-    async def _run(self, asked: Asked) -> None:
-        with foreign(f"the tool {plain(asked.call.name, limit=60)}", "tools"):
-            await self.voices.tools.run(asked)
+    async def _run(self, invocation: ToolInvocation) -> None:
+        with foreign(f"the tool {plain(invocation.call.name, limit=60)}", "tools"):
+            await self._stages.tools.run(invocation)
 
     async def _say_now(self, reply: Reply, words: str, chunker: Chunker, chunks: Chunks) -> None:
         """After what the model has said so far."""
@@ -200,22 +207,22 @@ class Maker:
 
     async def _speak(self, reply: Reply, chunks: Chunks) -> None:
         """Voice the chunks as they come; when that fails, the rest can still be read."""
-        made, hooks = 0, self.voices.hooks
+        made, hooks = 0, self._stages.hooks
         while (text := await chunks.get()) is not None:
             text = await hooks.agent_text(text)
-            spoken = await hooks.before_tts(reply.turn, self.voices.speakable(text))
-            chunk = Chunk(text, start=made, spoken_words=len(spoken.split()))
+            spoken = await hooks.before_tts(reply.turn, self._stages.speakable(text))
+            chunk = ReplyChunk(text, start=made, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
-            if self.voices.tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
+            if self._stages.tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
                 try:
                     await self._voice(reply, chunk, spoken)
                 except StageError as error:
                     reply.failure = error
             made = chunk.end = chunk.start + chunk.made
 
-    async def _voice(self, reply: Reply, chunk: Chunk, spoken: str) -> None:
-        tts = self.voices.tts
+    async def _voice(self, reply: Reply, chunk: ReplyChunk, spoken: str) -> None:
+        tts = self._stages.tts
         assert tts is not None
         asked = self._trace.now()
         first = reply.audio.ready_at is None
@@ -229,7 +236,7 @@ class Maker:
                 await self._append(reply, chunk, resample(piece.samples))
         await self._append(reply, chunk, resample(silence(0), last=True))
 
-    async def _append(self, reply: Reply, chunk: Chunk, samples: Samples) -> None:
+    async def _append(self, reply: Reply, chunk: ReplyChunk, samples: Samples) -> None:
         if reply.leading is None and len(reply.head) < LEADING_LIMIT:
             reply.head = np.concatenate((reply.head, samples))
             reply.leading = first_audible(reply.head, OUTPUT_RATE)

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
-from workbench.engine.flow import beside, within
 from workbench.engine.interfaces import Llm, LlmPart, ModelProvider, Speech, Stt, Text, Tts
 from workbench.engine.settings import EngineSettings, LimitSettings
+from workbench.engine.tasks import beside, within
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
 from workbench.model.errors import (

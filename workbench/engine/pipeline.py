@@ -2,8 +2,8 @@
 
 1. Frames come from the source; `Listening` cuts them into utterances, inline, and never waits for a model.
 2. Speech onset during a reply pauses it at once; `Floor.judge` decides at the following frames what it was.
-3. Each utterance (or typed text) has one task, `Answers.answer`: its transcript grows while the user speaks; a reply is
-   made from it, before the end of the turn where that is allowed; when the turn is decided, the reply takes the floor.
+3. Each utterance (or typed text) has one task, `TurnRunner.answer`: its transcript grows while the user speaks; a reply
+   is made from it, before the end of the turn where that is allowed; once the turn is decided, the reply takes the floor.
 4. Whatever fails there becomes the end of that turn. Listening goes on.
 5. The conversation holds what was heard.
 """
@@ -16,15 +16,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 
 from workbench.engine.floor import EchoOf, Floor
-from workbench.engine.flow import beside
 from workbench.engine.interfaces import Sink
 from workbench.engine.listening import Listening
-from workbench.engine.parts import Manner, Stages, Tracks
+from workbench.engine.played_text import split_played
 from workbench.engine.playout import Playout
 from workbench.engine.settings import EngineSettings
-from workbench.engine.spoken import cut
+from workbench.engine.stages import Stages, Tracks
+from workbench.engine.tasks import beside
 from workbench.engine.transcription import Transcriber
-from workbench.engine.turns import Answers
+from workbench.engine.turns import TurnRunner
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.conversation import Conversation, Transcript
@@ -32,7 +32,7 @@ from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError,
 from workbench.model.events import DeviceLost
 from workbench.trace.trace import Trace
 
-__all__ = ["Manner", "Pipeline", "Stages", "Tracks"]
+__all__ = ["Pipeline", "Stages", "Tracks"]
 
 FRAME = INPUT_RATE // 50
 """Samples of a frame of silence, where the source has none left: 20 ms."""
@@ -50,8 +50,8 @@ class Pipeline:
         trace: Trace,
         tracks: Tracks,
         conversation: Conversation,
-        manner: Manner,
         *,
+        on_silence: str | None = None,
         echo_of: EchoOf | None = None,
         settle: Callable[[], None] = lambda: None,
     ) -> None:
@@ -59,7 +59,8 @@ class Pipeline:
         self.settings = settings
         self.trace = trace
         self.conversation = conversation
-        self.manner = manner
+        self.on_silence = on_silence
+        """Said by the agent after a long silence."""
         self.muted = False
         self.listening = Listening(stages.vad, stages.turn, settings, trace, tracks.user)
         self.playout = Playout(trace, tracks.agent, lambda: settings.bargein.fade_ms)
@@ -73,7 +74,7 @@ class Pipeline:
             echo_of=echo_of,
         )
         self.transcriber = Transcriber(stages, settings, trace)
-        self.answers = Answers(
+        self.answers = TurnRunner(
             stages,
             settings,
             trace,
@@ -114,7 +115,7 @@ class Pipeline:
                             self._hear(frame, tasks)
                     finally:
                         self._tasks = None
-                        self.stages.voices.tools.close()
+                        self.stages.tools.close()
             finally:
                 self.floor.close()
             await self._played_out()
@@ -161,7 +162,7 @@ class Pipeline:
         mic.append((silence(len(raw)) if self.muted else raw)[max(0, -lost) :])
 
     def _mind_silence(self) -> None:
-        words = self.manner.on_silence
+        words = self.on_silence
         if self.listening.utterance is not None:
             self._silence_said = False
         if not words or self._silence_said or self.floor.busy:
@@ -210,7 +211,7 @@ class Pipeline:
     def spoken(self) -> tuple[int, str] | None:
         """The reply that has the floor, by its number, and what was heard of its text so far."""
         reply = self.floor.holder
-        return None if reply is None else (reply.id, cut(reply.chunks, reply.audio.played).heard)
+        return None if reply is None else (reply.id, split_played(reply.chunks, reply.audio.played).played)
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 

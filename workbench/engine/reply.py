@@ -1,4 +1,4 @@
-"""A reply, and what replies are made with."""
+"""A reply in the making, and the seams to what it calls: tools, and pictures of what the user shows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workbench.engine.buffer import ReplyAudio
-from workbench.engine.flow import Scope
-from workbench.engine.guarded import GuardedLlm, GuardedTts
-from workbench.engine.hooks import Hooks, NoHooks
-from workbench.engine.spoken import Chunk
+from workbench.engine.played_text import ReplyChunk
+from workbench.engine.tasks import CancelScope
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
@@ -19,27 +17,28 @@ from workbench.model.errors import StageError
 
 @dataclass(slots=True)
 class Reply:
-    """One answer, from its first token to the last sample that was heard of it."""
+    """One answer, from its first token to the last sample of it that is played."""
 
     id: int
-    said: str
+    user_text: str
+    """What the user said, as transcribed or typed."""
     audio: ReplyAudio
-    asked: str = ""
-    """What was said, as the model is asked it."""
+    prompt_text: str = ""
+    """`user_text` as the model is sent it: plugins may change it."""
     pictures: tuple[Picture, ...] = ()
-    """What the user shows meanwhile."""
+    """Of what the user shows, sent with it."""
     utterance: int | None = None
     turn: int | None = None
     history: int = 0
     """Version of the conversation that it was made on."""
     started_at: float = 0.0
     """Loop time, s."""
-    chunks: list[Chunk] = field(default_factory=list)
+    chunks: list[ReplyChunk] = field(default_factory=list)
     steps: list[Message] = field(default_factory=list)
     """Tool calls and their results."""
     usage: Usage = field(default_factory=Usage)
     pieces: int = 0
-    """Of text, from the model."""
+    """Pieces of text that the model has streamed."""
     failure: StageError | None = None
     confirmed: asyncio.Event = field(default_factory=asyncio.Event)
     """The turn is decided: tools may run."""
@@ -47,9 +46,9 @@ class Reply:
     ready_ms: float = 0.0
     """When there was something to play, on the session's clock."""
     granted_ms: float = 0.0
-    """When it got the floor."""
-    scope: Scope | None = None
-    """In which it may be cut."""
+    """When it took the floor."""
+    scope: CancelScope | None = None
+    """In which it is made, and cancelled by an interruption."""
     leading: int | None = None
     """Samples before the first audible one; None while none was made."""
     head: Samples = field(default_factory=lambda: silence(0))
@@ -61,49 +60,49 @@ class Reply:
 
     @property
     def was_cut(self) -> bool:
-        """The user wants to hear no more of it."""
+        """Whether it was interrupted."""
         return self.scope is not None and self.scope.was_cut
 
     @property
     def cost(self) -> Usage:
-        """Its usage; as long as the model has not told it, a token for each piece of text."""
-        told = self.usage.input_tokens or self.usage.output_tokens
-        return self.usage if told else self.usage + Usage(output_tokens=self.pieces)
+        """Its usage; until the model reports it, a token for each piece of text."""
+        reported = self.usage.input_tokens or self.usage.output_tokens
+        return self.usage if reported else self.usage + Usage(output_tokens=self.pieces)
 
     @property
     def voiceless(self) -> bool:
-        """It can only be read: the TTS failed."""
+        """Whether its TTS failed, so that it can only be read."""
         return self.failure is not None and self.failure.stage == "tts"
 
 
 @dataclass(slots=True)
-class Asked:
-    """A call of a tool that a reply asks for. `say` speaks a text within the reply, or after it; `answer` takes the
-    result, as the model will read it, also when the reply is over: it is remembered then."""
+class ToolInvocation:
+    """A call of a tool by the model. `say` speaks a text within the reply, or after it; `answer` takes the result for
+    the model, also after the end of the reply: it goes into the conversation then."""
 
     call: ToolCall
     reply: Reply
     say: Callable[[str], None]
     answer: Callable[[str], None]
     began_ms: float | None = None
-    """When it was run, noted by whoever runs it; None if it was not."""
+    """When it started, set by the runner; None until then."""
     pictures: list[Picture] = field(default_factory=list)
-    """To be shown to the model with the result."""
+    """Sent to the model with the result."""
 
 
 class ToolRunner(Protocol):
-    """What runs the tools that a model asks for."""
+    """Runs the tools that a model calls."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
-        """What the model may choose from."""
+        """The tools that the model may choose from."""
 
-    async def run(self, asked: Asked) -> None:
-        """Call `asked.answer` once, or not at all if cancelled. A StageError ends the turn. A tool with side effects
-        waits for `asked.reply.confirmed`."""
+    async def run(self, invocation: ToolInvocation) -> None:
+        """Run the tool and call `invocation.answer` once, or not at all if cancelled. A StageError ends the turn. A
+        tool with side effects waits for `invocation.reply.confirmed`."""
 
     def close(self) -> None:
-        """The conversation ends: nothing is waited for any more."""
+        """Stop waiting for any tool: the conversation ends."""
 
 
 class NoTools:
@@ -111,37 +110,25 @@ class NoTools:
 
     specs: Sequence[ToolSpec] = ()
 
-    async def run(self, asked: Asked) -> None:
-        """Tell the model that there are none."""
-        asked.answer(f"There is no tool called {asked.call.name!r}.")
+    async def run(self, invocation: ToolInvocation) -> None:
+        """Answer that there is no such tool."""
+        invocation.answer(f"There is no tool called {invocation.call.name!r}.")
 
     def close(self) -> None:
         """Nothing runs."""
 
 
-class Sight(Protocol):
-    """What the user shows."""
+class Vision(Protocol):
+    """Pictures of what the user shows."""
 
     async def look(self, reply: int) -> tuple[Picture, ...]:
-        """Pictures of now for that reply, none where there are none. Does not raise, and takes three seconds
-        at most."""
+        """Return pictures of now for that reply, () where there are none. Does not raise, and takes three seconds at
+        most."""
 
 
-class Blind:
-    """Nobody shows anything."""
+class NoVision:
+    """The user shows nothing."""
 
     async def look(self, reply: int) -> tuple[Picture, ...]:
-        """Nothing."""
+        """Return no picture."""
         return ()
-
-
-@dataclass(slots=True)
-class Voices:
-    """What replies are made with; `llm` and `tts` may be replaced while a session runs."""
-
-    llm: GuardedLlm
-    tts: GuardedTts | None
-    tools: ToolRunner
-    speakable: Callable[[str], str]
-    hooks: Hooks = field(default_factory=NoHooks)
-    sight: Sight = field(default_factory=Blind)

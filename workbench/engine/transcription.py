@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workbench.engine.parts import Stages, session_ms
 from workbench.engine.settings import EngineSettings
+from workbench.engine.stages import Stages, session_ms
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError

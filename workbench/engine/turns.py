@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.floor import Floor
-from workbench.engine.flow import Scope, beside
-from workbench.engine.generation import Maker
+from workbench.engine.generation import ReplyGenerator
 from workbench.engine.listening import PER_MS, Listening
-from workbench.engine.parts import Stages, session_ms
+from workbench.engine.played_text import PlayedText, split_played
 from workbench.engine.reply import Reply
 from workbench.engine.settings import EngineSettings
-from workbench.engine.spoken import Cut, cut
+from workbench.engine.stages import Stages, session_ms
+from workbench.engine.tasks import CancelScope, beside
 from workbench.engine.transcription import Transcriber
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
@@ -42,11 +42,11 @@ UNDERSTOOD_S = 2.0
 
 
 @dataclass(slots=True)
-class Ending:
+class TurnOutcome:
     """How a turn ends, filled in while it is answered."""
 
     utterance: Utterance
-    scope: Scope
+    scope: CancelScope
     reply: Reply | None = None
     filtered: dict[str, str] = field(default_factory=dict)
     """What the user may have said, and how it was put to the model."""
@@ -61,9 +61,9 @@ class Ending:
         return self.filtered.get(text, text)
 
 
-class Answers:
-    """Answers utterances. `settle` lets the readers catch up before a turn's end is told; `aside` lets the agent speak
-    of itself."""
+class TurnRunner:
+    """Answers utterances. `settle` lets the readers catch up before a turn's end; `aside` speaks a text of the agent's
+    own."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Answers:
         self.conversation = conversation
         self.floor = floor
         self.listening = listening
-        self.maker = Maker(stages.voices, settings, trace, remember=self._remember, aside=aside)
+        self.generator = ReplyGenerator(stages, settings, trace, remember=self._remember, aside=aside)
         self._transcriber = transcriber
         self._settle = settle
         self._loop = asyncio.get_running_loop()
@@ -105,7 +105,7 @@ class Answers:
         status: TurnStatus = "cut"
         try:
             with self.floor.unfinished(order) as scope, scope.entered():
-                async with beside(self.maker.say(reply, text)):
+                async with beside(self.generator.say(reply, text)):
                     await self._perform(reply)
                 status = "done"
         except StageError as error:
@@ -116,20 +116,20 @@ class Answers:
 
     # --- which reply -------------------------------------------------------------------------------------------------
 
-    async def _reply_to(self, utterance: Utterance, end: Ending) -> None:
+    async def _reply_to(self, utterance: Utterance, end: TurnOutcome) -> None:
         """Make replies until one of them is the answer, and have it heard."""
         attempts = 0
         while end.reply is None and (said := await self._candidate(utterance, attempts)) is not None:
             attempts += 1
             reply = self._reply(said, utterance)
             reply.scope = end.scope
-            reply.asked = end.filtered[said] = await self.stages.voices.hooks.user_text(said)
-            reply.pictures = await self.stages.voices.sight.look(reply.id)
+            reply.prompt_text = end.filtered[said] = await self.stages.hooks.user_text(said)
+            reply.pictures = await self.stages.vision.look(reply.id)
             prompt = self.conversation.prompt(
-                reply.asked, keep=self.settings.reply.history, pictures=reply.pictures
+                reply.prompt_text, keep=self.settings.reply.history, pictures=reply.pictures
             )
             try:
-                async with beside(self.maker.answer(reply, prompt)):
+                async with beside(self.generator.answer(reply, prompt)):
                     if await self._settled(utterance, reply):
                         end.reply = reply
                         await self._perform(reply)
@@ -167,7 +167,7 @@ class Answers:
             transcript = utterance.transcript
             if utterance.state == "dismissed":
                 return False
-            if transcript is not None and transcript.text.strip() != reply.said.strip():
+            if transcript is not None and transcript.text.strip() != reply.user_text.strip():
                 return False
             if utterance.state == "ended" and transcript is not None and transcript.final:
                 break
@@ -180,7 +180,7 @@ class Answers:
         await self.floor.cleared_for(utterance)
         if reply.history != self.conversation.version:
             return False
-        self._decide(utterance, reply.asked, reply.pictures)
+        self._decide(utterance, reply.prompt_text, reply.pictures)
         reply.turn = utterance.turn
         reply.confirmed.set()
         return True
@@ -266,22 +266,26 @@ class Answers:
         self.trace.emit(ReplyDiscarded(reply.id, reply.utterance, reason, round(seconds, 3), tokens))
         return cost
 
-    def _finish_reply(self, reply: Reply, status: TurnStatus) -> Cut:
+    def _finish_reply(self, reply: Reply, status: TurnStatus) -> PlayedText:
         """Tell what was heard of a reply, and remember it so."""
         audio = reply.audio
-        read = self.stages.voices.tts is None or (reply.voiceless and status == "failed")
-        result = Cut(reply.text, "", False) if status == "done" or read else cut(reply.chunks, audio.played)
+        read = self.stages.tts is None or (reply.voiceless and status == "failed")
+        result = (
+            PlayedText(reply.text, "", False)
+            if status == "done" or read
+            else split_played(reply.chunks, audio.played)
+        )
         # what was said around the tools is in what was heard
         self._remember(*(replace(step, text="") if step.calls else step for step in reply.steps))
-        if result.heard:
-            self._remember(Message("assistant", result.heard, cut=bool(result.unheard)))
+        if result.played:
+            self._remember(Message("assistant", result.played, cut=bool(result.unplayed)))
         if audio.missing > NOTABLE_GAP:
             gap_ms = audio.missing * 1000 / OUTPUT_RATE
             reason = f"speech was not ready in time: {gap_ms:.0f} ms of silence in it"
             self.trace.emit(Notice("warning", "tts", reason))
         self.trace.emit(
             ReplyEnded(
-                reply.id, reply.turn, status, result.heard, result.unheard, audio.ended_at, result.estimated
+                reply.id, reply.turn, status, result.played, result.unplayed, audio.ended_at, result.estimated
             )
         )
         return result
@@ -297,10 +301,10 @@ class Answers:
     # --- ends --------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _one_end_for(self, utterance: Utterance) -> Iterator[Ending]:
+    def _one_end_for(self, utterance: Utterance) -> Iterator[TurnOutcome]:
         """Whatever happens inside becomes the turn's end; only cancellation of the session leaves."""
         with self.floor.unfinished(utterance.id, utterance) as scope:
-            end = Ending(utterance, scope)
+            end = TurnOutcome(utterance, scope)
             try:
                 yield end
                 if scope.was_cut:
@@ -317,13 +321,13 @@ class Answers:
                 if utterance.turn is not None:
                     self._end(end)
 
-    def _cut_short(self, end: Ending) -> None:
+    def _cut_short(self, end: TurnOutcome) -> None:
         """An answer was cut: if its turn was not decided yet, its words make it one."""
         utterance = end.utterance
         if utterance.turn is None and utterance.state != "dismissed" and self._is_turn(utterance):
             self._decide(utterance, end.words)
 
-    def _failed(self, end: Ending, error: StageError) -> None:
+    def _failed(self, end: TurnOutcome, error: StageError) -> None:
         """A turn fails; what would have been none (a cough) only leaves a notice."""
         utterance = end.utterance
         if utterance.turn is not None:
@@ -334,9 +338,9 @@ class Answers:
             self.listening.dismiss(utterance, "not understood")
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))
 
-    def _end(self, end: Ending) -> None:
+    def _end(self, end: TurnOutcome) -> None:
         utterance, reply, error = end.utterance, end.reply, end.error
-        heard = self._finish_reply(reply, end.status).heard if reply is not None else ""
+        heard = self._finish_reply(reply, end.status).played if reply is not None else ""
         self._settle()
         usage = (reply.cost if reply else Usage()) + end.discarded
         spoken_s = utterance.seconds if utterance.typed is None else 0.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.engine.flow import Scope, beside
 from workbench.engine.interfaces import Stt
+from workbench.engine.tasks import CancelScope, beside
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Transcript
@@ -144,7 +144,7 @@ class Whisper(OnBoard, Stt):
 
     async def _listen(self, utterance: Utterance, hearing: Hearing, stretch: Stretch) -> None:
         """Transcribe a stretch and write what is known then, unless it becomes useless meanwhile."""
-        needed = Scope()
+        needed = CancelScope()
 
         async def until_useless() -> None:
             while not hearing.useless(stretch):

@@ -14,7 +14,7 @@ from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
 from workbench.engine.pipeline import Stages, Tracks
-from workbench.engine.reply import ToolRunner, Voices
+from workbench.engine.reply import ToolRunner
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError, StageError, UsageError
 from workbench.model.events import DuplexChanged, Notice, ProviderWarmed
@@ -85,27 +85,24 @@ class Assembly:
         llm = await self._model("llm", settings.llm.provider)
         tts = await self._model("tts", settings.tts.provider)
         source, sink = await self._ends()
-        voices = Voices(
-            cast(GuardedLlm, llm),
-            cast(GuardedTts | None, tts),
-            self._tools,
-            self._agent.speakable or speakable,
-            self._hooks,
-        )
-        if self.room is not None:
-            voices.sight = self.room.eyes
-            self.room.eyes.sees = lambda: voices.llm.sees
-        self._stages = Stages(
+        self._stages = stages = Stages(
             source,
             sink,
             cast(Vad, await self._make("vad", settings.vad.provider)),
             cast(TurnDetector, await self._make("turn", settings.turn.provider)),
             cast(GuardedStt | None, stt),
-            voices,
+            cast(GuardedLlm, llm),
+            cast(GuardedTts | None, tts),
+            self._tools,
+            self._agent.speakable or speakable,
             all(self._onboard.values()),
             fallback_sink=partial(ClockSink, self._trace),
+            hooks=self._hooks,
         )
-        return self._stages
+        if self.room is not None:
+            stages.vision = self.room.eyes
+            self.room.eyes.sees = lambda: stages.llm.sees
+        return stages
 
     async def warm(self) -> None:
         """Make every model's first call before the first turn; one that fails leaves the turn cold."""
@@ -120,12 +117,7 @@ class Assembly:
         model = await self._model(cast(Any, stage), choice)
         if model is not None:
             await self._warm(model)
-        if stage == "stt":
-            stages.stt = cast(GuardedStt | None, model)
-        elif stage == "llm":
-            stages.voices.llm = cast(GuardedLlm, model)
-        elif stage == "tts":
-            stages.voices.tts = cast(GuardedTts | None, model)
+        setattr(stages, stage, model)
         stages.speculate = all(self._onboard.values())
         stages.started_anew()
 

@@ -30,8 +30,8 @@ from workbench.config import Settings, load_settings
 from workbench.config.check import change
 from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
-from workbench.engine.flow import beside, single
-from workbench.engine.pipeline import Manner, Pipeline, Tracks
+from workbench.engine.pipeline import Pipeline, Tracks
+from workbench.engine.tasks import beside, single
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.model.errors import InternalError, UsageError, WorkbenchError
@@ -405,7 +405,7 @@ class Session:
                 self.trace,
                 tracks,
                 self.conversation,
-                Manner(self.agent.on_silence),
+                on_silence=self.agent.on_silence,
                 echo_of=echo_of(tracks, stages),
                 settle=readers.catch_up,
             )
@@ -512,7 +512,7 @@ class Session:
             if stage == "agent":
                 await self._toolset.use_agent(choice)
                 self.conversation.instruct(choice.instructions)
-                self._pipeline.manner = Manner(choice.on_silence)
+                self._pipeline.on_silence = choice.on_silence
                 name = choice.name or "agent"
             else:
                 await self._assembly.swap(stage, str(choice), self._pipeline.stages)

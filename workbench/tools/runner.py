@@ -12,9 +12,9 @@ from threading import Event
 from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
-from workbench.engine.flow import within
-from workbench.engine.reply import Asked, Reply
+from workbench.engine.reply import Reply, ToolInvocation
 from workbench.engine.settings import LimitSettings
+from workbench.engine.tasks import within
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
 from workbench.model.events import (
@@ -60,7 +60,7 @@ class ActiveCall:
     asked: ToolCall
     id: str
     """Unique in the session, where the model's own is not."""
-    by: Asked | None
+    by: ToolInvocation | None
     """None: the developer calls."""
     say: Callable[[str], None]
     cancelled: Event = field(default_factory=Event)
@@ -152,9 +152,9 @@ class Runner:
         """Nothing is waited for any more."""
         self._closing.set()
 
-    async def run(self, asked: Asked) -> None:
+    async def run(self, invocation: ToolInvocation) -> None:
         """See `workbench.engine.reply.ToolRunner`."""
-        call = ActiveCall(asked.call, self._number(asked.call.id), asked, asked.say)
+        call = ActiveCall(invocation.call, self._number(invocation.call.id), invocation, invocation.say)
         error = await self._attended(call, self._group.create_task(self._perform(call)))
         if error is not None:
             raise error
@@ -286,7 +286,7 @@ class Runner:
 
     def _agreed(self, tool: Tool, call: ActiveCall, arguments: dict[str, Any]) -> None:
         assert call.reply is not None
-        refusal = self._consent.refusal(tool, arguments, call.turn or 0, call.reply.said)
+        refusal = self._consent.refusal(tool, arguments, call.turn or 0, call.reply.user_text)
         if refusal is not None:
             raise ConsentRefusal(refusal)
 
@@ -361,13 +361,13 @@ class Runner:
 
     def _context(self, tool: Tool, call: ActiveCall) -> RunContext[Any]:
         around = self._around
-        said = call.reply.said if call.reply else ""
+        said = call.reply.user_text if call.reply else ""
         reply = call.reply
 
         def conversation() -> list[Message]:
             told = [*around.conversation()]
             new = reply is not None and not (
-                told and told[-1].role == "user" and told[-1].text == reply.asked
+                told and told[-1].role == "user" and told[-1].text == reply.prompt_text
             )
             return [*told, Message("user", said)] if new and said else told
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import click
 
 from workbench.cli.tools.toolbench import Selection, Toolbench, opened
-from workbench.engine.flow import single
+from workbench.engine.tasks import single
 from workbench.model.errors import UsageError
 
 LONGEST = 8_000_000

@@ -85,7 +85,7 @@ def wanted(words: Sequence[str], *, name: bool | None = None, **options: Any) ->
 async def opened(what: Selection) -> AsyncIterator[Toolbench]:
     """Entered on a loop; notices and progress are told on standard error meanwhile."""
     from workbench.agent import Agent
-    from workbench.engine.flow import beside
+    from workbench.engine.tasks import beside
     from workbench.plugin.manager import manager
     from workbench.readers import Readers
     from workbench.tools.registry import Toolbox

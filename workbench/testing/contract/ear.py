@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from itertools import count, pairwise
 
-from workbench.engine.flow import beside
 from workbench.engine.interfaces import Stt
+from workbench.engine.tasks import beside
 from workbench.engine.utterance import State, Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript

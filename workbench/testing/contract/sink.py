@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.engine.flow import beside
 from workbench.engine.interfaces import Sink
+from workbench.engine.tasks import beside
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.simulation.synthesis import speech
 from workbench.testing.contract.cancel import ends_at_once, opens_or_not

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench.engine.flow import beside, single
+from workbench.engine.tasks import beside, single
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.simulation.clock import VirtualLoop
 from workbench.testing.contract import leaks

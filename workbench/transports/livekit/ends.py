@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from workbench.config.room import RoomSettings
-from workbench.engine.flow import beside, single
+from workbench.engine.tasks import beside, single
 from workbench.handle import SessionHandle
 from workbench.model.audio import silence
 from workbench.model.conversation import Picture

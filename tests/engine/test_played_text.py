@@ -6,19 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.spoken import Chunk, Cut, cut
+from workbench.engine.played_text import PlayedText, ReplyChunk, split_played
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Word
 
 MS = OUTPUT_RATE // 1000
 
 
-def chunk(text: str, start_ms: int, end_ms: int | None, *, words: bool = False, voice_ms: int = 0) -> Chunk:
+def chunk(
+    text: str, start_ms: int, end_ms: int | None, *, words: bool = False, voice_ms: int = 0
+) -> ReplyChunk:
     """A chunk whose words are spread evenly over its time."""
     made = ((end_ms if end_ms is not None else start_ms + 1000) - start_ms) * MS
     spoken = text.split()
     each = made / MS / max(1, len(spoken))
-    return Chunk(
+    return ReplyChunk(
         text,
         start_ms * MS,
         None if end_ms is None else end_ms * MS,
@@ -31,27 +33,27 @@ def chunk(text: str, start_ms: int, end_ms: int | None, *, words: bool = False, 
 
 def test_words_whose_end_was_played_were_heard() -> None:
     text = [chunk("One two, ", 0, 1000, words=True), chunk("three four five.", 1000, 2500, words=True)]
-    assert cut(text, 0) == Cut("", "One two, three four five.", False)
-    assert cut(text, 999 * MS) == Cut("One", "two, three four five.", False)
-    assert cut(text, 1000 * MS) == Cut("One two,", "three four five.", False)
-    assert cut(text, 1999 * MS) == Cut("One two, three", "four five.", False)
-    assert cut(text, 2000 * MS) == Cut("One two, three four", "five.", False)
-    assert cut(text, 2500 * MS) == Cut("One two, three four five.", "", False)
+    assert split_played(text, 0) == PlayedText("", "One two, three four five.", False)
+    assert split_played(text, 999 * MS) == PlayedText("One", "two, three four five.", False)
+    assert split_played(text, 1000 * MS) == PlayedText("One two,", "three four five.", False)
+    assert split_played(text, 1999 * MS) == PlayedText("One two, three", "four five.", False)
+    assert split_played(text, 2000 * MS) == PlayedText("One two, three four", "five.", False)
+    assert split_played(text, 2500 * MS) == PlayedText("One two, three four five.", "", False)
 
 
 def test_without_word_times_syllables_share_the_voiced_part_and_it_is_a_guess() -> None:
     text = [chunk("an immediate end", 0, 1100, voice_ms=100)]  # 1 + 3 or 4 + 1 syllables in 1 s
-    assert cut(text, 150 * MS) == Cut("", "an immediate end", True)
-    assert cut(text, 400 * MS) == Cut("an", "immediate end", True)
-    assert cut(text, 1000 * MS) == Cut("an immediate", "end", True)
+    assert split_played(text, 150 * MS) == PlayedText("", "an immediate end", True)
+    assert split_played(text, 400 * MS) == PlayedText("an", "immediate end", True)
+    assert split_played(text, 1000 * MS) == PlayedText("an immediate", "end", True)
 
 
 def test_what_was_heard_to_its_end_is_no_guess() -> None:
-    assert cut([chunk("One two.", 0, 500)], 500 * MS) == Cut("One two.", "", False)
+    assert split_played([chunk("One two.", 0, 500)], 500 * MS) == PlayedText("One two.", "", False)
 
 
 def test_a_chunk_that_is_still_being_made_counts_what_there_is() -> None:
-    assert cut([chunk("one two", 0, None)], 999 * MS) == Cut("one", "two", True)
+    assert split_played([chunk("one two", 0, None)], 999 * MS) == PlayedText("one", "two", True)
 
 
 def test_words_of_the_spoken_form_are_mapped_to_those_written() -> None:
@@ -62,17 +64,17 @@ def test_words_of_the_spoken_form_are_mapped_to_those_written() -> None:
         for at, word in enumerate(["that", "costs", "five", "dollars", "today"])
     ]
     one.spoken_words = 5
-    assert cut([one], 450 * MS).heard == "that"
-    assert cut([one], 800 * MS).heard == "that costs $5"
-    assert cut([one], 1000 * MS).heard == "that costs $5 today"
+    assert split_played([one], 450 * MS).played == "that"
+    assert split_played([one], 800 * MS).played == "that costs $5"
+    assert split_played([one], 1000 * MS).played == "that costs $5 today"
 
 
 @pytest.mark.parametrize("garbage", [float("nan"), float("inf"), -1.0])
 def test_strange_word_times_lose_no_text(garbage: float) -> None:
     one = chunk("one two three", 0, 1000)
     one.words = [Word("one", 0, garbage)] * 9
-    result = cut([one], 500 * MS)
-    assert f"{result.heard} {result.unheard}".split() == ["one", "two", "three"]
+    result = split_played([one], 500 * MS)
+    assert f"{result.played} {result.unplayed}".split() == ["one", "two", "three"]
 
 
 Chunks = st.lists(
@@ -97,11 +99,11 @@ def test_heard_and_unheard_are_the_text(
         at += length
     if made and unfinished:
         made[-1].end = None
-    result = cut(made, min(played_ms, at) * MS)
+    result = split_played(made, min(played_ms, at) * MS)
     whole = "".join(text for text, *_ in parts)
-    assert "".join((result.heard + result.unheard).split()) == "".join(whole.split())
+    assert "".join((result.played + result.unplayed).split()) == "".join(whole.split())
     if played_ms == 0:
-        assert not result.heard.strip()
+        assert not result.played.strip()
 
 
 @settings(deadline=None, derandomize=True)
@@ -111,5 +113,5 @@ def test_who_listens_longer_hears_more(parts: list[tuple[str, int, bool, int]], 
     for text, length, words, voice in parts:
         made.append(chunk(text, at, at + length, words=words, voice_ms=min(voice, length)))
         at += length
-    less, more = (cut(made, min(ms, at) * MS).heard for ms in played_ms)
+    less, more = (split_played(made, min(ms, at) * MS).played for ms in played_ms)
     assert more.startswith(less)

@@ -40,7 +40,7 @@ def _being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class Scope:
+class CancelScope:
     """A stretch of a task that somebody else may cut short: `with` it, and `cut()` from anywhere on the loop.
 
     Only a cut ends here; any other cancellation passes through (as in `asyncio.timeout`).

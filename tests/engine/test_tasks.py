@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.flow import Scope, beside, within
+from workbench.engine.tasks import CancelScope, beside, within
 from workbench.model.errors import DeadlineError, StageError
 from workbench.simulation.clock import run_virtual
 
@@ -83,7 +83,7 @@ def test_a_cancellation_that_comes_while_it_is_wound_up_is_not_lost() -> None:
 
 def test_a_cut_ends_the_scope_and_nothing_else() -> None:
     async def main() -> tuple[bool, float]:
-        loop, scope = asyncio.get_running_loop(), Scope()
+        loop, scope = asyncio.get_running_loop(), CancelScope()
         loop.call_later(1, scope.cut)
         with scope.entered():
             await forever()
@@ -95,7 +95,7 @@ def test_a_cut_ends_the_scope_and_nothing_else() -> None:
 
 def test_a_scope_that_is_over_cannot_be_cut() -> None:
     async def main() -> bool:
-        scope = Scope()
+        scope = CancelScope()
         scope.cut()
         with scope.entered():
             await asyncio.sleep(1)
@@ -109,7 +109,7 @@ def test_a_scope_that_is_over_cannot_be_cut() -> None:
 @pytest.mark.parametrize("swallowed", [True, False])
 def test_a_cut_that_something_else_takes_the_place_of_leaves_no_trace(swallowed: bool) -> None:
     async def main() -> int:
-        task, scope = asyncio.current_task(), Scope()
+        task, scope = asyncio.current_task(), CancelScope()
         assert task is not None
         asyncio.get_running_loop().call_later(1, scope.cut)
         try:
@@ -138,7 +138,7 @@ def test_each_cancellation_ends_its_own_stretch(
     """Two scopes in a task: a cut of the inner one ends it alone, the outer one's both, the task's own all."""
     ended: list[str] = []
 
-    async def body(outer: Scope, inner: Scope) -> int:
+    async def body(outer: CancelScope, inner: CancelScope) -> int:
         with outer.entered():
             with inner.entered():
                 try:
@@ -153,9 +153,9 @@ def test_each_cancellation_ends_its_own_stretch(
         assert task is not None
         return task.cancelling()
 
-    async def main() -> tuple[asyncio.Task[int], Scope]:
+    async def main() -> tuple[asyncio.Task[int], CancelScope]:
         loop = asyncio.get_running_loop()
-        outer, inner = Scope(), Scope()
+        outer, inner = CancelScope(), CancelScope()
         task = asyncio.create_task(body(outer, inner))
         acts: dict[str, Callable[[], object]] = {"outer": outer.cut, "inner": inner.cut, "task": task.cancel}
         for at, what in cuts:

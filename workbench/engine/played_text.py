@@ -1,4 +1,4 @@
-"""Which part of a reply's text was heard when it was cut."""
+"""The part of a reply's text that was played before it was interrupted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôû]+", re.IGNOREC
 
 
 @dataclass(slots=True)
-class Chunk:
-    """A chunk of a reply: its text, and the samples of the reply (24 kHz) that speak it, from `start` to `end`.
+class ReplyChunk:
+    """A chunk of a reply's text, and the samples of the reply (24 kHz) that speak it, from `start` to `end`.
 
-    `voice_start` is where sound begins in it; `words` are the provider's word times, where it gives any.
+    `voice_start` is its first audible sample; `words` are the provider's word times, where it gives any.
     """
 
     text: str
@@ -23,7 +23,7 @@ class Chunk:
     end: int | None = None
     """None while it is still being spoken into the buffer."""
     made: int = 0
-    """Samples made so far."""
+    """Samples synthesized so far."""
     voice_start: int | None = None
     words: list[Word] = field(default_factory=list)
     spoken_words: int = 0
@@ -31,33 +31,31 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PlayedText:
     """The text up to the last word that was played, the rest, and whether the place is a guess."""
 
-    heard: str
-    unheard: str
+    played: str
+    unplayed: str
     estimated: bool
 
 
-def cut(chunks: list[Chunk], played: int) -> Cut:
+def split_played(chunks: list[ReplyChunk], played: int) -> PlayedText:
     """Split a reply's text at `played` samples: by word times, else by syllables over the voiced part of a chunk."""
-    heard, unheard, estimated = "", "", False
+    before, after, estimated = "", "", False
     for chunk in chunks:
-        if unheard or chunk.start >= played:
-            unheard += chunk.text
+        if after or chunk.start >= played:
+            after += chunk.text
         elif chunk.end is not None and played >= chunk.end:
-            heard += chunk.text
-        elif chunk.words:
-            head = _by_words(chunk, (played - chunk.start) * 1000 / OUTPUT_RATE)
-            heard, unheard = heard + head, chunk.text[len(head) :]
+            before += chunk.text
         else:
-            head = _by_syllables(chunk, played)
-            estimated = True
-            heard, unheard = heard + head, chunk.text[len(head) :]
-    return Cut(heard.strip(), unheard.strip(), estimated)
+            head = _by_words(chunk, played) if chunk.words else _by_syllables(chunk, played)
+            estimated = not chunk.words
+            before, after = before + head, chunk.text[len(head) :]
+    return PlayedText(before.strip(), after.strip(), estimated)
 
 
-def _by_words(chunk: Chunk, at_ms: float) -> str:
+def _by_words(chunk: ReplyChunk, played: int) -> str:
+    at_ms = (played - chunk.start) * 1000 / OUTPUT_RATE
     count = sum(word.end_ms <= at_ms for word in chunk.words)
     written = len(chunk.text.split())
     if chunk.spoken_words and chunk.spoken_words != written:
@@ -65,7 +63,7 @@ def _by_words(chunk: Chunk, at_ms: float) -> str:
     return _first_words(chunk.text, count)
 
 
-def _by_syllables(chunk: Chunk, played: int) -> str:
+def _by_syllables(chunk: ReplyChunk, played: int) -> str:
     start = chunk.voice_start if chunk.voice_start is not None else chunk.start
     end = chunk.end if chunk.end is not None else chunk.start + chunk.made
     share = (played - start) / (end - start) if end > start else 0.0

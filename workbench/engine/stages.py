@@ -1,33 +1,40 @@
-"""What a pipeline is made of."""
+"""The stages that a pipeline runs on, and the tracks that it writes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from workbench.engine.guarded import GuardedStt
+from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
+from workbench.engine.hooks import Hooks, NoHooks
 from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
-from workbench.engine.reply import Voices
+from workbench.engine.reply import NoVision, ToolRunner, Vision
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
 
 
 @dataclass(slots=True)
 class Stages:
-    """What the pipeline runs on. `stt` and `voices` may be replaced while it runs."""
+    """The stages of a conversation; `stt`, `llm` and `tts` may be swapped while it runs."""
 
     source: Source
     sink: Sink
     vad: Vad
     turn: TurnDetector
     stt: GuardedStt | None
-    voices: Voices
+    llm: GuardedLlm
+    tts: GuardedTts | None
+    tools: ToolRunner
+    speakable: Callable[[str], str]
+    """Rewrites text as it is to be spoken."""
     speculate: bool
     """Whether the models run on board, so that `reply.speculate = "auto"` means on."""
     fallback_sink: Callable[[int], Sink]
-    """Makes a sink that plays to nobody from a position on `agent` on, for when `sink` fails."""
+    """Makes a sink without a listener, from a position on `agent` on, for when `sink` fails."""
+    hooks: Hooks = field(default_factory=NoHooks)
+    vision: Vision = field(default_factory=NoVision)
     cold: bool = False
     """A provider did not warm up: the next turn is marked."""
 
@@ -35,13 +42,13 @@ class Stages:
 
     def started_anew(self) -> bool:
         """Whether a model was loaded (again) since the last call."""
-        models = (self.stt, self.voices.llm, self.voices.tts)
-        was, self._starts = self._starts, sum(model.starts for model in models if model)
-        return self._starts != was
+        models = (self.stt, self.llm, self.tts)
+        before, self._starts = self._starts, sum(model.starts for model in models if model)
+        return self._starts != before
 
-    def speculates(self, wish: Literal["auto", "on", "off"]) -> bool:
+    def speculates(self, choice: Literal["auto", "on", "off"]) -> bool:
         """Whether replies are prepared before the turn is decided."""
-        return wish == "on" or (wish == "auto" and self.speculate)
+        return choice == "on" or (choice == "auto" and self.speculate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,6 @@ class Tracks:
     mic: LiveTrack | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """What the agent does of itself: words for a long silence."""
-
-    on_silence: str | None = None
-
-
 def session_ms(trace: Trace, loop_time: float) -> float:
-    """A time of the loop's clock (s) on the session's, ms."""
+    """Return a time of the loop's clock (s) on the session's clock, ms."""
     return trace.now() + (loop_time - asyncio.get_running_loop().time()) * 1000
