@@ -3,7 +3,7 @@
 1. Frames come from the source; `Listening` cuts them into utterances, inline, and never waits for a model.
 2. Speech onset during a reply pauses it at once; `Floor.judge` decides at the following frames what it was.
 3. Each utterance (or typed text) has one task, `TurnRunner.answer`: its transcript grows while the user speaks; a reply
-   is made from it, before the end of the turn where that is allowed; once the turn is decided, the reply takes the floor.
+   is made from it, before the end of the turn where that is allowed; the decided turn gives the floor to its reply.
 4. Whatever fails there becomes the end of that turn. Listening goes on.
 5. The conversation holds what was heard.
 """
