@@ -38,8 +38,9 @@ from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.simulation.synthesis import ArraySource, Score
 from workbench.tools.executor import InlineExecutor
+from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
-from workbench.tools.runner import Runner, ToolEnvironment
+from workbench.tools.runner import Runner
 from workbench.tools.tool import Tool
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack

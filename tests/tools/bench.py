@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from workbench.engine.settings import LimitSettings
 from workbench.model.events import Event, ToolReturned
 from workbench.tools.executor import ThreadExecutor
+from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
-from workbench.tools.runner import Runner, ToolEnvironment
+from workbench.tools.runner import Runner
 from workbench.trace.trace import Trace
 
 E = TypeVar("E", bound=Event)

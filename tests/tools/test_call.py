@@ -332,7 +332,7 @@ def test_a_plain_function_that_gives_back_a_coroutine_is_told_what_to_do() -> No
 
 def test_no_two_calls_have_one_id_whatever_the_model_calls_them() -> None:
     async def work(bench: Bench) -> None:
-        ids = [bench.runner._number(given) for given in ("x", "x#2", "x", "", "x#2", "x", "")]
+        ids = [bench.runner._unique_id(given) for given in ("x", "x#2", "x", "", "x#2", "x", "")]
         assert len(set(ids)) == len(ids)
 
     on_bench(work)

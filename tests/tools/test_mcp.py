@@ -32,6 +32,7 @@ from workbench.model.events import (
 )
 from workbench.simulation.clock import run_virtual
 from workbench.tools.executor import ThreadExecutor
+from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.mcp import McpServer, connection
 from workbench.tools.mcp.manager import McpServers
 from workbench.tools.mcp.server import from_settings
@@ -60,9 +61,9 @@ class Bench:
     @asynccontextmanager
     async def with_servers(self, *servers: McpServer) -> AsyncIterator[McpServers]:
         async with (
-            ThreadExecutor("tools") as place,
+            ThreadExecutor("tools") as executor,
             McpServers(self.tools, self.trace) as opened,
-            Runner(self.tools, self.trace, LimitSettings(), place) as self.runner,
+            Runner(self.tools, self.trace, LimitSettings(), executor, ToolEnvironment()) as self.runner,
         ):
             await opened.exchange(servers)
             yield opened

@@ -59,8 +59,8 @@ from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
 from workbench.session.build import Assembly, echo_of, must_be_there
+from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
-from workbench.tools.runner import ToolEnvironment
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.track import LiveTrack

@@ -15,9 +15,10 @@ from typing import Any
 from workbench.engine.settings import LimitSettings
 from workbench.model.events import ToolProgressed, ToolReturned, ToolStatus
 from workbench.tools.executor import ThreadExecutor
+from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
 from workbench.tools.result import shortened
-from workbench.tools.runner import Runner, ToolEnvironment
+from workbench.tools.runner import Runner
 from workbench.tools.tool import as_tool
 from workbench.trace.trace import Trace
 

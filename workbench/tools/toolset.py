@@ -9,10 +9,11 @@ from workbench.agent import Agent
 from workbench.config import Settings
 from workbench.plugin.manager import tools_of_plugins
 from workbench.tools.executor import ThreadExecutor
+from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.mcp.manager import McpServers
 from workbench.tools.mcp.server import McpServer, from_settings
 from workbench.tools.registry import Toolbox
-from workbench.tools.runner import Runner, ToolEnvironment
+from workbench.tools.runner import Runner
 from workbench.tools.tool import Tool, as_tool
 from workbench.trace.trace import Trace
 

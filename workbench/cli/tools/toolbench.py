@@ -88,8 +88,8 @@ async def opened(what: Selection) -> AsyncIterator[Toolbench]:
     from workbench.engine.tasks import beside
     from workbench.plugin.manager import manager
     from workbench.readers import Readers
+    from workbench.tools.invocation import ToolEnvironment
     from workbench.tools.registry import Toolbox
-    from workbench.tools.runner import ToolEnvironment
     from workbench.tools.toolset import open_toolset
     from workbench.trace.trace import Trace
 
