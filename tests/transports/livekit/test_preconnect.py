@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from livekit import rtc
-from workbench.engine.flow import beside
 
 from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import FRAME, Person, events, person, settings, until
 from workbench import Agent, open_session
+from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import Heard, RoomMessage, SpeechStarted, TurnEnded
 from workbench.session import Session
