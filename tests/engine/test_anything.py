@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.scenes import scene
-from tests.engine.stand import Outcome, run
+from tests.engine.support.random_scenarios import random_scenario
+from tests.engine.support.scenario import Outcome, run
 from workbench.model.events import (
     BargeInJudged,
     Entry,
@@ -25,7 +25,7 @@ from workbench.trace.codec import encode
 @given(st.integers(0, 1_000_000))
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_what_must_hold_for_any_conversation(seed: int) -> None:
-    outcome = run(scene(seed))
+    outcome = run(random_scenario(seed))
     what_was_heard_is_what_was_said(outcome)
     nothing_sounds_outside_of_a_reply(outcome)
     every_pause_is_judged(outcome)
@@ -73,7 +73,7 @@ def every_pause_is_judged(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("seed", [1, 7, 23])
 def test_the_same_conversation_gives_the_same_bytes_twice(seed: int) -> None:
-    assert written(run(scene(seed))) == written(run(scene(seed)))
+    assert written(run(random_scenario(seed))) == written(run(random_scenario(seed)))
 
 
 def written(outcome: Outcome) -> tuple[list[str], bytes]:

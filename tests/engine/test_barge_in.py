@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.engine.stand import Outcome, Stand, run
+from tests.engine.support.scenario import Outcome, Scenario, run
 from workbench.engine.fallback import LevelVad
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
@@ -45,8 +45,8 @@ def into(*noises: Noise, at: float = 3.0, gap: float = 1.5, after: float = 8.0) 
     return score.silence(after)
 
 
-def stand(score: Score, *, partials: bool = True, delay_ms: float = 0.0, **more: object) -> Stand:
-    made = Stand(
+def scenario(score: Score, *, partials: bool = True, delay_ms: float = 0.0, **more: object) -> Scenario:
+    made = Scenario(
         score,
         stt=ScriptedStt(score, partials=partials, delay_ms=delay_ms),
         llm=ScriptedLlm([ANSWER, "Very well."]),
@@ -112,7 +112,7 @@ def test_no_reply_ends_and_none_loses_a_sample(
     """(Without partial words two seconds of voices are an interruption.)"""
     sound = partial(noise, db=db)
     tts = ScriptedTts()
-    outcome = run(stand(into(sound), partials=partials, tts=tts))
+    outcome = run(scenario(into(sound), partials=partials, tts=tts))
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     judged = outcome.all(BargeInJudged)
     assert {event.verdict for event in judged} <= {"false"}
@@ -127,7 +127,7 @@ def test_no_reply_ends_and_none_loses_a_sample(
 
 
 def test_the_pause_sets_in_with_the_frame_of_the_onset() -> None:
-    outcome = run(stand(into(cough)))
+    outcome = run(scenario(into(cough)))
     onset = outcome.all(SpeechStarted)[1]
     paused = outcome.one(ReplyPaused)
     assert outcome.at(paused) == outcome.at(onset)
@@ -142,7 +142,7 @@ def test_no_click() -> None:
     tts = ScriptedTts()
     steepest = np.abs(np.diff(tts.sound(ANSWER).astype(int))).max()
     loudest = np.abs(tts.sound(ANSWER).astype(int)).max()
-    track = run(stand(into(cough, mhm, cough), tts=tts)).agent.astype(int)
+    track = run(scenario(into(cough, mhm, cough), tts=tts)).agent.astype(int)
     assert np.abs(np.diff(track)).max() <= steepest + loudest / 360 + 2
 
 
@@ -151,7 +151,7 @@ def test_no_click() -> None:
     [(cough, "no words"), (mhm, "backchannel"), (babble, "no words within 600 ms")],
 )
 def test_the_reason_is_told(noise: Noise, reason: str) -> None:
-    outcome = run(stand(into(noise)))
+    outcome = run(scenario(into(noise)))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason, judged.reply) == ("false", reason, 1)
     assert judged.after_ms <= 600
@@ -167,14 +167,16 @@ def test_the_reason_is_told(noise: Noise, reason: str) -> None:
 def test_the_verdict_is_in_time_for_any_window_and_frame(window: int, frame_ms: int) -> None:
     """`run` checks the time of every verdict."""
     outcome = run(
-        stand(into(babble), vad=LevelVad(window), source=lambda score: ArraySource(score, frame_ms=frame_ms))
+        scenario(
+            into(babble), vad=LevelVad(window), source=lambda score: ArraySource(score, frame_ms=frame_ms)
+        )
     )
     judged = outcome.one(BargeInJudged)
     assert 600 - frame_ms - window / 16 <= judged.after_ms <= 600
 
 
 def test_without_partials_a_cough_is_too_short() -> None:
-    outcome = run(stand(into(cough), partials=False, speculate=False))
+    outcome = run(scenario(into(cough), partials=False, speculate=False))
     assert outcome.one(BargeInJudged).reason.startswith("too short")
 
 
@@ -186,7 +188,7 @@ def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
         return 0.8
 
     outcome = run(
-        stand(into(lambda score: score.say("so that there is time")), delay_ms=250, echo_of=echo_of)
+        scenario(into(lambda score: score.say("so that there is time")), delay_ms=250, echo_of=echo_of)
     )
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("false", "echo of ourselves (correlation 0.80)")
@@ -198,7 +200,7 @@ def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
 
 def test_a_reply_that_was_prepared_to_our_own_echo_is_thrown_away() -> None:
     outcome = run(
-        stand(into(lambda score: score.say("so that there is time")), echo_of=lambda start, stop: 0.8)
+        scenario(into(lambda score: score.say("so that there is time")), echo_of=lambda start, stop: 0.8)
     )
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     assert {event.utterance for event in outcome.all(ReplyDiscarded)} <= {2}
@@ -206,7 +208,7 @@ def test_a_reply_that_was_prepared_to_our_own_echo_is_thrown_away() -> None:
 
 
 def test_a_correlation_below_the_threshold_is_no_echo() -> None:
-    assert run(stand(into(stop), echo_of=lambda start, stop: 0.59)).turns[0][0] == "cut"
+    assert run(scenario(into(stop), echo_of=lambda start, stop: 0.59)).turns[0][0] == "cut"
 
 
 def test_after_a_false_pause_the_next_onset_must_be_surer() -> None:
@@ -222,14 +224,14 @@ def test_after_a_false_pause_the_next_onset_must_be_surer() -> None:
             pass
 
     close = into(cough, cough, gap=1.0)
-    outcome = run(stand(close, vad=Unsure()))
+    outcome = run(scenario(close, vad=Unsure()))
     assert len(outcome.all(ReplyPaused)) == 1
     apart = into(cough, cough, gap=2.6)
-    assert len(run(stand(apart, vad=Unsure())).all(ReplyPaused)) == 2
+    assert len(run(scenario(apart, vad=Unsure())).all(ReplyPaused)) == 2
 
 
 def test_two_false_pauses_within_five_seconds_switch_to_half_duplex() -> None:
-    outcome = run(stand(into(cough, cough, stop, gap=2.2)))
+    outcome = run(scenario(into(cough, cough, stop, gap=2.2)))
     assert [event.verdict for event in outcome.all(BargeInJudged)] == ["false", "false"]
     changed = outcome.one(DuplexChanged)
     assert (changed.mode, changed.reason) == ("half", "2 false pauses within 5 s")
@@ -239,7 +241,7 @@ def test_two_false_pauses_within_five_seconds_switch_to_half_duplex() -> None:
 
 def test_two_false_pauses_that_are_further_apart_do_not() -> None:
     answer = ANSWER * 2
-    outcome = run(stand(into(cough, cough, gap=5.5), llm=ScriptedLlm([answer])))
+    outcome = run(scenario(into(cough, cough, gap=5.5), llm=ScriptedLlm([answer])))
     assert [event.verdict for event in outcome.all(BargeInJudged)] == ["false", "false"]
     assert outcome.all(DuplexChanged) == []
 
@@ -250,7 +252,7 @@ def test_in_half_duplex_the_user_is_heard_once_the_agent_and_its_echo_are_gone()
     score = into(stop, at=3.0, gap=6.0)
     score.say("what now")
     score.silence(3)
-    outcome = run(stand(score, settings=settings))
+    outcome = run(scenario(score, settings=settings))
     assert outcome.all(ReplyPaused) == []
     assert [turn[:2] for turn in outcome.turns] == [("done", "tell me something"), ("done", "what now")]
 
@@ -258,7 +260,7 @@ def test_in_half_duplex_the_user_is_heard_once_the_agent_and_its_echo_are_gone()
 def test_a_cough_while_nothing_is_on_the_sink_counts_for_nothing() -> None:
     """The model thinks for long; nobody was paused."""
     llm = ScriptedLlm([ANSWER], first_token_ms=8000)
-    outcome = run(stand(into(cough, cough, cough, gap=0.8), llm=llm, speculate=False))
+    outcome = run(scenario(into(cough, cough, cough, gap=0.8), llm=llm, speculate=False))
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     assert outcome.all(DuplexChanged) == []
     assert outcome.all(ReplyPaused) == []
@@ -268,7 +270,7 @@ def test_a_cough_while_nothing_is_on_the_sink_counts_for_nothing() -> None:
 
 
 def test_words_interrupt_and_become_the_next_turn() -> None:
-    outcome = run(stand(into(stop)))
+    outcome = run(scenario(into(stop)))
     assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "please stop now")]
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("interruption", "words")
@@ -283,7 +285,7 @@ def test_words_interrupt_and_become_the_next_turn() -> None:
 
 
 def test_the_conversation_is_cut_at_what_was_heard() -> None:
-    outcome = run(stand(into(stop)))
+    outcome = run(scenario(into(stop)))
     ended = outcome.all(ReplyEnded)[0]
     assert not ended.estimated
     assert f"{ended.heard} {ended.unheard}" == ANSWER
@@ -294,14 +296,14 @@ def test_the_conversation_is_cut_at_what_was_heard() -> None:
 
 
 def test_without_word_times_the_place_is_estimated_and_flagged() -> None:
-    outcome = run(stand(into(stop), tts=ScriptedTts(words=False)))
-    ended, exact = outcome.all(ReplyEnded)[0], run(stand(into(stop))).all(ReplyEnded)[0]
+    outcome = run(scenario(into(stop), tts=ScriptedTts(words=False)))
+    ended, exact = outcome.all(ReplyEnded)[0], run(scenario(into(stop))).all(ReplyEnded)[0]
     assert ended.estimated
     assert abs(len(ended.heard) - len(exact.heard)) < 15
 
 
 def test_without_partials_length_interrupts() -> None:
-    outcome = run(stand(into(stop), partials=False))
+    outcome = run(scenario(into(stop), partials=False))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("interruption", "speech of 400 ms")
     assert [turn[0] for turn in outcome.turns] == ["cut", "done"]
@@ -311,7 +313,7 @@ def test_a_short_word_that_was_taken_for_a_cough_still_interrupts_when_it_is_und
     def no(score: Score) -> Score:
         return score.say("no", seconds=0.25)
 
-    outcome = run(stand(into(no), partials=False, speculate=False))
+    outcome = run(scenario(into(no), partials=False, speculate=False))
     assert [(event.verdict, event.reason[:9]) for event in outcome.all(BargeInJudged)] == [
         ("false", "too short"),
         ("interruption", "words, la"),
@@ -322,7 +324,7 @@ def test_a_short_word_that_was_taken_for_a_cough_still_interrupts_when_it_is_und
 def test_late_words_interrupt_after_a_false_verdict() -> None:
     """The STT is 900 ms behind."""
     outcome = run(
-        stand(into(lambda score: score.say("would you please stop that now"), at=4.0), delay_ms=900)
+        scenario(into(lambda score: score.say("would you please stop that now"), at=4.0), delay_ms=900)
     )
     first, second = outcome.all(BargeInJudged)
     assert (first.verdict, first.reason) == ("false", "no words within 600 ms")
@@ -338,7 +340,7 @@ def test_words_that_came_late_are_no_false_pause() -> None:
         return score.say("no", seconds=0.25)
 
     outcome = run(
-        stand(
+        scenario(
             into(no, no, gap=2.2), partials=False, speculate=False, llm=ScriptedLlm([ANSWER, ANSWER, "Bye."])
         )
     )
@@ -347,13 +349,13 @@ def test_words_that_came_late_are_no_false_pause() -> None:
 
 
 def test_a_second_interruption() -> None:
-    outcome = run(stand(into(stop, stop, gap=2.5), llm=ScriptedLlm([ANSWER, ANSWER, "Very well."])))
+    outcome = run(scenario(into(stop, stop, gap=2.5), llm=ScriptedLlm([ANSWER, ANSWER, "Very well."])))
     assert [turn[0] for turn in outcome.turns] == ["cut", "cut", "done"]
     assert [event.verdict for event in outcome.all(BargeInJudged)] == ["interruption"] * 2
 
 
 def test_interrupt_ends_the_reply_at_once() -> None:
-    outcome = run(stand(into(), verbs=[(4.0, lambda pipeline: pipeline.interrupt())]))
+    outcome = run(scenario(into(), verbs=[(4.0, lambda pipeline: pipeline.interrupt())]))
     ended = outcome.one(ReplyEnded)
     assert outcome.turns[0][0] == "cut"
     assert outcome.at(ended) == 4000
@@ -363,7 +365,7 @@ def test_interrupt_ends_the_reply_at_once() -> None:
 
 def test_interrupt_while_the_reply_is_paused_makes_no_sound() -> None:
     """The babble has paused it."""
-    outcome = run(stand(into(babble), verbs=[(3.4, lambda pipeline: pipeline.interrupt())]))
+    outcome = run(scenario(into(babble), verbs=[(3.4, lambda pipeline: pipeline.interrupt())]))
     paused = outcome.one(ReplyPaused)
     assert not outcome.agent[paused.at_sample + 360 :].any()
     assert outcome.all(BargeInJudged) == []
@@ -371,18 +373,18 @@ def test_interrupt_while_the_reply_is_paused_makes_no_sound() -> None:
 
 
 def test_interrupt_does_not_cut_what_the_user_is_saying() -> None:
-    outcome = run(stand(into(stop), verbs=[(3.3, lambda pipeline: pipeline.interrupt())]))
+    outcome = run(scenario(into(stop), verbs=[(3.3, lambda pipeline: pipeline.interrupt())]))
     assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "please stop now")]
 
 
 def test_interrupt_while_nothing_is_said_does_nothing() -> None:
-    outcome = run(stand(into(), verbs=[(0.2, lambda pipeline: pipeline.interrupt())]))
+    outcome = run(scenario(into(), verbs=[(0.2, lambda pipeline: pipeline.interrupt())]))
     assert outcome.turns == [("done", "tell me something", ANSWER)]
 
 
 def test_interrupt_ends_what_is_still_being_thought() -> None:
     llm = ScriptedLlm([ANSWER], first_token_ms=4000)
-    outcome = run(stand(into(), llm=llm, verbs=[(4.0, lambda pipeline: pipeline.interrupt())]))
+    outcome = run(scenario(into(), llm=llm, verbs=[(4.0, lambda pipeline: pipeline.interrupt())]))
     assert outcome.turns == [("cut", "tell me something", "")]
     assert llm.active == 0
 
@@ -394,7 +396,7 @@ def test_interrupt_ends_what_is_still_being_thought() -> None:
 def test_who_begins_to_speak_between_decision_and_first_sound_is_heard_first(start: float) -> None:
     """The turn is decided at 1.9 s, the first sound would come 500 ms later."""
     llm = ScriptedLlm([ANSWER, "Very well."], first_token_ms=500)
-    outcome = run(stand(into(stop, at=start), llm=llm, speculate=False))
+    outcome = run(scenario(into(stop, at=start), llm=llm, speculate=False))
     assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "please stop now")]
     assert outcome.at(outcome.all(TurnDecided)[0]) < start * 1000
     assert len(outcome.all(ReplyPlaying)) == 1
@@ -403,7 +405,7 @@ def test_who_begins_to_speak_between_decision_and_first_sound_is_heard_first(sta
 @pytest.mark.parametrize("noise", [cough, babble])
 def test_a_reply_that_is_ready_during_a_false_alarm_starts_after_it(noise: Noise) -> None:
     llm = ScriptedLlm([ANSWER], first_token_ms=200)
-    outcome = run(stand(into(noise, at=2.0), llm=llm, speculate=False))
+    outcome = run(scenario(into(noise, at=2.0), llm=llm, speculate=False))
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     judged, playing = outcome.one(BargeInJudged), outcome.one(ReplyPlaying)
     assert 0 <= outcome.at(playing) - outcome.at(judged) <= 20
@@ -418,7 +420,7 @@ def test_a_reply_that_is_ready_during_a_false_alarm_starts_after_it(noise: Noise
 def test_speech_while_the_reply_is_only_buffered() -> None:
     """What the agent shall say is made while another reply has the floor; then the user speaks."""
     outcome = run(
-        stand(into(stop, at=4.0), verbs=[(3.0, lambda pipeline: pipeline.say("And another thing."))])
+        scenario(into(stop, at=4.0), verbs=[(3.0, lambda pipeline: pipeline.say("And another thing."))])
     )
     ends = {event.reply: event for event in outcome.all(ReplyEnded)}
     assert [(ends[reply].status, ends[reply].turn) for reply in (1, 2, 3)] == [
@@ -431,7 +433,7 @@ def test_speech_while_the_reply_is_only_buffered() -> None:
 
 def test_what_the_agent_shall_say_while_the_user_speaks_gives_way() -> None:
     score = Score().silence(0.5).say("one two three four five six seven").silence(3)
-    outcome = run(stand(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
+    outcome = run(scenario(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
     assert [event.status for event in outcome.all(ReplyEnded)] == ["cut", "done"]
     assert [turn[:2] for turn in outcome.turns] == [("done", "one two three four five six seven")]
     assert outcome.one(ReplyPlaying).turn == 1
@@ -439,7 +441,7 @@ def test_what_the_agent_shall_say_while_the_user_speaks_gives_way() -> None:
 
 def test_what_the_agent_shall_say_while_there_is_noise_is_said() -> None:
     score = Score().silence(0.5).babble(3, db=-26).silence(3)
-    outcome = run(stand(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
+    outcome = run(scenario(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
     assert outcome.one(ReplyEnded).heard == "Excuse me."
     assert outcome.at(outcome.one(ReplyPlaying)) <= 1200 + 620
 
@@ -448,7 +450,7 @@ def test_the_words_of_a_turn_that_is_cut_before_it_was_understood_are_not_lost()
     """The user pauses too long and goes on; the STT takes a second."""
     score = Score().silence(0.5).say("I want to fly").silence(0.5).say("to Paris on Monday").silence(5)
     llm = ScriptedLlm(["You said: {said}."])
-    outcome = run(stand(score, partials=False, delay_ms=1000, llm=llm, speculate=False))
+    outcome = run(scenario(score, partials=False, delay_ms=1000, llm=llm, speculate=False))
     assert [turn[:2] for turn in outcome.turns] == [("cut", "I want to fly"), ("done", "to Paris on Monday")]
     assert [(message.role, message.text) for message in llm.prompts[-1]] == [
         ("user", "I want to fly"),
@@ -457,7 +459,7 @@ def test_the_words_of_a_turn_that_is_cut_before_it_was_understood_are_not_lost()
 
 
 def test_a_cough_whose_transcript_comes_while_it_is_judged_is_dismissed_once() -> None:
-    outcome = run(stand(into(mhm, gap=3), delay_ms=300))
+    outcome = run(scenario(into(mhm, gap=3), delay_ms=300))
     assert [event.utterance for event in outcome.all(UtteranceDismissed)] == [2]
     assert outcome.turns == [("done", "tell me something", ANSWER)]
 
@@ -481,7 +483,7 @@ def test_words_that_are_final_before_the_next_frame_are_the_verdict() -> None:
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(lambda score: score.say("no", seconds=0.2))
-    outcome = run(stand(score, stt=FinalOnly(score, "no"), settings=settings))
+    outcome = run(scenario(score, stt=FinalOnly(score, "no"), settings=settings))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("interruption", "words")
     assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "no")]
@@ -492,7 +494,7 @@ def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(cough, cough, at=4.0, gap=0.13)
-    outcome = run(stand(score, stt=ScriptedStt(score, partials=True, delay_ms=700), settings=settings))
+    outcome = run(scenario(score, stt=ScriptedStt(score, partials=True, delay_ms=700), settings=settings))
     first, second = outcome.all(BargeInJudged)
     assert (first.verdict, second.verdict) == ("false", "false")
     assert outcome.at(first) == outcome.at(outcome.all(ReplyPaused)[1])
@@ -505,7 +507,7 @@ def test_a_verdict_is_given_its_own_time_whatever_was_judged_before() -> None:
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(lambda score: score.say("", seconds=0.12).silence(0.2).babble(2, db=-24))
-    outcome = run(stand(score, settings=settings))
+    outcome = run(scenario(score, settings=settings))
     first, second = outcome.all(BargeInJudged)
     assert first.after_ms < 300
     assert 360 < outcome.at(second) - outcome.at(first) < 1000
@@ -521,7 +523,7 @@ def test_nothing_is_kept_of_noises(finally_said: str | None) -> None:
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     llm = ScriptedLlm([ANSWER * 3, "Very well."])
-    run(stand(score, stt=stt, verbs=[(1.0, kept.append)], llm=llm, settings=settings))
+    run(scenario(score, stt=stt, verbs=[(1.0, kept.append)], llm=llm, settings=settings))
     assert kept[0].floor._false == {}
 
 
@@ -536,7 +538,7 @@ def test_a_source_that_stalls_does_not_hold_the_reply() -> None:
                     return
                 yield frame
 
-    outcome = run(stand(into(babble), source=Stalls))
+    outcome = run(scenario(into(babble), source=Stalls))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("false", "no words within 600 ms")
     assert outcome.at(judged) - outcome.at(outcome.all(SpeechStarted)[1]) <= 600

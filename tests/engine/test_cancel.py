@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine import stand as stands
-from tests.engine.scenes import scene
-from tests.engine.stand import Outcome, Stand, run
+from tests.engine.support import scenario as scenarios
+from tests.engine.support.random_scenarios import random_scenario
+from tests.engine.support.scenario import Outcome, Scenario, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.events import (
     BargeInJudged,
@@ -32,9 +32,9 @@ LONG = "This is a rather long answer, so that there is time to stop it before it
 @given(st.integers(0, 10_000), st.floats(0, 25))
 @settings(deadline=None, derandomize=True, max_examples=30)
 def test_any_conversation_can_be_stopped_at_any_time(seed: int, at: float) -> None:
-    stand = scene(seed)
-    stand.cancel_at = at
-    outcome = run(stand)
+    scenario = random_scenario(seed)
+    scenario.cancel_at = at
+    outcome = run(scenario)
     assert outcome.error is None or isinstance(outcome.error, TimeoutError)
     assert not outcome.times or outcome.times[-1] <= at * 1000 + 0.01 or outcome.error is None
 
@@ -42,14 +42,14 @@ def test_any_conversation_can_be_stopped_at_any_time(seed: int, at: float) -> No
 @pytest.mark.parametrize("at", [0.0, 0.3, 1.2, 1.7, 2.5, 3.1, 3.5])
 def test_what_was_begun_ends_as_cut(at: float) -> None:
     score = Score().silence(0.5).say("tell me something").silence(1.5).say("please stop that now").silence(5)
-    stand = Stand(
+    scenario = Scenario(
         score,
         stt=ScriptedStt(score, partials=True),
         llm=ScriptedLlm([LONG], first_token_ms=200),
         tts=ScriptedTts(first_byte_ms=100),
         cancel_at=at,
     )
-    outcome = run(stand)
+    outcome = run(scenario)
     assert isinstance(outcome.error, TimeoutError)
     assert len(outcome.all(TurnDecided)) == len(outcome.all(TurnEnded))
     if at == 2.5:
@@ -62,9 +62,9 @@ def test_what_was_begun_ends_as_cut(at: float) -> None:
 def test_nothing_is_told_after_the_end() -> None:
     """It is stopped while a verdict is pending."""
     score = Score().silence(0.5).say("tell me something").silence(1.5).babble(2, db=-26).silence(5)
-    stand = Stand(score, llm=ScriptedLlm([LONG]), stt=ScriptedStt(score, partials=True))
-    stand.cancel_at, stand.linger_s = 3.3, 5.0
-    outcome = run(stand)
+    scenario = Scenario(score, llm=ScriptedLlm([LONG]), stt=ScriptedStt(score, partials=True))
+    scenario.cancel_at, scenario.linger_s = 3.3, 5.0
+    outcome = run(scenario)
     assert len(outcome.all(ReplyPaused)) == 1
     assert outcome.all(BargeInJudged) == []
     assert outcome.times[-1] <= 3300
@@ -89,7 +89,7 @@ class Stepped(VirtualLoop):
         super()._run_once()  # type: ignore[misc]
 
 
-def stepped(stand: Stand, at: int | None) -> tuple[Outcome, Stepped]:
+def stepped(scenario: Scenario, at: int | None) -> tuple[Outcome, Stepped]:
     """Run it, and cancel the pipeline before that turn of the loop."""
     loops: list[Stepped] = []
 
@@ -106,18 +106,18 @@ def stepped(stand: Stand, at: int | None) -> tuple[Outcome, Stepped]:
             finally:
                 mine.victim, mine.ended_at = None, mine.time()
 
-    stand.pipeline = Watched
+    scenario.pipeline = Watched
     with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(stands._run(stand)), loops[-1]
+        return runner.run(scenarios._run(scenario)), loops[-1]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_cancellation_at_any_step_of_the_loop(seed: int) -> None:
-    _, whole = stepped(scene(seed), None)
+    _, whole = stepped(random_scenario(seed), None)
     chance = Random(seed)
     for at in sorted(chance.sample(range(3, whole.steps), 12)):
-        outcome, loop = stepped(scene(seed), at)
-        stands.check(outcome)
+        outcome, loop = stepped(random_scenario(seed), at)
+        scenarios.check(outcome)
         if loop.cancelled_at is not None:
             assert isinstance(outcome.error, asyncio.CancelledError)
             assert loop.ended_at == loop.cancelled_at
@@ -127,7 +127,7 @@ def test_a_cancellation_at_any_step_of_the_loop(seed: int) -> None:
 @settings(deadline=None, derandomize=True, max_examples=30)
 def test_whatever_is_interrupted_whenever(seed: int, moments: list[float]) -> None:
     """A cut may come in any await of an answer: `run` checks what must hold."""
-    stand = scene(seed)
-    stand.verbs = [*stand.verbs, *((at, lambda pipeline: pipeline.interrupt()) for at in moments)]
-    outcome = run(stand)
+    scenario = random_scenario(seed)
+    scenario.verbs = [*scenario.verbs, *((at, lambda pipeline: pipeline.interrupt()) for at in moments)]
+    outcome = run(scenario)
     assert len(outcome.all(ReplyStarted)) >= len(outcome.all(ReplyEnded))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
-from tests.engine.stand import Stand, run
+from tests.engine.support.scenario import Scenario, run
 from workbench.engine.interfaces import Source
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
@@ -80,7 +80,7 @@ def test_memory_is_flat_over_thousands_of_typed_turns() -> None:
     scale = Scale(1000, 10_000)
     typed = [(at * 0.01, lambda pipeline: pipeline.type("And then?")) for at in range(1, 10_001)]
     score = Score().silence(101)
-    run(Stand(score, tts=None, verbs=typed, watch=scale, keep_events=2000, keep_s=5, whole=False))
+    run(Scenario(score, tts=None, verbs=typed, watch=scale, keep_events=2000, keep_s=5, whole=False))
     scale.check()
 
 
@@ -91,7 +91,7 @@ def test_memory_is_flat_over_hundreds_of_spoken_turns() -> None:
     scale, settings = Scale(60, 180), EngineSettings()
     settings.bargein.false_limit, settings.turn.adapt = 100, False
     outcome = run(
-        Stand(
+        Scenario(
             Score(),
             source=lambda score: Loop(piece[: len(piece) // 320 * 320], 100),
             stt=ScriptedStt(["one two", "please stop that now"], partials=True),

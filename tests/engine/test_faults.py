@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.stand import Outcome, Stand, run
-from tests.engine.test_tools import CLOCK, answer
+from tests.engine.support.scenario import Outcome, Scenario, run
+from tests.engine.support.tools import CLOCK, answer
 from workbench.engine.interfaces import Pull, Sink, Speech, Text
 from workbench.engine.settings import EngineSettings
 from workbench.model.audio import Frame, Samples
@@ -73,10 +73,10 @@ def two_questions() -> Score:
     return Score().silence(0.5).say("what time is it").silence(14).say("how are you today").silence(8)
 
 
-def stand(**stages: Any) -> Stand:
+def scenario(**stages: Any) -> Scenario:
     score = two_questions()
     made: dict[str, Any] = {"stt": ScriptedStt(score), "llm": ScriptedLlm([ANSWER]), "settings": settings()}
-    return Stand(score, **(made | stages))
+    return Scenario(score, **(made | stages))
 
 
 def first_and_second(outcome: Outcome) -> tuple[TurnEnded, TurnEnded]:
@@ -100,7 +100,7 @@ def broken(stage: str, fault: Fault, calls: int) -> Any:
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 def test_one_fault_of_a_model(stage: str, what: str, speculate: bool) -> None:
     """It is tried again where that can help: only what was begun or refused fails the turn."""
-    outcome = run(stand(**{stage: broken(stage, FAULTS[what](), 1)}, speculate=speculate))
+    outcome = run(scenario(**{stage: broken(stage, FAULTS[what](), 1)}, speculate=speculate))
     first, second = first_and_second(outcome)
     assert (second.status, second.user_text, second.agent_text) == ("done", "how are you today", ANSWER)
     fails = what == "refuses" or ("midway" in what and stage != "stt")
@@ -119,7 +119,7 @@ def test_a_model_that_stays_broken_for_a_turn(stage: str, what: str) -> None:
     if stage == "stt" and "midway" in what:
         return  # it gives one piece: its transcript
     calls = 3 if what in ("raises", "hangs") else 1
-    outcome = run(stand(**{stage: broken(stage, FAULTS[what](), calls)}, speculate=False))
+    outcome = run(scenario(**{stage: broken(stage, FAULTS[what](), calls)}, speculate=False))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", stage)
     assert first.reason
@@ -129,7 +129,7 @@ def test_a_model_that_stays_broken_for_a_turn(stage: str, what: str) -> None:
 
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 def test_a_model_that_is_gone_is_not_asked_any_more(stage: str) -> None:
-    outcome = run(stand(**{stage: broken(stage, FAULTS["raises"](), 100)}, speculate=False))
+    outcome = run(scenario(**{stage: broken(stage, FAULTS["raises"](), 100)}, speculate=False))
     first, second = first_and_second(outcome)
     assert (first.status, second.status) == ("failed", "failed")
     assert (first.stage, second.stage) == (stage, stage)
@@ -138,7 +138,7 @@ def test_a_model_that_is_gone_is_not_asked_any_more(stage: str) -> None:
 
 
 def test_what_a_broken_voice_would_have_said_can_be_read() -> None:
-    outcome = run(stand(tts=broken("tts", FAULTS["refuses"](), 1)))
+    outcome = run(scenario(tts=broken("tts", FAULTS["refuses"](), 1)))
     first, _ = first_and_second(outcome)
     assert first.agent_text == ANSWER
     assert "".join(event.text for event in outcome.all(ReplyText) if event.reply == 1) == ANSWER
@@ -147,7 +147,7 @@ def test_what_a_broken_voice_would_have_said_can_be_read() -> None:
 
 
 def test_a_voice_that_breaks_midway_was_heard_up_to_there_and_is_read_from_there() -> None:
-    outcome = run(stand(tts=ScriptedTts(faults={2: FAULTS["refuses"]()})))
+    outcome = run(scenario(tts=ScriptedTts(faults={2: FAULTS["refuses"]()})))
     first, _ = first_and_second(outcome)
     assert (first.status, first.stage, first.agent_text) == ("failed", "tts", ANSWER)
     assert len(outcome.all(ReplyPlaying)) == 2
@@ -155,7 +155,7 @@ def test_a_voice_that_breaks_midway_was_heard_up_to_there_and_is_read_from_there
 
 def test_a_model_that_breaks_midway_leaves_what_was_heard() -> None:
     outcome = run(
-        stand(llm=ScriptedLlm([ANSWER], token_ms=100, faults={1: Raises(StageError("gone"), after=9)}))
+        scenario(llm=ScriptedLlm([ANSWER], token_ms=100, faults={1: Raises(StageError("gone"), after=9)}))
     )
     first, _ = first_and_second(outcome)
     ended = outcome.all(ReplyEnded)[0]
@@ -166,7 +166,7 @@ def test_a_model_that_breaks_midway_leaves_what_was_heard() -> None:
 
 def test_an_stt_that_fails_while_the_user_speaks_fails_the_turn_at_its_end() -> None:
     stt = ScriptedStt(two_questions(), faults=dict.fromkeys((1, 2, 3), Raises()))
-    outcome = run(stand(stt=stt))
+    outcome = run(scenario(stt=stt))
     first, _ = first_and_second(outcome)
     assert (first.status, first.stage, first.user_text) == ("failed", "stt", "")
     ended = 0.5 + 0.9 + 0.35
@@ -177,7 +177,7 @@ def test_an_stt_that_fails_on_a_cough_leaves_only_a_notice() -> None:
     """The cough is spoken into a reply; the reply goes on."""
     score = Score().silence(0.5).say("what time is it").silence(1.5).cough().silence(8)
     stt = ScriptedStt(score, faults=dict.fromkeys((2, 3, 4), Raises(RefusedError("no credit"))))
-    outcome = run(Stand(score, stt=stt, llm=ScriptedLlm([ANSWER])))
+    outcome = run(Scenario(score, stt=stt, llm=ScriptedLlm([ANSWER])))
     assert outcome.turns == [("done", "what time is it", ANSWER)]
     assert outcome.all(Notice) == [Notice("error", "stt", "no credit", "")]
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "not understood")]
@@ -186,7 +186,7 @@ def test_an_stt_that_fails_on_a_cough_leaves_only_a_notice() -> None:
 def test_an_stt_that_hangs_on_a_turn_does_not_hold_up_the_next_one_for_long() -> None:
     score = Score().silence(0.5).say("what time is it").silence(1).say("hello are you there").silence(9)
     stt = ScriptedStt(score, faults={1: Hangs()})
-    outcome = run(Stand(score, stt=stt, settings=EngineSettings()))
+    outcome = run(Scenario(score, stt=stt, settings=EngineSettings()))
     assert [turn[0] for turn in outcome.turns] == ["done"]
     assert outcome.turns[0][1] == "hello are you there"
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "not understood")]
@@ -219,7 +219,7 @@ class StrangeStt(ScriptedStt):
 @pytest.mark.parametrize("partial", [True, False])
 @pytest.mark.parametrize("strange", [None, "hello", 17, Transcript(None, 0)])  # type: ignore[arg-type]
 def test_an_stt_that_answers_with_nonsense(strange: object, partial: bool) -> None:
-    outcome = run(stand(stt=StrangeStt(two_questions(), strange, partial=partial)))
+    outcome = run(scenario(stt=StrangeStt(two_questions(), strange, partial=partial)))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", "stt")
     assert second.status == "done"
@@ -245,7 +245,7 @@ class StrangeLlm(ScriptedLlm):
 
 @pytest.mark.parametrize("strange", [None, "text", Text(None), ["Well"], 3.5])  # type: ignore[arg-type]
 def test_an_llm_that_answers_with_nonsense(strange: object) -> None:
-    outcome = run(stand(llm=StrangeLlm(strange)))
+    outcome = run(scenario(llm=StrangeLlm(strange)))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", "llm")
     assert "answered with what cannot be used" in (first.reason or "")
@@ -275,7 +275,7 @@ class StrangeTts(ScriptedTts):
     [None, b"\0\0", Speech(np.zeros(9)), Speech(np.zeros((9, 2), np.int16)), Speech([1, 2])],  # type: ignore[arg-type]
 )
 def test_a_tts_that_answers_with_nonsense(strange: object) -> None:
-    outcome = run(stand(tts=StrangeTts(strange)))
+    outcome = run(scenario(tts=StrangeTts(strange)))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", "tts")
     assert second.status == "done"
@@ -305,7 +305,7 @@ def faulty_clock(fault: str) -> Tool:
 )
 def test_a_fault_of_a_tool(fault: str, status: str) -> None:
     llm = answer([CLOCK], "It is ten.")
-    outcome = run(stand(llm=llm, tools=(faulty_clock(fault),)))
+    outcome = run(scenario(llm=llm, tools=(faulty_clock(fault),)))
     first, _ = first_and_second(outcome)
     assert first.status == status
     assert first.stage == ("tools" if status == "failed" else None)
@@ -346,7 +346,7 @@ def out_of_order() -> float:
 @pytest.mark.parametrize("stage", ["vad", "turn"])
 def test_a_fault_of_a_detector(stage: str, answer: Callable[[], float]) -> None:
     detector = FaultyVad(answer) if stage == "vad" else FaultyTurn(answer)
-    outcome = run(stand(**{stage: detector}))
+    outcome = run(scenario(**{stage: detector}))
     assert [turn[0] for turn in outcome.turns] == ["done", "done"]
     (notice,) = outcome.all(Notice)
     assert notice.owner == stage
@@ -395,20 +395,20 @@ class FaultySource(ArraySource):
 )
 def test_what_a_source_fails_of_is_raised(error: Exception, kind: type[Exception], reason: str) -> None:
     with pytest.raises(kind) as raised:
-        run(stand(source=lambda score: FaultySource(score, "raises", error)))
+        run(scenario(source=lambda score: FaultySource(score, "raises", error)))
     assert raised.value.args[0] == reason
 
 
 @pytest.mark.parametrize("fault", ["floats", "stereo"])
 def test_a_source_that_gives_no_pcm16_is_a_fault_of_it(fault: str) -> None:
     with pytest.raises(StageError, match="array gave no PCM16") as raised:
-        run(stand(source=lambda score: FaultySource(score, fault)))
+        run(scenario(source=lambda score: FaultySource(score, fault)))
     assert raised.value.stage == "source"
 
 
 @pytest.mark.parametrize("fault", ["ends early", "hangs", "is slow", "positions"])
 def test_a_source_that_does_not_come_as_it_should_ends_every_turn(fault: str) -> None:
-    outcome = run(stand(source=lambda score: FaultySource(score, fault)))
+    outcome = run(scenario(source=lambda score: FaultySource(score, fault)))
     assert {turn[0] for turn in outcome.turns} <= {"done", "cut"}
     assert outcome.turns or fault == "positions"
 
@@ -460,7 +460,7 @@ class FaultySink(ClockSink):
 def test_a_sink_that_fails_is_replaced_and_the_reply_goes_on(
     fault: str, error: Exception | None, reason: str, at: int
 ) -> None:
-    outcome = run(stand(sink=lambda trace: FaultySink(trace, fault, error, at=at)))
+    outcome = run(scenario(sink=lambda trace: FaultySink(trace, fault, error, at=at)))
     lost = outcome.one(DeviceLost)
     assert (lost.track, lost.name, lost.reason) == ("agent", "speaker", reason)
     assert [event.name for event in outcome.all(DeviceOpened)] == ["speaker", "none"]
@@ -479,7 +479,7 @@ def test_a_sink_that_fails_is_replaced_and_the_reply_goes_on(
 
 
 def test_positions_of_the_fallback_sink_go_on_where_the_lost_one_was() -> None:
-    outcome = run(stand(sink=lambda trace: FaultySink(trace, "ends early")))
+    outcome = run(scenario(sink=lambda trace: FaultySink(trace, "ends early")))
     first, fallback = (event for event in outcome.all(ClockMapped) if event.track == "agent")
     assert (first.sample, first.at_ms) == (0, 0)
     assert fallback.sample / 24 == pytest.approx(fallback.at_ms, abs=30)
@@ -490,4 +490,4 @@ def test_a_fallback_sink_that_fails_too_ends_the_session() -> None:
         return FaultySink(trace, "raises", OSError(f"unplugged from {start}"), at=0)
 
     with pytest.raises(StageError, match="unplugged from 0"):
-        run(stand(sink=lost, fallback_sink=lost))
+        run(scenario(sink=lost, fallback_sink=lost))

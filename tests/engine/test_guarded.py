@@ -480,3 +480,32 @@ def test_a_cancellation_gets_out_of_a_stream_in_any_state(
         assert asyncio.get_running_loop().time() <= at + 1
 
     run_virtual(main())
+
+
+def test_a_stream_that_is_left_half_way_leaves_no_task() -> None:
+    async def main() -> int:
+        llm, _ = guarded()
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[AsyncIterator[int]]:
+            yield Numbers()
+
+        async with llm.stream(lambda provider: opened(), 1000, 1000) as items:
+            async for _ in items:
+                break
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    assert run_virtual(main()) == 1
+
+
+class Numbers:
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __aiter__(self) -> Numbers:
+        return self
+
+    async def __anext__(self) -> int:
+        self.last += 1
+        return self.last

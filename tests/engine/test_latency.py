@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.engine.stand import Outcome, Stand, run
+from tests.engine.support.scenario import Outcome, Scenario, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.events import (
@@ -42,7 +42,7 @@ def latencies_ms(outcome: Outcome, score: Score) -> list[float]:
 
 def test_from_the_decision_to_the_first_frame_it_takes_no_time() -> None:
     score = questions()
-    outcome = run(Stand(score, stt=ScriptedStt(score), speculate=False))
+    outcome = run(Scenario(score, stt=ScriptedStt(score), speculate=False))
     decided = [outcome.at(event) for event in outcome.all(TurnDecided)]
     playing = [outcome.at(event) for event in outcome.all(ReplyPlaying)]
     assert playing == decided
@@ -53,7 +53,7 @@ def test_typed_text_takes_what_the_models_take() -> None:
         pipeline.type("Hello?")
 
     outcome = run(
-        Stand(
+        Scenario(
             Score().silence(5),
             llm=ScriptedLlm(["Hi."], first_token_ms=300),
             tts=ScriptedTts(first_byte_ms=150),
@@ -65,34 +65,34 @@ def test_typed_text_takes_what_the_models_take() -> None:
 
 def test_with_an_stt_that_is_final_with_the_last_word_a_reply_is_heard_within_470_ms() -> None:
     score = questions()
-    stand = Stand(
+    scenario = Scenario(
         score,
         stt=ScriptedStt(score, partials=True),
         llm=ScriptedLlm(["Fine, thank you."], first_token_ms=300),
         tts=ScriptedTts(first_byte_ms=150),
     )
-    found = latencies_ms(run(stand), score)
+    found = latencies_ms(run(scenario), score)
     assert max(found) <= 470
     assert min(found) >= 449.9
 
 
 def test_at_the_default_settings_endpointing_alone_takes_less_than_400_ms() -> None:
     score = questions()
-    found = latencies_ms(run(Stand(score, stt=ScriptedStt(score, partials=True))), score)
+    found = latencies_ms(run(Scenario(score, stt=ScriptedStt(score, partials=True))), score)
     assert max(found) <= 375
     assert min(found) >= 345
 
 
 def test_the_parts_follow_each_other_without_a_gap() -> None:
     score = questions(1)
-    stand = Stand(
+    scenario = Scenario(
         score,
         stt=ScriptedStt(score, delay_ms=100),
         llm=ScriptedLlm(["Good morning, how are you?"], first_token_ms=300, token_ms=40),
         tts=ScriptedTts(first_byte_ms=150, leading_silence_ms=50),
         speculate=False,
     )
-    outcome = run(stand)
+    outcome = run(scenario)
     spans = {span.part: span for span in outcome.all(Span)}
     order: tuple[Part, ...] = (
         "stt",
@@ -114,7 +114,7 @@ def test_the_parts_follow_each_other_without_a_gap() -> None:
 def test_the_wait_for_the_stt_counts_from_the_last_pause() -> None:
     """At the first one the user goes on before there is a transcript."""
     score = Score().silence(0.5).say("what time is it").silence(0.25).say("in Berlin").silence(3)
-    outcome = run(Stand(score, stt=ScriptedStt(score, delay_ms=400)))
+    outcome = run(Scenario(score, stt=ScriptedStt(score, delay_ms=400)))
     stt = next(span for span in outcome.all(Span) if span.part == "stt")
     assert stt.start_ms == outcome.at(outcome.all(SpeechPaused)[1])
     assert stt.end_ms == outcome.at(outcome.all(Transcribed)[-1])
@@ -129,7 +129,7 @@ class Late(ClockSink):
 
 def test_the_end_waits_until_the_last_sample_has_left_the_speaker() -> None:
     score = questions(1)
-    outcome, at_once = run(Stand(score, sink=Late, linger_s=0)), run(Stand(score))
+    outcome, at_once = run(Scenario(score, sink=Late, linger_s=0)), run(Scenario(score))
     buffered = next(span for span in outcome.all(Span) if span.part == "output_buffer")
     assert buffered.end_ms - buffered.start_ms == 500
     assert outcome.ended_ms - at_once.ended_ms == pytest.approx(480, abs=20)
@@ -138,7 +138,7 @@ def test_the_end_waits_until_the_last_sample_has_left_the_speaker() -> None:
 @pytest.mark.parametrize("at", [3.0, 3.005, 3.011, 3.0173])
 def test_the_output_pauses_within_two_frames_of_the_onset(at: float) -> None:
     score = Score().silence(0.5).say("tell me something").silence(at - 1.52).say("wait").silence(4)
-    outcome = run(Stand(score, stt=ScriptedStt(score), llm=ScriptedLlm(["A long answer to that. " * 4])))
+    outcome = run(Scenario(score, stt=ScriptedStt(score), llm=ScriptedLlm(["A long answer to that. " * 4])))
     onset_ms = score.spoken[1].start / 16
     faded_ms = outcome.one(ReplyPaused).at_sample / 24
     assert 0 < faded_ms - onset_ms <= 60

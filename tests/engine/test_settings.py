@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from tests.engine.stand import Outcome, Stand, run
-from tests.engine.test_tools import CLOCK, Tools, answer
+from tests.engine.support.scenario import Outcome, Scenario, run
+from tests.engine.support.tools import CLOCK, Tools, answer
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
 from workbench.model.audio import Samples
@@ -80,7 +80,7 @@ def session(
     def changed(pipeline: Pipeline) -> None:
         change(pipeline.settings, name, value)
 
-    outcome = run(Stand(score, settings=settings, verbs=[(HALF_S - 0.01, changed)], **made))
+    outcome = run(Scenario(score, settings=settings, verbs=[(HALF_S - 0.01, changed)], **made))
     times = [*zip(outcome.times, outcome.events, strict=True)]
     first = [(at, event) for at, event in times if at < HALF_S * 1000]
     second = [(at - HALF_S * 1000, event) for at, event in times if at >= HALF_S * 1000]

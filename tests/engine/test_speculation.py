@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.stand import Stand, run
+from tests.engine.support.scenario import Scenario, run
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
@@ -41,7 +41,7 @@ def slow() -> ScriptedLlm:
 @pytest.mark.parametrize("partials", [True, False])
 def test_at_the_first_pause_a_reply_is_prepared_and_used_if_the_user_has_finished(partials: bool) -> None:
     text = score()
-    outcome = run(Stand(text, stt=ScriptedStt(text, partials=partials), llm=slow()))
+    outcome = run(Scenario(text, stt=ScriptedStt(text, partials=partials), llm=slow()))
     started = outcome.one(ReplyStarted)
     assert started.speculative
     assert started.turn is None
@@ -53,7 +53,7 @@ def test_at_the_first_pause_a_reply_is_prepared_and_used_if_the_user_has_finishe
 
 def test_a_stable_partial_is_as_good_as_a_pause() -> None:
     text = score()
-    outcome = run(Stand(text, stt=ScriptedStt(text, partials=True)))
+    outcome = run(Scenario(text, stt=ScriptedStt(text, partials=True)))
     stable = next(event for event in outcome.all(Transcribed) if event.stable)
     assert outcome.at(outcome.one(ReplyStarted)) == outcome.at(stable)
     assert outcome.at(stable) < outcome.at(outcome.one(SpeechPaused))
@@ -63,7 +63,7 @@ def test_words_that_may_still_change_are_not_answered() -> None:
     """A partial is covered only up to where it was made from."""
     text = score()
     stt = ScriptedStt(text, partials=True, delay_ms=200)
-    outcome = run(Stand(text, stt=stt))
+    outcome = run(Scenario(text, stt=stt))
     first = outcome.all(ReplyStarted)[0]
     assert first.said == "one two"
     assert outcome.at(first) >= outcome.at(outcome.one(SpeechPaused))
@@ -72,7 +72,7 @@ def test_words_that_may_still_change_are_not_answered() -> None:
 def test_if_the_user_goes_on_it_is_thrown_away_with_what_it_cost() -> None:
     text = score(0.25)
     outcome = run(
-        Stand(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}. " * 20], token_ms=10))
+        Scenario(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}. " * 20], token_ms=10))
     )
     discarded = outcome.one(ReplyDiscarded)
     assert discarded.seconds > 0.1
@@ -84,7 +84,7 @@ def test_if_the_user_goes_on_it_is_thrown_away_with_what_it_cost() -> None:
 
 def test_what_was_thrown_away_is_neither_heard_nor_remembered() -> None:
     text = score(0.25)
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}."])))
+    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}."])))
     assert outcome.said == [("user", "one two three four"), ("assistant", "You said: one two three four.")]
     assert len(outcome.all(ReplyPlaying)) == 1
 
@@ -94,7 +94,7 @@ def test_at_most_so_many_attempts_an_utterance(attempts: int, expected: int) -> 
     settings = EngineSettings()
     settings.reply.attempts = attempts
     text = score(0.2, 0.2, 0.2)
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=slow(), settings=settings))
+    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=slow(), settings=settings))
     started = outcome.all(ReplyStarted)
     assert sum(event.speculative for event in started) == expected
     assert len(outcome.all(ReplyDiscarded)) == expected
@@ -104,7 +104,7 @@ def test_at_most_so_many_attempts_an_utterance(attempts: int, expected: int) -> 
 
 def test_the_default_is_two_attempts() -> None:
     text = score(0.2, 0.2, 0.2)
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=slow()))
+    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=slow()))
     assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, True, False]
 
 
@@ -117,7 +117,7 @@ def test_on_for_what_runs_on_board_off_for_what_is_paid_for(
 ) -> None:
     settings = EngineSettings()
     settings.reply.speculate = wish  # type: ignore[assignment]
-    outcome = run(Stand(score(), settings=settings, speculate=onboard))
+    outcome = run(Scenario(score(), settings=settings, speculate=onboard))
     assert outcome.one(ReplyStarted).speculative == speculates
     assert outcome.turns[0][0] == "done"
 
@@ -125,16 +125,16 @@ def test_on_for_what_runs_on_board_off_for_what_is_paid_for(
 def test_a_reply_that_was_made_on_other_history_is_made_again() -> None:
     """What the agent says in the meantime of itself is remembered, so the prepared reply is of no use."""
     text = score()
-    stand = Stand(
+    scenario = Scenario(
         text,
         stt=ScriptedStt(text),
         llm=ScriptedLlm(lambda messages: f"I see {len(messages)} messages."),
         verbs=[(0.3, lambda pipeline: pipeline.conversation.instruct("Be rude."))],
     )
-    assert run(stand).turns[0][2] == "I see 2 messages."
-    stand.verbs = [(1.25, lambda pipeline: pipeline.conversation.instruct("Be rude."))]
-    stand.conversation = type(stand.conversation)()
-    outcome = run(stand)
+    assert run(scenario).turns[0][2] == "I see 2 messages."
+    scenario.verbs = [(1.25, lambda pipeline: pipeline.conversation.instruct("Be rude."))]
+    scenario.conversation = type(scenario.conversation)()
+    outcome = run(scenario)
     assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, False]
     assert len(outcome.all(ReplyDiscarded)) == 1
     assert outcome.turns[0][2] == "I see 2 messages."
@@ -153,7 +153,7 @@ class Tentative(ScriptedStt):
 
 def test_what_is_not_stable_is_thrown_away_as_soon_as_the_user_goes_on() -> None:
     text = score(0.25)
-    outcome = run(Stand(text, stt=Tentative(text), llm=ScriptedLlm(["You said: {said}."])))
+    outcome = run(Scenario(text, stt=Tentative(text), llm=ScriptedLlm(["You said: {said}."])))
     first, second = outcome.all(ReplyStarted)
     assert (first.said, second.said) == ("one two", "one two three four")
     resumed, discarded = outcome.one(SpeechResumed), outcome.one(ReplyDiscarded)
@@ -165,7 +165,7 @@ def test_what_turns_out_too_short_is_no_turn_whatever_was_prepared() -> None:
     settings = EngineSettings()
     settings.vad.min_speech_ms = 700
     text = score()
-    outcome = run(Stand(text, stt=ScriptedStt(text, partials=True), settings=settings))
+    outcome = run(Scenario(text, stt=ScriptedStt(text, partials=True), settings=settings))
     assert outcome.turns == []
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "too short")]
     assert len(outcome.all(ReplyDiscarded)) == 1
@@ -180,7 +180,7 @@ def test_a_transcript_that_turns_out_different_is_answered_as_it_is() -> None:
             return replace(said, text="one too")
 
     text = score()
-    outcome = run(Stand(text, stt=Fickle(text), llm=ScriptedLlm(["You said: {said}."])))
+    outcome = run(Scenario(text, stt=Fickle(text), llm=ScriptedLlm(["You said: {said}."])))
     assert outcome.turns == [("done", "one too", "You said: one too.")]
     assert len(outcome.all(ReplyDiscarded)) == 1
 
@@ -188,7 +188,7 @@ def test_a_transcript_that_turns_out_different_is_answered_as_it_is() -> None:
 def test_a_prepared_reply_that_failed_fails_the_turn_only_if_it_is_the_answer() -> None:
     text = score(0.25)
     llm = ScriptedLlm(["Yes."], faults={1: Raises(RefusedError("wrong key"))})
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=llm))
+    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=llm))
     assert outcome.turns == [("done", "one two three four", "Yes.")]
     assert len(outcome.all(ReplyDiscarded)) == 1
 
@@ -196,6 +196,6 @@ def test_a_prepared_reply_that_failed_fails_the_turn_only_if_it_is_the_answer() 
 def test_a_reply_that_is_long_in_the_making_is_stopped_when_it_is_thrown_away() -> None:
     text = score(0.25)
     llm, tts = ScriptedLlm(["A long answer. " * 50], token_ms=100), ScriptedTts(realtime_factor=0.5)
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=llm, tts=tts))
+    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=llm, tts=tts))
     assert llm.active == tts.active == 0
     assert outcome.turns[0][0] == "done"

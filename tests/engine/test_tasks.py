@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -238,34 +237,3 @@ def test_a_cancellation_is_not_lost_on_a_provider_that_does_something_else(
         return task.cancelled()
 
     assert run_virtual(main())
-
-
-def test_a_generator_that_is_left_half_way_leaves_no_task() -> None:
-    from tests.engine.test_guarded import guarded  # the same stand
-
-    async def main() -> int:
-        llm, _ = guarded()
-
-        @asynccontextmanager
-        async def opened() -> AsyncIterator[AsyncIterator[int]]:
-            yield Numbers()
-
-        async with llm.stream(lambda provider: opened(), 1000, 1000) as items:
-            async for _ in items:
-                break
-        await asyncio.sleep(0)
-        return len(asyncio.all_tasks())
-
-    assert run_virtual(main()) == 1
-
-
-class Numbers:
-    def __init__(self) -> None:
-        self.last = 0
-
-    def __aiter__(self) -> Numbers:
-        return self
-
-    async def __anext__(self) -> int:
-        self.last += 1
-        return self.last

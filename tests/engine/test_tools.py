@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-
 import pytest
 
-from tests.engine.stand import Outcome, Stand, run
+from tests.engine.support.scenario import Outcome, Scenario, run
+from tests.engine.support.tools import CLOCK, DATE, Tools, answer
 from workbench.engine.settings import EngineSettings
-from workbench.model.conversation import Message, ToolCall
+from workbench.model.conversation import ToolCall
 from workbench.model.events import (
     ReplyDiscarded,
     ReplyStarted,
@@ -19,47 +17,13 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
+from workbench.simulation.scripted import ScriptedStt
 from workbench.simulation.synthesis import Score
 from workbench.tools.tool import tool
-
-CLOCK, DATE = ToolCall("1", "clock", "{}"), ToolCall("2", "date", '{"zone": "utc"}')
-
-
-class Tools:
-    """`clock` and `date`, each answering after its seconds; `all` is what an agent is given."""
-
-    def __init__(self, **seconds: float) -> None:
-        self.seconds = seconds
-        self.ran: list[tuple[float, str]] = []
-
-        async def clock() -> str:
-            return await self.answer("clock", "ten")
-
-        async def date(zone: str = "utc") -> str:
-            return await self.answer("date", "Monday")
-
-        self.all = (tool(clock), tool(date))
-
-    async def answer(self, name: str, text: str) -> str:
-        """Take the time, and note it."""
-        await asyncio.sleep(self.seconds.get(name, 0.0))
-        self.ran.append((asyncio.get_running_loop().time(), name))
-        return text
 
 
 def question() -> Score:
     return Score().silence(0.5).say("what time is it").silence(5)
-
-
-def answer(*steps: object) -> ScriptedLlm:
-    """Asks for tools in each step, then answers with the last one; by how many results there are."""
-
-    def next_step(messages: Sequence[Message]) -> object:
-        asked = sum(bool(message.calls) for message in messages)
-        return steps[min(asked, len(steps) - 1)]
-
-    return ScriptedLlm(next_step)  # type: ignore[arg-type]
 
 
 def roles(outcome: Outcome) -> list[tuple[str, str]]:
@@ -71,7 +35,7 @@ def roles(outcome: Outcome) -> list[tuple[str, str]]:
 
 def test_results_come_back_to_the_model_and_are_remembered() -> None:
     llm, tools = answer(["One moment. ", CLOCK, DATE], "It is ten on Monday."), Tools()
-    outcome = run(Stand(question(), llm=llm, tools=tools.all))
+    outcome = run(Scenario(question(), llm=llm, tools=tools.all))
     assert outcome.turns == [("done", "what time is it", "One moment. It is ten on Monday.")]
     assert roles(outcome) == [
         ("user", "what time is it"),
@@ -98,7 +62,7 @@ def test_results_come_back_to_the_model_and_are_remembered() -> None:
 
 def test_they_run_at_once_and_what_was_said_before_is_heard_meanwhile() -> None:
     llm = answer(["Let me have a look at that. ", CLOCK, DATE], "It is ten.")
-    outcome = run(Stand(question(), llm=llm, tools=Tools(clock=1.0, date=1.0).all))
+    outcome = run(Scenario(question(), llm=llm, tools=Tools(clock=1.0, date=1.0).all))
     span = next(span for span in outcome.all(Span) if span.part == "tools")
     assert span.end_ms - span.start_ms == pytest.approx(1000)
     assert outcome.turns[0][2] == "Let me have a look at that. It is ten."
@@ -107,7 +71,7 @@ def test_they_run_at_once_and_what_was_said_before_is_heard_meanwhile() -> None:
 def test_no_tool_runs_before_the_turn_is_decided() -> None:
     text = Score().silence(0.5).say("what time is it").silence(0.25).say("in Berlin").silence(5)
     tools = Tools()
-    outcome = run(Stand(text, stt=ScriptedStt(text), llm=answer([CLOCK], "Ten."), tools=tools.all))
+    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=answer([CLOCK], "Ten."), tools=tools.all))
     assert len(outcome.all(ReplyDiscarded)) == 1
     assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, True]
     assert len(tools.ran) == 1
@@ -116,7 +80,7 @@ def test_no_tool_runs_before_the_turn_is_decided() -> None:
 
 def test_a_result_of_a_reply_that_is_cut_is_kept_once() -> None:
     llm = answer([CLOCK], "It is ten, and I will say a lot more about it. " * 3)
-    outcome = run(Stand(question(), llm=llm, tools=Tools().all, verbs=[(3.0, lambda p: p.interrupt())]))
+    outcome = run(Scenario(question(), llm=llm, tools=Tools().all, verbs=[(3.0, lambda p: p.interrupt())]))
     assert outcome.turns[0][0] == "cut"
     assert [message.role for message in outcome.conversation.messages] == [
         "user",
@@ -129,7 +93,7 @@ def test_a_result_of_a_reply_that_is_cut_is_kept_once() -> None:
 def test_what_a_tool_has_done_is_kept_when_the_other_one_is_cut() -> None:
     llm = answer([CLOCK, DATE], "Never said.")
     tools = Tools(clock=0.1, date=30.0)
-    outcome = run(Stand(question(), llm=llm, tools=tools.all, verbs=[(4.0, lambda p: p.interrupt())]))
+    outcome = run(Scenario(question(), llm=llm, tools=tools.all, verbs=[(4.0, lambda p: p.interrupt())]))
     assert outcome.turns == [("cut", "what time is it", "")]
     assert roles(outcome) == [("user", "what time is it"), ("assistant", "1"), ("tool", "ten")]
 
@@ -137,7 +101,7 @@ def test_what_a_tool_has_done_is_kept_when_the_other_one_is_cut() -> None:
 def test_a_prompt_after_a_cut_has_the_result() -> None:
     llm = answer([CLOCK, DATE], "Later.")
     outcome = run(
-        Stand(
+        Scenario(
             question().silence(5),
             llm=llm,
             tools=Tools(clock=0.1, date=30.0).all,
@@ -154,7 +118,7 @@ def test_a_tool_that_raises_is_told_to_the_model_and_the_turn_goes_on() -> None:
 
     clock, _ = Tools().all
     llm = answer([CLOCK, DATE], "I do not know the date.")
-    outcome = run(Stand(question(), llm=llm, tools=(clock, tool(date))))
+    outcome = run(Scenario(question(), llm=llm, tools=(clock, tool(date))))
     assert outcome.turns == [("done", "what time is it", "I do not know the date.")]
     told = "date failed: KeyError: 'no such zone'"
     assert {event.call: event.error for event in outcome.all(ToolReturned)} == {"1": None, "2": told}
@@ -165,7 +129,7 @@ def test_a_tool_that_hangs_ends_the_turn() -> None:
     settings = EngineSettings()
     settings.limits.tool_ms = 1000
     outcome = run(
-        Stand(question(), llm=answer([CLOCK], "Ten."), tools=Tools(clock=1e9).all, settings=settings)
+        Scenario(question(), llm=answer([CLOCK], "Ten."), tools=Tools(clock=1e9).all, settings=settings)
     )
     ended = outcome.one(TurnEnded)
     assert (ended.status, ended.stage) == ("failed", "tools")
@@ -176,7 +140,7 @@ def test_a_model_that_asks_for_ever_is_stopped() -> None:
     settings = EngineSettings()
     settings.reply.max_tool_steps = 3
     tools, llm = Tools(), answer(["Hm. ", CLOCK])
-    outcome = run(Stand(question(), llm=llm, tools=tools.all, settings=settings))
+    outcome = run(Scenario(question(), llm=llm, tools=tools.all, settings=settings))
     assert len(tools.ran) == 3
     assert llm.calls == 4
     assert outcome.turns[0][0] == "done"
@@ -186,12 +150,12 @@ def test_without_steps_no_tool_runs() -> None:
     settings = EngineSettings()
     settings.reply.max_tool_steps = 0
     tools = Tools()
-    run(Stand(question(), llm=answer(["Hm. ", CLOCK]), tools=tools.all, settings=settings))
+    run(Scenario(question(), llm=answer(["Hm. ", CLOCK]), tools=tools.all, settings=settings))
     assert tools.ran == []
 
 
 def test_an_agent_without_tools_says_so_to_the_model() -> None:
     llm = answer([ToolCall("", "rm\x1b[2J", "{")], "Sorry.")
-    outcome = run(Stand(question(), llm=llm))
+    outcome = run(Scenario(question(), llm=llm))
     assert outcome.turns[0][2] == "Sorry."
     assert outcome.one(ToolReturned).error == "there is no tool called 'rm'; there are none"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
-from tests.engine.stand import Stand, run
+from tests.engine.support.scenario import Scenario, run
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import INPUT_RATE, Frame
 from workbench.simulation.synthesis import ArraySource, Score
@@ -44,7 +44,7 @@ class Kept(Pipeline):
 
 def test_what_the_microphone_heard_is_kept_beside_what_was_used_at_the_same_positions() -> None:
     score = Score().add(np.arange(1, 16_001, dtype=np.int16))
-    run(Stand(score, source=Cancelling, pipeline=Kept))
+    run(Scenario(score, source=Cancelling, pipeline=Kept))
     user, mic = Kept.user.read(0, 16_000), Kept.mic.read(0, 16_000)
     expected = np.arange(1, 16_001)
     expected[6400:6720] = 0
@@ -59,7 +59,7 @@ def test_muted_neither_is() -> None:
         pipeline.muted = True
 
     score = Score().add(np.full(16_000, 3, dtype=np.int16))
-    run(Stand(score, source=Cancelling, pipeline=Kept, verbs=[(0.5, mute)]))
+    run(Scenario(score, source=Cancelling, pipeline=Kept, verbs=[(0.5, mute)]))
     assert Kept.mic.read(0, 6400).all()
     assert Kept.user.read(0, 6400).all()
     assert not Kept.mic.read(8000, 16_000).any()
@@ -77,5 +77,5 @@ def test_a_source_is_left_when_the_session_is_stopped() -> None:
             finally:
                 left.append(asyncio.get_running_loop().time())
 
-    run(Stand(Score().silence(5), source=Noting, cancel_at=1.0))
+    run(Scenario(Score().silence(5), source=Noting, cancel_at=1.0))
     assert left == [1.0]

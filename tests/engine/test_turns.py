@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.engine.stand import Stand, run
+from tests.engine.support.scenario import Scenario, run
 from workbench.engine.guarded import GuardedLlm
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
@@ -42,7 +42,7 @@ def question(before: float = 0.5, after: float = 2.0) -> Score:
 
 
 def test_a_question_is_answered() -> None:
-    outcome = run(Stand(question()))
+    outcome = run(Scenario(question()))
     assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
     assert outcome.said == [("user", QUESTION), ("assistant", "Fine, thank you.")]
     order = [type(event) for event in outcome.events]
@@ -57,7 +57,7 @@ def test_a_question_is_answered() -> None:
 
 def test_what_is_played_is_what_the_tts_made() -> None:
     tts = ScriptedTts()
-    outcome = run(Stand(question(), tts=tts))
+    outcome = run(Scenario(question(), tts=tts))
     sound, first = tts.sound("Fine, thank you."), outcome.one(ReplyPlaying).at_sample
     assert (outcome.agent[first : first + len(sound)] == sound).all()
     assert not outcome.agent[:first].any()
@@ -68,7 +68,7 @@ def test_what_is_played_is_what_the_tts_made() -> None:
 def test_turn_after_turn_the_model_sees_what_was_said() -> None:
     score = Score().silence(0.3).say("one question").silence(3).say("another question").silence(3)
     llm = ScriptedLlm(["First answer.", "Second answer."])
-    outcome = run(Stand(score, llm=llm, conversation=Conversation("Be brief.")))
+    outcome = run(Scenario(score, llm=llm, conversation=Conversation("Be brief.")))
     assert [turn[2] for turn in outcome.turns] == ["First answer.", "Second answer."]
     assert [(message.role, message.text) for message in llm.prompts[-1]] == [
         ("system", "Be brief."),
@@ -81,7 +81,7 @@ def test_turn_after_turn_the_model_sees_what_was_said() -> None:
 def test_what_is_typed_is_shown_to_the_model_once() -> None:
     llm = ScriptedLlm(["Yes."])
     texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0)]
-    run(Stand(Score().silence(4), llm=llm, verbs=texts))
+    run(Scenario(Score().silence(4), llm=llm, verbs=texts))
     assert [[message.text for message in prompt] for prompt in llm.prompts] == [
         ["more"],
         ["more", "Yes.", "more"],
@@ -93,7 +93,7 @@ def test_the_history_is_as_long_as_the_setting_says() -> None:
     settings.reply.history = 2
     llm = ScriptedLlm(["Yes."])
     texts = [(0.5 + at, lambda pipeline: pipeline.type("more")) for at in range(12)]
-    outcome = run(Stand(Score().silence(14), llm=llm, settings=settings, tts=None, verbs=texts))
+    outcome = run(Scenario(Score().silence(14), llm=llm, settings=settings, tts=None, verbs=texts))
     assert len(outcome.turns) == 12
     assert [message.role for message in llm.prompts[-1]] == ["user", "assistant", "user"]
     assert len(outcome.conversation.messages) <= 6
@@ -103,7 +103,7 @@ def test_without_history_nothing_is_kept() -> None:
     settings = EngineSettings()
     settings.reply.history = 0
     texts = [(0.5 + at, lambda pipeline: pipeline.type("more")) for at in range(5)]
-    outcome = run(Stand(Score().silence(7), settings=settings, tts=None, verbs=texts))
+    outcome = run(Scenario(Score().silence(7), settings=settings, tts=None, verbs=texts))
     assert len(outcome.turns) == 5
     assert len(outcome.conversation.messages) <= 2
 
@@ -128,13 +128,13 @@ class Reading(ScriptedStt):
 def test_the_stt_reads_while_the_user_speaks() -> None:
     score = question()
     stt = Reading(score)
-    run(Stand(score, stt=stt))
+    run(Scenario(score, stt=stt))
     assert stt.read_at_pause > 1
 
 
 def test_partial_words_are_told_as_they_come() -> None:
     score = question()
-    outcome = run(Stand(score, stt=ScriptedStt(score, partials=True)))
+    outcome = run(Scenario(score, stt=ScriptedStt(score, partials=True)))
     texts = [event.text for event in outcome.all(Transcribed)]
     assert texts == ["how", "how are", "how are you", QUESTION, QUESTION]
     assert [event.final for event in outcome.all(Transcribed)] == [False] * 4 + [True]
@@ -147,7 +147,7 @@ def test_partial_words_are_told_as_they_come() -> None:
 def test_the_first_clause_is_spoken_while_the_rest_is_made() -> None:
     text = "Good morning, how are you? I am well, thank you. And what about you?"
     llm, tts = ScriptedLlm([text], token_ms=200), ScriptedTts(first_byte_ms=50)
-    outcome = run(Stand(question(after=6), llm=llm, tts=tts, speculate=False))
+    outcome = run(Scenario(question(after=6), llm=llm, tts=tts, speculate=False))
     chunks = outcome.all(ReplyText)
     assert [chunk.text for chunk in chunks] == [
         "Good morning, ",
@@ -170,7 +170,7 @@ def test_only_so_much_is_made_ahead() -> None:
             ahead.append(len(text) * 0.06)
             return super().speak(text)
 
-    outcome = run(Stand(question(), llm=ScriptedLlm([LONG]), tts=Watched(), settings=settings))
+    outcome = run(Scenario(question(), llm=ScriptedLlm([LONG]), tts=Watched(), settings=settings))
     texts = outcome.all(ReplyText)
     began = outcome.at(outcome.one(ReplyPlaying))
     made_s = sum(ahead[:3])
@@ -179,7 +179,7 @@ def test_only_so_much_is_made_ahead() -> None:
 
 def test_sound_that_is_not_ready_in_time_is_noticed() -> None:
     outcome = run(
-        Stand(
+        Scenario(
             question(after=8), llm=ScriptedLlm(["One sentence. " * 3]), tts=ScriptedTts(realtime_factor=1.5)
         )
     )
@@ -192,7 +192,7 @@ def test_sound_that_is_not_ready_in_time_is_noticed() -> None:
 def test_no_sound_is_played_before_it_was_made() -> None:
     """The sink has long dozed off when the second sentence comes."""
     llm = ScriptedLlm([["This is the first one. ", "And this is the second one."]], token_ms=2930)
-    outcome = run(Stand(question(after=8), llm=llm))
+    outcome = run(Scenario(question(after=8), llm=llm))
     made_ms = outcome.at(outcome.all(ReplyText)[1])
     first_end = outcome.one(ReplyPlaying).at_sample + 23 * 1440
     second = first_end + int(np.flatnonzero(outcome.agent[first_end:])[0])
@@ -202,26 +202,26 @@ def test_no_sound_is_played_before_it_was_made() -> None:
 def test_a_slow_end_of_the_stream_is_no_gap() -> None:
     """The model's last piece comes when all of its words have long been spoken."""
     llm = ScriptedLlm([["Fine, thank you. \n", " ", Usage(1, 1)]], token_ms=1500)
-    outcome = run(Stand(question(after=6), llm=llm))
+    outcome = run(Scenario(question(after=6), llm=llm))
     assert outcome.all(Notice) == []
 
 
 def test_a_chunk_without_a_letter_is_not_spoken() -> None:
     tts = ScriptedTts()
-    outcome = run(Stand(question(), llm=ScriptedLlm(["Fine, thank you. … ! Yes."]), tts=tts))
+    outcome = run(Scenario(question(), llm=ScriptedLlm(["Fine, thank you. … ! Yes."]), tts=tts))
     assert outcome.turns[0][2] == "Fine, thank you. … ! Yes."
     assert tts.calls == 2
 
 
 def test_silence_of_the_model_is_a_reply_without_words() -> None:
-    outcome = run(Stand(question(), llm=ScriptedLlm([["  "]])))
+    outcome = run(Scenario(question(), llm=ScriptedLlm([["  "]])))
     assert outcome.turns == [("done", QUESTION, "")]
     assert outcome.said == [("user", QUESTION)]
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 48_000])
 def test_any_rate_of_the_tts_becomes_24_khz(rate: int) -> None:
-    outcome = run(Stand(question(), tts=ScriptedTts(rate=rate)))
+    outcome = run(Scenario(question(), tts=ScriptedTts(rate=rate)))
     first, end = outcome.one(ReplyPlaying).at_sample, outcome.one(ReplyEnded).end_sample
     assert end is not None
     assert (end - first) / 24_000 == pytest.approx(0.96, abs=0.002)
@@ -231,7 +231,7 @@ def test_any_rate_of_the_tts_becomes_24_khz(rate: int) -> None:
 
 
 def test_what_is_typed_is_a_turn_like_any_other() -> None:
-    outcome = run(Stand(Score().silence(3), verbs=[(1.0, lambda pipeline: pipeline.type("Hello?"))]))
+    outcome = run(Scenario(Score().silence(3), verbs=[(1.0, lambda pipeline: pipeline.type("Hello?"))]))
     assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
     decided = outcome.one(TurnDecided)
     assert (decided.typed, decided.end_sample, decided.waited_ms) == (True, None, 0.0)
@@ -241,7 +241,7 @@ def test_what_is_typed_is_a_turn_like_any_other() -> None:
 
 
 def test_without_a_tts_the_answer_is_read() -> None:
-    outcome = run(Stand(question(), tts=None))
+    outcome = run(Scenario(question(), tts=None))
     assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
     assert [event.text for event in outcome.all(ReplyText)] == ["Fine, thank you."]
     assert outcome.all(ReplyPlaying) == []
@@ -250,7 +250,7 @@ def test_without_a_tts_the_answer_is_read() -> None:
 
 def test_without_an_stt_only_text_is_a_turn() -> None:
     outcome = run(
-        Stand(question(after=3), deaf=True, verbs=[(3.0, lambda pipeline: pipeline.type("Hello?"))])
+        Scenario(question(after=3), deaf=True, verbs=[(3.0, lambda pipeline: pipeline.type("Hello?"))])
     )
     assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "no words")]
@@ -258,7 +258,9 @@ def test_without_an_stt_only_text_is_a_turn() -> None:
 
 def test_what_is_typed_while_the_agent_speaks_takes_its_place() -> None:
     llm = ScriptedLlm([LONG, "Stopped."])
-    outcome = run(Stand(question(after=6), llm=llm, verbs=[(5.0, lambda pipeline: pipeline.type("Stop."))]))
+    outcome = run(
+        Scenario(question(after=6), llm=llm, verbs=[(5.0, lambda pipeline: pipeline.type("Stop."))])
+    )
     (first, second) = outcome.turns
     assert first[0] == "cut"
     assert second == ("done", "Stop.", "Stopped.")
@@ -271,7 +273,7 @@ def test_what_is_typed_while_the_agent_speaks_takes_its_place() -> None:
 def test_what_is_typed_while_the_user_speaks_loses_neither() -> None:
     score = Score().silence(0.5).say("one two three four five six seven eight").silence(4)
     outcome = run(
-        Stand(
+        Scenario(
             score,
             stt=ScriptedStt(score, partials=True),
             llm=ScriptedLlm(["You said {said}."]),
@@ -288,7 +290,7 @@ def test_what_is_typed_while_the_user_speaks_loses_neither() -> None:
 def test_what_is_typed_beside_noise_is_answered() -> None:
     score = Score().silence(0.5).babble(4, db=-24).silence(3)
     outcome = run(
-        Stand(
+        Scenario(
             score,
             stt=ScriptedStt([], partials=True),
             verbs=[(1.5, lambda pipeline: pipeline.type("typed"))],
@@ -303,7 +305,7 @@ def test_what_is_typed_beside_noise_is_answered() -> None:
 
 def test_the_greeting_comes_first_and_is_remembered() -> None:
     llm = ScriptedLlm(["Fine, thank you."])
-    outcome = run(Stand(question(before=3), greeting="Hello, I am here.", llm=llm))
+    outcome = run(Scenario(question(before=3), greeting="Hello, I am here.", llm=llm))
     assert [message.text for message in llm.prompts[0]] == ["Hello, I am here.", QUESTION]
     assert outcome.said[0] == ("assistant", "Hello, I am here.")
     assert outcome.at(outcome.all(ReplyPlaying)[0]) <= 20
@@ -313,7 +315,7 @@ def test_the_greeting_comes_first_and_is_remembered() -> None:
 
 def test_a_long_silence_is_broken_once_until_the_user_was_heard_again() -> None:
     score = Score().silence(20).say(QUESTION).silence(30)
-    outcome = run(Stand(score, on_silence="Are you still there?"))
+    outcome = run(Scenario(score, on_silence="Are you still there?"))
     said = [event for event in outcome.all(ReplyStarted) if event.utterance is None]
     assert len(said) == 2
     assert 8000 <= outcome.at(said[0]) <= 8120
@@ -322,21 +324,21 @@ def test_a_long_silence_is_broken_once_until_the_user_was_heard_again() -> None:
 
 
 def test_what_is_typed_counts_as_being_there() -> None:
-    stand = Stand(
+    scenario = Scenario(
         Score().silence(30),
         on_silence="Are you still there?",
         verbs=[(12.0, lambda pipeline: pipeline.type("Yes."))],
     )
-    assert sum(event.utterance is None for event in run(stand).all(ReplyStarted)) == 2
+    assert sum(event.utterance is None for event in run(scenario).all(ReplyStarted)) == 2
 
 
 def test_what_the_agent_shall_say_waits_for_the_floor() -> None:
-    stand = Stand(
+    scenario = Scenario(
         question(after=6),
         llm=ScriptedLlm(["A rather long answer to a question."]),
         verbs=[(2.5, lambda pipeline: pipeline.say("By the way."))],
     )
-    outcome = run(stand)
+    outcome = run(scenario)
     first, second = outcome.all(ReplyEnded)
     assert (first.heard, second.heard) == ("A rather long answer to a question.", "By the way.")
     assert outcome.all(ReplyPlaying)[1].at_sample >= (first.end_sample or 0)
@@ -345,13 +347,13 @@ def test_what_the_agent_shall_say_waits_for_the_floor() -> None:
 
 
 def test_what_was_asked_for_before_the_start_is_done_first() -> None:
-    outcome = run(Stand(Score().silence(3), first=[lambda pipeline: pipeline.type("Hello?")]))
+    outcome = run(Scenario(Score().silence(3), first=[lambda pipeline: pipeline.type("Hello?")]))
     assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
 
 
 def test_verbs_of_a_session_that_is_over_do_nothing() -> None:
     kept: list[Pipeline] = []
-    outcome = run(Stand(Score().silence(1), verbs=[(0.5, kept.append)]))
+    outcome = run(Scenario(Score().silence(1), verbs=[(0.5, kept.append)]))
     (pipeline,) = kept
     assert not pipeline.talking
     pipeline.say("too late")
@@ -366,7 +368,7 @@ def test_a_provider_that_is_swapped_answers_from_the_next_reply_on() -> None:
         pipeline.stages.llm = GuardedLlm(llm, pipeline.settings, pipeline.trace)
 
     score = Score().silence(0.5).say("one question").silence(3).say("another question").silence(3)
-    outcome = run(Stand(score, verbs=[(2.0, swap)]))
+    outcome = run(Scenario(score, verbs=[(2.0, swap)]))
     assert [turn[2] for turn in outcome.turns] == ["Fine, thank you.", "From the other one."]
 
 
@@ -375,7 +377,7 @@ def test_a_cold_turn_is_marked_and_the_next_one_is_not() -> None:
         pipeline.stages.cold = True
 
     texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0)]
-    outcome = run(Stand(Score().silence(4), first=[cold], verbs=texts))
+    outcome = run(Scenario(Score().silence(4), first=[cold], verbs=texts))
     assert [event.cold for event in outcome.all(TurnEnded)] == [True, False]
 
 
@@ -388,7 +390,7 @@ def test_a_turn_for_which_a_model_had_to_start_anew_is_cold() -> None:
             return int(self.calls >= 2)
 
     texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0, 3.5)]
-    outcome = run(Stand(Score().silence(6), llm=Fragile(["Yes."]), verbs=texts))
+    outcome = run(Scenario(Score().silence(6), llm=Fragile(["Yes."]), verbs=texts))
     assert [event.cold for event in outcome.all(TurnEnded)] == [False, True, False]
     assert outcome.one(Notice).owner == "host"
 
@@ -397,29 +399,29 @@ def test_a_turn_for_which_a_model_had_to_start_anew_is_cold() -> None:
 
 
 def test_it_ends_when_the_file_has_ended_and_the_last_reply_was_spoken() -> None:
-    outcome = run(Stand(question(after=0.0), llm=ScriptedLlm([LONG])))
+    outcome = run(Scenario(question(after=0.0), llm=ScriptedLlm([LONG])))
     assert outcome.turns == [("done", QUESTION, LONG.strip())]
     assert outcome.times[-1] - outcome.at(outcome.one(TurnEnded)) <= 20
 
 
 def test_it_ends_at_once_when_nothing_is_open() -> None:
-    assert run(Stand(Score().silence(2))).times[-1] <= 2000
+    assert run(Scenario(Score().silence(2))).times[-1] <= 2000
 
 
 def test_an_empty_file_is_no_conversation() -> None:
-    outcome = run(Stand(Score()))
+    outcome = run(Scenario(Score()))
     assert [event for event in outcome.events if not isinstance(event, DeviceOpened)][1:] == []
 
 
 def test_a_file_that_ends_within_a_word_is_answered() -> None:
     score = Score().say(QUESTION)
-    assert run(Stand(score)).turns == [("done", QUESTION, "Fine, thank you.")]
+    assert run(Scenario(score)).turns == [("done", QUESTION, "Fine, thank you.")]
 
 
 def test_muted_nothing_is_heard() -> None:
     def mute(pipeline: Pipeline) -> None:
         pipeline.muted = True
 
-    outcome = run(Stand(question(before=1), verbs=[(0.5, mute)]))
+    outcome = run(Scenario(question(before=1), verbs=[(0.5, mute)]))
     assert outcome.all(SpeechStarted) == []
     assert outcome.turns == []

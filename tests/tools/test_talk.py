@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.engine.stand import Outcome, Stand, run
-from tests.engine.test_tools import answer
+from tests.engine.support.scenario import Outcome, Scenario, run
+from tests.engine.support.tools import answer
 from workbench import RunContext, tool
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
@@ -61,7 +61,7 @@ def test_what_a_tool_says_is_heard_before_the_answer_and_known_to_the_model() ->
         return "done"
 
     llm = answer(["Sure. ", BOOK], "It is booked.")
-    outcome = run(Stand(question(), llm=llm, tools=(book,)))
+    outcome = run(Scenario(question(), llm=llm, tools=(book,)))
     assert outcome.turns[0][2] == "Sure. One moment, I am calling them. It is booked."
     asked = llm.prompts[-1][-2]
     assert (asked.role, asked.text) == ("assistant", "Sure. One moment, I am calling them.")
@@ -79,7 +79,7 @@ def test_the_conversation_so_far_and_what_is_asked_are_known_to_a_tool() -> None
         assert context.turn == 1
         return "done"
 
-    run(Stand(question(), llm=answer([BOOK], "Done."), tools=(book,)))
+    run(Scenario(question(), llm=answer([BOOK], "Done."), tools=(book,)))
     assert [message.text for message in seen[0]] == ["book me a table"]
 
 
@@ -93,7 +93,7 @@ def speculated(idempotent: bool) -> Outcome:
 
     score = Score().silence(0.5).say("is there a table").silence(0.25).say("on Monday").silence(5)
     llm = answer([ToolCall("l", "look", '{"day": "Monday"}')], "There is.")
-    return run(Stand(score, stt=ScriptedStt(score), llm=llm, tools=(look,), check_tools=not idempotent))
+    return run(Scenario(score, stt=ScriptedStt(score), llm=llm, tools=(look,), check_tools=not idempotent))
 
 
 def test_what_changes_nothing_runs_before_the_turn_is_decided() -> None:
@@ -128,7 +128,7 @@ def interrupted(
 
     llm = ScriptedLlm(next_step)
     calls = [(at, lambda pipeline, what=what: verb(pipeline, what)) for at, what in verbs]
-    return run(Stand(question(12), llm=llm, tools=(book,), verbs=calls)), did, llm
+    return run(Scenario(question(12), llm=llm, tools=(book,), verbs=calls)), did, llm
 
 
 def test_cancel_ends_it_at_once() -> None:
@@ -161,7 +161,7 @@ def test_in_the_background_it_goes_on_and_its_result_is_remembered_once() -> Non
 def test_the_end_of_the_session_waits_for_neither() -> None:
     for on_interrupt in ("finish", "background"):
         book, did = booking(on_interrupt, seconds=1e6)
-        stand = Stand(
+        stand = Scenario(
             question(), llm=answer([BOOK], "Done."), tools=(book,), verbs=[(4.0, lambda p: p.interrupt())]
         )
         stand.cancel_at = 6.0
@@ -177,7 +177,9 @@ def test_a_tool_that_fails_in_the_background_is_a_notice() -> None:
         await asyncio.sleep(3600)
 
     outcome = run(
-        Stand(question(), llm=answer([BOOK], "Done."), tools=(book,), verbs=[(4.0, lambda p: p.interrupt())])
+        Scenario(
+            question(), llm=answer([BOOK], "Done."), tools=(book,), verbs=[(4.0, lambda p: p.interrupt())]
+        )
     )
     assert any("the tool book did not answer" in notice.reason for notice in outcome.all(Notice))
     assert outcome.one(ToolReturned).status == "failed"
@@ -242,7 +244,7 @@ def confirmed(
 
     llm = ScriptedLlm(next_step)
     verbs = [(5.0 * (n + 1), lambda p, text=text: p.type(text)) for n, text in enumerate(said)]
-    stand = Stand(question(5.0 * len(said) + 6), llm=llm, tools=(book,), verbs=verbs, speculate=False)
+    stand = Scenario(question(5.0 * len(said) + 6), llm=llm, tools=(book,), verbs=verbs, speculate=False)
     return run(stand), did, llm
 
 
@@ -278,7 +280,7 @@ def test_a_model_that_asks_again_at_once_gets_no_further() -> None:
 
     settings = EngineSettings()
     settings.reply.max_tool_steps = 3
-    outcome = run(Stand(question(), llm=answer([BOOK]), tools=(book,), settings=settings))
+    outcome = run(Scenario(question(), llm=answer([BOOK]), tools=(book,), settings=settings))
     assert did == []
     assert {end.status for end in outcome.all(ToolReturned)} == {"cancelled"}
     assert any("3 rounds" in notice.reason for notice in outcome.all(Notice))

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from random import Random
 
-from tests.engine.stand import Stand, Verb
+from tests.engine.support.scenario import Scenario, Verb
 from workbench.engine.settings import EngineSettings
 from workbench.model.conversation import ToolCall
 from workbench.model.errors import BusyError, StageError
@@ -47,7 +47,7 @@ def tools(seconds: float) -> tuple[Tool, ...]:
     return tool(clock), tool(broken)
 
 
-def scene(seed: int) -> Stand:
+def random_scenario(seed: int) -> Scenario:
     """A conversation of about half a minute."""
     chance = Random(seed)
     score = _score(chance)
@@ -66,7 +66,7 @@ def scene(seed: int) -> Stand:
     ]
     if chance.random() < 0.3:
         answers.append([ToolCall("c", "clock", "{}"), ToolCall("d", "broken", "{}")])
-    return Stand(
+    return Scenario(
         score,
         stt=ScriptedStt(
             score,

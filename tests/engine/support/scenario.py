@@ -51,7 +51,7 @@ Verb = Callable[[Pipeline], object]
 
 
 @dataclass
-class Stand:
+class Scenario:
     """What to run. `verbs` are called at their times (s); `watch` runs beside it, with the pipeline."""
 
     score: Score
@@ -126,92 +126,92 @@ class Outcome:
         return [(message.role, message.text) for message in self.conversation.messages]
 
 
-def run(stand: Stand) -> Outcome:
+def run(scenario: Scenario) -> Outcome:
     """Run the conversation to its end, and check what must hold for any."""
-    outcome = run_virtual(_run(stand))
-    if outcome.error is not None and stand.cancel_at is None:
+    outcome = run_virtual(_run(scenario))
+    if outcome.error is not None and scenario.cancel_at is None:
         raise outcome.error
-    if stand.whole:
-        check(outcome, stand.check_tools)
+    if scenario.whole:
+        check(outcome, scenario.check_tools)
     return outcome
 
 
-async def _run(stand: Stand) -> Outcome:
+async def _run(scenario: Scenario) -> Outcome:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    trace = Trace(lambda: (loop.time() - began) * 1000, keep=stand.keep_events)
-    user, agent = LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE, stand.keep_s)
+    trace = Trace(lambda: (loop.time() - began) * 1000, keep=scenario.keep_events)
+    user, agent = LiveTrack("user", INPUT_RATE), LiveTrack("agent", OUTPUT_RATE, scenario.keep_s)
     trace.tracks["user"], trace.tracks["agent"] = user, agent
     toolbox = Toolbox(trace, lambda name, arguments: None)
-    toolbox.add(*stand.tools)
-    around = ToolEnvironment(conversation=lambda: stand.conversation.messages)
-    runner = Runner(toolbox, trace, stand.settings.limits, InlineExecutor(), around)
-    stages = stages_for(stand, trace, runner)
+    toolbox.add(*scenario.tools)
+    around = ToolEnvironment(conversation=lambda: scenario.conversation.messages)
+    runner = Runner(toolbox, trace, scenario.settings.limits, InlineExecutor(), around)
+    stages = stages_for(scenario, trace, runner)
     error: BaseException | None = None
     async with runner, stages.source, stages.sink:
-        pipeline = stand.pipeline(
+        pipeline = scenario.pipeline(
             stages,
-            stand.settings,
+            scenario.settings,
             trace,
             Tracks(user, agent),
-            stand.conversation,
-            on_silence=stand.on_silence,
-            echo_of=stand.echo_of,
+            scenario.conversation,
+            on_silence=scenario.on_silence,
+            echo_of=scenario.echo_of,
         )
         try:
             async with (
-                asyncio.timeout(stand.cancel_at),
-                beside(_watched(stand, pipeline)),
-                beside(_called(stand, pipeline)),
+                asyncio.timeout(scenario.cancel_at),
+                beside(_watched(scenario, pipeline)),
+                beside(_called(scenario, pipeline)),
             ):
-                await pipeline.run(greeting=stand.greeting, first=stand.first)
+                await pipeline.run(greeting=scenario.greeting, first=scenario.first)
         except (WorkbenchError, TimeoutError, asyncio.CancelledError) as raised:
             error = raised
     ended_ms = trace.now()
-    await asyncio.sleep(stand.linger_s)
+    await asyncio.sleep(scenario.linger_s)
     for _ in range(3):  # what closes generators that nobody reads any more gets its turn
         await asyncio.sleep(0)
     me = asyncio.current_task()
-    entries = trace.since(trace.start, stand.keep_events)
+    entries = trace.since(trace.start, scenario.keep_events)
     return Outcome(
         [entry.event for entry in entries],
         [entry.t_ms for entry in entries],
         agent.read(agent.start, agent.end),
-        stand.conversation,
+        scenario.conversation,
         error,
         ended_ms,
         [str(task.get_coro()) for task in asyncio.all_tasks() if task is not me],
     )
 
 
-def stages_for(stand: Stand, trace: Trace, tools: ToolRunner) -> Stages:
+def stages_for(scenario: Scenario, trace: Trace, tools: ToolRunner) -> Stages:
     """Its stages."""
-    stt = None if stand.deaf else stand.stt if stand.stt is not None else ScriptedStt(stand.score)
-    settings = stand.settings
+    stt = None if scenario.deaf else scenario.stt if scenario.stt is not None else ScriptedStt(scenario.score)
+    settings = scenario.settings
     return Stages(
-        stand.source(stand.score),
-        stand.sink(trace),
-        stand.vad,
-        stand.turn,
+        scenario.source(scenario.score),
+        scenario.sink(trace),
+        scenario.vad,
+        scenario.turn,
         GuardedStt(stt, settings, trace) if stt else None,
-        GuardedLlm(stand.llm, settings, trace),
-        GuardedTts(stand.tts, settings, trace) if stand.tts else None,
+        GuardedLlm(scenario.llm, settings, trace),
+        GuardedTts(scenario.tts, settings, trace) if scenario.tts else None,
         tools,
         lambda text: text,
-        stand.speculate,
-        fallback_sink=partial(stand.fallback_sink, trace),
+        scenario.speculate,
+        fallback_sink=partial(scenario.fallback_sink, trace),
     )
 
 
-async def _watched(stand: Stand, pipeline: Pipeline) -> None:
-    if stand.watch is not None:
-        await stand.watch(pipeline)
+async def _watched(scenario: Scenario, pipeline: Pipeline) -> None:
+    if scenario.watch is not None:
+        await scenario.watch(pipeline)
 
 
-async def _called(stand: Stand, pipeline: Pipeline) -> None:
+async def _called(scenario: Scenario, pipeline: Pipeline) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    for at, verb in sorted(stand.verbs, key=lambda item: item[0]):
+    for at, verb in sorted(scenario.verbs, key=lambda item: item[0]):
         await asyncio.sleep(began + at - loop.time())
         verb(pipeline)
 
