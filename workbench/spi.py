@@ -46,12 +46,21 @@ if TYPE_CHECKING:
     )
     from workbench.model.events import Entry
     from workbench.plugin.manager import manager
-    from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderOptions, Secret
+    from workbench.plugin.values import (
+        Check,
+        Exporter,
+        Panel,
+        Provider,
+        ProviderOptions,
+        Secret,
+        TransportProvider,
+    )
     from workbench.providers.energy import Energy
     from workbench.readers import entries
     from workbench.readers.timeline import Timeline, Turn, turns
     from workbench.text.speakable import speakable
     from workbench.trace.trace import Trace
+    from workbench.transports.base import Transport, TransportOptions
     from workbench.transports.file.wavfile import WavFile
 
 __all__ = [
@@ -92,6 +101,9 @@ __all__ = [
     "ToolSpec",
     "Trace",
     "Transcript",
+    "Transport",
+    "TransportOptions",
+    "TransportProvider",
     "Tts",
     "Turn",
     "TurnDetector",

@@ -16,15 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.notebook.waiting import until
-from workbench import Agent, open_trace
+from workbench import Agent, open_session, open_trace
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.model.events import Bookmarked, Notice, SettingChanged, TurnEnded
 from workbench.notebook import LiveWidget, launcher, live
 from workbench.notebook.message_handler import MOST, MessageHandler
+from workbench.notebook.page_links import link_of, open_page_session
 from workbench.notebook.widget import page_program, page_style
 from workbench.session import Session
-from workbench.transports.browser.page import AWAY, GONE, Chunk, PageLink
+from workbench.transports.browser.page import AWAY, GONE, Chunk
 
 AGENT = Agent(instructions="Be brief.", greeting="Hello, I am here.", name="tour")
 SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello."]}
@@ -270,8 +271,7 @@ def test_a_cell_that_shows_what_it_began_ends_it_not(cell: Callable[[str], None]
 def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
     widget = begun()
     more = live(widget.session)
-    page = widget.session.page
-    assert page is not None
+    page = link_of(widget.session)
     more._handler.handle({"k": "claim", "page": "abcd"}, [])
     widget.leave()
     assert page.owner == "abcd"
@@ -381,8 +381,6 @@ def test_what_cannot_be_used_is_said(tmp_path: Any) -> None:
 
 
 def test_a_browser_is_needed_for_its_microphone() -> None:
-    from workbench import open_session
-
     with (
         pytest.raises(UsageError, match=r"live\(agent\)"),
         open_session(load_settings({"profile": "scripted", "audio.source": "browser"})) as session,
@@ -427,12 +425,10 @@ JSON = st.recursive(
 
 @pytest.fixture(scope="module")
 def quiet() -> Iterator[Session]:
-    from workbench import open_session
-
     settings = load_settings(
         {"profile": "scripted", "audio.source": "none", "audio.sink": "none", "record.enabled": False}
     )
-    with open_session(settings, page=PageLink()) as session:
+    with open_page_session(settings, None) as session:
         yield session
 
 
@@ -446,8 +442,7 @@ def quiet() -> Iterator[Session]:
 )
 def test_no_message_of_a_page_does_harm(quiet: Session, kind: str, twist: Any, buffers: list[Any]) -> None:
     sent: list[Any] = []
-    assert quiet.page is not None
-    handler = MessageHandler(quiet, quiet.page, lambda content, _: sent.append(content))
+    handler = MessageHandler(quiet, link_of(quiet), lambda content, _: sent.append(content))
     handler.handle({"k": kind, "page": "abcd", **SANE.get(kind, {}), **twist}, buffers)
     handler.handle(twist, buffers)
     assert not quiet.over
@@ -455,8 +450,7 @@ def test_no_message_of_a_page_does_harm(quiet: Session, kind: str, twist: Any, b
 
 
 def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
-    assert quiet.page is not None
-    handler = MessageHandler(quiet, quiet.page, lambda content, _: None)
+    handler = MessageHandler(quiet, link_of(quiet), lambda content, _: None)
     before = quiet.trace.end
     for content in (
         "no object",
@@ -473,8 +467,7 @@ def test_a_message_that_cannot_be_used_is_told_once(quiet: Session) -> None:
 
 
 def test_a_flood_is_bounded_and_told_once(quiet: Session) -> None:
-    assert quiet.page is not None
-    handler = MessageHandler(quiet, quiet.page, lambda content, _: None)
+    handler = MessageHandler(quiet, link_of(quiet), lambda content, _: None)
     before = quiet.trace.end
     for n in range(1000):
         handler.handle({"k": "bookmark", "page": "abcd", "label": str(n)}, [])
@@ -488,8 +481,7 @@ def test_a_flood_is_bounded_and_told_once(quiet: Session) -> None:
 
 
 def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:
-    assert quiet.page is not None
-    link = quiet.page
+    link = link_of(quiet)
     heard: list[Chunk] = []
     handler = MessageHandler(quiet, link, lambda content, _: None)
     link.on_chunk = heard.append

@@ -14,9 +14,9 @@ from workbench.config import load_settings
 from workbench.config.settings import Settings
 from workbench.model.errors import UsageError
 from workbench.notebook import resume as recorded
+from workbench.notebook.page_links import open_page_session
 from workbench.notebook.widget import BROWSER, LiveWidget
-from workbench.session import Session, open_session
-from workbench.transports.browser.page import PageLink
+from workbench.session import Session
 
 ROOM = "room"
 """A source and sink: a LiveKit room's."""
@@ -96,7 +96,7 @@ def _made(
     agent: Agent | None, settings: Settings, resume: bool | str | Path
 ) -> tuple[Session, recorded.ResumedConversation | None]:
     """A session that is not yet entered, and what it takes up."""
-    session = open_session(settings, agent=agent, page=PageLink())
+    session = open_page_session(settings, agent)
     return session, recorded.resume(session, resume) if resume else None
 
 

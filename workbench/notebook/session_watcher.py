@@ -12,6 +12,7 @@ from typing import Any
 from workbench.model.errors import WorkbenchError, tried
 from workbench.model.events import Notice
 from workbench.model.text import plain
+from workbench.notebook.page_links import link_of
 from workbench.notebook.plugin_panels import PluginPanels
 from workbench.notebook.setting_widgets import setting
 from workbench.readers.folds.calls import MARKS, Call, outcome, signature
@@ -84,8 +85,7 @@ class SessionWatcher:
             over = self._session.over
             if over:
                 self._panels.join(PANELS_S)
-            if self._session.page is not None:
-                self._session.page.look()
+            link_of(self._session).look()
             if self._look():
                 with self._lock:
                     watchers = list(self._watchers)
@@ -125,14 +125,14 @@ class SessionWatcher:
             "tools": [shown_call(call, fold.t_ms) for call in fold.tools.calls[-TOOLS:]],
             "panels": self._panels.shown,
             "knobs": {name: setting(session, name) for name in SLIDER_SETTINGS},
-            "owner": (session.page.owner or "") if session.page else "",
+            "owner": link_of(session).owner or "",
             "session_status": {
                 "agent": status.agent,
                 "profile": status.profile,
                 "duplex": setting(session, "bargein.mode"),
                 "lag": status.lag_max_ms if (status.lag_max_ms or 0) > 20 else None,
                 "recording": status.recording,
-                "echo_cancelled": session.page.echo_cancelled if session.page else None,
+                "echo_cancelled": link_of(session).echo_cancelled,
                 "ended": status.ended,
                 "error": [session.error.reason, session.error.hint] if session.error else None,
             },

@@ -21,11 +21,11 @@ from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.text import plain
 from workbench.notebook.kernel_status import hide_kernel_activity
 from workbench.notebook.message_handler import MessageHandler
+from workbench.notebook.page_links import link_of
 from workbench.notebook.saved_output import bundle, saved
 from workbench.notebook.session_watcher import SLIDER_SETTINGS, SessionWatcher, State
 from workbench.notebook.setting_widgets import bounds_of, setting, step_of
 from workbench.session import Session
-from workbench.transports.browser.page import PageLink
 
 STATIC = Path(__file__).parent / "static"
 BROWSER = "browser"
@@ -67,7 +67,7 @@ class LiveWidget(anywidget.AnyWidget):
     def __init__(self, session: Session) -> None:
         self.session = session
         """The session; its verbs work in the next cell."""
-        self._link = session.page or PageLink()
+        self._link = link_of(session)
         self._local = _Local()
         self._given: State = {}
         self._replaced = self._left = False

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from workbench.plugin.guard import Misfit, shown
-from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderStage
+from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderStage, TransportProvider
 
 COUNTED = {
     "workbench_tools": "tool",
     "workbench_providers": "provider",
+    "workbench_transports": "transport",
     "workbench_commands": "command",
     "workbench_tui_panels": "terminal panel",
     "workbench_notebook_panels": "notebook panel",
@@ -75,6 +76,7 @@ def _check(item: Any) -> str | None:
 _SHAPES: dict[str, Callable[[Any], str | None]] = {
     "workbench_tools": _tool,
     "workbench_providers": _provider,
+    "workbench_transports": _of(TransportProvider),
     "workbench_commands": _command,
     "workbench_tui_panels": _of(Panel),
     "workbench_notebook_panels": _of(Panel),

@@ -22,6 +22,7 @@ from workbench.plugin.values import (
     ProviderStage,
     ReaderFactory,
     Secret,
+    TransportProvider,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "ProviderStage",
     "ReaderFactory",
     "Secret",
+    "TransportProvider",
     "hookimpl",
 ]
 
@@ -61,6 +63,11 @@ def workbench_tools() -> list[Tool]:  # type: ignore[empty-body]
 @hookspec
 def workbench_providers() -> list[Provider]:  # type: ignore[empty-body]
     """Providers of stages, to be chosen by name."""
+
+
+@hookspec
+def workbench_transports() -> list[TransportProvider]:  # type: ignore[empty-body]
+    """Transports, to be chosen as `audio.source` and `audio.sink`."""
 
 
 @hookspec

@@ -16,7 +16,7 @@ from pluggy import HookImpl
 from workbench.model.errors import UsageError
 from workbench.plugin.brought import COUNTED, checked
 from workbench.plugin.guard import HookError, called
-from workbench.plugin.hookspecs import Check, Exporter, Panel, Provider, ProviderStage
+from workbench.plugin.hookspecs import Check, Exporter, Panel, Provider, ProviderStage, TransportProvider
 from workbench.plugin.loading import (
     HOOKS,
     Hooked,
@@ -296,6 +296,11 @@ def find(stage: ProviderStage, choice: str) -> tuple[Provider, str]:
             f"{stage} provider {name!r} has no model {model!r}", f"it has: {', '.join(provider.models)}"
         )
     return provider, model or provider.models[0]
+
+
+def transports() -> dict[str, TransportProvider]:
+    """The installed transports by name; of two that have the same name the first."""
+    return {transport.name: transport for _, transport in reversed(manager().brought("workbench_transports"))}
 
 
 def tools_of_plugins() -> list[tuple[str, Any]]:

@@ -62,6 +62,20 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportProvider:
+    """A transport: `make` is called with `TransportOptions` when a session chooses it, in a thread, imports then what
+    is heavy, and gives a `Transport`."""
+
+    name: str
+    summary: str
+    make: Callable[[Any], Any]
+    source: str = ""
+    """The word in `audio.source` that chooses it; its name if empty."""
+    sink: str = ""
+    """The word in `audio.sink` that chooses it; its name if empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """A panel of a front end: `make` gives what it shows, a new one for each screen, or for each session in a notebook.
 

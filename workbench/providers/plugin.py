@@ -1,4 +1,4 @@
-"""The providers, exporters and checks that come with workbench. They enter by the door that everybody else's use."""
+"""The providers, transports, exporters and checks that come with workbench, by the door that everybody else's use."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench.plugin.hookspecs import Check, Exporter, Provider, ProviderOptions, hookimpl
+from workbench.plugin.hookspecs import Check, Exporter, Provider, TransportProvider, hookimpl
 from workbench.plugin.values import Export
 
 if TYPE_CHECKING:
     from workbench.config import Settings
 
 
-def _from(module: str, function: str) -> Callable[[ProviderOptions], Any]:
-    """Import the module when a session chooses the provider: listing them costs nothing."""
+def _from(module: str, function: str) -> Callable[[Any], Any]:
+    """Import the module when a session chooses what it makes: listing costs nothing."""
     return lambda options: getattr(import_module(f"workbench.{module}"), function)(options)
 
 
-def _silence(options: ProviderOptions) -> Any:
+def _silence(options: Any) -> Any:
     from workbench.engine.endpointing import SilenceTurn  # numpy and pydantic with it, 200 ms
 
     return SilenceTurn()
@@ -28,6 +28,40 @@ def _silence(options: ProviderOptions) -> Any:
 def workbench_providers() -> list[Provider]:
     """Detectors, the models on board, the API of OpenAI, and the scripted ones."""
     return [*_detectors(), *_on_board(), *_openai(), *_scripted()]
+
+
+@hookimpl
+def workbench_transports() -> list[TransportProvider]:
+    """This machine's devices, sound files, a browser's page, a LiveKit room, and none."""
+    return [
+        TransportProvider(
+            "local",
+            "microphone and speaker of this machine, with the echo cancelled",
+            _from("transports.local.transport", "LocalTransport"),
+            source="mic",
+            sink="speaker",
+        ),
+        TransportProvider(
+            "file",
+            "sound files in place of a microphone and a speaker, in real time",
+            _from("transports.file.transport", "FileTransport"),
+        ),
+        TransportProvider(
+            "browser",
+            "microphone and speaker of a notebook's page",
+            _from("transports.browser.transport", "BrowserTransport"),
+        ),
+        TransportProvider(
+            "room",
+            "a LiveKit room",
+            _from("transports.livekit.transport", "RoomTransport"),
+        ),
+        TransportProvider(
+            "none",
+            "silence in, and nobody who listens: for conversations that are typed",
+            _from("transports.null", "NullTransport"),
+        ),
+    ]
 
 
 @hookimpl

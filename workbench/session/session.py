@@ -23,7 +23,7 @@ from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from workbench.agent import Agent
 from workbench.config import Settings, load_settings
@@ -64,11 +64,8 @@ from workbench.tools.registry import Toolbox
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.track import LiveTrack
-from workbench.transports.browser.page import PageLink
+from workbench.transports.base import TransportFactory
 from workbench.views.html import session_html
-
-if TYPE_CHECKING:
-    from workbench.transports.livekit.ends import RoomEnds
 
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
@@ -91,11 +88,11 @@ run. A conversation leaves no cycles behind, so they find nothing; Python's own 
 
 
 def open_session(
-    settings: Settings | None = None, *, agent: Agent | None = None, page: PageLink | None = None
+    settings: Settings | None = None, *, agent: Agent | None = None, transport: TransportFactory | None = None
 ) -> Session:
     """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load_settings()`.
 
-    `page` is what a front end with a browser gives, for `audio.source` or `audio.sink` = "browser".
+    `transport` makes a transport of the caller's own, in place of what `audio.source` and `audio.sink` name.
 
     Nothing is opened before it is entered, but plugins of the settings are loaded. UsageError for one that is broken,
     and for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
@@ -104,15 +101,14 @@ def open_session(
     settings = settings or load_settings({}, agent=agent)
     manager()  # the first time in a process, plugins are imported: before anything runs that they could hold up
     load_files(settings.plugins)
-    return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), page)
+    return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), transport)
 
 
 class Session:
     """One running conversation: a source, a sink, an agent, a trace."""
 
-    def __init__(self, settings: Settings, agent: Agent, page: PageLink | None = None) -> None:
-        self.page = page
-        """The way to a browser's page, where there is one."""
+    def __init__(self, settings: Settings, agent: Agent, transport: TransportFactory | None = None) -> None:
+        self._own_transport = transport
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
         self.agent = agent
@@ -205,9 +201,9 @@ class Session:
         return self._pipeline.spoken() if self._pipeline is not None else None
 
     @property
-    def room(self) -> RoomEnds | None:
+    def room(self) -> Any:
         """The LiveKit room that it is in: to call and send to those who are there; None outside of one."""
-        return self._assembly.room if self._assembly is not None else None
+        return self._assembly.transport.room if self._assembly is not None else None
 
     def bookmark(self, label: str = "") -> None:
         """Mark this moment in the trace."""
@@ -385,20 +381,18 @@ class Session:
             )
             await toolset.use_agent(self.agent)
             self._assembly = assembly = Assembly(
-                settings, self.agent, self.trace, toolset.runner, hooks, stack, self.page
+                settings, self.agent, self.trace, toolset.runner, hooks, stack, self._own_transport
             )
             stages = await assembly.build()
-            if assembly.room and settings.room.video == "tool":
-                from workbench.transports.livekit.look import look
-
-                self.tools.add(look, origin='[room] video = "tool"')
+            transport = assembly.transport
+            for tool, origin in transport.tools:
+                self.tools.add(tool, origin=origin)
             ear = Ear(
                 self.trace,
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
-            beyond = [assembly.room.note] if assembly.room else []
-            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns, *beyond])
+            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns, transport.note])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -409,8 +403,7 @@ class Session:
                 echo_of=echo_of(tracks, stages),
                 settle=readers.catch_up,
             )
-            room = assembly.room.run(self) if assembly.room else _nothing()
-            async with beside(readers.run()), beside(self._mind_host()), beside(room):
+            async with beside(readers.run()), beside(self._mind_host()), beside(transport.run(self)):
                 await assembly.warm()
                 self.trace.emit(ListeningStarted())
                 await pipeline.run(greeting=self.agent.greeting, first=self._waiting)

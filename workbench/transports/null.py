@@ -1,4 +1,4 @@
-"""A source in which nobody speaks: for conversations that are typed."""
+"""A transport without sound: nobody speaks and nobody listens, for conversations that are typed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ from workbench.engine.interfaces import Source
 from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.events import ClockMapped, DeviceOpened
 from workbench.trace.trace import Trace
+from workbench.transports.base import Transport, TransportOptions
+from workbench.transports.file.audio import ClockSink
+
+
+class NullTransport(Transport):
+    """Silence at real time, and a sink that plays to nobody at real time."""
+
+    def __init__(self, options: TransportOptions) -> None:
+        if options.source:
+            self.source = NullSource(options.trace)
+        if options.sink:
+            self.sink = ClockSink(options.trace)
+
 
 FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms."""
 
 
-class Nobody(Source):
+class NullSource(Source):
     """Silence at real time, until it is left."""
 
     name = "nobody"

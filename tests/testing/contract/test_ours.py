@@ -40,7 +40,7 @@ from workbench.testing.contract import (
 )
 from workbench.trace.trace import Trace
 from workbench.transports.file.audio import ClockSink, WavSink, WavSource
-from workbench.transports.null import Nobody
+from workbench.transports.null import NullSource
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -180,7 +180,7 @@ def test_piper() -> None:
 def test_files_and_arrays_as_sources() -> None:
     for report in (
         check_source(lambda: WavSource(DATA / "question.wav", trace()), virtual=True, seconds=60),
-        check_source(lambda: Nobody(trace()), virtual=True, seconds=60),
+        check_source(lambda: NullSource(trace()), virtual=True, seconds=60),
         check_source(lambda: ArraySource(speech(2.0)), virtual=True),
         check_source(lambda: ArraySource(speech(2.0), frame_ms=10), seconds=0.3),
     ):

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from workbench.config import Settings
 from workbench.config.room import RoomSettings
 from workbench.model.conversation import Picture
 from workbench.model.errors import StageError
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.ends import RoomEnds
+from workbench.transports.base import TransportOptions
 from workbench.transports.livekit.reach import Reach, Sent
+from workbench.transports.livekit.transport import RoomTransport
 
 
 class Ended(Exception):
@@ -48,6 +50,7 @@ async def group_of(reach: Any, *works: Coroutine[Any, Any, None]) -> None:
 def test_what_is_sent_while_the_session_ends_is_settled() -> None:
     async def main() -> list[bool]:
         reach: Any = Reach(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
+        reach._loop = asyncio.get_running_loop()
         late: list[Sent[None]] = []
 
         async def slow() -> None:
@@ -68,6 +71,7 @@ def test_what_is_sent_while_the_session_ends_is_settled() -> None:
 def test_what_is_cancelled_before_its_first_step_is_settled() -> None:
     async def main() -> tuple[bool, list[str]]:
         reach: Any = Reach(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
+        reach._loop = asyncio.get_running_loop()
         sent: list[Sent[None]] = []
         begun: list[str] = []
 
@@ -85,7 +89,7 @@ def test_what_is_cancelled_before_its_first_step_is_settled() -> None:
     assert run_virtual(main()) == (True, [])
 
 
-class Apart(RoomEnds):
+class Apart(RoomTransport):
     """In no room; `keep` ends when the test says so."""
 
     async def attend(self, until: asyncio.Event) -> None:
@@ -113,7 +117,8 @@ def test_a_look_that_was_asked_for_before_the_session_ran_finds_the_eyes_at_work
         settings = RoomSettings(
             name="r", url="ws://127.0.0.1:1", api_key="k", api_secret="s" * 32, video="tool"
         )
-        ends = Apart(settings, Trace(lambda: 0.0))
+        ends = Apart(TransportOptions(Settings(room=settings), Trace(lambda: 0.0)))
+        ends._loop = asyncio.get_running_loop()
         working: list[bool] = []
 
         async def picture(reply: int | None = None) -> Picture | None:

@@ -19,9 +19,9 @@ from workbench.model.errors import StageError, UsageError
 from workbench.model.events import ToolReturned
 from workbench.session import Session
 from workbench.testing.tools import call_tool
-from workbench.transports.livekit.ends import RoomEnds
 from workbench.transports.livekit.look import look
 from workbench.transports.livekit.server import LocalServer
+from workbench.transports.livekit.transport import RoomTransport
 
 THREADS: list[str] = []
 
@@ -46,7 +46,7 @@ def draw(context: RunContext[None]) -> str:
     return answer
 
 
-async def _tree(room: RoomEnds) -> str:
+async def _tree(room: RoomTransport) -> str:
     return await room.call("show", "a tree")
 
 

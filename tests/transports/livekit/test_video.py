@@ -249,6 +249,7 @@ def test_what_was_shown_long_ago_is_not_shown_now() -> None:
             Members(RoomSettings(), Trace(lambda: 0.0), lambda *_: None, lambda _: None),
             Trace(lambda: 0.0),
             "tool",
+            lambda: True,
         )
         eyes._chosen = SimpleNamespace(width=64, height=64)
         found = []

@@ -50,7 +50,7 @@ class Reach:
     def __init__(self, connection: Connection, members: Members) -> None:
         self.connection = connection
         self.members = members
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._tasks: asyncio.TaskGroup | None = None
         """While the session runs."""
         self._first: list[Callable[[], None]] | None = []

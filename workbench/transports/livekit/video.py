@@ -44,9 +44,9 @@ MOST_PICTURES = 2_000
 class Eyes:
     """Follows the room (`wire`) and the trace (`note`); `run` reads frames, `look` and `picture` give one."""
 
-    def __init__(self, members: Members, trace: Trace, mode: Mode) -> None:
+    def __init__(self, members: Members, trace: Trace, mode: Mode, sees: Callable[[], bool]) -> None:
         self.mode = mode
-        self.sees: Callable[[], bool] = lambda: True
+        self.sees = sees
         """Whether the model looks at pictures."""
         self._members = members
         self._trace = trace

@@ -37,7 +37,7 @@ class Speaker(Sink):
     A lost device is opened again if it comes back within 5 s; otherwise `play` raises MissingError.
     """
 
-    def __init__(self, wanted: str | int | None, trace: Trace, played: Played | None = None) -> None:
+    def __init__(self, wanted: str | int | None, trace: Trace) -> None:
         self.clock = TrackClock(OUTPUT_RATE)
         """When which sample leaves the speaker, on the loop's clock."""
         self._trace = trace
@@ -46,7 +46,7 @@ class Speaker(Sink):
         self._log: MappingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pull: Pull = silence
-        self._played = played
+        self.on_played: Played | None = None
         self._position = 0
         self._over = asyncio.Event()
         self._failure: WorkbenchError | None = None
@@ -116,8 +116,8 @@ class Speaker(Sink):
 
     def _next(self) -> Samples:
         samples = self._pull(BLOCK)
-        if self._played is not None:
-            self._played(samples, self._position)
+        if self.on_played is not None:
+            self.on_played(samples, self._position)
         self._position += len(samples)
         return samples
 

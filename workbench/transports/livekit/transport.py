@@ -1,4 +1,4 @@
-"""Both ends of a session that is in a room: the source, the sink, and what is to be done beside them."""
+"""A LiveKit room as a transport: the agent joins it, speaks, listens, and follows who comes and goes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from workbench.config.room import RoomSettings
 from workbench.engine.tasks import beside, single
 from workbench.handle import SessionHandle
 from workbench.model.audio import silence
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ParticipantChanged, ReplyEnded
-from workbench.trace.trace import Trace
+from workbench.transports.base import Transport, TransportOptions
 from workbench.transports.livekit.connection import Connection
 from workbench.transports.livekit.front import NAME, STATE, Front
 from workbench.transports.livekit.inward import Inward, Received
+from workbench.transports.livekit.look import look
 from workbench.transports.livekit.members import Members
 from workbench.transports.livekit.network import Network
 from workbench.transports.livekit.preconnect import PreConnect, joined
@@ -40,19 +40,25 @@ BACK_S = 0.4
 """From when somebody is back in the room until they hear us, s."""
 
 
-class RoomEnds(Reach):
-    """`async with`: the agent's place in a room. `run` beside the conversation looks after it.
+class RoomTransport(Reach, Transport):
+    """The agent's place in a room.
 
     Entering raises MissingError (no server, no keys, no SDK) or UsageError (refused).
     """
 
-    def __init__(
-        self, settings: RoomSettings, trace: Trace, *, agent: str = "agent", noise_suppression: bool = False
-    ) -> None:
+    data = dtmf = True
+    source: RoomSource
+    sink: RoomSink
+
+    def __init__(self, options: TransportOptions) -> None:
+        settings, trace, agent = options.settings.room, options.trace, options.agent
+        if not (options.source and options.sink):
+            raise UsageError("a room is source and sink at once", "give --room NAME alone")
         if not settings.name:
             raise UsageError("no room is named", "give --room NAME, or set [room] name")
-        self.source = RoomSource(trace, f"room {settings.name}", quieter() if noise_suppression else None)
-        self.sink = RoomSink(trace, f"room {settings.name}")
+        name, quiet = f"room {settings.name}", options.settings.audio.noise_suppression
+        self.source = RoomSource(trace, name, quieter() if quiet else None)
+        self.sink = RoomSink(trace, name)
         identity = settings.identity or f"agent-{secrets.token_hex(4)}"
         connection = Connection(
             settings,
@@ -68,7 +74,10 @@ class RoomEnds(Reach):
         self.front = Front(self.connection, self._who, lambda: self.sink.track_sid)
         self.inward = Inward(trace, self.members.counts)
         self.early = PreConnect(trace)
-        self.eyes = Eyes(self.members, trace, settings.video)
+        self.eyes = self.vision = Eyes(self.members, trace, settings.video, options.sees)
+        self.video = settings.video != "off"
+        self.tools = [(look, '[room] video = "tool"')] if settings.video == "tool" else []
+        self.room = self
         self.network = Network(trace, self.connection, self.source, self.sink)
         self._waiting: list[Voice] = []
         """That came before we run."""
@@ -77,6 +86,7 @@ class RoomEnds(Reach):
         """The connection was lost, and who was spoken to is not back yet."""
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         await self.source.__aenter__()
         await self.sink.__aenter__()
         try:
