@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from workbench.config import Settings
-from workbench.engine.tasks import single
 from workbench.engine.interfaces import Sink, Source
 from workbench.engine.reply import NoVision, Vision
+from workbench.engine.tasks import single
 from workbench.handle import SessionHandle
 from workbench.model.events import Entry
 from workbench.plugin.manager import transports
