@@ -407,6 +407,19 @@ class Ticking(Static):
         raise RuntimeError("the spring broke")
 
 
+class TickingFunction(Static):
+    def on_mount(self) -> None:
+        self.set_interval(0.01, lambda: broken())
+
+
+class Working(Static):
+    def on_mount(self) -> None:
+        self.run_worker(self._work())
+
+    async def _work(self) -> None:
+        raise RuntimeError("the work is undone")
+
+
 class Slow(Static):
     def feed(self, _entries: list[Entry]) -> None:
         time.sleep(1.1)  # longer than any panel may take
@@ -458,9 +471,11 @@ def test_a_key_steps_through_the_panels_of_plugins() -> None:
         (Latency, "paint"),
         (Halved, "missing"),
         (Ticking, "spring"),
+        (TickingFunction, "no such thing"),
+        (Working, "undone"),
         (Slow, "took 1."),
     ],
-    ids=["make", "no-widget", "render", "compose", "timer", "slow"],
+    ids=["make", "no-widget", "render", "compose", "timer", "timer of a function", "worker", "slow"],
 )
 def test_a_panel_that_fails_is_named_and_dropped(make: Callable[[], Any], told: str) -> None:
     async def scene() -> None:

@@ -14,11 +14,11 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import WorkerFailed, get_current_worker
 
 from workbench.tui import themes
 from workbench.tui.commands import commands
 from workbench.tui.paneled import PaneledScreen
-from workbench.tui.terminal import ScreenDriver
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -51,7 +51,7 @@ class WorkbenchApp(App[None]):
     ]  # fmt: skip
 
     def __init__(self, screen: Callable[[], Screen[None]], **options: Any) -> None:
-        super().__init__(driver_class=ScreenDriver, **options)
+        super().__init__(**options)
         self._make_screen = screen
         for theme in themes.themes():
             self.register_theme(theme)
@@ -95,14 +95,14 @@ class WorkbenchApp(App[None]):
         self._leave(0, "stopped")
 
     def _handle_exception(self, error: Exception) -> None:
-        """What raised in a plugin's panel ends that panel, anything else the application.
-
-        (Textual offers no other place: drawing and timers of a widget come by here alone.)
-        """
+        """Drop a plugin's panel that raised; anything else ends the application (docs/decisions/0080)."""
         screen = self.screen_stack[0] if self.screen_stack else None
-        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-        nearest = (*reversed(frames), active_message_pump.get(None))
-        widgets = [widget for widget in nearest if isinstance(widget, Widget) and widget.is_attached]
+        owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if isinstance(error, WorkerFailed):
+            owners.append(get_current_worker().node)
+        else:  # a timer's callback may be a mere function
+            owners.append(active_message_pump.get(None))
+        widgets = [owner for owner in owners if isinstance(owner, Widget) and owner.is_attached]
         if isinstance(screen, PaneledScreen) and any(screen.panels.drop(widget, error) for widget in widgets):
             return
         super()._handle_exception(error)

@@ -38,10 +38,10 @@ class Editor(TextArea):
     (No bindings: those overtake the letters before them where all come at once, over a slow line.)
     """
 
-    async def _on_key(self, event: Key) -> None:
+    def on_key(self, event: Key) -> None:
+        """Take these keys before the text area does."""
         screen = self.screen
         if event.key not in ("enter", "ctrl+s", "ctrl+j", "shift+enter") or not isinstance(screen, Asking):
-            await super()._on_key(event)
             return
         event.stop()
         event.prevent_default()

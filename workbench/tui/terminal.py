@@ -8,17 +8,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
-
-from textual.drivers.linux_driver import LinuxDriver
+from typing import IO
 
 
 def have_terminal() -> bool:
-    """Whether there are keys to read and a screen to draw on."""
+    """Return whether there are keys to read and a screen to draw on."""
     return sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())
 
 
-class Pane(io.StringIO):
+class TerminalStream(io.StringIO):
     """Writes to a terminal's file descriptor; a terminal that has gone away takes everything in silence.
 
     (Textual's writer would die of it, and its bounded queue then hold up the whole program.)
@@ -29,7 +27,7 @@ class Pane(io.StringIO):
         self._fd = fd
 
     def write(self, text: str) -> int:
-        """All of it, or nothing where nobody is there any more."""
+        """Write all of it, or nothing where the terminal is gone."""
         data = text.encode(errors="replace")
         try:
             while data:
@@ -39,39 +37,31 @@ class Pane(io.StringIO):
         return len(text)
 
     def fileno(self) -> int:
-        """The terminal's file descriptor."""
+        """Return the terminal's file descriptor."""
         return self._fd
 
     def isatty(self) -> bool:
-        """It is one."""
+        """Return True."""
         return True
-
-
-class ScreenDriver(LinuxDriver):
-    """Draws on `pane` instead of standard error."""
-
-    pane: IO[str] | None = None
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.pane is not None:
-            self._file = self.pane  # type: ignore[assignment] # write and flush are all that is asked of it
 
 
 @contextmanager
 def quiet_terminal() -> Iterator[IO[bytes]]:
-    """Meanwhile what is written to standard error (ALSA does, freely) goes into the file given, not on the screen."""
+    """Meanwhile send what is written to standard error (ALSA does, freely) to the file that is yielded.
+
+    Textual draws on `sys.__stderr__`, which is the terminal itself meanwhile.
+    """
     sys.stderr.flush()
     terminal = os.dup(2 if sys.stderr.isatty() else 1)
-    before = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
-        os.dup2(noise.fileno(), 2)
-        ScreenDriver.pane = Pane(terminal)
+    stderr, stream = os.dup(2), sys.__stderr__
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        sys.__stderr__ = TerminalStream(terminal)  # type: ignore[misc, assignment] # write and flush are all that is used
         try:
-            yield noise
+            yield messages
         finally:
             sys.stderr.flush()
-            os.dup2(before, 2)
-            ScreenDriver.pane = None
-            os.close(before)
+            os.dup2(stderr, 2)
+            sys.__stderr__ = stream  # type: ignore[misc]
+            os.close(stderr)
             os.close(terminal)
