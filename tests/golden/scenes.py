@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import tempfile
@@ -19,14 +20,18 @@ import numpy as np
 
 from workbench import Agent, hookimpl, open_session, open_trace, tool
 from workbench.config import load_settings
+from workbench.engine.interfaces import Pull, Sink
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import BusyError
+from workbench.model.events import RoomConnection
 from workbench.plugin.hookspecs import Provider
 from workbench.plugin.manager import manager
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import EndsEarly, Hangs, Raises, ScriptedLlm, ScriptedTts
 from workbench.simulation.synthesis import Score, write_wav
+from workbench.trace.trace import Trace
+from workbench.transports.base import Transport, TransportOptions
 
 TRACES = Path(__file__).parent / "traces"
 LONG = "This is a rather long answer, so that there is time to say something into it before it is over."
@@ -46,6 +51,7 @@ class Scene:
     verbs: tuple[tuple[float, Callable[[Session], object]], ...] = ()
     """What is called at which time, s."""
     providers: tuple[Provider, ...] = ()
+    transport: Callable[[TransportOptions], Transport] | None = None
     echo: bool = False
     """The microphone hears the agent, 60 ms late and 12 dB quieter."""
 
@@ -84,7 +90,7 @@ def _play(scene: Scene, sound: Path, folder: Path) -> None:
     async def talk() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        async with open_session(settings, agent=scene.agent) as session:
+        async with open_session(settings, agent=scene.agent, transport=scene.transport) as session:
             for at, verb in scene.verbs:
                 await asyncio.sleep(began + at - loop.time())
                 verb(session)
@@ -144,6 +150,40 @@ def weather(city: str) -> str:
         city: where.
     """
     return f"It rains in {city}."  # on a thread of its own, in real time: the scene mocks it
+
+
+class Outage(Transport):
+    """A sink whose connection is lost for 3 s in the middle of a reply."""
+
+    def __init__(self, options: TransportOptions) -> None:
+        self.sink = OutageSink(options.trace)
+
+
+class OutageSink(Sink):
+    """Plays to nobody, in blocks of 20 ms, but not from 3.0 s to 6.0 s."""
+
+    name = "outage"
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._start = 0.0
+
+    async def play(self, pull: Pull) -> None:
+        loop = asyncio.get_running_loop()
+        self._start, block = loop.time(), OUTPUT_RATE // 50
+        for position in itertools.count(0, block):
+            await asyncio.sleep(self.time_of(position) - loop.time())
+            if position == 3 * OUTPUT_RATE:
+                self.disconnected = True
+                self._trace.emit(RoomConnection("desk", "reconnecting", "the server went away"))
+                await asyncio.sleep(3.0)
+                self._start += 3.0
+                self.disconnected = False
+                self._trace.emit(RoomConnection("desk", "connected"))
+            pull(block)
+
+    def time_of(self, sample: int) -> float:
+        return self._start + sample / OUTPUT_RATE
 
 
 def _question(seconds: float = 8.0, text: str = "tell me something") -> Score:
@@ -216,6 +256,10 @@ def _fault() -> Scene:
     )
 
 
+def _reconnect() -> Scene:
+    return Scene(_question(9.0), answers=(LONG,), transport=Outage)
+
+
 def _typed() -> Scene:
     agent = Agent(instructions="Be brief.", name="golden", greeting="Hello!", on_silence="Are you there?")
     return Scene(
@@ -244,6 +288,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "failure": _failure,
     "typed": _typed,
     "fault": _fault,
+    "reconnect": _reconnect,
 }
 """By name; each call makes a new one."""
 
