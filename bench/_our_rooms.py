@@ -14,12 +14,14 @@ from bench._lateness import Lateness
 from bench._orders import answer, orders
 from workbench.model.events import TurnEnded
 from workbench.session import Session, open_session
+from workbench.session.process import tuned_process
 
 
 async def agents(count: int) -> None:
     """Ours: a session in each room."""
     lateness, opened = Lateness(), list[Session]()
     async with AsyncExitStack() as stack:
+        stack.enter_context(tuned_process())
 
         async def one_more() -> None:
             given = settings(

@@ -29,6 +29,7 @@ from workbench.agent import Agent
 from workbench.model.audio import Samples
 from workbench.model.events import Glitch, Notice
 from workbench.session import open_session
+from workbench.session.process import tuned_process
 from workbench.simulation.synthesis import Score
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +72,8 @@ def talk(threads: int, sink: str, user: Path) -> dict[str, Any]:
         record__enabled=False,
     )
     lateness = Lateness()
-    with open_session(wanted, agent=Agent(instructions="", greeting=REPLY)) as session:
+    greeter = Agent(instructions="", greeting=REPLY)
+    with tuned_process(), open_session(wanted, agent=greeter) as session:
         time.sleep(1)  # providers are warm, the device runs
         lateness.on = True
         with busy(threads):

@@ -25,6 +25,7 @@ from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import ReplyPlaying, TurnDecided
 from workbench.readers.acoustics import Clocks
 from workbench.session import Session, open_session
+from workbench.session.process import tuned_process
 from workbench.simulation.synthesis import noise, write_wav
 
 SESSIONS = 100
@@ -66,6 +67,7 @@ async def measure(paths: list[Path]) -> tuple[list[Session], dict[str, Any], Lat
     lateness, memory = Lateness(), {"imported": resident_mb()}
     opened: list[Session] = []
     async with AsyncExitStack() as stack:
+        stack.enter_context(tuned_process())
 
         async def one_more() -> None:
             wanted = settings(

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import stat
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from workbench.model.events import (
 from workbench.readers import entries
 from workbench.readers.timeline import Turn, turns
 from workbench.session import Session
+from workbench.session.process import tuned_process
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedLlm
 from workbench.simulation.synthesis import Score
@@ -557,6 +561,30 @@ def test_a_session_that_is_stopped_at_once_has_its_end_in_the_trace() -> None:
         with open_session(settings()) as session:
             pass
         assert len(events_of(session, SessionEnded)) == 1
+
+
+def _process() -> tuple[float, tuple[int, int, int]]:
+    return sys.getswitchinterval(), gc.get_threshold()
+
+
+def test_a_session_of_the_library_leaves_the_process_as_it_is() -> None:
+    before = _process()
+    with open_session(settings()) as session:
+        session.ask("Good morning.")
+        assert _process() == before
+
+
+def test_a_tuned_process_is_as_before_when_the_last_holder_has_left() -> None:
+    before = _process()
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(tuned_process())
+        tuned = _process()
+        assert tuned[0] < before[0]
+        assert tuned[1][2] > before[1][2]
+        second.enter_context(tuned_process())
+        first.close()
+        assert _process() == tuned
+    assert _process() == before
 
 
 def test_a_tool_that_no_model_can_be_told_of_is_refused_before_anybody_talks() -> None:

@@ -55,6 +55,7 @@ def run(fast: bool, as_json: bool, record: Path | None, **options: Any) -> None:
 def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_json: bool = False) -> int:
     """Run a session to its end and print its turns; return the exit code."""
     from workbench.model.errors import UsageError
+    from workbench.session.process import tuned_process
     from workbench.simulation.clock import run_virtual  # 3 ms
 
     if fast and (settings.audio.source in ("mic", "none", "room") or settings.audio.sink == "speaker"):
@@ -63,9 +64,11 @@ def converse(settings: Settings, agent: Agent | None, *, fast: bool = False, as_
         from workbench.cli.dispatch import many_sessions, run_dispatcher
 
         if many_sessions(settings):
-            return asyncio.run(run_dispatcher(settings, agent, as_json, sys.stdout))
+            with tuned_process():
+                return asyncio.run(run_dispatcher(settings, agent, as_json, sys.stdout))
     conversation = run_session(settings, agent, as_json, sys.stdout)
-    with contextlib.redirect_stdout(sys.stderr):  # what the agent's own code prints is no turn
+    # what the agent's own code prints is no turn
+    with tuned_process(), contextlib.redirect_stdout(sys.stderr):
         return run_virtual(conversation) if fast else asyncio.run(conversation)
 
 

@@ -88,6 +88,7 @@ def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], option
 
 
 def _live(options: dict[str, Any], screenshot: Path | None, size: tuple[int, int]) -> int:
+    from workbench.session.process import tuned_process
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.host import Host
     from workbench.tui.live import LiveScreen
@@ -108,10 +109,11 @@ def _live(options: dict[str, Any], screenshot: Path | None, size: tuple[int, int
 
     host = Host(opener)
     app = WorkbenchApp(lambda: LiveScreen(host, _panels))
-    try:
-        code = _show(app, screenshot, size, ready)
-    finally:
-        host.wait()
+    with tuned_process():
+        try:
+            code = _show(app, screenshot, size, ready)
+        finally:
+            host.wait()
     if host.handle is not None and host.handle.recording is not None:
         click.echo(f"recorded in {host.handle.recording}", err=True)
     if host.error is not None and code == 0:

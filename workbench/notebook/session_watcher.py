@@ -19,6 +19,7 @@ from workbench.readers.folds.calls import MARKS, Call, outcome, signature
 from workbench.readers.folds.conversation import Line
 from workbench.readers.folds.screen import ScreenFold
 from workbench.session import Session
+from workbench.session.process import tuned_process
 
 POLL_S = 0.1
 """How often the trace is read, s: levels come as often."""
@@ -77,20 +78,22 @@ class SessionWatcher:
                 self._watchers.remove(on_change)
 
     def _run(self) -> None:
-        self._panels.start()
-        over = False
-        while not over:
-            with contextlib.suppress(WorkbenchError):  # `error` has it
-                self._session.wait(POLL_S)
-            over = self._session.over
-            if over:
-                self._panels.join(PANELS_S)
-            link_of(self._session).look()
-            if self._look():
-                with self._lock:
-                    watchers = list(self._watchers)
-                for watcher in watchers:  # one that fails keeps nothing from the others
-                    self.tell("the widget", watcher)
+        with tuned_process():  # cells compute while it talks
+            self._panels.start()
+            while not self._session.over:
+                self._poll()
+            self._panels.join(PANELS_S)
+            self._poll()
+
+    def _poll(self) -> None:
+        with contextlib.suppress(WorkbenchError):  # `error` has it
+            self._session.wait(POLL_S)
+        link_of(self._session).look()
+        if self._look():
+            with self._lock:
+                watchers = list(self._watchers)
+            for watcher in watchers:  # one that fails keeps nothing from the others
+                self.tell("the widget", watcher)
 
     def tell(self, who: str, work: Callable[[], object]) -> WorkbenchError | None:
         """Do it; what it fails of is said, once for each `who`."""

@@ -1,5 +1,14 @@
 """One running conversation: its verbs, its lifetime, and how its parts are built from settings."""
 
-from workbench.session.session import FIXED, Session, open_session
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from workbench.session.session import FIXED, Session, open_session
 
 __all__ = ["FIXED", "Session", "open_session"]
+
+__getattr__, __dir__ = lazy_exports(__name__)

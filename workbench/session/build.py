@@ -36,7 +36,7 @@ LAG = OUTPUT_RATE * 3 // 10
 """How late an echo may come back, samples of `agent`: 300 ms."""
 
 
-class Assembly:
+class StageBuilder:
     """Builds the stages of one session, entered on its `stack`, and replaces them while it runs."""
 
     def __init__(
@@ -146,8 +146,8 @@ class Assembly:
         self._trace.emit(ProviderWarmed(model.stage, model.name, round(self._trace.now() - began, 1), error))
 
 
-def must_be_there(stage: str, choice: str) -> None:
-    """Raises UsageError for a model that no installed provider has. What else it needs shows when it is made."""
+def check_choice(stage: str, choice: str) -> None:
+    """Raise UsageError for a model that no installed provider has. What else it needs shows when it is made."""
     if choice != NONE or stage == "llm":
         find(cast(ProviderStage, stage), choice)
 

@@ -14,16 +14,12 @@ session is over they raise UsageError, but `stop` and `interrupt`: there is noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
-import sys
-import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from workbench.agent import Agent
 from workbench.config import Settings, load_settings
@@ -31,20 +27,15 @@ from workbench.config.check import change
 from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
 from workbench.engine.pipeline import Pipeline, Tracks
-from workbench.engine.tasks import beside, single
-from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
+from workbench.engine.tasks import beside
 from workbench.model.conversation import Conversation
-from workbench.model.errors import InternalError, UsageError, WorkbenchError
+from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import (
     Bookmarked,
-    EchoState,
     Entry,
-    HostLag,
     ListeningStarted,
     Muted,
     Notice,
-    SessionEnded,
-    SessionStarted,
     SettingChanged,
     Swapped,
     TurnDecided,
@@ -55,36 +46,24 @@ from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import load_files, manager, notes
 from workbench.readers import Readers
 from workbench.readers.acoustics import Ear
-from workbench.readers.opened import OpenTrace, Turns
+from workbench.readers.opened import Turns
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
-from workbench.session.build import Assembly, echo_of, must_be_there
+from workbench.session.build import StageBuilder, check_choice, echo_of
+from workbench.session.monitors import EchoMonitor, measure_host_lag
+from workbench.session.recording import begin_trace, discard_folder, open_tracks
+from workbench.session.runtime import Runtime
 from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
-from workbench.trace.store import About, SessionFolder
-from workbench.trace.track import LiveTrack
+from workbench.trace.store import SessionFolder
 from workbench.transports.base import TransportFactory
 from workbench.views.html import session_html
 
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
-NATURAL_END = "source ended"
-KEEP_S = 8.0
-"""Sound of each track kept in memory for the recorder, which may lag behind, s."""
-HEARD_S, PLAYED_S = 6.0, 2.0
-"""Sound of `user` and of `agent` kept without a recorder: what readers look back, s."""
-ECHOING = 4
-"""Looks at the echo canceller (one each second in which we speak) that must find it wanting: it needs 2 s to settle."""
 FIXED = ("profile", "models_path", "script", "plugins", "mcp", "audio", "record", "room")
 """Settings that are read when a session opens."""
-TICK_S = 0.25
-"""How often the loop's delay is measured, s."""
-SWITCH_S = 0.001
-"""How long a busy Python thread may keep the interpreter from the loop, s; Python's own default is 0.005."""
-FULL_COLLECTION = 200
-"""Collections of the middle generation between two of everything, which stop the loop for 100 ms where many sessions
-run. A conversation leaves no cycles behind, so they find nothing; Python's own default is 10."""
 
 
 def open_session(
@@ -104,45 +83,28 @@ def open_session(
     return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), transport)
 
 
-class Session:
+class Session(Runtime):
     """One running conversation: a source, a sink, an agent, a trace."""
 
     def __init__(self, settings: Settings, agent: Agent, transport: TransportFactory | None = None) -> None:
+        super().__init__()
         self._own_transport = transport
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
         self.agent = agent
-        self.error: WorkbenchError | None = None
-        """Why it failed, if it did."""
         self.recording: Path | None = None
         """The session folder."""
         self.conversation = Conversation(agent.instructions)
-        self._origin = 0.0
-        self._now: Callable[[], float] = lambda: 0.0
-        self.trace = OpenTrace(lambda: self._now())
         self._first_tools = tools_of(agent)
         self.tools = Toolbox(self.trace, self._call_tool, self._first_tools)
         """Add, remove, mock and call tools."""
         self._toolset: Toolset | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._builder: StageBuilder | None = None
         self._pipeline: Pipeline | None = None
-        self._assembly: Assembly | None = None
-        self._tasks: asyncio.TaskGroup | None = None
-        self._main: asyncio.Task[None] | None = None
         self._waiting: list[Callable[[Pipeline], object]] = []
-        self._over = threading.Event()
-        self._whole = threading.Event()
-        """Over, and its recording is closed."""
-        self._reason = NATURAL_END
-        self._echoing = 0
-        self._thread: threading.Thread | None = None
+        """Verbs that were called before there was a pipeline."""
 
     # --- verbs -------------------------------------------------------------------------------------------------------
-
-    def stop(self, reason: str = "stopped") -> None:
-        """End the session; what is being said is cut."""
-        self._reason = reason
-        self._call(lambda: self._main.cancel() if self._main else None)
 
     def mute(self, on: bool = True) -> None:
         """Hear nothing from the microphone, and record nothing of it."""
@@ -203,7 +165,7 @@ class Session:
     @property
     def room(self) -> Any:
         """The LiveKit room that it is in: to call and send to those who are there; None outside of one."""
-        return self._assembly.transport.room if self._assembly is not None else None
+        return self._builder.transport.room if self._builder is not None else None
 
     def bookmark(self, label: str = "") -> None:
         """Mark this moment in the trace."""
@@ -239,160 +201,57 @@ class Session:
             if stage == "agent" and not isinstance(choice, Agent):
                 raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
             if stage != "agent":
-                must_be_there(stage, str(choice))
+                check_choice(stage, str(choice))
         if what:
             self._do(lambda pipeline: self._spawn(self._swap_all(what)))
 
-    # --- entering and leaving ----------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        if self._loop is not None:
-            raise UsageError("a session is entered once", "open another one with open_session")
-        self._loop = loop = asyncio.get_running_loop()
-        self._origin = loop.time()
-        self._now = lambda: (loop.time() - self._origin) * 1000
-        folder = self._folder()
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._main = self._tasks.create_task(self._live(folder))
-        await asyncio.sleep(0)  # it has begun: whoever stops it at once still has its end in the trace
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        assert self._tasks is not None
-        assert self._main is not None
-        if not self._over.is_set():
-            self._reason = "stopped" if self._reason == NATURAL_END else self._reason
-            self._main.cancel()
-        try:
-            await self._tasks.__aexit__(*error)
-        except BaseExceptionGroup as group:
-            raise single(group) from None
-        finally:
-            self._over.set()
-            self._whole.set()
-
-    def __enter__(self) -> Self:
-        opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run_thread, args=(opened,), name="session", daemon=True)
-        self._thread.start()
-        try:
-            opened.result()
-        except BaseException:
-            self._thread.join()
-            raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-        if self._thread is not None:
-            self._thread.join()
-
-    async def ended(self) -> None:
-        """Wait until the session has ended by itself or was stopped; raises what it failed of."""
-        assert self._main is not None
-        await asyncio.wait([self._main])
-        if self.error:
-            raise self.error
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """The same from another thread; False if it goes on after `timeout_s`. The recording is whole then."""
-        done = self._whole.wait(timeout_s)
-        if done and self.error:
-            raise self.error
-        return done
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return self._over.is_set()
-
-    def _run_thread(self, opened: Future[None]) -> None:
-        async def main() -> None:
-            async with self:
-                opened.set_result(None)
-                assert self._main is not None
-                await asyncio.wait([self._main])
-
-        try:
-            asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001  # the thread's last line: whoever waits for it is told
-            if not opened.done():
-                opened.set_exception(error)
-            else:
-                self.error = self.error or InternalError(plain(f"{type(error).__name__}: {error}", limit=300))
-            self._over.set()
-            self._whole.set()
-
     # --- living ------------------------------------------------------------------------------------------------------
 
+    def _open(self) -> Coroutine[Any, Any, None]:
+        folder = begin_trace(self.settings, self.agent.name or "agent", self.trace)
+        self.recording = folder.path if folder else None
+        return self._live(folder)
+
     async def _live(self, folder: SessionFolder | None) -> None:
-        """The session from its first event to its last."""
+        """Live from the first event to the last."""
         hooks = Lifecycle(manager(), self.trace, self.settings.limits)
-        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
-        young, middle, old = gc.get_threshold()
-        gc.set_threshold(young, middle, max(old, FULL_COLLECTION))
-        tracks = self._tracks(recorded=folder is not None)
+        tracks = open_tracks(self.settings, self.trace, recorded=folder is not None)
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
         try:
-            await self._recorded(recorder, tracks, hooks)
+            async with beside(recorder), beside(hooks.run(self)):
+                await self._until_over(self._talk(tracks, hooks))
         finally:
             if folder and self._pipeline is None and isinstance(self.error, UsageError):
-                self._discard(folder.path)
-            self._whole.set()
-
-    async def _recorded(self, recorder: Coroutine[Any, Any, None], tracks: Tracks, hooks: Lifecycle) -> None:
-        async with beside(recorder), beside(hooks.run(self)):
-            try:
-                for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, notes):
-                    self.trace.emit(Notice(level, "plugins", reason, hint))
-                await self._talk(tracks, hooks)
-                reason = NATURAL_END
-            except WorkbenchError as error:
-                self.error = error
-                reason = f"failed: {plain(error.reason, limit=300)}"
-                self.trace.emit(Notice("error", "session", error.reason, error.hint))
-            except asyncio.CancelledError:
-                reason = self._reason
-                raise
-            except BaseException:
-                reason = "failed: our own fault"
-                raise
-            finally:
-                self.trace.emit(SessionEnded(reason))
-                self.trace.close()
-                self._over.set()
-
-    def _discard(self, folder: Path) -> None:
-        """Bad input was all there was: the next try may record into the same folder."""
-        self.recording = None
-        with contextlib.suppress(OSError):
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
+                self.recording = None  # bad input was all there was
+                discard_folder(folder.path)
+            self._complete.set()
 
     async def _talk(self, tracks: Tracks, hooks: Lifecycle) -> None:
         settings = self.settings
+        for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, notes):
+            self.trace.emit(Notice(level, "plugins", reason, hint))
         async with AsyncExitStack() as stack:
-            around = ToolEnvironment(
+            environment = ToolEnvironment(
                 self, lambda: self.agent.data, lambda: self.conversation.messages, self.say
             )
             self._toolset = toolset = await stack.enter_async_context(
-                open_toolset(self.tools, self.trace, settings, around, self._first_tools)
+                open_toolset(self.tools, self.trace, settings, environment, self._first_tools)
             )
             await toolset.use_agent(self.agent)
-            self._assembly = assembly = Assembly(
+            self._builder = builder = StageBuilder(
                 settings, self.agent, self.trace, toolset.runner, hooks, stack, self._own_transport
             )
-            stages = await assembly.build()
-            transport = assembly.transport
+            stages = await builder.build()
+            transport = builder.transport
             for tool, origin in transport.tools:
                 self.tools.add(tool, origin=origin)
-            ear = Ear(
+            acoustics = Ear(
                 self.trace,
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
-            readers = Readers(self.trace, [ear, self._mind_echo, self._mind_turns, transport.note])
+            echo = EchoMonitor(settings.bargein, self._go_half_duplex)
+            readers = Readers(self.trace, [acoustics, echo, self._note_turn, transport.note])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -403,10 +262,20 @@ class Session:
                 echo_of=echo_of(tracks, stages),
                 settle=readers.catch_up,
             )
-            async with beside(readers.run()), beside(self._mind_host()), beside(transport.run(self)):
-                await assembly.warm()
+            lag, own_work = measure_host_lag(self.trace), transport.run(self)
+            async with beside(readers.run()), beside(lag), beside(own_work):
+                await builder.warm()
                 self.trace.emit(ListeningStarted())
                 await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
+
+    def _go_half_duplex(self, reason: str) -> None:
+        assert self._pipeline is not None
+        self._pipeline.floor.half_duplex(reason)
+
+    def _note_turn(self, entry: Entry) -> None:
+        """Read each turn while its events are in memory, so that `turns` has it for good."""
+        if isinstance(entry.event, TurnEnded):
+            self.trace.catch_up()
 
     def _call_tool(self, name: str, arguments: str) -> None:
         """For the developer, on the session's loop."""
@@ -417,75 +286,6 @@ class Session:
                 await self._toolset.runner.perform(name, arguments)
 
         self._do(lambda pipeline: self._spawn(call()))
-
-    def _folder(self) -> SessionFolder | None:
-        about = About(
-            agent=self.agent.name or "agent",
-            profile=self.settings.profile,
-            settings=self.settings.public(),
-        )
-        folder = None
-        if self.settings.record.enabled:
-            folder = SessionFolder.create(about, self._record_into(about))
-            self.recording = folder.path
-        self.trace.emit(
-            SessionStarted(
-                about.session,
-                about.date,
-                about.profile,
-                about.agent,
-                {
-                    stage: getattr(self.settings, stage).provider
-                    for stage in ("vad", "turn", "stt", "llm", "tts")
-                },
-                dict(about.rates),
-                str(folder.path) if folder else None,
-            )
-        )
-        return folder
-
-    def _record_into(self, about: About) -> Path | None:
-        record = self.settings.record
-        return record.folder or (record.dir / about.folder_name if record.dir else None)
-
-    def _tracks(self, *, recorded: bool) -> Tracks:
-        heard_s, played_s = (KEEP_S, KEEP_S) if recorded else (HEARD_S, PLAYED_S)
-        echo = self.settings.audio.source == "mic" and self.settings.audio.echo_cancellation
-        mic = LiveTrack("mic", INPUT_RATE, heard_s) if echo else None
-        tracks = Tracks(
-            LiveTrack("user", INPUT_RATE, heard_s), LiveTrack("agent", OUTPUT_RATE, played_s), mic
-        )
-        self.trace.tracks["user"], self.trace.tracks["agent"] = tracks.user, tracks.agent
-        if mic is not None:
-            self.trace.tracks["mic"] = mic
-        return tracks
-
-    def _mind_echo(self, entry: Entry) -> None:
-        """A reader: echo that stays out of control means half duplex."""
-        if not isinstance(entry.event, EchoState) or self._pipeline is None:
-            return
-        erle_db, least_db = entry.event.erle_db, self.settings.bargein.min_erle_db
-        self._echoing = self._echoing + 1 if erle_db is not None and erle_db < least_db else 0
-        if self._echoing >= ECHOING:
-            self._pipeline.floor.half_duplex(f"echo is not under control: {erle_db:.0f} dB are removed")
-
-    def _mind_turns(self, entry: Entry) -> None:
-        """A reader: each turn is read while its events are in memory, so that `turns` has it for good."""
-        if isinstance(entry.event, TurnEnded):
-            self.trace.catch_up()
-
-    async def _mind_host(self) -> None:
-        """How late the loop wakes: what a busy process does to the conversation."""
-        loop = asyncio.get_running_loop()
-        late: list[float] = []
-        while True:
-            due = loop.time() + TICK_S
-            await asyncio.sleep(TICK_S)
-            late.append((loop.time() - due) * 1000)
-            if len(late) * TICK_S >= 1:
-                late.sort()
-                self.trace.emit(HostLag(round(late[len(late) // 2], 2), round(late[-1], 2)))
-                late.clear()
 
     # --- small things ------------------------------------------------------------------------------------------------
 
@@ -498,7 +298,7 @@ class Session:
             self._spawn(self._swap(stage, what[stage], before))
 
     async def _swap(self, stage: str, choice: Any, before: Agent) -> None:
-        assert self._assembly is not None
+        assert self._builder is not None
         assert self._toolset is not None
         assert self._pipeline is not None
         try:
@@ -508,7 +308,7 @@ class Session:
                 self._pipeline.on_silence = choice.on_silence
                 name = choice.name or "agent"
             else:
-                await self._assembly.swap(stage, str(choice), self._pipeline.stages)
+                await self._builder.swap(stage, str(choice), self._pipeline.stages)
                 name = str(choice)
         except WorkbenchError as error:
             self.trace.emit(Notice("error", stage, error.reason, error.hint))
@@ -556,19 +356,6 @@ class Session:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return session_html(self.trace.title(), self.over, self.turns._repr_html_())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._tasks is not None
-        self._tasks.create_task(work)
-
-    def _ms(self, loop_time: float) -> float:
-        return (loop_time - self._origin) * 1000
-
-    def _call(self, do: Callable[[], object]) -> None:
-        """On the loop's thread."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed() and not self._over.is_set():
-            loop.call_soon_threadsafe(do)
 
     def _do(self, verb: Callable[[Pipeline], object]) -> None:
         """With the pipeline, as soon as it talks."""
