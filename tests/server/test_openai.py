@@ -377,7 +377,7 @@ def test_any_rate_is_heard_at_16_khz(rate: int) -> None:
     [
         (lambda: form(), "file", "send a wav file"),
         (lambda: form(b""), "file", "empty"),
-        (lambda: form(b"ID3 not a wav at all"), "file", "not a wav file"),
+        (lambda: form(b"ID3 not a wav at all"), "file", "not a sound file"),
         (lambda: form(wav(tone())[:44]), "file", "no sound"),
         (
             lambda: form(wav(tone()), response_format="srt"),

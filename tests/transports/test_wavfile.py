@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.transports.waves import tone, wav_bytes, write_wav
 from workbench.model.audio import Samples, silence
@@ -77,29 +78,31 @@ def test_cut_within_a_sample(tmp_path: Path) -> None:
     assert len(whole(tmp_path / "a.wav")) == RATE - 1
 
 
-def test_rf64(tmp_path: Path) -> None:
-    plain = wav_bytes(tone(1, RATE), RATE, claim=0xFFFFFFFF)
-    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, len(plain) + 28, 2 * RATE, RATE, 0)
-    (tmp_path / "a.wav").write_bytes(b"RF64\xff\xff\xff\xffWAVE" + ds64 + plain[12:])
-    assert len(whole(tmp_path / "a.wav")) == RATE
+@pytest.mark.parametrize("form", ["RF64", "FLAC", "OGG", "AIFF"])
+def test_other_formats_are_read_too(tmp_path: Path, form: str) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1, RATE), RATE, format=form)
+    got = whole(tmp_path / "a.wav") / 32768
+    assert len(got) == RATE
+    assert np.abs(got - tone(1, RATE))[1000:-1000].max() < 0.05
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty"),
-        (b"ID3\x03 an mp3 file that was given the wrong name", "not a wav file"),
-        (b"RIFF\x04\0\0\0WAVE", "no sound in this wav file"),
-        (wav_bytes(np.zeros(0), RATE), "holds no sound"),
-        (wav_bytes(tone(0.1, RATE), RATE, tag=7), "compressed (µ-law)"),
-        (wav_bytes(tone(0.1, RATE), RATE, tag=0x1234), "compressed (format 0x1234)"),
-        (wav_bytes(tone(0.1, 3), 3), "no format of sound"),
-        (wav_bytes(tone(0.1, RATE), RATE).replace(b"fmt ", b"fmx "), "without a format"),
-        (wav_bytes(tone(0.1, RATE), RATE)[:30], "no sound in this wav file"),
-    ],
-)
-def test_what_is_not_a_wav(tmp_path: Path, content: bytes, reason: str) -> None:
-    path = tmp_path / "what.wav"
+TENTH = wav_bytes(tone(0.1, RATE), RATE)
+UNREADABLE = {
+    "empty": (b"", "empty"),
+    "another file": (b"ID3\x03 an mp3 file that was given the wrong name", "not a sound file"),
+    "no chunks": (b"RIFF\x04\0\0\0WAVE", "not a sound file"),
+    "no samples": (wav_bytes(np.zeros(0), RATE), "holds no sound"),
+    "unknown compression": (wav_bytes(tone(0.1, RATE), RATE, tag=0x1234), "not a sound file"),
+    "3 Hz": (wav_bytes(tone(0.1, 3), 3), "3 Hz is no rate"),
+    "no fmt chunk": (TENTH.replace(b"fmt ", b"fmx "), "not a sound file"),
+    "cut in its header": (TENTH[:30], "not a sound file"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_cannot_be_read_is_refused_with_a_hint(tmp_path: Path, kind: str) -> None:
+    content, reason = UNREADABLE[kind]
+    path = tmp_path / "sound.wav"
     path.write_bytes(content)
     with pytest.raises(UsageError) as failed:
         WavFile(path)
@@ -150,7 +153,7 @@ def test_an_hour_is_streamed(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 3600 * RATE
-    assert peak < 2_000_000
+    assert peak < 4_000_000  # the hour has 345 MB
 
 
 def test_a_growing_file_can_be_read_at_any_time(tmp_path: Path) -> None:

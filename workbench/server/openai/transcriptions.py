@@ -20,8 +20,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, Frame, Samples, block_levels
 from workbench.model.errors import UsageError
 from workbench.server.openai.http import ApiError, invalid, send_events
-from workbench.transports.file.wavfile import decode, read_header
-from workbench.transports.resample import Resampler, to_samples
+from workbench.transports.file.wavfile import WavFile
 
 LONGEST = 28 * INPUT_RATE
 """Samples that are transcribed at once: Whisper's window is 30 s."""
@@ -133,16 +132,11 @@ async def _understood(form: Mapping[str, object]) -> tuple[TranscriptionRequest,
 
 
 def load(file: BinaryIO) -> Samples:
-    """The sound of an open wav file of any format, mono at 16 kHz; UsageError if it is none, or longer than an hour."""
-    shape = read_header(file, Path("upload.wav"))
-    if shape.seconds > LONGEST_FILE_S:
-        raise UsageError(f"upload.wav: it is {shape.seconds / 3600:.1f} hours long", "send an hour at most")
-    frame = shape.width * shape.channels
-    file.seek(shape.offset)
-    data = file.read(shape.count * frame)
-    resampler = Resampler(shape.rate, INPUT_RATE)
-    wave = resampler(decode(data[: len(data) // frame * frame], shape))
-    return to_samples(np.concatenate((wave, resampler.flush())))
+    """Return the sound of an open file, mono at 16 kHz; UsageError if it is none, or longer than an hour."""
+    with WavFile(Path("upload.wav"), file) as sound:
+        if (seconds := sound.format.seconds) > LONGEST_FILE_S:
+            raise UsageError(f"upload.wav: it is {seconds / 3600:.1f} hours long", "send an hour at most")
+        return np.concatenate(list(sound.blocks(INPUT_RATE)))
 
 
 async def _events(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[dict[str, Any]]:

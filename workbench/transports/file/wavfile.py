@@ -1,4 +1,4 @@
-"""Reading and writing wav files as streams: an hour of sound is never held."""
+"""Reading and writing sound files as streams: an hour of sound is never held."""
 
 from __future__ import annotations
 
@@ -14,28 +14,22 @@ import numpy as np
 
 from workbench.model.audio import Samples
 from workbench.model.errors import UsageError
-from workbench.transports.resample import Resampler, Wave, to_samples
+from workbench.trace.wav import wav_header
+from workbench.transports.resample import Resampler, to_samples
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-COMPRESSED = {2: "ADPCM", 6: "A-law", 7: "µ-law", 0x11: "IMA ADPCM", 0x31: "GSM", 0x50: "MPEG", 0x55: "MP3"}
-UNKNOWN_SIZE = 0xFFFFFFFF
-"""What a header says when its writer did not know (or, in RF64, when the size is elsewhere)."""
 BLOCK_S = 0.25
 """Sound read at a time, s: 0.3 ms of the loop's time for 48 kHz stereo."""
+UNKNOWN_SIZE = b"\xff\xff\xff\xff"
+"""What a wav's header says where its writer did not know: libsndfile then reads to the end of the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class WavFormat:
-    """What a wav file holds: `count` samples of each channel at `rate` Hz, each `width` bytes, from byte `offset` on.
-
-    `note` says what is wrong with its header, empty if nothing is.
-    """
+class SoundFormat:
+    """What a sound file holds: `count` samples of each channel at `rate` Hz. `note` says what is wrong with its header,
+    empty if nothing is."""
 
     rate: int
     channels: int
-    width: int
-    floating: bool
-    offset: int
     count: int
     note: str = ""
 
@@ -46,22 +40,23 @@ class WavFormat:
 
 
 class WavFile:
-    """A wav file that is open for reading: any PCM or float format, rate and number of channels, mixed down to mono.
+    """A sound file that is open for reading, mixed down to mono: wav of any kind, and what else libsndfile reads.
 
-    Raises `UsageError` if it can't be read, is not a wav, is compressed or holds no sound. Where the header and the
-    file disagree about the length, the file is right (a recording that was killed, a download that broke off).
+    Raises `UsageError` if it can't be read or holds no sound. Where the header of a wav and the file disagree about the
+    length, the file is right (a recording that was killed, a download that broke off).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
+        """`file` is what is read, where it is open already; `path` is then its name in errors."""
         self.path = path
         try:
-            self._file = open(path, "rb", opener=_at_once)  # noqa: SIM115
+            self._file = file or open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
         except OSError as error:
             raise UsageError(
                 f"{path}: {error.strerror or error}", "give the path of a wav file that you can read"
             ) from error
         try:
-            self.format = read_header(self._file, path)
+            self.format = self._open()
         except BaseException:
             self._file.close()
             raise
@@ -74,146 +69,113 @@ class WavFile:
 
     def close(self) -> None:
         """Close the file."""
+        self._sound.close()
         self._file.close()
 
     def blocks(self, rate: int) -> Iterator[Samples]:
-        """The whole sound from its start, mono at `rate` Hz, in blocks of about `BLOCK_S`."""
-        shape = self.format
-        plain = (shape.rate, shape.channels, shape.width, shape.floating) == (rate, 1, 2, False)
-        resampler = Resampler(shape.rate, rate)
-        for data in self._raw():
-            if plain:
-                yield np.frombuffer(data, "<i2").astype(np.int16, copy=False)
-            elif len(ready := resampler(decode(data, shape))):
+        """Yield the whole sound from its start, mono at `rate` Hz, in blocks of about `BLOCK_S`."""
+        form, sound = self.format, self._sound
+        pcm16 = (form.rate, form.channels, sound.subtype) == (rate, 1, "PCM_16")
+        resampler = Resampler(form.rate, rate)
+        sound.seek(0)
+        left, most = form.count, max(1, int(form.rate * BLOCK_S))
+        while left and len(block := sound.read(min(left, most), "int16" if pcm16 else "float32")):
+            left -= len(block)
+            if pcm16:
+                yield block
+                continue
+            wave = np.nan_to_num(block, posinf=1.0, neginf=-1.0)
+            wave = wave if wave.ndim == 1 else wave.mean(axis=1, dtype=np.float32)
+            if len(ready := resampler(wave)):
                 yield to_samples(ready)
         if len(rest := resampler.flush()):
             yield to_samples(rest)
 
-    def _raw(self) -> Iterator[bytes]:
-        shape = self.format
-        frame = shape.width * shape.channels
-        self._file.seek(shape.offset)
-        left = shape.count
-        while left:
-            data = self._file.read(min(left, max(1, int(shape.rate * BLOCK_S))) * frame)
-            if len(data) < frame:
-                return  # it became shorter while we read
-            left -= len(data) // frame
-            yield data[: len(data) // frame * frame]
+    def _open(self) -> SoundFormat:
+        import soundfile  # 20 ms with libsndfile
+
+        path, file = self.path, self._file
+        if not file.seekable():
+            raise UsageError(
+                f"{path}: a pipe cannot be a source: the length of its sound is not known",
+                "write the sound to a file first, and give that: `… > sound.wav`",
+            )
+        if not file.seek(0, os.SEEK_END):
+            raise UsageError(f"{path}: the file is empty", "give a wav file with sound in it")
+        note, patch = _wrong_size(file)
+        file.seek(0)
+        try:
+            self._sound = soundfile.SoundFile(_Patched(file, patch) if patch else file)
+        except soundfile.LibsndfileError as error:
+            raise UsageError(
+                f"{path}: not a sound file that can be read ({error.error_string})", _convert(path)
+            ) from None
+        rate, count = self._sound.samplerate, self._sound.frames
+        if not 1000 <= rate <= 1_000_000:
+            raise UsageError(f"{path}: {rate} Hz is no rate of sound", "record or export it again")
+        if not count:
+            raise UsageError(f"{path}: the file holds no sound", "give a wav file with sound in it")
+        return SoundFormat(rate, self._sound.channels, count, note)
 
 
 def read_wav(path: Path, rate: int) -> Iterator[Samples]:
-    """The sound of a wav file, mono at `rate` Hz, as a stream of blocks; errors as of `WavFile`."""
+    """Yield the sound of a file, mono at `rate` Hz, as a stream of blocks; errors as of `WavFile`."""
     with WavFile(path) as file:
         yield from file.blocks(rate)
 
 
-def decode(data: bytes, shape: WavFormat) -> Wave:
-    """Whole frames of a wav file as one mono wave: the mean of the channels."""
-    if shape.floating:
-        wave = np.nan_to_num(
-            np.frombuffer(data, f"<f{shape.width}").astype(np.float32), posinf=1.0, neginf=-1.0
-        )
-    elif shape.width == 1:  # the one unsigned format
-        wave = (np.frombuffer(data, np.uint8).astype(np.float32) - 128.0) / np.float32(128.0)
-    elif shape.width == 3:  # as the upper three bytes of 32 bits
-        wide = np.zeros((len(data) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        wave = wide.view("<i4")[:, 0].astype(np.float32) / np.float32(2.0**31)
-    else:
-        wave = np.frombuffer(data, f"<i{shape.width}").astype(np.float32) / np.float32(
-            2.0 ** (8 * shape.width - 1)
-        )
-    if shape.channels == 1:
-        return wave
-    return np.asarray(wave.reshape(-1, shape.channels).mean(axis=1), dtype=np.float32)
-
-
-def _at_once(name: str, flags: int) -> int:
-    """Opened without waiting for somebody to write into a pipe."""
+def _open_without_waiting(name: str, flags: int) -> int:
+    """Open a file; do not wait for somebody to write into a pipe."""
     return os.open(name, flags | os.O_NONBLOCK)
 
 
-def read_header(file: BinaryIO, path: Path) -> WavFormat:
-    """What `file` holds; leaves it anywhere."""
-    if not file.seekable():
-        raise UsageError(
-            f"{path}: a pipe cannot be a source: the length of its sound is not known",
-            "write the sound to a file first, and give that: `… > sound.wav`",
-        )
-    length = file.seek(0, 2)
-    file.seek(0)
-    head = file.read(12)
-    if not head:
-        raise UsageError(f"{path}: the file is empty", "give a wav file with sound in it")
-    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-        raise UsageError(f"{path}: not a wav file", _convert(path))
-    riff_end = 8 + struct.unpack("<I", head[4:8])[0]
-    fmt, wide_size = b"", 0
-    while len(chunk := file.read(8)) == 8:
-        name, size = chunk[:4], struct.unpack("<I", chunk[4:])[0]
-        start = file.tell()
-        if name == b"data":
-            size = wide_size if size == UNKNOWN_SIZE and wide_size else size
-            return _format(fmt, path, start, _true_size(start, size, riff_end, length))
-        if name == b"fmt ":
-            fmt = file.read(min(size, 40))
-        elif name == b"ds64" and size >= 24:
-            riff_size, wide_size = struct.unpack("<QQ", file.read(16))
-            riff_end = 8 + riff_size
-        file.seek(start + size + size % 2)
-    raise UsageError(
-        f"{path}: there is no sound in this wav file", "its data chunk is missing: record or export it again"
-    )
-
-
 def _convert(path: Path) -> str:
-    """Into another file: ffmpeg does not write the one that it reads."""
+    """Say how to convert it: into another file, as ffmpeg does not write the one that it reads."""
     source, target = shlex.quote(path.name), shlex.quote(f"{path.stem}-pcm.wav")
     return f"convert it: `ffmpeg -i {source} -c:a pcm_s16le {target}`"
 
 
-def _true_size(start: int, size: int, riff_end: int, length: int) -> tuple[int, str]:
-    """Bytes of sound that are in the file, and what is wrong with those that its header claims."""
-    there = length - start
-    if size == UNKNOWN_SIZE:
-        return there, ""
-    if size > there:
-        return there, f"its header promises {size} bytes of sound, {there} are there"
-    end = start + size + size % 2
-    if riff_end <= end < length or (size == 0 and there):
-        return there, f"its header tells of {size} bytes of sound, {there} are there"
-    return size, ""
+def _wrong_size(file: BinaryIO) -> tuple[str, int]:
+    """Return what is wrong with the size of the sound in a wav's header, and where that stands if it is too small:
+    libsndfile corrects a size that is too large, and believes the others."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return "", 0
+    riff_end = 8 + struct.unpack("<I", head[4:8])[0]
+    while len(chunk := file.read(8)) == 8:
+        size, start = struct.unpack("<I", chunk[4:])[0], file.tell()
+        end, there = start + size + size % 2, length - start
+        if chunk[:4] != b"data":
+            file.seek(end)
+        elif chunk[4:] == UNKNOWN_SIZE:
+            break
+        elif size > there:
+            return f"its header promises {size} bytes of sound, {there} are there", 0
+        elif riff_end <= end < length or (size == 0 and there):
+            return f"its header tells of {size} bytes of sound, {there} are there", start - 4
+        else:
+            break
+    return "", 0
 
 
-def _format(fmt: bytes, path: Path, offset: int, found: tuple[int, str]) -> WavFormat:
-    if len(fmt) < 16:
-        raise UsageError(
-            f"{path}: a wav file without a format", "its fmt chunk is missing: record or export it again"
-        )
-    tag, channels, rate, _, align, _ = struct.unpack("<HHIIHH", fmt[:16])
-    if tag == EXTENSIBLE and len(fmt) >= 26:
-        tag = struct.unpack("<H", fmt[24:26])[0]
-    if tag not in (PCM, FLOAT):
-        kind = COMPRESSED.get(tag, f"format {tag:#x}")
-        raise UsageError(
-            f"{path}: the sound is compressed ({kind})",
-            _convert(path),
-        )
-    width = align // channels if channels else 0
-    if (
-        width not in ((4, 8) if tag == FLOAT else (1, 2, 3, 4))
-        or align % channels
-        or not 1000 <= rate <= 1_000_000
-    ):
-        raise UsageError(
-            f"{path}: {channels} channels of {8 * width} bit at {rate} Hz is no format of sound",
-            "the header is damaged: record or export it again",
-        )
-    size, note = found
-    if size < align:
-        raise UsageError(f"{path}: the wav file holds no sound", "give a wav file with sound in it")
-    return WavFormat(rate, channels, width, tag == FLOAT, offset, size // align, note)
+class _Patched:
+    """A file in which the four bytes at `at` read as `UNKNOWN_SIZE`."""
+
+    def __init__(self, file: BinaryIO, at: int) -> None:
+        self._file = file
+        self._at = at
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, count: int = -1) -> bytes:
+        """Read as from the file."""
+        start = self._file.tell()
+        data = bytearray(self._file.read(count))
+        for offset in range(4):
+            if 0 <= (at := self._at + offset - start) < len(data):
+                data[at] = UNKNOWN_SIZE[offset]
+        return bytes(data)
 
 
 class WavWriter:
@@ -225,10 +187,10 @@ class WavWriter:
     def __init__(self, path: Path, rate: int) -> None:
         self.rate = rate
         self.count = 0
-        self._told = 0
+        self._header_count = 0
         self._file = path.open("wb", buffering=0)
         try:
-            self._file.write(self._header())
+            self._file.write(wav_header(rate, 0))
         except OSError:
             self._file.close()
             raise
@@ -237,7 +199,7 @@ class WavWriter:
         """Append samples."""
         self._file.write(samples.astype("<i2", copy=False).tobytes())
         self.count += len(samples)
-        if self.count - self._told >= self.rate:
+        if self.count - self._header_count >= self.rate:
             self._refresh()
 
     def close(self) -> None:
@@ -246,12 +208,7 @@ class WavWriter:
             self._refresh()
 
     def _refresh(self) -> None:
-        self._told = self.count
+        self._header_count = self.count
         self._file.seek(0)
-        self._file.write(self._header())
-        self._file.seek(0, 2)
-
-    def _header(self) -> bytes:
-        size = min(2 * self.count, UNKNOWN_SIZE - 36)
-        fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, PCM, 1, self.rate, 2 * self.rate, 2, 16)
-        return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + fmt + struct.pack("<4sI", b"data", size)
+        self._file.write(wav_header(self.rate, self.count))
+        self._file.seek(0, os.SEEK_END)
