@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.testing.contract.sabotage import opened
-from workbench.testing.contract import leaks
+from workbench.testing.contract import holdings
 
 
 @pytest.fixture(autouse=True)
 def _close(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(leaks, "SETTLE_S", 0.2)  # nothing here closes late
+    monkeypatch.setattr(holdings, "SETTLE_S", 0.2)  # nothing here closes late
     yield
     while opened:
         opened.pop()()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from workbench.testing.contract import BrokenRule, Rule
+from workbench.testing import BrokenRule, Rule
 
 opened: list[Any] = []
 """What saboteurs leave open."""

@@ -26,11 +26,7 @@ from tests.testing.contract.sabotage import (
 from workbench.engine import interfaces
 from workbench.engine.interfaces import Pull
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
-from workbench.testing.contract import (
-    Rule,
-    check_sink,
-    check_source,
-)
+from workbench.testing import Rule, check_sink, check_source
 
 FRAME = 320
 

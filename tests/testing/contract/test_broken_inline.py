@@ -25,12 +25,7 @@ from workbench.model.errors import UsageError
 from workbench.plugin.hookspecs import Provider, ProviderOptions
 from workbench.providers.energy import Energy
 from workbench.simulation.scripted import ScriptedLlm
-from workbench.testing.contract import (
-    Rule,
-    check_llm,
-    check_turn,
-    check_vad,
-)
+from workbench.testing import Rule, check_llm, check_turn, check_vad
 
 
 class Vad:

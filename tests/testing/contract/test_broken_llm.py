@@ -28,11 +28,7 @@ from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
 from workbench.simulation.scripted import Raises, ScriptedLlm
-from workbench.testing.contract import (
-    BrokenRule,
-    Rule,
-    check_llm,
-)
+from workbench.testing import BrokenRule, Rule, check_llm
 
 HELLO: list[LlmPart] = [Text("Hello"), Text(" there"), Text("."), Usage(7, 3)]
 

@@ -26,10 +26,7 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
 from workbench.simulation.scripted import Raises, ScriptedStt
 from workbench.simulation.synthesis import speech
-from workbench.testing.contract import (
-    Rule,
-    check_stt,
-)
+from workbench.testing import Rule, check_stt
 
 Heard = Callable[[Utterance], Transcript]
 

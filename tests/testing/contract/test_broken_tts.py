@@ -29,10 +29,7 @@ from workbench.model.conversation import Word
 from workbench.model.errors import StageError
 from workbench.simulation.scripted import Hangs, Raises, ScriptedTts
 from workbench.simulation.synthesis import speech
-from workbench.testing.contract import (
-    Rule,
-    check_tts,
-)
+from workbench.testing import Rule, check_tts
 
 VOICE = speech(0.4, rate=OUTPUT_RATE)
 

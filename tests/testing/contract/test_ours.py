@@ -27,7 +27,7 @@ from workbench.providers.openai import make_llm, make_stt, make_tts
 from workbench.simulation.faults import Fault, FaultyApi
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.simulation.synthesis import ArraySource, speech
-from workbench.testing.contract import (
+from workbench.testing import (
     Report,
     Rule,
     check_llm,
@@ -197,7 +197,7 @@ def test_files_and_nothing_as_sinks(tmp_path: Path) -> None:
 DEVICES = """
 from workbench.transports.local.microphone import Microphone
 from workbench.transports.local.speaker import Speaker
-from workbench.testing.contract import check_sink, check_source
+from workbench.testing import check_sink, check_source
 from workbench.trace.trace import Trace
 
 print(check_source(lambda: Microphone(None, Trace(lambda: 0.0)), seconds=0.5))

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
-from workbench.testing.contract import BrokenRule, Rule, check_tool, leaks
+from workbench.testing import BrokenRule, Rule, check_tool
+from workbench.testing.contract import holdings
 from workbench.tools.context import RunContext, ToolError
 from workbench.tools.tool import Tool, raw_tool, tool
 
@@ -20,7 +21,7 @@ opened: list[Callable[[], object]] = []
 
 @pytest.fixture(autouse=True)
 def _close(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(leaks, "SETTLE_S", 0.3)
+    monkeypatch.setattr(holdings, "SETTLE_S", 0.3)
     yield
     while opened:
         opened.pop()()

@@ -1,24 +1,13 @@
-"""The rules, and what a check says of them: kept, with a figure, or broken, with what to do."""
+"""The rules of the contract, and the two verdicts: kept, with a figure, or broken, with what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
-
-from workbench.model.errors import StageError, foreign
-from workbench.model.text import plain
-from workbench.plugin.hookspecs import Provider, ProviderOptions
-
-T = TypeVar("T")
-Maker = Callable[[], T] | Provider
-"""Gives a fresh provider at each call; or a `Provider` as a plugin registers it."""
 
 
 class Rule(StrEnum):
-    """What a provider has to keep."""
+    """A rule that a provider has to keep."""
 
     SHAPE = "has what the protocol asks for"
     ANSWERS = "answers"
@@ -65,20 +54,20 @@ HINTS = {
 
 
 class BrokenRule(AssertionError):
-    """A rule was broken: `who`, which `rule`, `what` happened, and a `hint`."""
+    """A broken rule: `who` broke which `rule`, `what` happened, and a `hint`."""
 
-    def __init__(self, who: str, rule: Rule, what: str, hint: str = "") -> None:
+    def __init__(self, who: str, rule: Rule, text: str, hint: str = "") -> None:
         hint = hint or HINTS[rule]
-        super().__init__(f"{who} breaks the rule “{rule}”: {what} – {hint}")
+        super().__init__(f"{who} breaks the rule “{rule}”: {text} – {hint}")
         self.who = who
         self.rule = rule
-        self.what = what
+        self.what = text
         self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured or counted for a rule."""
+    """A measurement or count for a rule."""
 
     value: float
     unit: str
@@ -89,7 +78,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found: the rules that `who` kept, each with its figure. `print(report)` shows them."""
+    """The rules that `who` kept, each with its figure. `print(report)` shows them."""
 
     who: str
     figures: dict[Rule, Figure] = field(default_factory=dict)
@@ -97,63 +86,3 @@ class Report:
     def __str__(self) -> str:
         lines = (f"  {rule:<42} {figure}" for rule, figure in self.figures.items())
         return "\n".join((f"{self.who} keeps {len(self.figures)} rules", *lines))
-
-
-class Ledger:
-    """What is known so far of the provider under test."""
-
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
-        self.who = f"the {stage}"
-        self._figures: dict[Rule, Figure] = {}
-
-    def name(self, thing: object) -> None:
-        """Call it what it calls itself."""
-        name = getattr(thing, "name", None)
-        called = name if isinstance(name, str) and name.strip() else type(thing).__name__
-        self.who = f"{self.stage} {plain(called, 60, one_line=True)}"
-
-    def kept(self, rule: Rule, value: float, unit: str) -> None:
-        """The rule was kept; of several figures of one rule the largest counts."""
-        known = self._figures.get(rule)
-        self._figures[rule] = Figure(max(value, known.value) if known else value, unit)
-
-    def need(self, condition: object, rule: Rule, what: str, hint: str = "") -> None:
-        """BrokenRule unless the condition holds."""
-        if not condition:
-            raise self.broken(rule, what, hint)
-
-    @contextmanager
-    def tolerating(self, what: str) -> Iterator[None]:
-        """Around something odd that is given to what runs inline: there nothing may be raised."""
-        try:
-            with foreign(self.who, self.stage):
-                yield
-        except StageError as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, BrokenRule):
-                raise cause from None
-            raise self.broken(Rule.TOLERATES, f"{what}: {error.reason}", "answer without an error") from cause
-
-    def broken(self, rule: Rule, what: str, hint: str = "") -> BrokenRule:
-        """The error to raise."""
-        return BrokenRule(self.who, rule, what, hint)
-
-    def report(self) -> Report:
-        """What was found, in the order of the rules."""
-        return Report(self.who, {rule: self._figures[rule] for rule in Rule if rule in self._figures})
-
-
-def shown(thing: object) -> str:
-    """A value in an error message."""
-    return plain(f"a {type(thing).__name__}" if callable(thing) else repr(thing), 80, one_line=True)
-
-
-def factory(make: Maker[Any], stage: str, options: ProviderOptions | None) -> Callable[[], Any]:
-    """What makes fresh providers. ValueError for a `Provider` of another stage."""
-    if not isinstance(make, Provider):
-        return make
-    if make.stage != stage:
-        raise ValueError(f"{make.name} is a provider of the stage {make.stage}, not of {stage}")
-    chosen = options or ProviderOptions(make.models[0] if make.models else "default")
-    return lambda: make.make(chosen)

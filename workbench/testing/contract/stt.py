@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, pairwise
 
 import numpy as np
 
+from workbench.engine.tasks import beside
 from workbench.engine.interfaces import Stt
-from workbench.model.audio import INPUT_RATE, Samples, silence
+from workbench.engine.utterance import State, Utterance
+from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
+from workbench.model.conversation import Transcript
 from workbench.plugin.hookspecs import ProviderOptions
 from workbench.simulation.synthesis import noise, speech
-from workbench.testing.contract.ear import AT_A_TIME, FRAME, Ear
-from workbench.testing.contract.rules import Ledger, Maker, Report, Rule, factory, shown
-from workbench.testing.contract.stage import Use, check
-from workbench.testing.contract.trial import Trial
+from workbench.testing.contract.check import Factory, full_scale, resolve, short_repr
+from workbench.testing.contract.model import ModelCheck
+from workbench.testing.contract.rules import Report, Rule
 
 MEMBERS = {"name": str, "partials": bool, "starts": int, "warm": None, "transcribe": None}
-LOUDEST = 32_767
 LONG_S = 60
 """As long as an utterance gets, s."""
-AS_SPOKEN_S = AT_A_TIME * FRAME / INPUT_RATE
 DISMISSED_S = 0.5
-"""An utterance that was none is over within this time, s."""
+"""A dismissed utterance is over within this time, s."""
+FRAME = INPUT_RATE // 50
+"""Samples in a frame: 20 ms."""
+BURST = 5 * FRAME
+"""Samples that arrive at a time, …"""
+FAST_S = 0.005
+"""… so often, s: twenty times as fast as anybody speaks; …"""
+AS_SPOKEN_S = BURST / INPUT_RATE
+"""… or as fast as they are spoken, s."""
+PAUSE_S = 0.03
+"""How long the pause at the end of an utterance lasts, s, where nobody waits for a transcript."""
+START = 8 * INPUT_RATE
+"""Where an utterance begins on its track."""
 
 
 def check_stt(
-    make: Maker[Stt],
+    make: Factory[Stt],
     *,
     options: ProviderOptions | None = None,
     sound: Samples | None = None,
@@ -41,87 +55,180 @@ def check_stt(
     nothing. `failing` gives one whose calls have to fail (a server that is not there, a wrong key), to see that it says
     why. No call may take longer than `deadline_s`.
     """
-    ledger = Ledger("stt")
-    ear = Ear(ledger)
-    said = speech(1.2, seed=1) if sound is None else sound
+    return SttCheck(sound, deadline_s).run(resolve(make, "stt", options), failing)
 
-    async def whole(stt: Stt) -> None:
-        final, written = await ear.live(stt, said, patient=True)
+
+@dataclass(frozen=True, slots=True)
+class WrittenTranscript:
+    """A transcript that the STT wrote, and the utterance's state and end then."""
+
+    transcript: Transcript
+    state: State
+    end: int
+
+
+class SttCheck(ModelCheck[Stt]):
+    """Lets an STT read utterances, and checks the format of its transcripts."""
+
+    def __init__(self, sound: Samples | None, deadline_s: float) -> None:
+        self._recording = sound
+        self._speech = speech(1.2, seed=1) if sound is None else sound
+        self._numbers = count(1)
+        odd = {
+            "an utterance without sound": silence(0),
+            "an utterance of one sample": silence(1),
+            "an utterance of 20 ms": speech(0.02),
+            "noise": noise(1.0, db=-30.0),
+            "sound at full scale": full_scale(INPUT_RATE),
+        }
+        long = {"an utterance of 60 s": np.resize(self._speech, LONG_S * INPUT_RATE)}
+        super().__init__("stt", deadline_s, MEMBERS, odd, long)
+
+    async def call(self, provider: Stt) -> None:
+        """Have a live utterance read: its last transcript is the one of the pause."""
+        final, written = await self._live(provider, self._speech, patient=True)
         same = final.text == written[-1].transcript.text
-        ledger.need(same, Rule.HEARS, "nothing was said since the pause, and the text is another one")
-        ledger.need(final.text or sound is None, Rule.ANSWERS, "it found no word in the recording")
-        ledger.kept(Rule.HEARS, len(written), "transcripts before the last")
-        ledger.kept(Rule.FORMAT, len(written) + 1, "transcripts")
+        self.require(same, Rule.HEARS, "nothing was said since the pause, and the text is another one")
+        fits = final.text or self._recording is None
+        self.require(fits, Rule.ANSWERS, "it found no word in the recording")
+        self.keep(Rule.HEARS, len(written), "transcripts before the last")
+        self.keep(Rule.FORMAT, len(written) + 1, "transcripts")
 
-    async def more(trial: Trial, stt: Stt) -> None:
-        await trial.done("a call without `eager`", ear.live(stt, said, eager=False))
-        if sound is not None:
-            await _partials(trial, ear, stt, sound)
-        await _silence(trial, ear, stt, said)
-        await _dismissed(trial, ear, stt, said)
+    async def call_briefly(self, provider: Stt) -> object:
+        """Have a second of speech read."""
+        return await self._live(provider, self._speech[:INPUT_RATE])
 
-    def odd(samples: Samples) -> Callable[[Stt], Coroutine[Any, Any, Any]]:
-        return lambda stt: ear.ended(stt, samples)
+    async def call_with(self, provider: Stt, odd: Samples) -> Transcript:
+        """Return the final transcript of an utterance that is over before it is asked for."""
+        utterance, written = self._utterance()
+        _append(utterance, odd)
+        utterance.become("ended", utterance.end)
+        return await self._final(provider, utterance, written, eager=True)
 
-    use = Use(
-        MEMBERS,
-        whole,
-        lambda stt: ear.live(stt, said[:INPUT_RATE]),
-        {what: odd(samples) for what, samples in _odd().items()},
-        {"an utterance of 60 s": odd(np.resize(said, LONG_S * INPUT_RATE))},
-        more,
-    )
-    return check(factory(make, "stt", options), use, ledger, failing, deadline_s)
+    async def check_stage(self, provider: Stt) -> None:
+        """Check calls without `eager`, partial transcripts, silence, and a dismissed utterance."""
+        await self.complete("a call without `eager`", self._live(provider, self._speech, eager=False))
+        if self._recording is not None:
+            await self._check_partials(provider, self._recording)
+        await self._check_silence(provider)
+        await self._check_dismissed(provider)
+
+    async def _check_partials(self, stt: Stt, sound: Samples) -> None:
+        """Words come while the user speaks, if the provider says so; in real time, for a model needs some."""
+        call = self._live(stt, sound, every_s=AS_SPOKEN_S, patient=True)
+        _, written = await self.complete("a call in real time", call)
+        spoken = any(write.state == "speaking" for write in written)
+        self.require(
+            spoken or not stt.partials, Rule.HEARS, "`partials` is true, but none came while it was spoken"
+        )
+        self.require(
+            stt.partials or not spoken, Rule.HEARS, "`partials` is false, but some came while it was spoken"
+        )
+        self.keep(Rule.HEARS, len(written), "transcripts before the last")
+
+    async def _check_silence(self, stt: Stt) -> None:
+        """Silence has no text, whatever was said before."""
+        await self.complete("a call", self.call_with(stt, self._speech))
+        final = await self.complete("a call with silence", self.call_with(stt, silence(INPUT_RATE)))
+        self.require(
+            not final.text.strip(),
+            Rule.FORGETS,
+            f"after speech, silence gave the text {short_repr(final.text)}",
+            "silence has no text: keep the sound of a call in the call, and drop what a model makes up",
+        )
+        self.keep(Rule.FORGETS, len(final.text), "characters in silence")
+
+    async def _check_dismissed(self, stt: Stt) -> None:
+        """An utterance that turns out to be none is over soon."""
+        utterance, _ = self._utterance()
+
+        async def dismiss() -> float:
+            loop = asyncio.get_running_loop()
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(stt.transcribe(utterance, eager=True))
+                await asyncio.sleep(AS_SPOKEN_S)
+                utterance.become("dismissed")
+                began = loop.time()
+                await asyncio.wait({reading})
+            return loop.time() - began
+
+        took_s = await self.complete("a call for an utterance that is dismissed", dismiss())
+        late = f"it took {took_s * 1000:.0f} ms to see that the utterance was dismissed"
+        self.require(took_s <= DISMISSED_S, Rule.HEARS, late)
+
+    # --- utterances --------------------------------------------------------------------------------------------------
+
+    async def _live(
+        self,
+        stt: Stt,
+        samples: Samples,
+        *,
+        eager: bool = True,
+        every_s: float = FAST_S,
+        patient: bool = False,
+    ) -> tuple[Transcript, list[WrittenTranscript]]:
+        """Return the final transcript of an utterance that is spoken, pauses and ends, and all before it.
+
+        `patient`: the pause lasts until a transcript covers all that was said.
+        """
+        utterance, written = self._utterance()
+
+        async def speak() -> None:
+            for at in range(0, len(samples), BURST):
+                _append(utterance, samples[at : at + BURST])
+                utterance.become("speaking", utterance.end)
+                await asyncio.sleep(every_s)
+            speech_end = utterance.end
+            _append(utterance, silence(INPUT_RATE // 5))
+            utterance.become("paused", speech_end)
+            while patient and not utterance.covered:
+                await utterance.marked()
+            await asyncio.sleep(PAUSE_S)
+            utterance.become("ended")
+
+        async with beside(speak()):
+            final = await self._final(stt, utterance, written, eager=eager)
+        return final, written
+
+    def _utterance(self) -> tuple[Utterance, list[WrittenTranscript]]:
+        """Return a new utterance, and the list of what will be written about it."""
+        utterance, written = Utterance(next(self._numbers), START), list[WrittenTranscript]()
+        utterance.noted = lambda of, text: written.append(WrittenTranscript(text, of.state, of.end))
+        return utterance, written
+
+    async def _final(
+        self, stt: Stt, utterance: Utterance, written: list[WrittenTranscript], *, eager: bool
+    ) -> Transcript:
+        final = await stt.transcribe(utterance, eager=eager)
+        for write in written:
+            self._require_transcript(write.transcript, write.end)
+        self._require_transcript(final, utterance.end)
+        self.require(final.final, Rule.FORMAT, "what transcribe() returns must be `final`")
+        self.require(utterance.over, Rule.FORMAT, "transcribe() returned before the utterance was over")
+        covers = final.upto_sample >= utterance.speech_end
+        text = "the final transcript must take in all speech (upto_sample >= speech_end)"
+        self.require(covers, Rule.FORMAT, text)
+        texts = [*(write.transcript.text for write in written if write.transcript.stable), final.text]
+        stable = all(after.startswith(before) for before, after in pairwise(texts))
+        self.require(stable, Rule.FORMAT, "a text that was said to be stable changed later")
+        return final
+
+    def _require_transcript(self, transcript: object, end: int) -> None:
+        if not isinstance(transcript, Transcript):
+            raise self.broken(Rule.FORMAT, f"it gave {short_repr(transcript)}, not a Transcript")
+        is_text = isinstance(transcript.text, str)
+        self.require(is_text, Rule.FORMAT, f"the text is {short_repr(transcript.text)}")
+        confidence = transcript.confidence
+        fits = confidence is None or (math.isfinite(confidence) and 0 <= confidence <= 1)
+        self.require(fits, Rule.FORMAT, f"a confidence lies in 0…1 or is None, not {confidence}")
+        self.require(
+            START <= transcript.upto_sample <= end,
+            Rule.FORMAT,
+            f"upto_sample is {transcript.upto_sample}, the utterance is heard from {START} to {end}",
+            "it is a position on the track, as utterance.start_sample and utterance.end are",
+        )
 
 
-def _odd() -> dict[str, Samples]:
-    square = np.where(np.arange(INPUT_RATE) // 40 % 2, LOUDEST, -LOUDEST - 1).astype(np.int16)
-    return {
-        "an utterance without sound": silence(0),
-        "an utterance of one sample": silence(1),
-        "an utterance of 20 ms": speech(0.02),
-        "noise": noise(1.0, db=-30.0),
-        "sound at full scale": square,
-    }
-
-
-async def _partials(trial: Trial, ear: Ear, stt: Stt, sound: Samples) -> None:
-    """Words come while the user speaks, if the provider says so; in real time, for a model needs some."""
-    call = ear.live(stt, sound, every_s=AS_SPOKEN_S, patient=True)
-    _, written = await trial.done("a call in real time", call)
-    spoken, need = sum(one.state == "speaking" for one in written), trial.ledger.need
-    need(spoken or not stt.partials, Rule.HEARS, "`partials` is true, but none came while it was spoken")
-    need(not spoken or stt.partials, Rule.HEARS, "`partials` is false, but some came while it was spoken")
-    trial.ledger.kept(Rule.HEARS, len(written), "transcripts before the last")
-
-
-async def _silence(trial: Trial, ear: Ear, stt: Stt, said: Samples) -> None:
-    """Silence has no text, whatever was said before."""
-    await trial.done("a call", ear.ended(stt, said))
-    final = await trial.done("a call with silence", ear.ended(stt, silence(INPUT_RATE)))
-    trial.ledger.need(
-        not final.text.strip(),
-        Rule.FORGETS,
-        f"after speech, silence gave the text {shown(final.text)}",
-        "silence has no text: keep the sound of a call in the call, and drop what a model makes up",
-    )
-    trial.ledger.kept(Rule.FORGETS, len(final.text), "characters in silence")
-
-
-async def _dismissed(trial: Trial, ear: Ear, stt: Stt, said: Samples) -> None:
-    """An utterance that turns out to be none is over soon."""
-    utterance, _ = ear.fresh()
-
-    async def dismissed() -> float:
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(stt.transcribe(utterance, eager=True))
-            await asyncio.sleep(AS_SPOKEN_S)
-            utterance.become("dismissed")
-            began = loop.time()
-            await asyncio.wait({hearing})
-        return loop.time() - began
-
-    took_s = await trial.done("a call for an utterance that is dismissed", dismissed())
-    late = f"it took {took_s * 1000:.0f} ms to see that the utterance was dismissed"
-    trial.ledger.need(took_s <= DISMISSED_S, Rule.HEARS, late)
+def _append(utterance: Utterance, samples: Samples) -> None:
+    for at in range(0, len(samples), FRAME):
+        utterance.append(Frame(samples[at : at + FRAME], INPUT_RATE, utterance.end))

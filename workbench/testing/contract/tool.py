@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from threading import Event
 from typing import Any
 
 from workbench.model.errors import UsageError
 from workbench.plugin.threads import DaemonThreads
-from workbench.testing.contract.cancel import ends_at_once
-from workbench.testing.contract.leaks import Holdings
-from workbench.testing.contract.rules import Ledger, Report, Rule, shown
-from workbench.testing.contract.texts import EVERY
-from workbench.testing.contract.trial import Trial, run
+from workbench.testing.contract.cancellation import require_prompt_end
+from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Check, run, short_repr
+from workbench.testing.contract.rules import Report, Rule
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.context import RunContext, ToolError
 from workbench.tools.executor import InlineExecutor
@@ -24,7 +21,7 @@ from workbench.tools.tool import Tool, as_tool
 
 KINDS: tuple[Any, ...] = ({"x": {}}, [[]], "…", 1e300, -1, True, None)
 """A value of each kind of JSON: a parameter that takes all of them has no type."""
-NO_NAME = "there_is_no_such_argument"
+UNKNOWN_NAME = "there_is_no_such_argument"
 ODD_CALLS = 20
 """Calls with odd texts, at most."""
 DEADLINE_S = 10.0
@@ -45,188 +42,173 @@ def check_tool(
     agent would be given as `Agent(data=…)`. No call may take longer than `deadline_s`, nor than the tool's own
     `timeout_s`.
     """
-    ledger = Ledger("tool")
-    ledger.name(tool)
+    check = ToolCheck("tool", deadline_s)
+    check.name(tool)
     try:
-        made = as_tool(tool)
-        ledger.name(made)
-        schema = _schema(ledger, made)
+        return check.run(as_tool(tool), arguments, data, call)
     except UsageError as error:
-        raise ledger.broken(Rule.SHAPE, error.reason, error.hint) from error
-    _rejects(ledger, made, schema)
-    example = {} if arguments is None and not made.parameters.schema.get("required") else arguments
-    if example is not None and call:
+        raise check.broken(Rule.SHAPE, error.reason, error.hint) from error
+
+
+class ToolCheck(Check):
+    """Calls a tool as the engine does, but for what the engine would do about errors."""
+
+    tool: Tool
+    schema: Mapping[str, Any]
+    example: Mapping[str, Any]
+
+    def run(self, tool: Tool, arguments: Mapping[str, Any] | None, data: Any, call: bool) -> Report:
+        """Check its schema, then calls with the example."""
+        self.tool = tool
+        self.name(tool)
+        self.schema = tool.spec.parameters
+        self._check_schema()
+        self._check_arguments()
+        required = tool.parameters.schema.get("required")
+        if not call or (arguments is None and required):
+            return self.report()
+        self.example = arguments or {}
         try:
-            parse(json.dumps(example), made.parameters)
+            parse(json.dumps(self.example), tool.parameters)
         except ArgumentsError as error:
-            raise ledger.broken(
-                Rule.ANSWERS, f"the example is refused: {error}", "correct the example"
-            ) from None
-        calls = _Calls(ledger, made, data, min(deadline_s, made.timeout_s or deadline_s))
-        run(lambda: calls.ordinary(example))
-        before = Holdings.now()
-        run(lambda: calls.everything(example, schema))
-        left = before.left()
-        ledger.need(not left, Rule.CLOSES, f"left open: {', '.join(left[:5])}")
-        ledger.kept(Rule.CLOSES, 0, "left open")
-    return ledger.report()
+            text = f"the example is refused: {error}"
+            raise self.broken(Rule.ANSWERS, text, "correct the example") from None
+        self._data, self._state = data, dict[str, Any]()
+        self.deadline_s = min(self.deadline_s, tool.timeout_s or self.deadline_s)
+        run(self._check_example)
+        with self.closing():
+            run(self._check_calls)
+        return self.report()
 
+    # --- schema and arguments ----------------------------------------------------------------------------------------
 
-def _schema(ledger: Ledger, tool: Tool) -> Mapping[str, Any]:
-    """The schema as the model is told of it: valid, and the tool says what it does."""
-    from jsonschema import Draft202012Validator, SchemaError  # 60 ms
+    def _check_schema(self) -> None:
+        """The schema is valid, and the tool says what it does."""
+        from jsonschema import Draft202012Validator, SchemaError  # 60 ms
 
-    schema = tool.spec.parameters
-    try:
-        Draft202012Validator.check_schema(schema)
-        json.dumps(schema, allow_nan=False)
-    except (SchemaError, TypeError, ValueError) as error:
-        raise ledger.broken(
-            Rule.SHAPE, f"its schema is no JSON schema: {shown(str(error))}", "correct it"
-        ) from None
-    ledger.need(
-        tool.description.strip(),
-        Rule.SHAPE,
-        "the model is not told what it does",
-        "write a docstring, or @tool(description=…)",
-    )
-    ledger.kept(Rule.SHAPE, len(schema.get("properties", {})), "parameters")
-    return schema
-
-
-def _rejects(ledger: Ledger, tool: Tool, schema: Mapping[str, Any]) -> None:
-    """What cannot be is refused before the tool is called, in words that the model can act on."""
-    refused = 0
-    wrong = ["{", "[]", "5", '{"a": 1, "a": 2}']
-    wrong += ["{}"] if tool.parameters.schema.get("required") else []
-    wrong += [json.dumps({NO_NAME: 1})] if tool.parameters.schema.get("additionalProperties") is False else []
-    for text in wrong:
-        ledger.need(_refused(ledger, tool, text), Rule.ARGUMENTS, f"it takes {text} as arguments")
-        refused += 1
-    for name in schema.get("properties", {}):
-        takes = [kind for kind in KINDS if not _refused(ledger, tool, json.dumps({name: kind}), name)]
-        ledger.need(len(takes) < len(KINDS), Rule.ARGUMENTS, f"{name} takes anything, and so says nothing")
-        refused += len(KINDS) - len(takes)
-    ledger.kept(Rule.ARGUMENTS, refused, "wrong arguments refused")
-
-
-def _refused(ledger: Ledger, tool: Tool, text: str, about: str = "") -> bool:
-    """Whether these arguments are refused, by a message about the one that is named."""
-    try:
-        parse(text, tool.parameters)
-    except ArgumentsError as error:
-        ledger.need(str(error).strip(), Rule.ARGUMENTS, f"it refuses {shown(text)} without a word")
-        return any(about in problem for problem in error.problems)
-    return False
-
-
-class _Calls:
-    """Calls of a tool as the engine makes them, but for what it would do about errors."""
-
-    def __init__(self, ledger: Ledger, tool: Tool, data: Any, deadline_s: float) -> None:
-        self._ledger = ledger
-        self._tool = tool
-        self._data = data
-        self._deadline_s = deadline_s
-        self._state: dict[str, Any] = {}
-
-    async def ordinary(self, example: Mapping[str, Any]) -> None:
-        """One call: it works, and what it gives can be told to the model."""
-        threads = DaemonThreads("tool")
-        trial = Trial(self._ledger, self._deadline_s)
         try:
-            await trial.done("the example", self._worked(threads, example))
-        finally:
-            threads.shutdown()
+            Draft202012Validator.check_schema(self.schema)
+            json.dumps(self.schema, allow_nan=False)
+        except (SchemaError, TypeError, ValueError) as error:
+            text = f"its schema is no JSON schema: {short_repr(str(error))}"
+            raise self.broken(Rule.SHAPE, text, "correct it") from None
+        hint = "write a docstring, or @tool(description=…)"
+        is_described = self.tool.description.strip()
+        self.require(is_described, Rule.SHAPE, "the model is not told what it does", hint)
+        self.keep(Rule.SHAPE, len(self.schema.get("properties", {})), "parameters")
 
-    async def everything(self, example: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    def _check_arguments(self) -> None:
+        """Impossible arguments are refused before the tool is called, in words that the model can act on."""
+        schema = self.tool.parameters.schema
+        wrong = ["{", "[]", "5", '{"a": 1, "a": 2}']
+        wrong += ["{}"] if schema.get("required") else []
+        wrong += [json.dumps({UNKNOWN_NAME: 1})] if schema.get("additionalProperties") is False else []
+        for text in wrong:
+            self.require(self._refuses(text), Rule.ARGUMENTS, f"it takes {text} as arguments")
+        refused = len(wrong)
+        for name in self.schema.get("properties", {}):
+            takes = [kind for kind in KINDS if not self._refuses(json.dumps({name: kind}), name)]
+            is_typed = len(takes) < len(KINDS)
+            self.require(is_typed, Rule.ARGUMENTS, f"{name} takes anything, and so says nothing")
+            refused += len(KINDS) - len(takes)
+        self.keep(Rule.ARGUMENTS, refused, "wrong arguments refused")
+
+    def _refuses(self, text: str, name: str = "") -> bool:
+        """Return whether these arguments are refused, by a message about that name."""
+        try:
+            parse(text, self.tool.parameters)
+        except ArgumentsError as error:
+            self.require(str(error).strip(), Rule.ARGUMENTS, f"it refuses {short_repr(text)} without a word")
+            return any(name in problem for problem in error.problems)
+        return False
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    async def _check_example(self) -> None:
+        """One call works, and its result can be written for the model."""
+
+        async def work() -> None:
+            task = asyncio.ensure_future(self._call(self.example))
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+            error = task.exception()
+            if isinstance(error, UnencodableError):
+                raise self.broken(Rule.FORMAT, str(error), "give back what can be written as JSON")
+            if error is not None:
+                text = f"the example failed: {type(error).__name__}: {error}"
+                raise self.broken(Rule.ANSWERS, text, "correct it, or the example")
+            self.keep(Rule.FORMAT, len(task.result()), "characters at most")
+
+        await self.complete("the example", work())
+
+    async def _check_calls(self) -> None:
         """The loop kept free, calls at once, odd texts, cancellation."""
-        threads = DaemonThreads("tool")
-        trial = Trial(self._ledger, self._deadline_s)
-        call = partial(self._again, threads, example)
-        known = asyncio.all_tasks()
-        try:
-            async with trial.watched():
-                await trial.loop_kept_free("the example", call)
-                if self._tool.concurrency != 1:
-                    await self._together(trial, call)
-                await self._odd(trial, threads, example, schema)
-                await ends_at_once(trial, call)
-                await trial.nothing_grows(call)
-            await trial.no_tasks(known)
-        finally:
-            threads.shutdown()
+        before = asyncio.all_tasks()
+        async with self.watching_the_loop():
+            await self.require_free_loop("the example", self._call_again)
+            if self.tool.concurrency != 1:
+                await self._check_two()
+            await self._check_odd()
+            await require_prompt_end(self, self._call_again)
+            await self.require_no_growth(self._call_again)
+        await self.require_no_tasks(before)
 
-    async def _together(self, trial: Trial, call: Callable[[], Any]) -> None:
-        tasks = [await trial.ended("calls at once", _both(call))]
-        error = tasks[0].exception()
-        if error is not None:
-            raise self._ledger.broken(
-                Rule.TOGETHER,
-                f"of two calls at once one failed: {error}",
-                "or write @tool(concurrency=1): then one waits for the other",
+    async def _check_two(self) -> None:
+        async def both() -> None:
+            await asyncio.gather(self._call_again(), self._call_again())
+
+        error = (await self.finish("calls at once", both())).exception()
+        text = f"of two calls at once one failed: {error}"
+        hint = "or write @tool(concurrency=1): then one waits for the other"
+        self.require(error is None, Rule.TOGETHER, text, hint)
+        self.keep(Rule.TOGETHER, 2, "calls at once")
+
+    async def _check_odd(self) -> None:
+        """Odd texts: a result, or an error that is meant for the model."""
+        parameters = self.schema.get("properties", {}).items()
+        names = [name for name, schema in parameters if schema.get("type") == "string"]
+        texts = {**ODD_TEXTS, **LONG_TEXTS}
+        odd = [(name, label, text) for name in names for label, text in texts.items()][:ODD_CALLS]
+        for name, label, text in odd:
+            task = await self.finish(f"{label} as {name}", self._call({**self.example, name: text}))
+            error = task.exception()
+            self.require(
+                error is None or isinstance(error, ToolError | ArgumentsError),
+                Rule.TOLERATES,
+                f"{label} as {name} raised {type(error).__name__}: {short_repr(str(error))}",
+                "raise ToolError with what the model should do instead",
             )
-        self._ledger.kept(Rule.TOGETHER, 2, "calls at once")
+        self.keep(Rule.TOLERATES, len(odd), "odd texts")
 
-    async def _again(self, threads: DaemonThreads, example: Mapping[str, Any]) -> None:
-        """The example once more. A `ToolError` will do: the last table may be taken by now."""
+    async def _call_again(self) -> None:
+        """Call with the example. A `ToolError` will do: the last table may be taken by now."""
         try:
-            await self._call(threads, example)
+            await self._call(self.example)
         except ToolError:
             pass
 
-    async def _worked(self, threads: DaemonThreads, example: Mapping[str, Any]) -> None:
-        task = asyncio.ensure_future(self._call(threads, example))
-        await _over(task)
-        error = task.exception()
-        if isinstance(error, UnencodableError):
-            raise self._ledger.broken(Rule.FORMAT, str(error), "give back what can be written as JSON")
-        if error is not None:
-            raise self._ledger.broken(
-                Rule.ANSWERS,
-                f"the example failed: {type(error).__name__}: {error}",
-                "correct it, or the example",
-            )
-        self._ledger.kept(Rule.FORMAT, len(task.result()), "characters at most")
+    async def _call(self, arguments: Mapping[str, Any]) -> str:
+        tool, bound = self.tool, parse(json.dumps(arguments), self.tool.parameters)
+        over, threads = Event(), DaemonThreads("tool")
+        context = (self._context(over),) if tool.takes_context else ()
 
-    async def _odd(
-        self, trial: Trial, threads: DaemonThreads, example: Mapping[str, Any], schema: Mapping[str, Any]
-    ) -> None:
-        """Odd texts: a result, or an error that is meant for the model."""
-        texts = [
-            name for name, about in schema.get("properties", {}).items() if about.get("type") == "string"
-        ]
-        odd = [(name, what, text) for name in texts for what, text in EVERY.items()][:ODD_CALLS]
-        for name, what, text in odd:
-            task = await trial.ended(f"{what} as {name}", self._call(threads, {**example, name: text}))
-            error = task.exception()
-            fits = error is None or isinstance(error, ToolError | ArgumentsError)
-            self._ledger.need(
-                fits,
-                Rule.TOLERATES,
-                f"{what} as {name} raised {type(error).__name__}: {shown(str(error))}",
-                "raise ToolError with what the model should do instead",
-            )
-        self._ledger.kept(Rule.TOLERATES, len(odd), "odd texts")
-
-    async def _call(self, threads: DaemonThreads, arguments: Mapping[str, Any]) -> str:
-        tool, bound = self._tool, parse(json.dumps(arguments), self._tool.parameters)
-        over = Event()
-        given = (self._context(over),) if tool.takes_context else ()
-
-        async def called() -> str:
-            return encoded(await tool.function(*given, **bound))
+        async def call() -> str:
+            return encoded(await tool.function(*context, **bound))
 
         try:
             if tool.is_async:
-                return await InlineExecutor().run(called)
-            return await threads.run(lambda: encoded(tool.function(*given, **bound)))
+                return await InlineExecutor().run(call)
+            return await threads.run(lambda: encoded(tool.function(*context, **bound)))
         finally:
             over.set()
+            threads.shutdown()
 
     def _context(self, over: Event) -> RunContext[Any]:
         return RunContext(
-            tool=self._tool.name,
+            tool=self.tool.name,
             call="check",
             turn=1,
             said="",
@@ -239,16 +221,3 @@ class _Calls:
             _show=lambda picture: None,
             _cancelled=over,
         )
-
-
-async def _both(call: Callable[[], Any]) -> None:
-    await asyncio.gather(call(), call())
-
-
-async def _over(task: asyncio.Future[Any]) -> None:
-    """Wait for it; who is cancelled meanwhile cancels it."""
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
