@@ -10,8 +10,8 @@ from itertools import count, pairwise
 
 import numpy as np
 
-from workbench.engine.tasks import beside
 from workbench.engine.interfaces import Stt
+from workbench.engine.tasks import beside
 from workbench.engine.utterance import State, Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
