@@ -146,7 +146,7 @@ class LiveScreen(PaneledScreen):
             if self.has_class("-wide", "-tall"):
                 self.panels.current = TOOLS
         if status.ended:
-            self._shown_end()
+            self._show_end()
         elif status.listening:
             self.call_after_refresh(self.listening.set)
 
@@ -165,10 +165,11 @@ class LiveScreen(PaneledScreen):
             self.app.exit(return_code=self._leaving)
         elif self._host.error is not None:
             self.query_one(Header).heading = Heading("ended", self._fold.status, self._fold.t_ms)
-            self._shown_end()
+            self._show_end()
 
-    def _shown_end(self) -> None:
-        """It is over; if it failed, why."""
+    def _show_end(self) -> None:
+        """Say that the session is over; if it failed, why."""
+        self.query_one(Prompt).ended = True
         error = self._host.error
         if error is not None:
             self.query_one(Welcome).state = Welcoming(self._fold.status, *explained(error))

@@ -57,15 +57,9 @@ class Header(Widget):
         status, activity = self.heading.status, self.heading.activity
         sign, word, advice = ACTIVITIES[activity]
         room = status.room
-        if room is None:
-            return sign, word, advice
-        if activity == "ended":
-            return (
-                sign,
-                word,
-                f"{plain(status.ended, 60, one_line=True)} · {advice}" if status.ended else advice,
-            )
-        if room.waiting:
+        if activity == "ended" and status.ended:
+            return sign, word, f"{plain(status.ended, 60, one_line=True)} · {advice}"
+        if room is not None and activity != "ended" and room.waiting:
             waits = "nobody hears you; the answer waits" if room.state == "reconnecting" else "one moment"
             return "◌", room.word.capitalize(), f"room {plain(room.name, 40, one_line=True)}: {waits}"
         return sign, word, advice

@@ -14,6 +14,11 @@ from workbench.readers.folds.status import NOT_YET, Provider, Status
 WARMED = ("stt", "llm", "tts")
 """The stages whose models are warmed up."""
 
+FAREWELL = Content.assemble(
+    ("The session has ended; nothing was said.", "bold"),
+    ("\n\nCtrl+Q leaves. To talk, start it again.", "$quiet"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Welcoming:
@@ -34,6 +39,8 @@ class Welcome(Widget):
         if self.state.trouble:
             return trouble(self.state)
         status = self.state.status
+        if status.ended:
+            return FAREWELL
         return invitation(self.content_size.width) if status.listening else warming(status)
 
 
