@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.cli.output import template
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -71,9 +73,7 @@ def _done(python: Path, desk: Path, line: str) -> str:
 
 
 def test_the_tool_that_is_shown_is_the_one_that_is_written() -> None:
-    from workbench.cli.scaffold import FILES
-
-    written = FILES["src/{module}/plugin.py"].format(name="dice", module="dice", version="0")
+    written = template("plugin/src/module/plugin.py", name="dice", module="dice")
     shown = next(body for kind, body in BLOCKS if kind == "python" and "def dice" in body)
     start, stop = "@tool", '    return f"The die'
     assert (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -45,6 +46,12 @@ def short(text: str, limit: int = 80) -> str:
 def mark(sign: str, colour: str) -> str:
     """Return a sign in a colour, unless NO_COLOR is set."""
     return click.style(sign, fg=None if os.environ.get("NO_COLOR") else colour)
+
+
+def template(path: str, **words: str) -> str:
+    """Return a file of `templates/` with `$word` filled in."""
+    text = (Path(__file__).parent / "templates" / f"{path}.tmpl").read_text("utf-8")
+    return Template(text).substitute(words)
 
 
 def write_new(file: Path, text: str, *, force: bool = False) -> None:

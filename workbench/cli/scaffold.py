@@ -9,113 +9,38 @@ import sys
 from pathlib import Path
 
 from workbench import __version__
+from workbench.cli.output import template
 from workbench.model.errors import UsageError
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,60}[A-Za-z0-9])?")
 """What a distribution may be called."""
 
-FILES = {
-    "pyproject.toml": """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "{name}"
-version = "0.1.0"
-description = "A tool for voice agents: {name}."
-readme = "README.md"
-requires-python = ">=3.11"
-dependencies = ["voice-workbench>={version}"]
-
-[project.optional-dependencies]
-test = ["pytest"]
-
-# By this line workbench finds the plugin, once the package is installed.
-[project.entry-points.workbench]
-"{name}" = "{module}.plugin"
-
-[tool.hatch.build.targets.wheel]
-packages = ["src/{module}"]
-
-[tool.pytest.ini_options]
-testpaths = ["tests"]
-pythonpath = ["src"]
-""",
-    "README.md": """\
-# {name}
-
-A plugin of workbench (`voice-workbench`), with one tool, `{module}`, in `src/{module}/plugin.py`.
-
-    pip install -e ".[test]"
-    pytest
-    workbench plugins show {name}
-
-Then every agent has the tool. Ask for a die to be rolled:
-
-    workbench tui
-""",
-    "src/{module}/__init__.py": '''\
-"""{name}, a plugin of workbench."""
-''',
-    "src/{module}/plugin.py": '''\
-"""What {name} brings to workbench: add hooks here, `docs/hooks.md` of workbench lists them."""
-
-import random
-from typing import Any
-
-from workbench import ToolError, hookimpl, tool
+FILES = (
+    "pyproject.toml",
+    "README.md",
+    "src/module/__init__.py",
+    "src/module/plugin.py",
+    "tests/test_plugin.py",
+)
+"""Templates in `templates/plugin`; the folder `module` is called like the package's module."""
 
 
-@tool(idempotent=True)
-def {module}(sides: int = 6) -> str:
-    """Roll a die.
+def scaffold(name: str, parent: Path) -> Path:
+    """Write the package into the new folder `name`, and return it.
 
-    Args:
-        sides: How many sides it has, 2 to 1000.
+    Raises UsageError for a name that can't be, or a folder that is there.
     """
-    if not 2 <= sides <= 1000:
-        raise ToolError("A die has 2 to 1000 sides.")
-    return f"The die shows {{random.randint(1, sides)}}."
-
-
-@hookimpl
-def workbench_tools() -> list[Any]:
-    return [{module}]
-''',
-    "tests/test_plugin.py": """\
-from workbench.testing import check_tool
-
-from {module}.plugin import {module}, workbench_tools
-
-
-def test_it_keeps_what_a_tool_promises() -> None:
-    check_tool({module}, arguments={{"sides": 20}})
-
-
-def test_it_is_registered() -> None:
-    assert workbench_tools() == [{module}]
-
-
-def test_it_rolls_a_die() -> None:
-    assert {module}(sides=2) in ("The die shows 1.", "The die shows 2.")
-""",
-}
-"""By path; braces are filled in."""
-
-
-def scaffold(name: str, where: Path) -> Path:
-    """Write the package into the new folder `name`. UsageError for a name that can't be, or a folder that is there."""
     module = _module(name)
-    folder = where / name
+    folder = parent / name
     if (spec := _spec(module)) is not None:
         raise UsageError(f"there is a module {module} already: {spec}", f"call it {name}-plugin")
     try:
         folder.mkdir()
-        for path, text in FILES.items():
-            file = folder / path.format(module=module)
+        for path in FILES:
+            file = folder / path.replace("module", module)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text.format(name=name, module=module, version=__version__), encoding="utf-8")
+            text = template(f"plugin/{path}", name=name, module=module, version=__version__)
+            file.write_text(text, encoding="utf-8")
     except FileExistsError:
         raise UsageError(f"{folder} is there already", "nothing was written: give another name") from None
     except OSError as error:
@@ -124,7 +49,7 @@ def scaffold(name: str, where: Path) -> Path:
 
 
 def _module(name: str) -> str:
-    """The module of a package of that name."""
+    """Return the module of a package of that name. Raises UsageError."""
     module = re.sub(r"[-.]+", "_", name).lower()
     if not NAME.fullmatch(name) or not module.isidentifier():
         hint = "letters, digits and -, beginning with a letter: my-weather"
@@ -135,6 +60,6 @@ def _module(name: str) -> str:
 
 
 def _spec(module: str) -> str | None:
-    """The file of an installed module, None if there is none; a mere folder is none."""
+    """Return the file of an installed module, None if there is none; a mere folder is none."""
     spec = importlib.util.find_spec(module)
     return spec.origin if spec else None
