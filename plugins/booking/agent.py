@@ -5,7 +5,7 @@ workbench tui plugins/booking/agent.py --profile openai
 
 from datetime import date
 
-from workbench_booking.calendar import Calendar
+from voice_workbench_booking.calendar import Calendar
 
 from workbench import Agent
 

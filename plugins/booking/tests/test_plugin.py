@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import date, time
 
 import pytest
-from workbench_booking.calendar import TABLES, Calendar
-from workbench_booking.plugin import book_table, cancel_table, free_tables
+from voice_workbench_booking.calendar import TABLES, Calendar
+from voice_workbench_booking.plugin import book_table, cancel_table, free_tables
 
 from workbench import Agent, hookimpl, load_settings, open_session
 from workbench.simulation import Answer, ScriptedLlm, run_virtual

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench_jokes.plugin import JOKES, joke, workbench_tools
+from voice_workbench_jokes.plugin import JOKES, joke, workbench_tools
 
 from workbench import Agent, load_settings, open_session
 from workbench.simulation import run_virtual

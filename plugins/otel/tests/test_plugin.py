@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from workbench_otel import plugin
-from workbench_otel.spans import Turns
+from voice_workbench_otel import plugin
+from voice_workbench_otel.spans import Turns
 
 from workbench.spi import Entry, MissingError, Trace
 from workbench.spi import events as ev

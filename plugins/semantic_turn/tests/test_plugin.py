@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from workbench_semantic_turn.plugin import SemanticTurn, workbench_providers
+from voice_workbench_semantic_turn.plugin import SemanticTurn, workbench_providers
 
 from workbench.spi import Transcript, TurnSettings, Utterance
 from workbench.testing import check_turn

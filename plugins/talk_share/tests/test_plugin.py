@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from textual.app import App, ComposeResult
-from workbench_talk_share.panel import Share, TalkShare
-from workbench_talk_share.plugin import workbench_tui_panels
+from voice_workbench_talk_share.panel import Share, TalkShare
+from voice_workbench_talk_share.plugin import workbench_tui_panels
 
 from workbench.spi import Entry
 from workbench.spi import events as ev

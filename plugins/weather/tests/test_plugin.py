@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from workbench_weather.plugin import ADDRESS, weather, workbench_tools
+from voice_workbench_weather.plugin import ADDRESS, weather, workbench_tools
 
 from workbench.testing import call_tool, check_tool
 

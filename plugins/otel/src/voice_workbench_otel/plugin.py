@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workbench.spi import Entry, Trace
-    from workbench_otel.spans import Turns
+
+    from .spans import Turns
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -43,7 +44,7 @@ def _provider() -> Any:
 
 def turns() -> Turns:
     """A fold that sends each turn."""
-    from workbench_otel.spans import Turns
+    from .spans import Turns
 
     return Turns(_provider().get_tracer("workbench"), content=os.environ.get("WORKBENCH_OTEL_CONTENT") == "1")
 

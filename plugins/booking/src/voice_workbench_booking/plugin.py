@@ -6,7 +6,8 @@ from datetime import date, time
 from typing import Any
 
 from workbench import RunContext, ToolError, hookimpl, tool
-from workbench_booking.calendar import OPEN, Calendar
+
+from .calendar import OPEN, Calendar
 
 
 def _calendar(context: RunContext[Any]) -> Calendar:
