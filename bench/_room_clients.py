@@ -15,7 +15,7 @@ import numpy as np
 from bench._figures import wav
 from bench._orders import answer, orders
 from workbench.model.audio import INPUT_RATE, Samples, silence
-from workbench.transports.livekit.sdk import exchange, rtc
+from workbench.transports.livekit.sdk import event_router, rtc
 from workbench.transports.livekit.token import mint
 
 EVERY_S = 5
@@ -28,7 +28,7 @@ BITRATE = 64_000
 
 async def client(number: int, sentence: Samples, answered: list[float]) -> None:
     """Join, speak every five seconds, note when sound came back."""
-    sdk, post = rtc(), exchange()
+    sdk, post = rtc(), event_router()
     room, source = sdk.Room(), sdk.AudioSource(INPUT_RATE, 1, queue_size_ms=1000)
     quiet = 0
 

@@ -27,7 +27,7 @@ from workbench.session.build import echo_of
 from workbench.simulation.scripted import ScriptedLlm, ScriptedTts
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 E = TypeVar("E", bound=Event)
 
@@ -37,7 +37,7 @@ class Talk:
     """What talks: the source is made with the trace; `during` runs with the pipeline and ends with it."""
 
     source: Callable[[Trace], Source]
-    sink: Callable[[Trace], Sink] = ClockSink
+    sink: Callable[[Trace], Sink] = PacedSink
     stt: Stt | None = None
     llm: Llm = field(default_factory=lambda: ScriptedLlm(["Fine, thank you."]))
     tts: Tts | None = field(default_factory=ScriptedTts)
@@ -89,7 +89,7 @@ def stages_for(talk: Talk, trace: Trace) -> Stages:
         NoTools(),
         str,
         speculate=True,
-        fallback_sink=partial(ClockSink, trace),
+        fallback_sink=partial(PacedSink, trace),
     )
 
 

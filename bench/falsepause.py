@@ -42,8 +42,8 @@ from workbench.simulation.scripted import ScriptedTts
 from workbench.simulation.synthesis import ArraySource, Score, agent_voice
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
-from workbench.transports.file.audio import ClockSink
 from workbench.transports.local.echo_canceller import EchoCanceller
+from workbench.transports.paced import PacedSink
 
 SENTENCE = (
     "I will tell you everything that I know about it, and that is a good deal more than you would think. "
@@ -102,7 +102,7 @@ class Room(ArraySource):
         return np.asarray(echo, dtype=np.int16)
 
 
-class Loudspeaker(ClockSink):
+class Loudspeaker(PacedSink):
     """A sink that tells the canceller what it plays."""
 
     def __init__(self, trace: Trace) -> None:

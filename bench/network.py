@@ -24,7 +24,7 @@ from workbench.simulation.clock import run_virtual
 from workbench.simulation.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.simulation.scripted import ScriptedStt
 from workbench.simulation.synthesis import ArraySource, Score
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 NETWORKS = {
     "none": Trouble(buffer_ms=0),
@@ -47,7 +47,7 @@ def understood(trouble: Trouble, sound: Any) -> Talked:
             return await talked(
                 Talk(
                     lambda trace: TroubledSource(ArraySource(sound), trouble),
-                    sink=lambda trace: TroubledSink(ClockSink(trace), trouble),
+                    sink=lambda trace: TroubledSink(PacedSink(trace), trouble),
                     stt=stt,
                     vad=vad("silero"),
                 )
@@ -63,7 +63,7 @@ def latencies(trouble: Trouble) -> list[float]:
         score.silence(1).say("tell me more").silence(3)
     talk = Talk(
         lambda trace: TroubledSource(ArraySource(score), trouble),
-        sink=lambda trace: TroubledSink(ClockSink(trace), trouble),
+        sink=lambda trace: TroubledSink(PacedSink(trace), trouble),
         stt=ScriptedStt(score, partials=True),
     )
     heard = [event for _, event in run_virtual(talked(talk)).all(Heard)]

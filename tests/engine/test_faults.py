@@ -45,7 +45,7 @@ from workbench.simulation.scripted import (
 from workbench.simulation.synthesis import ArraySource, Score
 from workbench.tools.tool import Tool, tool
 from workbench.trace.trace import Trace
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 ANSWER = "This is the first sentence. And this is the second one."
 FAULTS: dict[str, Callable[[], Fault]] = {
@@ -416,7 +416,7 @@ def test_a_source_that_does_not_come_as_it_should_ends_every_turn(fault: str) ->
 # --- the sink --------------------------------------------------------------------------------------------------------
 
 
-class FaultySink(ClockSink):
+class FaultySink(PacedSink):
     """Fails 200 ms after its first sound, or at the beginning."""
 
     name = "speaker"

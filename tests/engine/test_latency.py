@@ -20,7 +20,7 @@ from workbench.model.events import (
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.simulation.synthesis import Score
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 
 def questions(count: int = 8) -> Score:
@@ -120,7 +120,7 @@ def test_the_wait_for_the_stt_counts_from_the_last_pause() -> None:
     assert stt.end_ms == outcome.at(outcome.all(Transcribed)[-1])
 
 
-class Late(ClockSink):
+class Late(PacedSink):
     """A speaker whose sound comes half a second after it was handed over."""
 
     def time_of(self, sample: int) -> float:

@@ -25,7 +25,7 @@ from workbench.notebook.message_handler import MOST, MessageHandler
 from workbench.notebook.page_links import link_of, open_page_session
 from workbench.notebook.widget import page_program, page_style
 from workbench.session import Session
-from workbench.transports.browser.page import AWAY, GONE, Chunk
+from workbench.transports.browser.page import AWAY, GONE, CapturedChunk
 
 AGENT = Agent(instructions="Be brief.", greeting="Hello, I am here.", name="tour")
 SCRIPT = {"agent": ["You said: {said}"], "user": ["Hello."]}
@@ -482,7 +482,7 @@ def test_a_flood_is_bounded_and_told_once(quiet: Session) -> None:
 
 def test_only_sound_of_the_right_size_is_taken(quiet: Session) -> None:
     link = link_of(quiet)
-    heard: list[Chunk] = []
+    heard: list[CapturedChunk] = []
     handler = MessageHandler(quiet, link, lambda content, _: None)
     link.on_chunk = heard.append
     now = time.monotonic() * 1000

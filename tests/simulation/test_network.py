@@ -13,7 +13,7 @@ from workbench.simulation.clock import run_virtual
 from workbench.simulation.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.simulation.scripted import ScriptedStt
 from workbench.simulation.synthesis import ArraySource, Score, tone
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 
 async def received(trouble: Trouble, seconds: float = 2.0) -> tuple[list[Frame], list[float], TroubledSource]:
@@ -67,7 +67,7 @@ def conversation(trouble: Trouble) -> tuple[Talked, TroubledSink]:
     sinks: list[TroubledSink] = []
 
     def sink(trace: object) -> TroubledSink:
-        sinks.append(TroubledSink(ClockSink(trace), trouble))  # type: ignore[arg-type]
+        sinks.append(TroubledSink(PacedSink(trace), trouble))  # type: ignore[arg-type]
         return sinks[0]
 
     talk = Talk(

@@ -213,7 +213,7 @@ def test_no_usable_rate(card: VirtualCard) -> None:
     before = (
         "import workbench.transports.local.devices as d; d.USUAL_RATES = (1,); d.portaudio().query_devices; "
     )
-    before += "find = d.find_device; import dataclasses, workbench.transports.local.line as l; "
+    before += "find = d.find_device; import dataclasses, workbench.transports.local.device_stream as l; "
     before += "l.find_device = lambda *w: dataclasses.replace(find(*w), rate=2)"
     with Standin(card.environment(), before=before) as standin:
         error = standin.until("error")

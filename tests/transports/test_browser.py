@@ -16,7 +16,7 @@ from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
 from workbench.transports.browser.audio import BrowserMicrophone, BrowserSpeaker
 from workbench.transports.browser.duplex import PageDuplex
-from workbench.transports.browser.page import AWAY, GONE, Chunk, Left, Outgoing, PageLink
+from workbench.transports.browser.page import AWAY, GONE, CapturedChunk, Left, PageLink, PlaybackChunk
 
 RATE = 48_000
 CHUNK = RATE // 50
@@ -33,8 +33,8 @@ def a_trace() -> Trace:
     return Trace(lambda: (loop.time() - start) * 1000)
 
 
-def chunk(n: int, ended_at: float, capture: int = 1) -> Chunk:
-    return Chunk(capture, tone(n * CHUNK), RATE, n * CHUNK, ended_at)
+def chunk(n: int, ended_at: float, capture: int = 1) -> CapturedChunk:
+    return CapturedChunk(capture, tone(n * CHUNK), RATE, n * CHUNK, ended_at)
 
 
 async def some(frames: AsyncIterator[Frame], count: int) -> list[Frame]:
@@ -149,10 +149,10 @@ def test_sound_in_no_order_is_bounded_and_told() -> None:
             assert len(source._chunks) == 30_000
             half_a_second = np.zeros(RATE // 2, np.int16)
             for n in range(3_000):
-                link.heard("page", Chunk(1, half_a_second, RATE, n * RATE // 2, loop.time()))
+                link.heard("page", CapturedChunk(1, half_a_second, RATE, n * RATE // 2, loop.time()))
             assert len(source._chunks) == 1_200
             for n in range(40_000):
-                link.heard("page", Chunk(1, half_a_second[:1], RATE, n, loop.time()))
+                link.heard("page", CapturedChunk(1, half_a_second[:1], RATE, n, loop.time()))
             assert len(source._chunks) == 30_000
         assert heard[-1].position < 16_000
         assert np.diff([frame.position for frame in heard]).min() > 0
@@ -172,7 +172,7 @@ def test_a_flood_of_captures_rates_and_gaps_leaves_little_in_the_trace() -> None
             talking(link)
             for n in range(1_000):
                 link.heard("page", chunk(n, loop.time(), capture=n + 1))
-                link.heard("page", Chunk(1, tone(0), 8_000 + n, n * CHUNK, loop.time()))
+                link.heard("page", CapturedChunk(1, tone(0), 8_000 + n, n * CHUNK, loop.time()))
                 link.heard("page", chunk(2 * n, loop.time()))  # every second one is missing
             heard = await some(frames, 900)
             await asyncio.sleep(2)
@@ -279,7 +279,7 @@ def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
     run_virtual(main())
 
 
-class Mouth:
+class ChirpTrack:
     """Speaks as many samples as it is told."""
 
     def __init__(self, left: int = 0) -> None:
@@ -298,11 +298,11 @@ def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         trace, link = a_trace(), PageLink()
-        sent: list[tuple[float, Outgoing]] = []
+        sent: list[tuple[float, PlaybackChunk]] = []
         link.post = lambda sound: sent.append((loop.time(), sound))
         link.claim("page")
         async with BrowserSpeaker(link, trace) as sink:
-            mouth = Mouth()
+            mouth = ChirpTrack()
             playing = asyncio.ensure_future(sink.play(mouth.pull))
             await asyncio.sleep(0.1)
             assert not sent  # it waits for a page that plays
@@ -343,7 +343,7 @@ def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent(
 def test_a_session_that_no_page_comes_to_speaks_to_nobody() -> None:
     async def main() -> None:
         async with BrowserSpeaker(PageLink(), a_trace()) as sink:
-            mouth = Mouth(24_000)
+            mouth = ChirpTrack(24_000)
             playing = asyncio.ensure_future(sink.play(mouth.pull))
             await asyncio.sleep(4.9)
             assert mouth.at == 0

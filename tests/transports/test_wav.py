@@ -17,8 +17,8 @@ from workbench.model.errors import UsageError
 from workbench.model.events import ClockMapped, Notice
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
-from workbench.transports.file.audio import ClockSink, WavSink, WavSource
 from workbench.transports.file.wavfile import read_wav
+from workbench.transports.paced import PacedSink, WavSink, WavSource
 
 
 def loop_trace() -> Trace:
@@ -113,7 +113,7 @@ class Player:
 
 
 @contextlib.asynccontextmanager
-async def playing(sink: ClockSink, player: Player):  # type: ignore[no-untyped-def]
+async def playing(sink: PacedSink, player: Player):  # type: ignore[no-untyped-def]
     async with sink, asyncio.TaskGroup() as tasks:
         task = tasks.create_task(sink.play(player.pull))
         await asyncio.sleep(0)
@@ -125,7 +125,7 @@ def test_a_reply_does_not_wait_for_a_dozing_sink() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(1)
-        sink, player = ClockSink(loop_trace()), Player()
+        sink, player = PacedSink(loop_trace()), Player()
         async with playing(sink, player):
             await asyncio.sleep(3.01234)
             before = len(player.pulls)
@@ -147,7 +147,7 @@ def test_a_reply_does_not_wait_for_a_dozing_sink() -> None:
 
 def test_while_it_plays_it_pulls_what_is_due() -> None:
     async def main() -> None:
-        sink, player = ClockSink(loop_trace()), Player()
+        sink, player = PacedSink(loop_trace()), Player()
         player.ready = np.ones(10 * OUTPUT_RATE, np.int16)
         async with playing(sink, player):
             await asyncio.sleep(5.0001)
@@ -159,7 +159,7 @@ def test_while_it_plays_it_pulls_what_is_due() -> None:
 
 def test_an_hour_of_naps_keeps_the_time() -> None:
     async def main() -> None:
-        sink, player = ClockSink(loop_trace()), Player()
+        sink, player = PacedSink(loop_trace()), Player()
         loop = asyncio.get_running_loop()
         async with playing(sink, player):
             for n in range(360):

@@ -230,7 +230,7 @@ async def _demo(
 ) -> int:
     """Run server, page and agent until a signal comes; return the exit code."""
     from workbench.cli.run import run_session
-    from workbench.transports.livekit.demo import page
+    from workbench.transports.livekit.demo_page import page
     from workbench.transports.livekit.token import access
 
     async with AsyncExitStack() as stack:

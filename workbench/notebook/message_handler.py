@@ -21,7 +21,7 @@ from workbench.model.events import Notice
 from workbench.model.text import plain
 from workbench.notebook.session_watcher import SLIDER_SETTINGS
 from workbench.session import Session
-from workbench.transports.browser.page import AWAY, GONE, Chunk, Outgoing, PageLink
+from workbench.transports.browser.page import AWAY, GONE, CapturedChunk, PageLink, PlaybackChunk
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a message to all pages of a widget."""
@@ -110,7 +110,7 @@ class MessageHandler:
         if self._link.owner is not None:
             self._link.leave(self._link.owner, AWAY)
 
-    def post(self, out: Outgoing) -> None:
+    def post(self, out: PlaybackChunk) -> None:
         """Send sound to the page that has the speaker."""
         content: dict[str, Any] = {"k": "audio", "at": out.position, "first": out.first}
         content |= {"page": self._link.owner, "due": out.due * 1000, "pulled": out.pulled * 1000}
@@ -176,7 +176,7 @@ class MessageHandler:
     ) -> None:
         """Of capture `n`, from sample `at` on; the last one was captured at `t`."""
         captured = min(time.monotonic(), t / 1000)
-        self._link.heard(page, Chunk(n, samples_of(buffers, rate), rate, at, captured))
+        self._link.heard(page, CapturedChunk(n, samples_of(buffers, rate), rate, at, captured))
 
     @_handles
     def _play(self, page: str, _: Any, /, *, on: bool) -> None:

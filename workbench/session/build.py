@@ -23,8 +23,8 @@ from workbench.plugin.manager import find
 from workbench.text.speakable import speakable
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportFactory, TransportOptions, make_transport
-from workbench.transports.file.audio import ClockSink
 from workbench.transports.local.echo_state import echo_correlation
+from workbench.transports.paced import PacedSink
 
 if TYPE_CHECKING:
     from workbench.agent import Agent
@@ -83,7 +83,7 @@ class StageBuilder:
             self._tools,
             self._agent.speakable or speakable,
             all(self._onboard.values()),
-            fallback_sink=partial(ClockSink, self._trace),
+            fallback_sink=partial(PacedSink, self._trace),
             hooks=self._hooks,
             vision=self.transport.vision,
         )

@@ -1,7 +1,7 @@
 """Network trouble on purpose: loss, delay, jitter and reordering between a user and the engine, by a seed.
 
     source = TroubledSource(ArraySource(score), Trouble(loss=0.05, delay_ms=80, jitter_ms=20, seed=1))
-    sink = TroubledSink(ClockSink(trace), Trouble(loss=0.05, delay_ms=80))      # sink.heard: what the listener got
+    sink = TroubledSink(PacedSink(trace), Trouble(loss=0.05, delay_ms=80))      # sink.heard: what the listener got
 
 Sound travels in packets of 20 ms. The receiver plays a packet `delay_ms + buffer_ms` after it was sent; one that is
 lost, or comes later than that, is silence. All waits are on the loop's clock, so that under the virtual one every run

@@ -11,7 +11,7 @@ from workbench.model.audio import INPUT_RATE, Frame, silence
 from workbench.model.events import ClockMapped, DeviceOpened
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportOptions
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 
 class NullTransport(Transport):
@@ -21,7 +21,7 @@ class NullTransport(Transport):
         if options.source:
             self.source = NullSource(options.trace)
         if options.sink:
-            self.sink = ClockSink(options.trace)
+            self.sink = PacedSink(options.trace)
 
 
 FRAME = INPUT_RATE // 50

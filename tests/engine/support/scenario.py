@@ -44,7 +44,7 @@ from workbench.tools.runner import Runner
 from workbench.tools.tool import Tool
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
-from workbench.transports.file.audio import ClockSink
+from workbench.transports.paced import PacedSink
 
 E = TypeVar("E", bound=Event)
 Verb = Callable[[Pipeline], object]
@@ -64,8 +64,8 @@ class Scenario:
     check_tools: bool = True
     """No tool runs before its turn is decided."""
     source: Callable[[Score], Source] = ArraySource
-    sink: Callable[[Trace], Sink] = ClockSink
-    fallback_sink: Callable[[Trace, int], Sink] = ClockSink
+    sink: Callable[[Trace], Sink] = PacedSink
+    fallback_sink: Callable[[Trace, int], Sink] = PacedSink
     settings: EngineSettings = field(default_factory=EngineSettings)
     conversation: Conversation = field(default_factory=Conversation)
     echo_of: EchoOf | None = None

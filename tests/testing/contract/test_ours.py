@@ -39,8 +39,8 @@ from workbench.testing import (
     check_vad,
 )
 from workbench.trace.trace import Trace
-from workbench.transports.file.audio import ClockSink, WavSink, WavSource
 from workbench.transports.null import NullSource
+from workbench.transports.paced import PacedSink, WavSink, WavSource
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -188,7 +188,7 @@ def test_files_and_arrays_as_sources() -> None:
 
 
 def test_files_and_nothing_as_sinks(tmp_path: Path) -> None:
-    check_sink(lambda: ClockSink(trace()), virtual=True, seconds=60)
+    check_sink(lambda: PacedSink(trace()), virtual=True, seconds=60)
     check_sink(lambda: WavSink(tmp_path / "out.wav", trace()), virtual=True)
     check_sink(lambda: WavSink(tmp_path / "out.wav", trace()), seconds=0.3)
 

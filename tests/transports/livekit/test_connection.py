@@ -26,7 +26,7 @@ from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.events import ListeningStarted, ReplyEnded, RoomConnection, SessionEnded, TurnEnded
 from workbench.simulation.synthesis import speech
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.connection import Connection
+from workbench.transports.livekit.connection import RoomConnector
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.sink import RoomSink
 from workbench.transports.livekit.token import LIFE_S, access
@@ -146,7 +146,7 @@ def test_a_server_that_goes_before_the_track_is_taken_is_not_waited_for(with_ser
                 await server.kill()
                 await sink.publish(room)
 
-            connection = Connection(given, access(given), "agent", trace, lambda room: None, joined)
+            connection = RoomConnector(given, access(given), "agent", trace, lambda room: None, joined)
             with pytest.raises(MissingError, match=r"track was not taken \(not within \d+ s\)"):
                 await connection.open()
             assert connection.room is None

@@ -15,7 +15,7 @@ from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import ReplyEnded, RoomConnection, TurnEnded
 from workbench.simulation.synthesis import write_wav
 from workbench.trace.wav import RecordedTrack
-from workbench.transports.livekit.demo import page
+from workbench.transports.livekit.demo_page import page
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.token import Access
 

@@ -23,7 +23,14 @@ from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.synthesis import speech
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.preconnect import LONGEST_S, READ_S, TOPIC, PreConnect, _samples, joined
+from workbench.transports.livekit.preconnect import (
+    LONGEST_S,
+    READ_S,
+    TOPIC,
+    PreConnectBuffer,
+    _samples,
+    joined,
+)
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.webm import decoded
 
@@ -115,7 +122,7 @@ def test_recordings_that_nobody_fetches_are_let_go() -> None:
         room = SimpleNamespace(
             remote_participants={"bob": bob}, register_byte_stream_handler=handlers.__setitem__
         )
-        early = PreConnect(Trace(lambda: 0.0))
+        early = PreConnectBuffer(Trace(lambda: 0.0))
         early.wire(room)
         begun = [Reader("TR_a"), Reader("TR_b"), Reader("TR_c")]
         for one in begun:

@@ -15,8 +15,8 @@ from workbench import open_session
 from workbench.model.audio import INPUT_RATE
 from workbench.model.events import ListeningStarted, Notice, RoomMessage, TurnDecided, TurnEnded
 from workbench.simulation.synthesis import speech
-from workbench.transports.livekit.admission import MOST_A_SECOND, MOST_OF_ONE
-from workbench.transports.livekit.inward import MOST_TEXT
+from workbench.transports.livekit.incoming import MOST_TEXT
+from workbench.transports.livekit.rate_limit import MOST_A_SECOND, MOST_OF_ONE
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room
@@ -101,7 +101,7 @@ def test_who_is_not_listened_to_makes_no_turns_and_shuts_out_nobody(with_server:
             ]
             assert sorted(told) == ["from bob", "from bob, the old way"]
             assert session.room
-            reading = {who: one.reading for who, one in session.room.inward._admission._senders.items()}
+            reading = {who: one.reading for who, one in session.room.incoming._admission._senders.items()}
             assert reading["bob"] == MOST_OF_ONE
 
     with_server(talk)
@@ -125,7 +125,7 @@ def test_of_twenty_tracks_one_is_heard_and_no_video_is_decoded(with_server: Run)
                 (voice,) = session.room.source.voices.values()
                 chosen = [
                     one
-                    for one in session.room.members.there["ann"].track_publications.values()
+                    for one in session.room.participants.there["ann"].track_publications.values()
                     if one.subscribed
                 ]
                 assert [one.name for one in chosen] == ["7"]

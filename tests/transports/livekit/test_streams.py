@@ -10,7 +10,7 @@ from tests.transports.livekit.conftest import Run
 from tests.transports.livekit.people import events, person, settings, until
 from workbench import open_session
 from workbench.model.events import Notice, RoomMessage, TurnEnded
-from workbench.transports.livekit.inward import MOST_BYTES, Received
+from workbench.transports.livekit.incoming import MOST_BYTES, IncomingData
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room
@@ -25,7 +25,7 @@ def test_texts_and_files_are_kept_within_bounds_and_told(with_server: Run) -> No
             await until(lambda: ann.state() == "listening")
             room, me = session.room, ann.room.local_participant
             assert room
-            came: list[Received] = []
+            came: list[IncomingData] = []
             room.on_received(lambda one: 1 / 0)
             room.on_received(came.append)
             await me.send_text("über \x1b[2J all", topic="notes")

@@ -35,9 +35,9 @@ from workbench.tools.context import ToolError
 from workbench.trace.trace import Trace
 from workbench.transports.livekit.jpeg import LONGEST, MOST_BYTES, jpeg
 from workbench.transports.livekit.look import look
-from workbench.transports.livekit.members import Members
+from workbench.transports.livekit.participants import Participants
 from workbench.transports.livekit.server import LocalServer
-from workbench.transports.livekit.video import OLD_S, Eyes
+from workbench.transports.livekit.video import OLD_S, UserVideo
 
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
 SCREEN, CAMERA = rtc.TrackSource.SOURCE_SCREENSHARE, rtc.TrackSource.SOURCE_CAMERA
@@ -120,7 +120,7 @@ def video_subscribed(session: Session) -> list[str]:
     assert session.room
     return [
         publication.sid
-        for one in session.room.members.there.values()
+        for one in session.room.participants.there.values()
         for publication in one.track_publications.values()
         if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.subscribed
     ]
@@ -151,7 +151,7 @@ def test_each_turn_has_what_is_shown_the_screen_first_and_the_recording_has_it_t
                 assert model.pictures() == []
                 assert "neither screen nor camera" in events(session, Notice)[-1].reason
                 async with film(ann, RED, CAMERA):
-                    await until(lambda: session.room and session.room.eyes._wanted())
+                    await until(lambda: session.room and session.room.user_video._wanted())
                     assert not video_subscribed(session)
                     ann.say(speech(1.0))
                     await until(lambda: events(session, SpeechStarted))
@@ -159,14 +159,16 @@ def test_each_turn_has_what_is_shown_the_screen_first_and_the_recording_has_it_t
                     (camera,) = model.pictures()
                     assert close_to(camera, RED)
                     assert camera.size == (LONGEST, 432)
-                    assert not session.room.eyes.watching
+                    assert not session.room.user_video.watching
                     await until(lambda: not video_subscribed(session))
                     async with film(ann, BLUE, SCREEN):
-                        await until(lambda: session.room and session.room.eyes._wanted().source == SCREEN)
+                        await until(
+                            lambda: session.room and session.room.user_video._wanted().source == SCREEN
+                        )
                         await session.aask("and now?")
                         (screen,) = model.pictures()  # the one before is not sent again
                         assert close_to(screen, BLUE)
-                await until(lambda: session.room and session.room.eyes._wanted() is None)
+                await until(lambda: session.room and session.room.user_video._wanted() is None)
                 await session.aask("gone?")
                 assert model.pictures() == []
                 taken = events(session, PictureTaken)
@@ -199,7 +201,7 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
                 film(ann, GREEN, rtc.TrackSource.SOURCE_UNKNOWN),
                 open_session(given, agent=AGENT) as session,
             ):
-                await until(lambda: session.room and session.room.eyes._wanted())
+                await until(lambda: session.room and session.room.user_video._wanted())
                 assert not video_subscribed(session)
                 assert (await session.aask("what colour is it?")).agent_text == "It is green."
                 assert model.pictures(0) == []
@@ -209,22 +211,22 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
                 assert roles == ["system", "user", "assistant", "tool", "user"]
                 await until(lambda: not video_subscribed(session))
             async with open_session(given, agent=AGENT) as session:
-                await until(lambda: session.room and session.room.members.who)
+                await until(lambda: session.room and session.room.participants.who)
                 await session.aask("what colour is it now?")
                 (end,) = events(session, ToolReturned)
                 assert "shows neither screen nor camera" in (end.error or "")
                 still = rtc.LocalVideoTrack.create_video_track("still", rtc.VideoSource(64, 64))
                 await ann.room.local_participant.publish_track(still, rtc.TrackPublishOptions(source=CAMERA))
-                await until(lambda: session.room and session.room.eyes._wanted())
+                await until(lambda: session.room and session.room.user_video._wanted())
                 still.mute()
-                await until(lambda: session.room and session.room.eyes._wanted() is None)
+                await until(lambda: session.room and session.room.user_video._wanted() is None)
                 assert session.room
                 assert await session.room.look() is None
             async with (
                 film(ann, GREEN, CAMERA),
                 open_session(given.model_copy(update={"room": off.room})) as session,
             ):
-                await until(lambda: session.room and session.room.eyes._wanted())
+                await until(lambda: session.room and session.room.user_video._wanted())
                 await session.aask("hello?")
                 assert model.pictures() == []
                 assert "look" not in session.tools.names
@@ -245,8 +247,8 @@ def test_a_model_that_cannot_see_is_told_so() -> None:
 def test_what_was_shown_long_ago_is_not_shown_now() -> None:
     async def main() -> list[bool]:
         loop = asyncio.get_running_loop()
-        eyes = Eyes(
-            Members(RoomSettings(), Trace(lambda: 0.0), lambda *_: None, lambda _: None),
+        eyes = UserVideo(
+            Participants(RoomSettings(), Trace(lambda: 0.0), lambda *_: None, lambda _: None),
             Trace(lambda: 0.0),
             "tool",
             lambda: True,

@@ -15,7 +15,7 @@ from workbench.model.errors import UsageError
 from workbench.model.events import ListeningStarted, TurnEnded
 from workbench.simulation.synthesis import noise, speech
 from workbench.transports.livekit.server import LocalServer
-from workbench.transports.livekit.source import FRAME, quieter
+from workbench.transports.livekit.source import FRAME, noise_suppressor
 
 
 @pytest.mark.room
@@ -64,7 +64,7 @@ def test_a_session_with_each_is_no_single_session(with_server: Run) -> None:
 
 
 def test_noise_is_lowered_where_that_is_wanted() -> None:
-    clean, steady = quieter(), noise(4.0, db=-40)
+    clean, steady = noise_suppressor(), noise(4.0, db=-40)
     out = np.concatenate([clean(steady[at : at + FRAME]) for at in range(0, len(steady), FRAME)])
     assert len(out) == len(steady)
     assert level_db(out[-INPUT_RATE:]) < level_db(steady) - 6

@@ -16,9 +16,9 @@ from workbench.engine.interfaces import Pull, Source, Transit
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Glitch, Notice
 from workbench.trace.trace import Trace
-from workbench.transports.browser.page import Chunk, Outgoing, PageLink
+from workbench.transports.browser.page import CapturedChunk, PageLink, PlaybackChunk
 from workbench.transports.clockfit import MappingLog, TrackClock
-from workbench.transports.file.audio import BLOCK, ClockSink
+from workbench.transports.paced import BLOCK, PacedSink
 from workbench.transports.resample import Resampler, Wave, to_samples, to_wave
 
 FRAME = INPUT_RATE // 50
@@ -59,7 +59,7 @@ class BrowserMicrophone(Source):
         self._link = link
         self._trace = trace
         self._log: MappingLog | None = None
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[CapturedChunk] = deque()
         self._waiting = 0
         """Samples of 16 kHz in them; a chunk counts as a frame at least."""
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class BrowserMicrophone(Source):
         self._lost = 0
         """Samples of the gaps that are not told yet."""
         self._tell_after = 0.0
-        self._chunk: Chunk | None = None
+        self._chunk: CapturedChunk | None = None
         """The last one, or the one that will be the first, without its sound."""
         self._resampler = Resampler(INPUT_RATE, INPUT_RATE)
         self._rest: Wave = np.zeros(0, np.float32)
@@ -88,7 +88,7 @@ class BrowserMicrophone(Source):
             with contextlib.suppress(RuntimeError):  # the loop was closed under us
                 loop.call_soon_threadsafe(self._come.set)
 
-        def take(chunk: Chunk) -> None:
+        def take(chunk: CapturedChunk) -> None:
             self._put(chunk)
             wake()
 
@@ -141,7 +141,7 @@ class BrowserMicrophone(Source):
         if self._link.owner is None and self._link.left is not None:
             self._trace.emit(DeviceLost("mic", self.name, *self._link.left))
 
-    def _put(self, chunk: Chunk) -> None:
+    def _put(self, chunk: CapturedChunk) -> None:
         """It waits for the loop; where too much does, the oldest is lost."""
         with self._lock:
             self._chunks.append(chunk)
@@ -149,14 +149,14 @@ class BrowserMicrophone(Source):
             while self._waiting > WAITING_S * INPUT_RATE:
                 self._waiting -= _weight(self._chunks.popleft())
 
-    def _get(self) -> Chunk:
+    def _get(self) -> CapturedChunk:
         """The oldest that waits; there is one, as a full queue keeps its last."""
         with self._lock:
             chunk = self._chunks.popleft()
             self._waiting -= _weight(chunk)
             return chunk
 
-    def _take(self, chunk: Chunk) -> None:
+    def _take(self, chunk: CapturedChunk) -> None:
         """Resample the next stretch; what is missing before it is a gap, what came before is dropped."""
         if self._chunk is None or chunk.capture != self._chunk.capture:
             self._opened(chunk)
@@ -193,7 +193,7 @@ class BrowserMicrophone(Source):
             self._lost, self._tell_after = 0, now + GLITCH_S
         self._position += lost
 
-    def _opened(self, chunk: Chunk) -> None:
+    def _opened(self, chunk: CapturedChunk) -> None:
         """The first chunk of a capture: positions count from here."""
         self._chunk = replace(chunk, samples=chunk.samples[:0])
         self._resampler, self._rest = Resampler(chunk.rate, INPUT_RATE, live=True), np.zeros(0, np.float32)
@@ -211,12 +211,12 @@ class BrowserMicrophone(Source):
         return frame
 
 
-def _weight(chunk: Chunk) -> int:
+def _weight(chunk: CapturedChunk) -> int:
     """What it counts of what may wait."""
     return max(FRAME, len(chunk.samples) * INPUT_RATE // chunk.rate)
 
 
-class BrowserSpeaker(ClockSink):
+class BrowserSpeaker(PacedSink):
     """The page's speaker as a sink: sound is pulled by the clock, sent, and due at the ear a delay later.
 
     The delay is what the page measured that its jitter buffer needs; it changes only between replies, so that the time
@@ -287,7 +287,9 @@ class BrowserSpeaker(ClockSink):
         pulled = self.due(position)
         for at in range(0, len(samples), BLOCK):
             due = self.time_of(position + at)
-            self._link.post(Outgoing(samples[at : at + BLOCK], position + at, pulled, due, first and at == 0))
+            self._link.post(
+                PlaybackChunk(samples[at : at + BLOCK], position + at, pulled, due, first and at == 0)
+            )
 
     def _heard_at(self, sample: int, at: float) -> None:
         """What the page says of samples before the last words that began is of no use any more."""

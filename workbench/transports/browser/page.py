@@ -23,7 +23,7 @@ DELAY_S = 0.03, 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class CapturedChunk:
     """Sound of the page's microphone: mono PCM16 at `rate` Hz, its first sample's position since capture number
     `capture` began (the page's number until the link gives it its own), and when its last sample was captured, s."""
 
@@ -46,7 +46,7 @@ AWAY: Left = "its widget was taken away", "press Talk; the recording is kept"
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class PlaybackChunk:
     """Sound for the page's speaker: 24 kHz, its first sample's position on `agent`, when it was to be pulled and when
     that sample is due at the ear, s. `first`: it does not follow on what came before."""
 
@@ -84,9 +84,9 @@ class PageLink:
         """Whether the browser says that it takes our echo out of what it captures."""
         self.way = Way()
         """What was measured of the way to its ear."""
-        self.post: Callable[[Outgoing], None] = lambda sound: None
+        self.post: Callable[[PlaybackChunk], None] = lambda sound: None
         """Carries sound to the page; set by the front end."""
-        self.on_chunk: Callable[[Chunk], None] = lambda chunk: None
+        self.on_chunk: Callable[[CapturedChunk], None] = lambda chunk: None
         """Takes what the microphone heard; set by the session's source."""
         self.on_heard: Callable[[int, float], None] = lambda sample, at: None
         """Is told when a sample of `agent` leaves the speaker, s; set by the session's sink."""
@@ -134,7 +134,7 @@ class PageLink:
             if on:
                 self.on_plays()
 
-    def heard(self, page: str, chunk: Chunk) -> None:
+    def heard(self, page: str, chunk: CapturedChunk) -> None:
         """The page's microphone heard this; what is of no capture that it has told of is left out.
 
         Each page counts its captures from 1. They are numbered anew here, or a page that was reloaded would seem to

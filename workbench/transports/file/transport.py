@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workbench.model.errors import UsageError
 from workbench.transports.base import Transport, TransportOptions
-from workbench.transports.file.audio import WavSink, WavSource
+from workbench.transports.paced import WavSink, WavSource
 
 
 class FileTransport(Transport):

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
+from workbench.transports.livekit.join_errors import from_http_answer
 from workbench.transports.livekit.probe import probe
-from workbench.transports.livekit.refused import odd
-from workbench.transports.livekit.sdk import api, told
+from workbench.transports.livekit.sdk import api, error_text
 from workbench.transports.livekit.token import Access
 
 TIMEOUT_S = 10.0
@@ -68,19 +68,19 @@ async def _asked(access: Access) -> AsyncIterator[Any]:
             if (
                 error.code == "unknown" and not error.message and error.status not in (401, 403)
             ):  # whoever answered does not speak this protocol
-                raise odd(host, error.status, "") from None
+                raise from_http_answer(host, error.status, "") from None
             raise _refused(error) from None
         except DecodeError:
-            raise odd(host, 200, "") from None
+            raise from_http_answer(host, 200, "") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise (await probe(access.url)).error or MissingError(
-                f"{host} cannot be reached ({told(error)})",
+                f"{host} cannot be reached ({error_text(error)})",
                 "is the LiveKit server running, and the url right?",
             ) from None
 
 
 def _refused(error: Any) -> WorkbenchError:
-    said = told(error)
+    said = error_text(error)
     if error.status in (401, 403) or error.code in ("unauthenticated", "permission_denied"):
         return UsageError(
             "the server does not know this key and secret",

@@ -13,9 +13,9 @@ from workbench.model.clock import outside
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import RoomConnection
 from workbench.trace.trace import Trace
+from workbench.transports.livekit.join_errors import explain, no_answer
 from workbench.transports.livekit.probe import Unreachable, probe
-from workbench.transports.livekit.refused import explained, in_vain
-from workbench.transports.livekit.sdk import exchange, rtc, told
+from workbench.transports.livekit.sdk import error_text, event_router, rtc
 from workbench.transports.livekit.token import Access
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
@@ -33,7 +33,7 @@ Joined = Callable[[Any, bool], Awaitable[None]]
 """What is to be done in a room that was joined: from scratch (True), or again by the SDK (False)."""
 
 
-class Connection:
+class RoomConnector:
     """One participant's place in one room. `room` is the connected `rtc.Room`, None while there is none."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Connection:
                     await room.disconnect()
             if isinstance(error, WorkbenchError):
                 raise
-            why = f"not within {limit_s:.0f} s" if isinstance(error, TimeoutError) else told(error)
+            why = f"not within {limit_s:.0f} s" if isinstance(error, TimeoutError) else error_text(error)
             raise Unreachable(
                 f"the agent's track was not taken ({why})", "does the server run, and the network hold?"
             ) from None
@@ -148,8 +148,8 @@ class Connection:
             with outside():
                 await _taken(room, room.connect(url, token, options), url, limit_s)
         except sdk.ConnectError as error:
-            raise await explained(error, url, self._settings.name) from None
-        exchange().settle(room)
+            raise await explain(error, url, self._settings.name) from None
+        event_router().settle(room)
         return room
 
     def _watch(self, room: Any, gone: asyncio.Future[int]) -> None:
@@ -195,7 +195,7 @@ class Connection:
         self, state: Literal["connecting", "connected", "reconnecting", "lost", "left"],
         reason: str = "", hint: str = "", attempt: int = 0,
     ) -> None:  # fmt: skip
-        self._trace.emit(RoomConnection(self._settings.name, state, told(reason), hint, attempt))
+        self._trace.emit(RoomConnection(self._settings.name, state, error_text(reason), hint, attempt))
 
 
 async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_s: float) -> None:
@@ -212,7 +212,7 @@ async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_
                 raise seen.error
             await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
             if not connecting.done():
-                raise in_vain(url, seen)
+                raise no_answer(url, seen)
         connecting.result()
     except BaseException:
         if not connecting.done():
@@ -234,7 +234,7 @@ def _allowed(room: Any, name: str) -> None:
     ):
         if not given:
             raise UsageError(
-                f"the token does not allow to {verb} in {told(name, 60)}",
+                f"the token does not allow to {verb} in {error_text(name, 60)}",
                 f"sign one with {grant}: key and secret in the settings do",
             )
 

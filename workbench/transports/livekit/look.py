@@ -13,10 +13,10 @@ async def look(context: RunContext[Any]) -> str:
     """See what the user is showing now: their shared screen, or else their camera. Use it whenever the answer depends
     on what can be seen."""
     room = context.room
-    if not room.eyes.sees():
+    if not room.user_video.sees():
         raise ToolError("This model cannot look at pictures.")
     picture = await room.look()
     if picture is None:
-        raise ToolError(f"There is nothing to see: {room.eyes.nothing()}.")
+        raise ToolError(f"There is nothing to see: {room.user_video.nothing()}.")
     context.show(picture)
     return f"The picture that follows shows it: {picture.width} × {picture.height} pixels."

@@ -12,7 +12,7 @@ from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import NetworkMeasured
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.connection import Connection
+from workbench.transports.livekit.connection import RoomConnector
 from workbench.transports.livekit.sink import RoomSink
 from workbench.transports.livekit.source import RoomSource
 
@@ -23,7 +23,7 @@ PACKET_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class RtpCounters:
     """What WebRTC has counted of what comes in since the beginning, over all voices."""
 
     received: int = 0
@@ -35,19 +35,19 @@ class Counters:
     concealed: int = 0
 
 
-class Network:
+class NetworkMonitor:
     """Asks WebRTC, tells the trace, and keeps source and sink informed of how far away the user is.
 
     The way in is half the round trip between us and the server, and the jitter buffer; the way out the other half, and
     a packet. What lies between the server and the user's own device cannot be seen from here.
     """
 
-    def __init__(self, trace: Trace, connection: Connection, source: RoomSource, sink: RoomSink) -> None:
+    def __init__(self, trace: Trace, connection: RoomConnector, source: RoomSource, sink: RoomSink) -> None:
         self._trace = trace
         self._connection = connection
         self._source = source
         self._sink = sink
-        self._counted = Counters()
+        self._counted = RtpCounters()
         self._buffer_s = 0.0
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class Network:
         )
 
 
-def counted(stats: Iterable[Any]) -> Counters:
+def counted(stats: Iterable[Any]) -> RtpCounters:
     """The sums over everything audible that comes in. Silence that was made up for silence is no concealment."""
     received = lost = emitted = samples = concealed = 0
     buffer_s = 0.0
@@ -104,7 +104,7 @@ def counted(stats: Iterable[Any]) -> Counters:
         emitted += one.inbound.jitter_buffer_emitted_count
         samples += one.inbound.total_samples_received
         concealed += one.inbound.concealed_samples - one.inbound.silent_concealed_samples
-    return Counters(received, lost, buffer_s, emitted, samples, concealed)
+    return RtpCounters(received, lost, buffer_s, emitted, samples, concealed)
 
 
 def round_trip_s(stats: Iterable[Any]) -> float:

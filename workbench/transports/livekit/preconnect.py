@@ -41,7 +41,7 @@ AUDIBLE = 100.0
 """Level under which there is nothing to be found, PCM16."""
 
 
-class PreConnect:
+class PreConnectBuffer:
     """Takes what clients recorded, by track."""
 
     def __init__(self, trace: Trace) -> None:

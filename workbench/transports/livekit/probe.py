@@ -30,7 +30,7 @@ class Unreachable(MissingError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProbeResult:
     """What is at an address: `error` says why nobody there can be talked to, None if somebody can. `ahead_s` is how far
     this machine's clock is ahead of theirs, s; None where they do not say."""
 
@@ -41,7 +41,7 @@ class Found:
     """What they answer by HTTP."""
 
 
-async def probe(url: str) -> Found:
+async def probe(url: str) -> ProbeResult:
     """Ask what is there. Takes at most `PROBE_S`; raises nothing of the network's."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme in ("wss", "https")
@@ -58,10 +58,10 @@ async def probe(url: str) -> Found:
         asyncio.LimitOverrunError,
         ValueError,
     ) as error:
-        return Found(_unlike(error, where, secure))
+        return ProbeResult(_unlike(error, where, secure))
 
 
-async def _asked(host: str, port: int, secure: bool) -> Found:
+async def _asked(host: str, port: int, secure: bool) -> ProbeResult:
     """Ask for anything. ValueError if the answer is no HTTP."""
     reader, writer = await asyncio.open_connection(
         host, port, ssl=ssl.create_default_context() if secure else None
@@ -80,7 +80,7 @@ async def _asked(host: str, port: int, secure: bool) -> Found:
     for date in dates:
         with suppress(ValueError):
             ahead_s = time.time() - parsedate_to_datetime(date).timestamp()
-    return Found(None, ahead_s, int(status), said.decode("utf-8", "replace"))
+    return ProbeResult(None, ahead_s, int(status), said.decode("utf-8", "replace"))
 
 
 def _unlike(error: Exception, where: str, secure: bool) -> WorkbenchError:

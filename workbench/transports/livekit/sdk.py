@@ -11,7 +11,7 @@ from types import ModuleType
 
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
-from workbench.transports.livekit.exchange import Exchange
+from workbench.transports.livekit.ffi_events import FfiEventRouter
 
 TOKEN = re.compile(r"\bey[\w-]{8,}\.[\w-]+\.[\w-]*")
 """A signed token: the server repeats the one that it refuses, and the SDK logs it."""
@@ -32,23 +32,24 @@ def rtc() -> ModuleType:
         _ = FfiClient.instance  # loads the native part: 20 ms
     except (ImportError, OSError) as error:
         raise MissingError(
-            f"LiveKit's SDK cannot be loaded: {told(error)}",
+            f"LiveKit's SDK cannot be loaded: {error_text(error)}",
             "install it for this machine: `pip install --force-reinstall livekit` (Linux needs glibc 2.28 or newer)",
         ) from error
     return rtc
 
 
 @functools.cache
-def exchange() -> Exchange:
+def event_router() -> FfiEventRouter:
     """Where the SDK's events are told apart, for this process. MissingError where the SDK is another inside."""
     rtc()
     from livekit.rtc._ffi_client import FfiClient
 
     try:
-        return Exchange(FfiClient.instance)
+        return FfiEventRouter(FfiClient.instance)
     except (AttributeError, ImportError) as error:
         raise MissingError(
-            f"LiveKit's SDK {importlib.metadata.version('livekit')} is another inside than rooms need: {told(error)}",
+            f"LiveKit's SDK {importlib.metadata.version('livekit')} is another inside than rooms need: "
+            f"{error_text(error)}",
             f"install one that fits: `pip install 'livekit{FITS}'`",
         ) from error
 
@@ -69,7 +70,7 @@ def api() -> ModuleType:
     return api
 
 
-def told(error: BaseException | str, limit: int = 300) -> str:
+def error_text(error: BaseException | str, limit: int = 300) -> str:
     """What an error says, in one plain line and without tokens."""
     said = (
         error

@@ -10,8 +10,8 @@ from workbench.engine.interfaces import Pull, Sink, Transit
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import DeviceOpened, Glitch
 from workbench.trace.trace import Trace
-from workbench.transports.file.audio import say_mapping
-from workbench.transports.livekit.sdk import exchange, rtc
+from workbench.transports.livekit.sdk import event_router, rtc
+from workbench.transports.paced import log_mapping
 
 BLOCK = OUTPUT_RATE // 50
 """Samples handed over at a time: 20 ms."""
@@ -148,7 +148,7 @@ class RoomSink(Sink):
         """From `position` on, the track runs from `at` (now)."""
         now = asyncio.get_running_loop().time()
         self._starts.append((position, now if at is None else at))
-        say_mapping(self._trace, "agent", OUTPUT_RATE, position)
+        log_mapping(self._trace, "agent", OUTPUT_RATE, position)
 
     async def _back(self) -> None:
         """Wait until the connection is back; the track goes on from here."""
@@ -170,7 +170,7 @@ class RoomSink(Sink):
             ahead = self._sent_until - loop.time()
             if ahead < AHEAD_S:
                 await self._send(silence(round((AHEAD_S - max(0.0, ahead)) * OUTPUT_RATE)))
-                await exchange().taken(self._handed)
+                await event_router().taken(self._handed)
                 if not self._quiet:  # woken meanwhile: this silence is in the way
                     self._source.clear_queue()
                     self._sent_until = 0.0
@@ -203,7 +203,7 @@ class RoomSink(Sink):
         if not self._dozing and 0 < self._sent_until < now - 0.005:
             self._late(now - self._sent_until)
         self._sent_until = max(self._sent_until, now) + len(samples) / OUTPUT_RATE
-        post = exchange()
+        post = event_router()
         await post.taken(self._handed)  # the one before: they must not overtake each other
         self._handed = post.hand(self._source, samples, OUTPUT_RATE)
 

@@ -15,7 +15,7 @@ from workbench.model.errors import WorkbenchError
 from workbench.model.events import DeviceOpened, Glitch
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
-from workbench.transports.livekit.sdk import exchange, rtc
+from workbench.transports.livekit.sdk import event_router, rtc
 
 FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms, as long as what WebRTC sends; 10 ms cost a fifth more CPU and were not heard earlier."""
@@ -30,7 +30,7 @@ MOST = 100
 Clean = Callable[[Samples], Samples]
 
 
-def quieter() -> Clean:
+def noise_suppressor() -> Clean:
     """Lowers steady noise, by WebRTC's audio processing."""
     sdk = rtc()
     module = sdk.apm.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
@@ -65,7 +65,7 @@ class Voice:
                 self.frames.append(samples)
                 come()
 
-        with exchange().listening(self._track, INPUT_RATE, FRAME * 1000 // INPUT_RATE, take) as ended:
+        with event_router().listening(self._track, INPUT_RATE, FRAME * 1000 // INPUT_RATE, take) as ended:
             await ended.wait()
 
 

@@ -19,18 +19,18 @@ from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import Entry, ParticipantChanged, ReplyEnded
 from workbench.transports.base import Transport, TransportOptions
-from workbench.transports.livekit.connection import Connection
-from workbench.transports.livekit.front import NAME, STATE, Front
-from workbench.transports.livekit.inward import Inward, Received
+from workbench.transports.livekit.client import SEND_S, Delivery, RoomClient
+from workbench.transports.livekit.connection import RoomConnector
+from workbench.transports.livekit.incoming import IncomingData, IncomingMessages
 from workbench.transports.livekit.look import look
-from workbench.transports.livekit.members import Members
-from workbench.transports.livekit.network import Network
-from workbench.transports.livekit.preconnect import PreConnect, joined
-from workbench.transports.livekit.reach import SEND_S, Reach, Sent
+from workbench.transports.livekit.network import NetworkMonitor
+from workbench.transports.livekit.participants import Participants
+from workbench.transports.livekit.preconnect import PreConnectBuffer, joined
+from workbench.transports.livekit.publisher import NAME, STATE, RoomPublisher
 from workbench.transports.livekit.sink import RoomSink
-from workbench.transports.livekit.source import MOST, RoomSource, Voice, quieter
+from workbench.transports.livekit.source import MOST, RoomSource, Voice, noise_suppressor
 from workbench.transports.livekit.token import access
-from workbench.transports.livekit.video import Eyes
+from workbench.transports.livekit.video import UserVideo
 
 HELD = 500
 """Frames of a voice that wait for what was said before them: 10 s."""
@@ -40,7 +40,7 @@ BACK_S = 0.4
 """From when somebody is back in the room until they hear us, s."""
 
 
-class RoomTransport(Reach, Transport):
+class RoomTransport(RoomClient, Transport):
     """The agent's place in a room.
 
     Entering raises MissingError (no server, no keys, no SDK) or UsageError (refused).
@@ -57,10 +57,10 @@ class RoomTransport(Reach, Transport):
         if not settings.name:
             raise UsageError("no room is named", "give --room NAME, or set [room] name")
         name, quiet = f"room {settings.name}", options.settings.audio.noise_suppression
-        self.source = RoomSource(trace, name, quieter() if quiet else None)
+        self.source = RoomSource(trace, name, noise_suppressor() if quiet else None)
         self.sink = RoomSink(trace, name)
         identity = settings.identity or f"agent-{secrets.token_hex(4)}"
-        connection = Connection(
+        connection = RoomConnector(
             settings,
             access(settings),
             identity,
@@ -68,17 +68,17 @@ class RoomTransport(Reach, Transport):
             self._wire,
             self._joined,
             name=agent,
-            attributes=lambda: {**self._attributes, STATE: self.front.state, NAME: agent},
+            attributes=lambda: {**self._attributes, STATE: self.publisher.state, NAME: agent},
         )
-        super().__init__(connection, Members(settings, trace, self._heard, self._gone))
-        self.front = Front(self.connection, self._who, lambda: self.sink.track_sid)
-        self.inward = Inward(trace, self.members.counts)
-        self.early = PreConnect(trace)
-        self.eyes = self.vision = Eyes(self.members, trace, settings.video, options.sees)
+        super().__init__(connection, Participants(settings, trace, self._heard, self._gone))
+        self.publisher = RoomPublisher(self.connection, self._who, lambda: self.sink.track_sid)
+        self.incoming = IncomingMessages(trace, self.participants.counts)
+        self.preconnect = PreConnectBuffer(trace)
+        self.user_video = self.vision = UserVideo(self.participants, trace, settings.video, options.sees)
         self.video = settings.video != "off"
         self.tools = [(look, '[room] video = "tool"')] if settings.video == "tool" else []
         self.room = self
-        self.network = Network(trace, self.connection, self.source, self.sink)
+        self.network = NetworkMonitor(trace, self.connection, self.source, self.sink)
         self._waiting: list[Voice] = []
         """That came before we run."""
         self._readers: dict[str, asyncio.Task[None]] = {}
@@ -98,40 +98,47 @@ class RoomTransport(Reach, Transport):
 
     async def __aexit__(self, *error: object) -> None:
         self._end()
-        self.members.close()
+        self.participants.close()
         await self.connection.close()
         await self.sink.__aexit__()
         await self.source.__aexit__()
 
     def note(self, entry: Entry) -> None:
         """A reader: what clients and the sink must know of the conversation."""
-        self.front.note(entry)
-        self.eyes.note(entry)
+        self.publisher.note(entry)
+        self.user_video.note(entry)
         match entry.event:
             case ReplyEnded(status="cut"):
                 self.sink.clear()
-            case ParticipantChanged(state="joined" | "left") if self._lonely and not self.members.awaited:
+            case ParticipantChanged(state="joined" | "left") if (
+                self._lonely and not self.participants.awaited
+            ):
                 asyncio.get_running_loop().call_later(BACK_S, self._flow)
 
-    def look(self) -> Sent[Picture | None]:
+    def look(self) -> Delivery[Picture | None]:
         """What the one who is listened to shows now: their screen, else their camera; None where that is nothing. For
         `context.show`. A StageError says that video is off."""
-        return self._send(self.eyes.picture, SEND_S)
+        return self._send(self.user_video.picture, SEND_S)
 
     @property
-    def received(self) -> tuple[Received, ...]:
+    def received(self) -> tuple[IncomingData, ...]:
         """Texts and files that people have sent on topics of their own, the latest last: 16, 20 MB at most."""
-        return tuple(self.inward.received)
+        return tuple(self.incoming.received)
 
-    def on_received(self, listener: Callable[[Received], object]) -> None:
+    def on_received(self, listener: Callable[[IncomingData], object]) -> None:
         """Have `listener` called with each one that comes, on the session's loop: it returns at once."""
-        self.inward.listeners.append(listener)
+        self.incoming.listeners.append(listener)
 
     async def run(self, verbs: SessionHandle) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                works = (self.front.run(verbs), self.inward.run(verbs), self.network.run(), self.eyes.run())
+                works = (
+                    self.publisher.run(verbs),
+                    self.incoming.run(verbs),
+                    self.network.run(),
+                    self.user_video.run(),
+                )
                 beside = [self._tasks.create_task(work) for work in works]
                 self._begin()  # behind them: a look that was asked for before needs the eyes at work
                 for voice in self._waiting:
@@ -151,33 +158,33 @@ class RoomTransport(Reach, Transport):
     # --- what the connection calls -----------------------------------------------------------------------------------
 
     def _wire(self, room: Any) -> None:
-        self.members.wire(room)
-        self.inward.wire(room)
-        self.early.wire(room)
-        self.eyes.wire(room)
+        self.participants.wire(room)
+        self.incoming.wire(room)
+        self.preconnect.wire(room)
+        self.user_video.wire(room)
         room.on("reconnecting", self._interrupted)
         room.on("disconnected", lambda _: self._cut_off())
 
     async def _joined(self, room: Any, anew: bool) -> None:
-        self.inward.joined(room)  # first: somebody may call at once
+        self.incoming.joined(room)  # first: somebody may call at once
         if anew:
             await self.sink.publish(room)
-        self.front.joined()
-        self.members.joined(room)
-        self.eyes.joined(room)
-        if not self.members.awaited:
+        self.publisher.joined()
+        self.participants.joined(room)
+        self.user_video.joined(room)
+        if not self.participants.awaited:
             self._flow()
 
     def _flow(self) -> None:
         """Go on speaking; after an outage not before who was spoken to is back, or has left for good."""
-        if self.connection.flowing and not self.members.awaited:
+        if self.connection.flowing and not self.participants.awaited:
             self._lonely = False
-            self.front.together()
+            self.publisher.together()
             self.sink.flow(True)
 
     def _interrupted(self) -> None:
-        self._lonely = self.front.alone = True
-        self.members.cut_off()
+        self._lonely = self.publisher.alone = True
+        self.participants.cut_off()
         self.sink.flow(False)
 
     def _cut_off(self) -> None:
@@ -187,13 +194,13 @@ class RoomTransport(Reach, Transport):
 
     def _who(self) -> tuple[str, str]:
         """Identity and track sid of who is listened to, empty where nobody is."""
-        who = self.members.who or ""
+        who = self.participants.who or ""
         sids = [voice.track_sid for voice in self.source.voices.values() if voice.identity == who]
         return who, sids[0] if sids else ""
 
     def _publication(self, identity: str, sid: str) -> Any:
         """That participant's publication of that sid, None where there is none."""
-        one = self.members.there.get(identity)
+        one = self.participants.there.get(identity)
         return one.track_publications.get(sid) if one is not None else None
 
     # --- voices ------------------------------------------------------------------------------------------------------
@@ -211,7 +218,7 @@ class RoomTransport(Reach, Transport):
 
     async def _voice(self, voice: Voice) -> None:
         try:
-            if self.early.expects(self._publication(voice.identity, voice.track_sid)):
+            if self.preconnect.expects(self._publication(voice.identity, voice.track_sid)):
                 came = asyncio.Event()
 
                 def come() -> None:
@@ -231,7 +238,7 @@ class RoomTransport(Reach, Transport):
         """What the user said before we were there, and then their voice, which waits until that is known. `came` is set
         with each of its frames."""
         voice.frames = deque(maxlen=HELD)
-        said = await self.early.speech(voice.identity, voice.track_sid)
+        said = await self.preconnect.speech(voice.identity, voice.track_sid)
         if len(said):
             with suppress(TimeoutError):  # in silence nothing may come
                 async with asyncio.timeout(1.0):

@@ -24,7 +24,7 @@ from workbench.model.events import (
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
 from workbench.transports.livekit.jpeg import LONGEST, jpeg
-from workbench.transports.livekit.members import Members
+from workbench.transports.livekit.participants import Participants
 from workbench.transports.livekit.sdk import rtc
 
 Mode = Literal["off", "turn", "tool"]
@@ -41,14 +41,16 @@ MOST_PICTURES = 2_000
 """That are recorded in a session: at most 200 kB each."""
 
 
-class Eyes:
+class UserVideo:
     """Follows the room (`wire`) and the trace (`note`); `run` reads frames, `look` and `picture` give one."""
 
-    def __init__(self, members: Members, trace: Trace, mode: Mode, sees: Callable[[], bool]) -> None:
+    def __init__(
+        self, participants: Participants, trace: Trace, mode: Mode, sees: Callable[[], bool]
+    ) -> None:
         self.mode = mode
         self.sees = sees
         """Whether the model looks at pictures."""
-        self._members = members
+        self._participants = participants
         self._trace = trace
         self._room: Any = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -130,7 +132,7 @@ class Eyes:
 
     def nothing(self) -> str:
         """Why there is no picture."""
-        who = self._members.who
+        who = self._participants.who
         if who is None:
             return "nobody is there"
         name = plain(who, 100, one_line=True)
@@ -163,7 +165,7 @@ class Eyes:
         file = f"pictures/{self._taken:04}.jpg" if self._taken <= MOST_PICTURES else ""
         if file:
             self._trace.pictures.append((file, data))
-        who = plain(self._members.who or "", 100, one_line=True)
+        who = plain(self._participants.who or "", 100, one_line=True)
         source: Literal["screen", "camera"] = "screen" if chosen and _is_screen(chosen) else "camera"
         self._trace.emit(
             PictureTaken(reply, file, who, source, width, height, len(data), round(age_s * 1000, 1))
@@ -201,7 +203,7 @@ class Eyes:
 
     def _wanted(self) -> Any:
         """What there is to see: a screen, else a camera, of the one who is listened to."""
-        one = self._members.there.get(self._members.who or "")
+        one = self._participants.there.get(self._participants.who or "")
         shown = [
             publication
             for publication in (one.track_publications.values() if one is not None else ())

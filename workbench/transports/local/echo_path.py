@@ -54,7 +54,7 @@ async def measure_echo_path(
     failure: Exception | None = None
     mic = silence(round((FIRST_S + CHIRPS * EVERY_S + 2 * LATEST_S) * INPUT_RATE))
     async with Microphone(microphone, trace) as source, Speaker(speaker, trace) as sink:
-        mouth = Mouth()
+        mouth = ChirpTrack()
         try:
             async with asyncio.TaskGroup() as tasks:
                 playing = tasks.create_task(sink.play(mouth.pull))
@@ -71,7 +71,7 @@ async def measure_echo_path(
     return echo_path(mic, due)
 
 
-class Mouth:
+class ChirpTrack:
     """Chirps at their times, silence between them."""
 
     def __init__(self) -> None:

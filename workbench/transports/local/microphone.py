@@ -17,7 +17,7 @@ from workbench.model.errors import WorkbenchError
 from workbench.model.events import Glitch
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
-from workbench.transports.local.line import Line
+from workbench.transports.local.device_stream import DeviceStream
 from workbench.transports.resample import Resampler, Wave, to_samples, to_wave
 
 FRAME = INPUT_RATE // 100
@@ -39,7 +39,7 @@ class Microphone(Source):
         self.clock = TrackClock(INPUT_RATE)
         """When which sample was spoken, on the loop's clock."""
         self._trace = trace
-        self._line = Line("input", wanted, trace)
+        self._line = DeviceStream("input", wanted, trace)
         self.name = self._line.name
         self._log: MappingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -16,7 +16,7 @@ from workbench.model.errors import WorkbenchError
 from workbench.model.events import Glitch
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import MappingLog, TrackClock
-from workbench.transports.local.line import Line
+from workbench.transports.local.device_stream import DeviceStream
 from workbench.transports.resample import Resampler, to_samples, to_wave
 
 BLOCK = OUTPUT_RATE // 100
@@ -41,7 +41,7 @@ class Speaker(Sink):
         self.clock = TrackClock(OUTPUT_RATE)
         """When which sample leaves the speaker, on the loop's clock."""
         self._trace = trace
-        self._line = Line("output", wanted, trace)
+        self._line = DeviceStream("output", wanted, trace)
         self.name = self._line.name
         self._log: MappingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -15,7 +15,7 @@ from workbench.model.errors import StageError
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
 from workbench.transports.base import TransportOptions
-from workbench.transports.livekit.reach import Reach, Sent
+from workbench.transports.livekit.client import Delivery, RoomClient
 from workbench.transports.livekit.transport import RoomTransport
 
 
@@ -27,7 +27,7 @@ async def nothing() -> None:
     await asyncio.sleep(1)
 
 
-def over(sent: Sent[None]) -> bool:
+def over(sent: Delivery[None]) -> bool:
     """Whether it is settled, as not in its room."""
     return sent._future.done() and "not in its room" in str(sent._future.exception())
 
@@ -49,9 +49,9 @@ async def group_of(reach: Any, *works: Coroutine[Any, Any, None]) -> None:
 
 def test_what_is_sent_while_the_session_ends_is_settled() -> None:
     async def main() -> list[bool]:
-        reach: Any = Reach(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
+        reach: Any = RoomClient(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
         reach._loop = asyncio.get_running_loop()
-        late: list[Sent[None]] = []
+        late: list[Delivery[None]] = []
 
         async def slow() -> None:
             try:
@@ -70,9 +70,9 @@ def test_what_is_sent_while_the_session_ends_is_settled() -> None:
 
 def test_what_is_cancelled_before_its_first_step_is_settled() -> None:
     async def main() -> tuple[bool, list[str]]:
-        reach: Any = Reach(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
+        reach: Any = RoomClient(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
         reach._loop = asyncio.get_running_loop()
-        sent: list[Sent[None]] = []
+        sent: list[Delivery[None]] = []
         begun: list[str] = []
 
         async def work() -> None:
@@ -122,10 +122,10 @@ def test_a_look_that_was_asked_for_before_the_session_ran_finds_the_eyes_at_work
         working: list[bool] = []
 
         async def picture(reply: int | None = None) -> Picture | None:
-            working.append(ends.eyes._tasks is not None)
+            working.append(ends.user_video._tasks is not None)
             return None
 
-        ends.eyes.picture = picture  # type: ignore[method-assign]
+        ends.user_video.picture = picture  # type: ignore[method-assign]
         sent, done = ends.look(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ends.attend(done))

@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from workbench.transports.local.hush import hushed
+from workbench.transports.local.stderr import without_portaudio_lines
 
 CHATTER = b"Expression 'ret' failed in 'src/hostapi/alsa/pa_linux_alsa.c', line: 1736\n"
 
 
 def test_only_portaudio_is_not_heard(capfd: pytest.CaptureFixture[str]) -> None:
     os.write(2, b"before ")
-    with hushed():
+    with without_portaudio_lines():
         for _ in range(2000):  # more than a pipe holds
             os.write(2, CHATTER)
         other = threading.Thread(target=os.write, args=(2, b"of ours "))
@@ -28,7 +28,7 @@ def test_only_portaudio_is_not_heard(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_it_is_restored_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
-        with hushed():
+        with without_portaudio_lines():
             raise OSError("no device")
 
     with pytest.raises(OSError, match="no device"):
@@ -38,7 +38,7 @@ def test_it_is_restored_after_an_error(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_child_that_was_started_meanwhile_can_still_write(capfd: pytest.CaptureFixture[str]) -> None:
-    with hushed():
+    with without_portaudio_lines():
         child = subprocess.Popen(["sh", "-c", "read line; echo late >&2"], stdin=subprocess.PIPE)
     child.communicate(b"go\n")
     assert child.returncode == 0

@@ -17,8 +17,8 @@ from workbench import open_session
 from workbench.config import load_settings
 from workbench.model.errors import WorkbenchError
 from workbench.transports.livekit import admin
+from workbench.transports.livekit.join_errors import explain, from_sdk_error
 from workbench.transports.livekit.probe import probe
-from workbench.transports.livekit.refused import explained, refused
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.token import Access
 
@@ -43,7 +43,9 @@ def saying(*words: str) -> Handler:
 
 
 def http(status: str, body: str = "", *more: str) -> Handler:
-    return saying(f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *more, "", body)
+    return saying(
+        f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "RoomConnector: close", *more, "", body
+    )
 
 
 def without_end() -> Handler:
@@ -180,7 +182,7 @@ def test_a_token_that_is_refused_for_its_times_names_the_clock_that_is_wrong(
         date = f"Date: {formatdate(time.time() - ahead_s, usegmt=True)}"
         server = await asyncio.start_server(http("200 OK", "OK", date), "127.0.0.1", 0)
         async with server:
-            error = await explained(said, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", "x")
+            error = await explain(said, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", "x")
         assert error.exit_code == 2
         assert reason in error.reason
         assert hint in error.hint
@@ -228,8 +230,8 @@ def test_the_clock_of_a_real_server_is_read(with_server: Run) -> None:
 
 
 def test_what_a_server_says_is_shown_plain_and_without_tokens() -> None:
-    said = f"engine: signal failure: client error: 404 Not Found - \x1b[2J{PAGE} eyJhbGciOiJ9.eyJpc3MiOi.c2ln"
-    error = refused(Exception(said), "wss://user:hidden@host.example/x", "x")
+    said = f"engine: signal failure: client error: 404 Not ProbeResult - \x1b[2J{PAGE} eyJhbGciOiJ9.eyJpc3MiOi.c2ln"
+    error = from_sdk_error(Exception(said), "wss://user:hidden@host.example/x", "x")
     assert "\x1b" not in str(error)
     assert "eyJ" not in str(error)
     assert "hidden" not in str(error)
@@ -237,6 +239,8 @@ def test_what_a_server_says_is_shown_plain_and_without_tokens() -> None:
 
 
 def test_no_route_for_sound_is_told_apart() -> None:
-    error = refused(Exception("engine: connection failure: wait_pc_connection timed out"), "wss://host", "x")
+    error = from_sdk_error(
+        Exception("engine: connection failure: wait_pc_connection timed out"), "wss://host", "x"
+    )
     assert "sound finds no way" in error.reason
     assert "UDP" in error.hint

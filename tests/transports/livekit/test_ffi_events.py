@@ -15,7 +15,7 @@ from livekit.rtc._proto import ffi_pb2
 
 from workbench.model.errors import MissingError, StageError
 from workbench.transports.livekit import sdk
-from workbench.transports.livekit.exchange import Exchange
+from workbench.transports.livekit.ffi_events import FfiEventRouter
 
 
 class Client:
@@ -40,7 +40,7 @@ class Handle:
 class Room:
     """As much of an `rtc.Room` as the exchange looks at."""
 
-    def __init__(self, exchange: Exchange, handle: int) -> None:
+    def __init__(self, exchange: FfiEventRouter, handle: int) -> None:
         self._ffi_handle = Handle(handle)
         self._ffi_queue = exchange.subscribe()
 
@@ -62,7 +62,7 @@ def captured(number: int, error: str = "") -> Any:
 
 def test_a_rooms_events_go_to_it_alone() -> None:
     async def main() -> None:
-        exchange = Exchange(Client())
+        exchange = FfiEventRouter(Client())
         one, two = Room(exchange, 1), Room(exchange, 2)
         exchange.put(of_room(1))  # nobody is settled: both get it, as the SDK would have it
         exchange.settle(one)
@@ -93,7 +93,7 @@ def test_a_rooms_events_go_to_it_alone() -> None:
 def test_a_block_that_was_handed_over_is_waited_for() -> None:
     async def main() -> None:
         client = Client()
-        exchange = Exchange(client)
+        exchange = FfiEventRouter(client)
         source = type("Source", (), {"_ffi_handle": Handle(5)})()
         others = exchange.subscribe()
 
@@ -128,7 +128,7 @@ def test_an_sdk_that_is_another_inside_is_told(monkeypatch: pytest.MonkeyPatch) 
     bare = SimpleNamespace(queue=None)
     monkeypatch.setattr(FfiClient, "_instance", bare)
     with pytest.raises(MissingError, match=r"LiveKit's SDK 1\.\d+\.\d+ is another inside .*_queue") as told:
-        sdk.exchange.__wrapped__()
+        sdk.event_router.__wrapped__()
     assert f"livekit{sdk.FITS}" in told.value.hint
     assert vars(bare) == {"queue": None}  # nothing is replaced by halves
 

@@ -15,7 +15,7 @@ from workbench.model import events as ev
 from workbench.model.clock import outside
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Entry
-from workbench.transports.livekit.connection import Connection
+from workbench.transports.livekit.connection import RoomConnector
 from workbench.transports.livekit.sdk import rtc
 
 TRANSCRIPTION = "lk.transcription"
@@ -32,7 +32,7 @@ MOST_OPEN = 8
 
 
 @dataclass(slots=True)
-class Segment:
+class TranscriptionSegment:
     """A stretch of transcription: an utterance, or a reply. `sender` and `track` are those of who speaks."""
 
     id: str
@@ -47,13 +47,13 @@ class Segment:
     """Of a reply's text, which is written piece by piece."""
 
 
-class Front:
+class RoomPublisher:
     """Follows the trace (`note`) and tells the room. `who` gives identity and track sid of the one who is listened to,
     `own_track` the sid of the agent's track."""
 
     def __init__(
         self,
-        connection: Connection,
+        connection: RoomConnector,
         who: Callable[[], tuple[str, str]],
         own_track: Callable[[], str],
     ) -> None:
@@ -67,9 +67,9 @@ class Front:
         self._open: set[int] = set()
         """Turns that are decided and not answered."""
         self._speaking: int | None = None
-        self._users: dict[int, Segment] = {}
-        self._finished: deque[Segment] = deque(maxlen=64)
-        self._reply: Segment | None = None
+        self._users: dict[int, TranscriptionSegment] = {}
+        self._finished: deque[TranscriptionSegment] = deque(maxlen=64)
+        self._reply: TranscriptionSegment | None = None
         self._woken = asyncio.Event()
         self._verbs: SessionHandle | None = None
 
@@ -115,7 +115,7 @@ class Front:
             case ev.ReplyPlaying(reply=reply, turn=turn):
                 self._speaking = reply
                 self._open.discard(turn or 0)
-                self._reply = Segment(f"SG_{secrets.token_hex(6)}", "", self._own_track())
+                self._reply = TranscriptionSegment(f"SG_{secrets.token_hex(6)}", "", self._own_track())
             case ev.ReplyEnded(reply=reply, heard=heard):
                 self._ended(reply, heard)
             case ev.TurnEnded(turn=turn):
@@ -133,7 +133,9 @@ class Front:
             if not text:
                 return
             sender, track = self._who()
-            segment = self._users[utterance] = Segment(f"SG_{secrets.token_hex(6)}", sender, track)
+            segment = self._users[utterance] = TranscriptionSegment(
+                f"SG_{secrets.token_hex(6)}", sender, track
+            )
         segment.text, segment.final = text, final
         if final:
             self._finished.append(self._users.pop(utterance))
@@ -143,7 +145,7 @@ class Front:
     def _ended(self, reply: int, heard: str) -> None:
         segment = self._reply
         if self._speaking != reply or segment is None:  # it was never heard, only read
-            segment = Segment(f"SG_{secrets.token_hex(6)}", "", self._own_track())
+            segment = TranscriptionSegment(f"SG_{secrets.token_hex(6)}", "", self._own_track())
         else:
             self._speaking, self._reply = None, None
         segment.text, segment.final = heard, True
@@ -181,7 +183,7 @@ class Front:
     async def _put_state(self, state: str) -> None:
         await self._connection.room.local_participant.set_attributes({STATE: state})
 
-    async def _writer(self, segment: Segment) -> Any:
+    async def _writer(self, segment: TranscriptionSegment) -> Any:
         attributes = {SEGMENT: segment.id, FINAL: "true" if segment.final else "false"}
         if segment.track:
             attributes[TRACK] = segment.track
@@ -189,14 +191,14 @@ class Front:
             topic=TRANSCRIPTION, attributes=attributes, sender_identity=segment.sender or None
         )
 
-    async def _whole(self, segment: Segment) -> None:
+    async def _whole(self, segment: TranscriptionSegment) -> None:
         """All of it in a stream of its own: it takes the place of what was sent before."""
         writer = await self._writer(segment)
         await writer.write(segment.text)
         await writer.aclose()
         await self._packet(segment)
 
-    async def _piece(self, segment: Segment) -> None:
+    async def _piece(self, segment: TranscriptionSegment) -> None:
         """What has come to a reply since the last time."""
         if segment.writer is None:
             segment.writer = await self._writer(segment)
@@ -206,14 +208,14 @@ class Front:
             segment.sent = text
             await self._packet(segment)
 
-    async def _rest(self, segment: Segment) -> None:
+    async def _rest(self, segment: TranscriptionSegment) -> None:
         writer = segment.writer
         if segment.text.startswith(segment.sent) and segment.text != segment.sent:
             await writer.write(segment.text[len(segment.sent) :])
         await writer.aclose(attributes={FINAL: "true"})
         await self._packet(segment)
 
-    async def _packet(self, segment: Segment) -> None:
+    async def _packet(self, segment: TranscriptionSegment) -> None:
         """The same in the form before text streams: older clients and hooks (`useTrackTranscription`) read nothing
         else."""
         now = asyncio.get_running_loop().time()

@@ -27,7 +27,7 @@ DOZE_S = 0.1
 """How far the track may lag behind the clock while it dozes, s."""
 
 
-def say_mapping(trace: Trace, track: TrackName, rate: int, sample: int = 0) -> None:
+def log_mapping(trace: Trace, track: TrackName, rate: int, sample: int = 0) -> None:
     """Log that this sample of `track` is now."""
     trace.emit(ClockMapped(track, sample, round(trace.now(), 3), float(rate)))
 
@@ -67,7 +67,7 @@ class WavSource(Source):
         assert self._file is not None, "enter it first"
         loop = asyncio.get_running_loop()
         self._start = loop.time()
-        say_mapping(self._trace, "user", INPUT_RATE)
+        log_mapping(self._trace, "user", INPUT_RATE)
         position, rest = 0, silence(0)
         for block in self._file.blocks(INPUT_RATE):
             rest = np.concatenate((rest, block)) if len(rest) else block
@@ -92,7 +92,7 @@ class WavSource(Source):
         return self._start + sample / INPUT_RATE
 
 
-class ClockSink(Sink):
+class PacedSink(Sink):
     """A sink that plays to nobody, at real time, from position `start` of the track on.
 
     While something plays it pulls 20 ms when their first sample is due. Through silence it dozes, and pulls the silence
@@ -123,7 +123,7 @@ class ClockSink(Sink):
         """Pull until cancelled; the first position is now."""
         loop = asyncio.get_running_loop()
         self._pull, self._start = pull, loop.time() - self._position / OUTPUT_RATE
-        say_mapping(self._trace, "agent", OUTPUT_RATE, self._position)
+        log_mapping(self._trace, "agent", OUTPUT_RATE, self._position)
         while True:
             if self._quiet >= DOZE_AFTER:
                 await self._doze()
@@ -176,7 +176,7 @@ class ClockSink(Sink):
         """Samples were played: for those that do something with them."""
 
 
-class WavSink(ClockSink):
+class WavSink(PacedSink):
     """A sink that writes what it plays to a wav file (mono, 16 bit, 24 kHz), at real time."""
 
     def __init__(self, path: Path, trace: Trace) -> None:

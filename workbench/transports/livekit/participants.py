@@ -35,7 +35,7 @@ def voice_of(participant: Any) -> Any:
     )
 
 
-class Members:
+class Participants:
     """Follows one `rtc.Room` after the other and subscribes to the voices of those who are listened to, to no others.
 
     `heard` is told each voice that came, `gone` the sid of each that went.

@@ -1,8 +1,8 @@
-"""The SDK's events, brought to whom they are meant for, and its sound without detours.
+"""Routing of the events of LiveKit's native part: each room gets its own, and sound goes straight to its stream.
 
 The SDK hands each event of each room to a queue of every other: with n rooms, n × 50 blocks of sound a second wake n
-tasks, and twenty rooms fill two cores. An `Exchange` takes the place of its queue. Sound goes by the handle of its
-stream to one callback, a room's events to that room; everything else goes the SDK's own way.
+tasks, and twenty rooms fill two cores. `FfiEventRouter` takes the place of that queue. It reaches into the SDK's
+private parts: docs/decisions/0040-livekit-event-router.md says what that buys and when it goes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POLL_S = 0.002
 """Between two looks whether a block was taken that should have been long ago, s."""
 
 
-class Mailbox:
+class LoopInbox:
     """What native threads bring to one loop: many things wake it once.
 
     WebRTC brings the sound of all rooms at the same moment. `crowded` says whether to wait for the rest of it, else
@@ -62,7 +62,7 @@ class Mailbox:
             self._waiting.popleft()()
 
 
-class Exchange:
+class FfiEventRouter:
     """Stands where the SDK's own queue of events was. AttributeError or ImportError if the SDK is another inside."""
 
     def __init__(self, client: Any) -> None:
@@ -75,13 +75,13 @@ class Exchange:
         self.client = client
         self._rest = client.queue
         self._lock = self._rest._lock
-        self._rooms: dict[int, tuple[Any, Mailbox]] = {}
+        self._rooms: dict[int, tuple[Any, LoopInbox]] = {}
         self._streams: dict[int, Callable[[Any], None]] = {}
         self._handed: dict[int, Samples | str] = {}
         """Blocks on their way into the SDK, which reads them meanwhile, by number; or what went wrong with one."""
         self._numbers = itertools.count(1 << 48)  # the SDK counts from 1
         self._threads = threading.local()
-        self._boxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
+        self._boxes: dict[asyncio.AbstractEventLoop, LoopInbox] = {}
         self.subscribe = self._rest.subscribe
         client._queue = self
 
@@ -130,7 +130,7 @@ class Exchange:
                 del self._rooms[handle]
             self._rest.unsubscribe(queue)
 
-    def _give(self, found: tuple[Any, Mailbox], event: Any) -> None:
+    def _give(self, found: tuple[Any, LoopInbox], event: Any) -> None:
         queue, box = found
         box.put(lambda: queue.put_nowait(event))
 
@@ -195,11 +195,11 @@ class Exchange:
                 raise StageError(f"LiveKit took no sound: {block}", "is the room still there?", stage="sink")
             await asyncio.sleep(POLL_S)
 
-    def _box(self) -> Mailbox:
+    def _box(self) -> LoopInbox:
         loop = asyncio.get_running_loop()
         for other in [other for other in self._boxes if other.is_closed()]:
             del self._boxes[other]
-        return self._boxes.setdefault(loop, Mailbox(loop, lambda: len(self._streams) >= CROWD))
+        return self._boxes.setdefault(loop, LoopInbox(loop, lambda: len(self._streams) >= CROWD))
 
 
 def _taken_over(frame: Any, drop: Callable[[Any], object]) -> Samples:

@@ -39,7 +39,7 @@ class Sender:
         return not self.reading and (not self.recent or now - self.recent[-1] >= 1)
 
 
-class Admission:
+class RateLimiter:
     """Counts what each sender sends. Call it on the loop."""
 
     def __init__(self, trace: Trace) -> None:

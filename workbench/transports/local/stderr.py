@@ -15,7 +15,7 @@ DRAIN_S = 0.2
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def without_portaudio_lines() -> Iterator[None]:
     """Leave PortAudio's own lines out of standard error (descriptor 2); what others write meanwhile goes on.
 
     The descriptor belongs to the whole process: only one thread at a time may be in here, and briefly.

@@ -1,4 +1,4 @@
-"""Why a server does not let us in: who refused, what is wrong, and what to do about it."""
+"""Why a server does not let us in: who from_sdk_error, what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.text import plain
-from workbench.transports.livekit.probe import Found, Unreachable, probe
-from workbench.transports.livekit.sdk import told
+from workbench.transports.livekit.probe import ProbeResult, Unreachable, probe
+from workbench.transports.livekit.sdk import error_text
 
 ANSWERED = re.compile(r"(?:client error|server error|handshake error): (\d{3})[^-]*(?:- (.*))?")
 """How the SDK tells an answer that is no LiveKit signal: status and text."""
@@ -69,10 +69,10 @@ TROUBLES = (
 )
 
 
-async def explained(error: BaseException, url: str, room: str) -> WorkbenchError:
+async def explain(error: BaseException, url: str, room: str) -> WorkbenchError:
     """What kept us out, with a look of our own where the SDK cannot know."""
-    found = refused(error, url, room)
-    lower = told(error).lower()
+    found = from_sdk_error(error, url, room)
+    lower = error_text(error).lower()
     clock = any(sign in lower for signs, _ in CLOCK for sign in signs)
     if clock or isinstance(found, MissingError) or "no secure connection" in found.reason:
         seen = await probe(url)
@@ -82,20 +82,20 @@ async def explained(error: BaseException, url: str, room: str) -> WorkbenchError
     return found
 
 
-def in_vain(url: str, seen: Found) -> WorkbenchError:
+def no_answer(url: str, seen: ProbeResult) -> WorkbenchError:
     """Why somebody who answers let us wait for nothing."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     if seen.status and (seen.status, seen.said.strip()) != (200, "OK"):
-        return odd(host, seen.status, seen.said)
+        return from_http_answer(host, seen.status, seen.said)
     return Unreachable(f"{host} answers, but lets nobody in", "see the server's log")
 
 
-def refused(error: BaseException, url: str, room: str) -> WorkbenchError:
+def from_sdk_error(error: BaseException, url: str, room: str) -> WorkbenchError:
     """What kept us out, as far as the SDK's words go."""
-    said, host = told(error), urlsplit(url).netloc.rpartition("@")[2]
+    said, host = error_text(error), urlsplit(url).netloc.rpartition("@")[2]
     lower = said.lower()
     if (answer := ANSWERED.search(said)) and _not_livekits(int(answer[1]), answer[2] or ""):
-        return odd(host, int(answer[1]), answer[2] or "")
+        return from_http_answer(host, int(answer[1]), answer[2] or "")
     for reason, hint in _matching(lower, room):
         return UsageError(f"{host}: {reason} ({said})", hint)
     for signs, reason, hint in TROUBLES:
@@ -107,7 +107,7 @@ def refused(error: BaseException, url: str, room: str) -> WorkbenchError:
     )
 
 
-def odd(where: str, status: int, said: str) -> WorkbenchError:
+def from_http_answer(where: str, status: int, said: str) -> WorkbenchError:
     """What an HTTP answer says that a LiveKit server does not give."""
     shown = plain(said, 80, one_line=True)
     told = f"HTTP {status}{f': {shown}' if shown else ''}"

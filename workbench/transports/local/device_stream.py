@@ -26,7 +26,7 @@ from workbench.transports.local.devices import (
     portaudio,
     usable_format,
 )
-from workbench.transports.local.hush import hushed
+from workbench.transports.local.stderr import without_portaudio_lines
 
 REOPEN_AFTER_S = (0.2, 1.5, 3.0)
 """Waits before the tries to open a lost device again, s."""
@@ -60,7 +60,7 @@ def end_in_spite_of_devices() -> None:
     atexit.register(leave)
 
 
-class Line:
+class DeviceStream:
     """One side of one device. Only its thread touches the stream while it runs: PortAudio allows no more."""
 
     def __init__(self, kind: Kind, wanted: str | int | None, trace: Trace) -> None:
@@ -87,7 +87,7 @@ class Line:
 
     def open(self) -> None:
         """Open the device: takes up to a second. MissingError and UsageError as of `find_device`."""
-        with opening, hushed():
+        with opening, without_portaudio_lines():
             device = find_device(self.kind, self._wanted)
             end_in_spite_of_devices()
             self.rate, self.channels = usable_format(device)

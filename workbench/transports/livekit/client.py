@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 from workbench.model.clock import outside
 from workbench.model.errors import DeadlineError, StageError, UsageError, WorkbenchError, foreign
 from workbench.model.text import plain
-from workbench.transports.livekit.connection import Connection
-from workbench.transports.livekit.members import Members
+from workbench.transports.livekit.connection import RoomConnector
+from workbench.transports.livekit.participants import Participants
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ OURS = "lk."
 """How the names of attributes begin that mean something to LiveKit's clients."""
 
 
-class Sent(Generic[T]):
+class Delivery(Generic[T]):
     """Something on its way to the room. It goes whether or not it is waited for: `await` it on any loop, or, where no
     loop runs (in a plain function), ask for its `result()`. A StageError says why it did not arrive."""
 
@@ -43,13 +43,13 @@ class Sent(Generic[T]):
         return self._future.result(timeout_s)
 
 
-class Reach:
+class RoomClient:
     """The verbs. They return at once; `to` is somebody's identity, None means everybody, or for `call` the one who is
     listened to."""
 
-    def __init__(self, connection: Connection, members: Members) -> None:
+    def __init__(self, connection: RoomConnector, participants: Participants) -> None:
         self.connection = connection
-        self.members = members
+        self.participants = participants
         self._loop: asyncio.AbstractEventLoop
         self._tasks: asyncio.TaskGroup | None = None
         """While the session runs."""
@@ -60,12 +60,12 @@ class Reach:
 
     def call(
         self, method: str, payload: str = "", *, to: str | None = None, timeout_s: float = 5.0
-    ) -> Sent[str]:
+    ) -> Delivery[str]:
         """Call a method of a client by RPC: its answer, at most 15 kB. StageError where nobody is there, the method is
         not, fails, or does not answer in time."""
 
         async def calling() -> str:
-            whom = to or self.members.who
+            whom = to or self.participants.who
             if whom is None:
                 raise StageError("nobody is in the room to be called", "wait until somebody is listened to")
             answer: str = await self._me(whom).perform_rpc(
@@ -75,7 +75,7 @@ class Reach:
 
         return self._send(calling, timeout_s + SEND_S, "the client in the room")
 
-    def send(self, data: bytes | str, topic: str, *, to: str | None = None) -> Sent[None]:
+    def send(self, data: bytes | str, topic: str, *, to: str | None = None) -> Delivery[None]:
         """Send a data message of at most 15 kB; messages arrive in their order."""
         size = len(data.encode() if isinstance(data, str) else data)
         if size > MOST_DATA:
@@ -86,7 +86,7 @@ class Reach:
 
         return self._send(sending, SEND_S)
 
-    def send_text(self, text: str, topic: str = "lk.chat", *, to: str | None = None) -> Sent[None]:
+    def send_text(self, text: str, topic: str = "lk.chat", *, to: str | None = None) -> Delivery[None]:
         """Send a text stream: on `lk.chat` it is a chat message of the agent's."""
 
         async def sending() -> None:
@@ -96,7 +96,7 @@ class Reach:
 
     def send_bytes(
         self, data: bytes, topic: str, *, name: str = "", mime: str = "", to: str | None = None
-    ) -> Sent[None]:
+    ) -> Delivery[None]:
         """Send a byte stream, as clients receive files: `name` and `mime` tell them what it is."""
 
         async def sending() -> None:
@@ -110,7 +110,7 @@ class Reach:
 
         return self._send(sending, FILE_S)
 
-    def send_file(self, path: str | Path, topic: str, *, to: str | None = None) -> Sent[None]:
+    def send_file(self, path: str | Path, topic: str, *, to: str | None = None) -> Delivery[None]:
         """Send a file of this machine as a byte stream, under its own name."""
         file = Path(path)
         if not file.is_file():
@@ -121,7 +121,7 @@ class Reach:
 
         return self._send(sending, FILE_S)
 
-    def set_attribute(self, name: str, value: str) -> Sent[None]:
+    def set_attribute(self, name: str, value: str) -> Delivery[None]:
         """Set an attribute of the agent's participant, which everybody sees; an empty value removes it."""
         if name.startswith(OURS):
             raise UsageError(
@@ -140,13 +140,13 @@ class Reach:
         """Our participant. StageError where it cannot reach anybody, or not that one."""
         if not self.connection.flowing:
             raise StageError("the room is not connected", "wait until it is again")
-        if to is not None and to not in self.members.there:
+        if to is not None and to not in self.participants.there:
             raise StageError(
-                f"{plain(to, 100, one_line=True)} is not in the room", "see `session.room.members`"
+                f"{plain(to, 100, one_line=True)} is not in the room", "see `session.room.participants`"
             )
         return self.connection.room.local_participant
 
-    def _send(self, make: Callable[[], Awaitable[T]], limit_s: float, who: str = "LiveKit") -> Sent[T]:
+    def _send(self, make: Callable[[], Awaitable[T]], limit_s: float, who: str = "LiveKit") -> Delivery[T]:
         """Have it done on the session's loop."""
         future: Future[T] = Future()
 
@@ -171,7 +171,7 @@ class Reach:
             self._loop.call_soon_threadsafe(begin)
         except RuntimeError:  # the session's loop is closed
             _settle(future, error=_over())
-        return Sent(future)
+        return Delivery(future)
 
     def _begin(self) -> None:
         """The session runs: send what waits for that."""

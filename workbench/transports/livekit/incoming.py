@@ -17,7 +17,7 @@ from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, RoomMessage
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.admission import Admission, Sender
+from workbench.transports.livekit.rate_limit import RateLimiter, Sender
 from workbench.transports.livekit.sdk import rtc
 
 CHAT = "lk.chat"
@@ -36,7 +36,7 @@ READ_S, READ_FILE_S = 10.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class IncomingData:
     """A text or a file that somebody sent on a topic. `name` and `mime` are what the sender says of a file: neither is
     to be trusted, nor to be used as a path. Both are empty for a text, which is in UTF-8."""
 
@@ -52,16 +52,16 @@ class Received:
         return self.data.decode("utf-8", "replace")
 
 
-class Inward:
+class IncomingMessages:
     """Takes in what the room sends while `run` runs. `counts` says of an identity whether it may speak to this session:
-    what others send is told, and is no turn."""
+    what others send is error_text, and is no turn."""
 
     def __init__(self, trace: Trace, counts: Callable[[str], bool]) -> None:
-        self.received: deque[Received] = deque(maxlen=MOST_KEPT)
-        self.listeners: list[Callable[[Received], object]] = []
+        self.received: deque[IncomingData] = deque(maxlen=MOST_KEPT)
+        self.listeners: list[Callable[[IncomingData], object]] = []
         self._trace = trace
         self._counts = counts
-        self._admission = Admission(trace)
+        self._admission = RateLimiter(trace)
         self._verbs: SessionHandle | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -191,9 +191,9 @@ class Inward:
         name, mime = plain(name or "", 200, one_line=True), plain(mime or "", 100, one_line=True)
         beginning = f"{name} ({mime})" if kind == "bytes" else data[:800].decode("utf-8", "replace")
         self._came(kind, sender, info.topic, beginning, size)
-        self._keep(Received(info.topic, sender, name, mime, data))
+        self._keep(IncomingData(info.topic, sender, name, mime, data))
 
-    def _keep(self, received: Received) -> None:
+    def _keep(self, received: IncomingData) -> None:
         self.received.append(received)
         while sum(len(one.data) for one in self.received) > MOST_KEPT_BYTES:
             self.received.popleft()
