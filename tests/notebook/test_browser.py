@@ -370,7 +370,7 @@ def whole(speech: list[str]) -> int:
 
 def test_a_reload_a_second_page_a_closed_page_and_one_more_widget(browser: Browser, lab: Lab) -> None:
     more = "w2 = live(w.session); w2"
-    with opened(browser, lab, more, "print(json.dumps(len(w._feed._watchers)))") as book:
+    with opened(browser, lab, more, "print(json.dumps(len(w._watcher._subscribers)))") as book:
         book.run(0)
         book.page.fill(".wb-type", "Remember me.")
         book.page.press(".wb-type", "Enter")
@@ -643,7 +643,7 @@ SHOWN = """() => {
     window.watching = 0;
     const state = {
         ident: "one", owner: "", fresh: false, activity: "listening", muted: true, lines: [], tools: [], panels: [],
-        levels: [-70, -70, -70, -70], waterfall: { title: "", total_ms: null, bars: [] }, knobs: {}, knob_bounds: {},
+        levels: [-70, -70, -70, -70], waterfall: { title: "", total_ms: null, bars: [] }, knobs: {}, slider_bounds: {},
         latency: { points: [], p50: null, p95: null, n: 0 },
         status: { browser: true, hears: true, speaks: true, echo_wanted: true },
     };

@@ -40,9 +40,9 @@ def begun(agent: Agent | Session = AGENT, **more: Any) -> LiveWidget:
 def all_ended() -> Iterator[None]:
     """No session outlives its test."""
     yield
-    for widget in launcher.began():
+    for widget in launcher.running_widgets():
         widget.end()
-    launcher._running.clear()
+    launcher._cells.clear()
 
 
 def texts(widget: LiveWidget, who: str = "agent") -> list[str]:
@@ -117,8 +117,8 @@ def test_a_widget_whose_session_is_over_refuses_what_it_cannot_do_and_pages_make
         {"k": "mute", "on": True},
         {"k": "bookmark", "label": ""},
     ):
-        widget._take(widget, {"page": "abcd", **message}, [])
-    widget._take(widget, "no object", [])
+        widget._handle(widget, {"page": "abcd", **message}, [])
+    widget._handle(widget, "no object", [])
     assert widget.session.trace.end == end
 
 
@@ -236,7 +236,7 @@ def test_two_in_one_cell_are_replaced_together(cell: Callable[[str], None]) -> N
     again = run("a", 2)
     assert all(widget.session.over for widget in first)
     assert not any(widget.session.over for widget in again + other)
-    assert set(launcher.began()) == {*again, *other}
+    assert set(launcher.running_widgets()) == {*again, *other}
 
 
 def test_running_the_cell_of_one_more_widget_again_leaves_one(cell: Callable[[str], None]) -> None:
@@ -249,7 +249,7 @@ def test_running_the_cell_of_one_more_widget_again_leaves_one(cell: Callable[[st
     gc.collect()
     more = [one for ref in kept if (one := ref()) is not None]
     assert more == [ref() for ref in kept[-2:]]
-    assert len(widget._feed._watchers) == 3
+    assert len(widget._watcher._subscribers) == 3
     assert not widget.session.over
     widget.session.type("How are you?")
     until(lambda: all("You said: How are you?" in texts(one) for one in (widget, *more)))
@@ -265,7 +265,7 @@ def test_a_cell_that_shows_what_it_began_ends_it_not(cell: Callable[[str], None]
     again = begun()
     assert widget.session.over
     assert more.comm is None
-    assert launcher.began() == [again]
+    assert launcher.running_widgets() == [again]
 
 
 def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
@@ -296,7 +296,7 @@ def test_a_session_without_a_widget_is_ended(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(RuntimeError, match="no comm"):
         begun()
     assert opened[0].over
-    assert launcher.began() == []
+    assert launcher.running_widgets() == []
 
 
 def test_replaced_widgets_are_let_go() -> None:

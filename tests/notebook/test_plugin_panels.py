@@ -53,8 +53,8 @@ class Broken(Counter):
         raise ValueError("not this one")
 
 
-def shown(made: PluginPanels) -> dict[str, tuple[str, str]]:
-    return {one["title"]: (one["kind"], one["what"]) for one in made.shown}
+def contents(panels: PluginPanels) -> dict[str, tuple[str, str]]:
+    return {panel["title"]: (panel["kind"], panel["body"]) for panel in panels.contents}
 
 
 def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Session) -> None:
@@ -66,7 +66,7 @@ def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Sess
     def leave() -> Any:
         raise SystemExit("I am done")
 
-    made = PluginPanels(
+    panels = PluginPanels(
         quiet,
         lambda: [
             ("one", Panel("broken", "Broken", Broken)),
@@ -78,25 +78,25 @@ def test_each_shows_its_own_and_one_that_raises_says_so_in_its_place(quiet: Sess
             ("two", Panel("label", "Label", lambda: label)),
         ],
     )
-    made.start()
+    panels.start()
     quiet.stop()
     quiet.wait(20)
-    made.join(20)
+    panels.join(20)
     assert counter.seen == list(range(quiet.trace.end))  # all of them, in order, once
-    found = shown(made)
-    assert found["Text"] == ("text", f"{len(counter.seen)} events {HOSTILE}")
-    assert found["HTML"] == ("html", f"<b>{len(counter.seen)}</b>")
-    assert found["Label"] == ("model", label.model_id)
+    shown = contents(panels)
+    assert shown["Text"] == ("text", f"{len(counter.seen)} events {HOSTILE}")
+    assert shown["HTML"] == ("html", f"<b>{len(counter.seen)}</b>")
+    assert shown["Label"] == ("model", label.model_id)
     for title, reason in (
         ("Broken", "not this one"),
         ("Unmade", "no such thing"),
         ("Leaving", "done"),
         ("Odd", "no text"),
     ):
-        kind, what = found[title]
+        kind, body = shown[title]
         assert kind == "error"
-        assert reason in what
-        assert f"panel {title.lower()} of" in what
+        assert reason in body
+        assert f"panel {title.lower()} of" in body
 
 
 def test_a_slow_one_is_dropped_and_a_stuck_one_is_told(
@@ -112,22 +112,22 @@ def test_a_slow_one_is_dropped_and_a_stuck_one_is_told(
             go_on.wait(20)
 
     stuck = Stuck()
-    made = PluginPanels(quiet, lambda: [("one", Panel("stuck", "Stuck", lambda: stuck))])
-    made.start()
-    until(lambda: "does not come back" in shown(made).get("Stuck", ("", ""))[1])
+    panels = PluginPanels(quiet, lambda: [("one", Panel("stuck", "Stuck", lambda: stuck))])
+    panels.start()
+    until(lambda: "does not come back" in contents(panels).get("Stuck", ("", ""))[1])
     go_on.set()
-    until(lambda: "gets no more of them" in shown(made)["Stuck"][1])
+    until(lambda: "gets no more of them" in contents(panels)["Stuck"][1])
     count = len(stuck.seen)
     quiet.bookmark()
     quiet.stop()
-    made.join(20)
+    panels.join(20)
     assert len(stuck.seen) == count
 
 
 def test_where_there_is_no_panel_nothing_runs(quiet: Session) -> None:
-    made = PluginPanels(quiet, list)
-    made.start()
-    assert made.shown == []
+    panels = PluginPanels(quiet, list)
+    panels.start()
+    assert panels.contents == []
     assert "notebook-panels" not in [thread.name for thread in threading.enumerate()]
 
 

@@ -12,7 +12,7 @@ from workbench.config import load_settings
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.notebook import compare, score, show
-from workbench.notebook.session_page import HEARD_RATE
+from workbench.notebook.session_page import PAGE_RATE
 from workbench.readers.opened import OpenTrace
 from workbench.session import open_session
 from workbench.views.html import ON_DARK
@@ -50,7 +50,7 @@ def test_a_session_is_shown_with_picture_words_and_every_turn_to_hear(quick: Ope
     assert len(wavs) == 2
     for turn, wav in zip(quick.turns, wavs, strict=True):
         assert wav[:4] == b"RIFF"
-        seconds = (len(wav) - 44) / 2 / HEARD_RATE
+        seconds = (len(wav) - 44) / 2 / PAGE_RATE
         assert seconds == pytest.approx(len(quick.audio(turn=turn.turn)) / OUTPUT_RATE, abs=0.01)
 
 
@@ -64,7 +64,7 @@ def test_one_turn_is_shown_alone(quick: OpenTrace) -> None:
 
 
 def test_only_so_much_sound_is_in_a_page(quick: OpenTrace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.notebook.session_page.HEARD_S", 3.0)
+    monkeypatch.setattr("workbench.notebook.session_page.MOST_SOUND_S", 3.0)
     html = show(quick).html
     assert len(sounds(html)) == 1
     assert "show(…, turn=2)" in html

@@ -11,7 +11,7 @@ from tests.notebook.waiting import until
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs
-from workbench.notebook.widget import knob_bounds
+from workbench.notebook.widget import slider_bounds
 from workbench.session import Session, open_session
 from workbench.transports.browser.duplex import PageDuplex
 
@@ -128,7 +128,7 @@ def test_knobs_follow_what_the_page_does_not_cancel_and_no_observer_ends_that(se
 
 
 def test_a_knob_of_the_page_has_the_bounds_and_the_step_of_a_knob() -> None:
-    for name, page in knob_bounds().items():
+    for name, page in slider_bounds().items():
         slider = knob(name)
         assert (slider.min, slider.max, slider.step) == (page["low"], page["high"], page["step"])
 

@@ -1,6 +1,6 @@
 """The workbench in a notebook: `from workbench.notebook import live, show, compare, score, knob, knobs`.
 
-matplotlib and ipywidgets cost half a second together, so names are imported when they are first asked for.
+Names are imported when they are asked for: matplotlib and ipywidgets cost half a second together.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from workbench.notebook.dialogue_script import score
-    from workbench.notebook.launcher import LiveWidget, live
+    from workbench.notebook.launcher import live
     from workbench.notebook.session_page import compare, show
     from workbench.notebook.setting_widgets import knob, knobs
-    from workbench.views.figures import Drawing
+    from workbench.notebook.widget import LiveWidget
 
-__all__ = ["Drawing", "LiveWidget", "compare", "knob", "knobs", "live", "score", "show"]
-
+__all__ = ["LiveWidget", "compare", "knob", "knobs", "live", "score", "show"]
 __getattr__, __dir__ = lazy_exports(__name__)

@@ -1,14 +1,13 @@
-"""Messages that come by themselves are no work of the kernel's that anybody wants to see.
+"""Keeps the periodic messages of a live widget out of the kernel's busy and idle states.
 
-Each message makes the kernel say that it is busy and idle again, and JupyterLab draws its indicators and the icon of
-the tab anew at both: a hundred times a second while a microphone is open, which kept more than half of the page's main
-thread busy, and with it the sound that has to pass there. Pages and server leave out the states that belong to some
-kinds of messages (`untracked_message_types` of jupyter_server); these are told as if they belonged to one of those.
+Each message makes the kernel report both, and JupyterLab draws its indicators and the icon of the tab anew each time: a
+hundred times a second while a microphone is open, which kept more than half of the page's main thread busy, and with it
+the sound that has to pass there. Pages and server leave out the states that belong to some kinds of messages
+(`untracked_message_types` of jupyter_server): periodic ones are reported as of such a kind (docs/decisions/0060).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from workbench.notebook.message_handler import PERIODIC
@@ -21,47 +20,34 @@ _comms: set[str] = set()
 
 
 def hide_kernel_activity(comm_id: str) -> None:
-    """The messages that come by themselves on this comm keep no page busy from now on."""
-    kernel = _kernel()
+    """Let the periodic messages on this comm keep no page busy from now on."""
+    from IPython import get_ipython
+
+    kernel: Any = getattr(get_ipython(), "kernel", None)
     if kernel is None:
         return
     _comms.add(comm_id)
-    if getattr(kernel.set_parent, "hushes", False):
+    if getattr(kernel.set_parent, "hides_activity", False):
         return
-    told = kernel.set_parent
+    original = kernel.set_parent
 
     def set_parent(ident: Any, parent: Any, channel: str = "shell") -> None:
-        told(ident, untracked(parent), channel)
+        original(ident, untracked(parent), channel)
 
-    set_parent.hushes = True  # type: ignore[attr-defined]
+    set_parent.hides_activity = True  # type: ignore[attr-defined]
     kernel.set_parent = set_parent
 
 
 def untracked(message: Any) -> Any:
-    """What the states of the kernel that belong to this message say that they belong to."""
-    if not _often(message):
+    """Return the message that the kernel's states are said to belong to: of another kind if it is a periodic one."""
+    if not _is_periodic(message):
         return message
     header = {**message["header"], "msg_type": UNTRACKED}
     return {**message, "header": header, "msg_type": UNTRACKED}
 
 
-def _often(message: Any) -> bool:
-    found = message
-    for name in ("content", "data", "content"):
-        if not isinstance(found, Mapping):
-            return False
-        if name == "data" and not _ours(found.get("comm_id")):
-            return False
-        found = found.get(name)
-    return isinstance(found, Mapping) and found.get("k") in PERIODIC
-
-
-def _ours(comm_id: object) -> bool:
-    return isinstance(comm_id, str) and comm_id in _comms
-
-
-def _kernel() -> Any:
-    """The kernel that runs this, if one does."""
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None)
+def _is_periodic(message: Any) -> bool:
+    match message:
+        case {"content": {"comm_id": str(comm_id), "data": {"content": {"k": str(kind)}}}}:
+            return comm_id in _comms and kind in PERIODIC
+    return False

@@ -13,10 +13,11 @@ from workbench.agent import Agent
 from workbench.config import load_settings
 from workbench.config.settings import Settings
 from workbench.model.errors import UsageError
-from workbench.notebook import resume as recorded
 from workbench.notebook.page_links import open_page_session
+from workbench.notebook.resume import ResumedConversation, resume_conversation
 from workbench.notebook.widget import BROWSER, LiveWidget
 from workbench.session import Session
+from workbench.views.redraw import current_cell
 
 ROOM = "room"
 """A source and sink: a LiveKit room's."""
@@ -26,15 +27,15 @@ __all__ = ["LiveWidget", "live"]
 
 
 @dataclass(slots=True)
-class _Run:
-    """Of a cell: the request that ran it last, its widgets that began a session, and those on one that was there."""
+class CellRun:
+    """The request that ran a cell last, its widgets that began a session, and its others, on a session of another."""
 
     request: str = ""
-    began: list[LiveWidget] = field(default_factory=list)
-    more: WeakSet[LiveWidget] = field(default_factory=WeakSet)
+    owners: list[LiveWidget] = field(default_factory=list)
+    guests: WeakSet[LiveWidget] = field(default_factory=WeakSet)
 
 
-_running: dict[str, _Run] = {}
+_cells: dict[str, CellRun] = {}
 """By cell."""
 
 
@@ -49,7 +50,7 @@ def live(
     settings: Settings | None = None,
     **changes: Any,
 ) -> LiveWidget:
-    """A widget on a conversation with `agent`; the cell returns at once, `.session` is the session.
+    """Return a widget on a conversation with `agent`; the cell returns at once, `.session` is the session.
 
     `source` is "browser" (the page's microphone), "mic" (the kernel's sound card), "none" (type only) or a wav file;
     `sink` is "browser", "speaker", "none" or a wav file to write. `room` names a LiveKit room in the place of both:
@@ -58,46 +59,44 @@ def live(
     session that it began before. Given a running `Session`, or a widget on one, it is one more widget on that one, and
     when the cell runs again that widget is taken away and the session goes on.
 
-    UsageError for what cannot be used. What is missing (weights, a device, a key) is said in the widget.
+    Raises UsageError for what cannot be used. What is missing (weights, a device, a key) is said in the widget.
     """
     session = getattr(agent, "session", agent)
     if isinstance(session, Session):
-        return _one_more(session)
+        return _guest(session)
     if agent is not None and not isinstance(agent, Agent):
         raise UsageError(f"no Agent but {type(agent).__name__}", "write live(Agent(instructions=…))")
     settings = _settings(agent, settings, source, sink, room, profile, changes)
-    session, earlier = _made(agent, settings, resume)  # before anything ends: it may be a mistake
-    if _end_earlier() and resume:
-        session, earlier = _made(
-            agent, settings, resume
-        )  # what ended may be what is taken up, and is whole now
+    session, resumed = _open(agent, settings, resume)  # before anything ends: it may be a mistake
+    if _end_previous() and resume:  # what ended may be what is taken up, and is whole now
+        session, resumed = _open(agent, settings, resume)
     with ExitStack() as undo:
         undo.enter_context(session)
-        if earlier is not None:
-            earlier.go_on(session)
+        if resumed is not None:
+            resumed.apply(session)
         widget = LiveWidget(session)
-        _running[_cell()[0]].began.append(widget)
+        _cells[current_cell()[0]].owners.append(widget)
         undo.pop_all()
     return widget
 
 
-def _one_more(session: Session) -> LiveWidget:
-    """A widget on a session that is there."""
-    cell, _ = _cell()
+def _guest(session: Session) -> LiveWidget:
+    """Return one more widget on a session that runs."""
+    cell, _ = current_cell()
     if not cell:
-        return LiveWidget(session)  # it cannot be told which one it takes the place of
-    _end_earlier(session)
+        return LiveWidget(session)  # it cannot be known which one it takes the place of
+    _end_previous(session)
     widget = LiveWidget(session)
-    _running[cell].more.add(widget)
+    _cells[cell].guests.add(widget)
     return widget
 
 
-def _made(
+def _open(
     agent: Agent | None, settings: Settings, resume: bool | str | Path
-) -> tuple[Session, recorded.ResumedConversation | None]:
-    """A session that is not yet entered, and what it takes up."""
+) -> tuple[Session, ResumedConversation | None]:
+    """Return a session that is not yet entered, and the conversation that it takes up."""
     session = open_page_session(settings, agent)
-    return session, recorded.resume(session, resume) if resume else None
+    return session, resume_conversation(session, resume) if resume else None
 
 
 def _settings(
@@ -125,42 +124,31 @@ def _settings(
     return settings
 
 
-def _cell() -> tuple[str, str]:
-    """The cell that runs and the request that runs it, where the notebook says which; else all cells are one."""
-    try:
-        from IPython import get_ipython  # it is there in a kernel, and nowhere else needed
+def _end_previous(kept: Session | None = None) -> bool:
+    """End the sessions that the cell began when it ran before, but `kept`, and take its guests away.
 
-        parent: dict[str, Any] = get_ipython().parent_header
-        cell, request = (parent.get(part) or {} for part in ("metadata", "header"))
-    except (ImportError, AttributeError):
-        return "", ""
-    return str(cell.get("cellId", "")), str(request.get("msg_id", ""))
-
-
-def _end_earlier(kept: Session | None = None) -> bool:
-    """What the cell began when it ran before ends, but `kept`, and what it showed more is taken away; whether a session
-    ended."""
-    cell, request = _cell()
-    before = _running.get(cell, _Run())
+    Return whether a session ended. Several calls in one run of a cell end nothing of each other.
+    """
+    cell, request = current_cell()
+    before = _cells.get(cell, CellRun())
     if request and request == before.request:
-        return False  # several in one cell
-    stay = [widget for widget in before.began if widget.session is kept]
-    end = [widget for widget in before.began if widget.session is not kept]
-    _running[cell] = _Run(request, stay)
-    for widget in list(before.more):
+        return False
+    _cells[cell] = CellRun(request, [widget for widget in before.owners if widget.session is kept])
+    ended = [widget for widget in before.owners if widget.session is not kept]
+    for widget in list(before.guests):
         widget.leave()
-    for widget in end:
+    for widget in ended:
         widget.replace()
-    return bool(end)
+    return bool(ended)
 
 
-def began() -> list[LiveWidget]:
-    """The widgets that began a session in a cell, but those that were replaced."""
-    return [widget for run in list(_running.values()) for widget in run.began]
+def running_widgets() -> list[LiveWidget]:
+    """Return the widgets that began a session in a cell, but those that were replaced."""
+    return [widget for run in list(_cells.values()) for widget in run.owners]
 
 
 @atexit.register
 def _end_all() -> None:
-    """The kernel ends: recordings are closed."""
-    for widget in began():
+    """Close the recordings before the kernel ends."""
+    for widget in running_widgets():
         widget.end(KERNEL_ENDED)

@@ -30,17 +30,17 @@ OPTIONS = ("greeting", "on_silence", "language", *MODEL_STAGES)
 """What `%%agent` can say of an agent beside its instructions."""
 
 
-def plainly(magic: Callable[..., Any]) -> Callable[..., Any]:
-    """Bad input is said in a line, as IPython does for its own magics."""
+def one_line_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the magic report bad input in a line, as IPython's own do."""
 
     @wraps(magic)
-    def said(self: object, line: str, cell: str) -> Any:
+    def guarded(self: object, line: str, cell: str) -> Any:
         try:
             return magic(self, line, cell)
         except WorkbenchError as error:
             raise MagicUsageError(str(error)) from None
 
-    return said
+    return guarded
 
 
 @magics_class
@@ -59,7 +59,7 @@ class WorkbenchMagics(Magics):
     @argument("--tts", help="The voice: name/model.")
     @argument("--session", help="The variable of the session (or of its widget) that gets the agent.")
     @cell_magic
-    @plainly
+    @one_line_errors
     def agent(self, line: str, cell: str) -> Agent:
         """Define an agent whose instructions are this cell, and swap it into the running session.
 
@@ -69,25 +69,27 @@ class WorkbenchMagics(Magics):
         Run the cell again with other instructions and go on talking: from the next reply on they hold. The session is
         the one that has the agent of that name, else the only one that runs.
         """
-        wanted = _split(line, lambda: parse_argstring(self.agent, line))
+        arguments = _split(line, lambda: parse_argstring(self.agent, line))
         if not cell.strip():
             raise UsageError("an agent without instructions", "write them under the line of %%agent")
-        _must_name_a_variable(wanted.name, "write %%agent host")
-        before = self._namespace.get(wanted.name)
-        given: dict[str, Any] = {
-            name: _unquoted(getattr(wanted, name)) for name in OPTIONS if getattr(wanted, name) is not None
+        name = _must_name_a_variable(arguments.name, "write %%agent host")
+        before = self._namespace.get(name)
+        options: dict[str, Any] = {
+            option: _unquoted(value)
+            for option in OPTIONS
+            if (value := getattr(arguments, option)) is not None
         }
-        base = before if isinstance(before, Agent) else Agent(instructions="", name=wanted.name)
-        found = replace(base, instructions=cell.strip(), **given)
-        session, why = self._session_for(wanted.name, before, wanted.session)
+        base = before if isinstance(before, Agent) else Agent(instructions="", name=name)
+        agent = replace(base, instructions=cell.strip(), **options)
+        session, report = self._session_for(name, before, arguments.session)
         if session is not None:
-            why += _swap(session, found)  # before the variable has it: it may be refused
-        self._namespace[wanted.name] = found
-        _say(why)
-        return found
+            report += _swap(session, agent)  # before the variable has it: it may be refused
+        self._namespace[name] = agent
+        display({"text/html": f"<small>{safe(report)}</small>", "text/plain": report}, raw=True)
+        return agent
 
     @cell_magic
-    @plainly
+    @one_line_errors
     def score(self, line: str, cell: str) -> SessionPage:
         """Play the scene in this cell under the virtual clock, and show it.
 
@@ -126,23 +128,22 @@ class WorkbenchMagics(Magics):
         return namespace
 
     def _agent(self, name: Any) -> Agent:
-        found = self._namespace.get(str(name))
-        if not isinstance(found, Agent):
+        agent = self._namespace.get(str(name))
+        if not isinstance(agent, Agent):
             raise UsageError(f"{name} is no Agent here", "define it with %%agent, or write agent=NAME of one")
-        return found
+        return agent
 
-    def _session_for(self, name: str, agent: object, chosen: str | None) -> tuple[Session | None, str]:
-        """The session that the agent goes into, and what to say about it."""
+    def _session_for(self, name: str, before: object, chosen: str | None) -> tuple[Session | None, str]:
+        """Return the session that the agent goes into, and what to report about it."""
         running = dict(_running(self._namespace))
         if chosen is not None:
             if chosen not in running:
-                there = ", ".join(running) or "none runs"
-                raise UsageError(f"{chosen} is no running session", f"there are: {there}")
+                names = ", ".join(running) or "none runs"
+                raise UsageError(f"{chosen} is no running session", f"there are: {names}")
             running = {chosen: running[chosen]}
-        elif its := {
-            key: one for key, one in running.items() if one.agent is agent or one.agent.name == name
-        }:
-            running = its
+        else:
+            same = {key: it for key, it in running.items() if it.agent is before or it.agent.name == name}
+            running = same or running
         if len(running) > 1:
             raise UsageError(f"several sessions run: {', '.join(running)}", "choose one: --session NAME")
         for key, session in running.items():
@@ -151,7 +152,7 @@ class WorkbenchMagics(Magics):
 
 
 def _running(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Session]]:
-    """The sessions of variables that are not over, each once; a widget of ours stands for its session."""
+    """Yield the sessions of variables that are not over, each once; a widget of ours stands for its session."""
     seen: set[int] = set()
     for name, value in sorted(namespace.items(), key=lambda item: item[0].startswith("_")):
         ours = type(value).__module__.startswith("workbench.")
@@ -162,7 +163,7 @@ def _running(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Session]]:
 
 
 def _swap(session: Session, agent: Agent) -> str:
-    """The agent, and those of its models that are others than before; what to say of these."""
+    """Swap the agent in, and those of its models that are others than before; return what to report of these."""
     stages = {stage: getattr(agent, stage) for stage in MODEL_STAGES}
     changed = {
         stage: model for stage, model in stages.items() if model not in (None, getattr(session.agent, stage))
@@ -173,7 +174,7 @@ def _swap(session: Session, agent: Agent) -> str:
 
 
 def _split(line: str, work: Callable[[], Any]) -> Any:
-    """What `work` splits the line into."""
+    """Return what `work` splits the line into. Raises UsageError for an open quote."""
     try:
         return work()
     except ValueError as error:
@@ -187,7 +188,7 @@ def _must_name_a_variable(word: str, hint: str) -> str:
 
 
 def _value(text: str) -> Any:
-    """A number, true, a list, … as JSON; anything else is a text."""
+    """Return a number, true, a list, … written as JSON; anything else is a text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -195,17 +196,11 @@ def _value(text: str) -> Any:
 
 
 def _unquoted(text: str) -> str:
-    """IPython leaves the quotes around a word."""
-    for quote in "\"'":
-        if len(text) > 1 and text[0] == text[-1] == quote:
-            return text[1:-1]
-    return text
-
-
-def _say(text: str) -> None:
-    display({"text/html": f"<small>{safe(text)}</small>", "text/plain": text}, raw=True)
+    """Return a word without its quotes, which IPython leaves around it."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
 
 
 def load(shell: InteractiveShell) -> None:
-    """What `%load_ext workbench` does."""
+    """Do what `%load_ext workbench` asks for."""
     shell.register_magics(WorkbenchMagics)

@@ -1,4 +1,4 @@
-"""PluginPanels of plugins in the live widget: one for each session, made and fed in a thread of their own."""
+"""Panels of plugins in the live widget: one for each session, made and fed in a thread of their own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from ipywidgets import Widget
 
+from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError, tried
 from workbench.model.text import plain
 from workbench.plugin.manager import notebook_panels
 from workbench.plugin.values import Panel
-from workbench.session import Session
 
 POLL_S = 0.25
 """How often panels are fed, s."""
@@ -24,51 +24,75 @@ BATCH = 1_000
 SLOW_S = 1.0
 """A panel that takes longer over a batch is dropped: those after it wait for it."""
 STUCK_S = 5.0
-"""One that is not back by then is said to be stuck, s."""
+"""One that is not back by then is reported as stuck, s."""
 TEXT = 4_000
 """Characters of a text that are shown."""
 HTML = 500_000
 """Characters of HTML that a panel may have."""
 
-Offer = Callable[[], Sequence[tuple[str, Panel]]]
-"""Gives (plugin, panel) for each."""
-
 
 @dataclass(slots=True)
-class PanelState:
-    """A plugin's panel, its key on the page, what it made, the entry it is given next, and what is shown of it."""
+class PluginPanel:
+    """A plugin's panel, and what the page gets of it."""
 
     plugin: str
     panel: Panel
     key: str
-    thing: Any = None
-    read: int = 0
-    shown: dict[str, str] = field(default_factory=dict)
+    """Its name on the page."""
+    view: Any = None
+    """What the panel made."""
+    next_entry: int = 0
+    content: dict[str, str] = field(default_factory=dict)
     dropped: bool = False
 
     @property
-    def who(self) -> str:
+    def label(self) -> str:
+        """The panel and its plugin, for errors."""
         return plain(f"panel {self.panel.name} of {self.plugin}", 80, one_line=True)
 
-    def say(self, kind: str, what: str) -> None:
+    def set(self, kind: str, body: str) -> None:
+        """Show `body` of this kind: `text`, `html`, `model` (a widget's id) or `error`."""
         title = plain(str(self.panel.title), 40, one_line=True)
-        self.shown = {"key": self.key, "title": title, "kind": kind, "what": what}
+        self.content = {"key": self.key, "title": title, "kind": kind, "body": body}
+
+    def drop(self, reason: str) -> None:
+        """Show the reason in its place; it is fed no more."""
+        self.dropped = True
+        self.set("error", reason)
+
+    def make(self) -> None:
+        """Make the view, which is the plugin's code."""
+        self.view = self.panel.make()
+        self.draw()
+
+    def draw(self) -> None:
+        """Show a widget, HTML where the view has some, else its text."""
+        if isinstance(self.view, Widget):
+            return self.set("model", str(self.view.model_id))
+        if (as_html := getattr(self.view, "_repr_html_", None)) is None:
+            return self.set("text", plain(str(self.view), TEXT))
+        html = as_html()
+        if not isinstance(html, str) or len(html) > HTML:
+            raise TypeError(f"_repr_html_ gave no text of at most {HTML} characters")
+        return self.set("html", html)
 
 
 class PluginPanels:
-    """`shown` is what the page gets: title, kind (`text`, `html`, `model`, `error`) and content of each."""
+    """The panels of all plugins on one session; `contents` is what the page gets."""
 
-    def __init__(self, session: Session, offer: Offer = notebook_panels) -> None:
+    def __init__(
+        self, session: SessionHandle, find: Callable[[], Sequence[tuple[str, Panel]]] = notebook_panels
+    ) -> None:
         self._session = session
-        self._offer = offer
-        self._made: list[PanelState] = []
-        self._busy: tuple[PanelState, float] | None = None
+        self._find = find
+        self._panels: list[PluginPanel] = []
+        self._busy: tuple[PluginPanel, float] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Make and feed them until the session has ended; where there are none nothing runs."""
-        self._made = [PanelState(plugin, panel, str(n)) for n, (plugin, panel) in enumerate(self._offer())]
-        if self._made:
+        self._panels = [PluginPanel(plugin, panel, str(n)) for n, (plugin, panel) in enumerate(self._find())]
+        if self._panels:
             self._thread = threading.Thread(target=self._run, name="notebook-panels", daemon=True)
             self._thread.start()
 
@@ -78,64 +102,45 @@ class PluginPanels:
             self._thread.join(timeout_s)
 
     @property
-    def shown(self) -> list[dict[str, str]]:
-        """What there is of each that has something to show."""
+    def contents(self) -> list[dict[str, str]]:
+        """Key, title, kind and body of each panel that has something to show."""
         busy = self._busy
         if busy is not None and not busy[0].dropped and time.monotonic() - busy[1] > STUCK_S:
-            busy[0].say("error", f"{busy[0].who} does not come back; so those after it are not fed either")
-        return [dict(one.shown) for one in self._made if one.shown]
+            stuck = busy[0]
+            stuck.set("error", f"{stuck.label} does not come back; so those after it are not fed either")
+        return [dict(panel.content) for panel in self._panels if panel.content]
 
     def _run(self) -> None:
-        for one in self._made:
-            self._guarded(one, self._make)
+        for panel in self._panels:
+            self._guard(panel, panel.make)
         over = False
         while not over:
-            with suppress(WorkbenchError):  # the widget says it
+            with suppress(WorkbenchError):  # the widget shows it
                 self._session.wait(POLL_S)
             over = self._session.over
-            for one in self._made:
-                self._catch_up(one)
+            for panel in self._panels:
+                self._feed(panel)
 
-    def _catch_up(self, one: PanelState) -> None:
+    def _feed(self, panel: PluginPanel) -> None:
+        feed: Any = getattr(panel.view, "feed", None)
+
+        def feed_and_draw() -> None:
+            feed(entries)
+            panel.draw()
+
         trace = self._session.trace
-        while not one.dropped and (entries := trace.since(one.read, BATCH)):
-            one.read = entries[-1].i + 1
-            feed = getattr(one.thing, "feed", None)
-            if feed is None:
-                return
-            self._guarded(one, lambda one, feed=feed, entries=entries: feed(entries))  # type: ignore[misc]
+        while feed is not None and not panel.dropped and (entries := trace.since(panel.next_entry, BATCH)):
+            panel.next_entry = entries[-1].i + 1
+            self._guard(panel, feed_and_draw)
 
-    def _guarded(self, one: PanelState, work: Callable[[PanelState], None]) -> None:
-        """Do it and look at it; whatever raises or is slow is said in the panel's place, and not asked again."""
-        began = time.monotonic()
-        self._busy = one, began
-
-        def shown() -> None:
-            work(one)
-            one.say(*_look(one.thing))
-
-        error = tried(one.who, shown)
+    def _guard(self, panel: PluginPanel, work: Callable[[], None]) -> None:
+        """Call the plugin; a panel that raises or is slow is dropped, with the reason in its place."""
+        start = time.monotonic()
+        self._busy = panel, start
+        error = tried(panel.label, work)
         self._busy = None
+        took = time.monotonic() - start
         if error is not None:
-            one.dropped = True
-            one.say("error", error.reason)
-        took = time.monotonic() - began
-        if took > SLOW_S and not one.dropped and one.read:
-            one.dropped = True
-            one.say("error", f"{one.who} took {took:.1f} s for a batch of events, and gets no more of them")
-
-    @staticmethod
-    def _make(one: PanelState) -> None:
-        one.thing = one.panel.make()
-
-
-def _look(thing: Any) -> tuple[str, str]:
-    """What it shows: a widget, its HTML where it says that it is some, else its text."""
-    if isinstance(thing, Widget):
-        return "model", str(thing.model_id)
-    if (html := getattr(thing, "_repr_html_", None)) is None:
-        return "text", plain(str(thing), TEXT)
-    shown = html()
-    if not isinstance(shown, str) or len(shown) > HTML:
-        raise TypeError(f"_repr_html_ gave no text of at most {HTML} characters")
-    return "html", shown
+            panel.drop(error.reason)
+        elif took > SLOW_S and panel.next_entry:
+            panel.drop(f"{panel.label} took {took:.1f} s for a batch of events, and gets no more of them")

@@ -15,8 +15,8 @@ from workbench.readers import entries
 from workbench.session import Session
 from workbench.trace.store import default_root, open_trace, sessions
 
-KEPT = 200
-"""Messages that are carried from recording to recording, the last ones."""
+MOST_MESSAGES = 200
+"""Carried from recording to recording, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,20 @@ class ResumedConversation:
     settings: dict[str, Any]
     """Those that were changed while it ran."""
 
-    def go_on(self, session: Session) -> None:
-        """Tell the trace of a session that was entered, so that its recording can be taken up in its turn, and change
-        the settings."""
-        told = tuple({"role": one.role, "text": one.text, "cut": one.cut} for one in self.messages)
-        session.trace.emit(Resumed(self.recording, told))
+    def apply(self, session: Session) -> None:
+        """Write it into the trace of a session that was entered, so that its recording can be resumed in its turn, and
+        change the settings."""
+        messages = [{"role": item.role, "text": item.text, "cut": item.cut} for item in self.messages]
+        session.trace.emit(Resumed(self.recording, tuple(messages)))
         for name, value in self.settings.items():
             with suppress(UsageError):  # a setting of another version
                 session.set(name, value)
 
 
-def resume(session: Session, folder: bool | str | Path) -> ResumedConversation:
+def resume_conversation(session: Session, folder: bool | str | Path) -> ResumedConversation:
     """Give a session that is not yet entered the conversation of a recording, True for the latest.
 
-    UsageError where there is no recording.
+    Raises UsageError where there is no recording.
     """
     path = _latest(session) if folder is True else Path(str(folder)).expanduser()
     messages: list[Message] = []
@@ -49,7 +49,7 @@ def resume(session: Session, folder: bool | str | Path) -> ResumedConversation:
     for entry in entries(open_trace(path)):
         match entry.event:
             case Resumed(messages=before):
-                messages += [_message(one) for one in before]
+                messages += map(_message, before)
             case TurnEnded(user_text=user, agent_text=agent, status=status) if user:
                 messages.append(Message("user", user))
                 if agent:
@@ -61,28 +61,28 @@ def resume(session: Session, folder: bool | str | Path) -> ResumedConversation:
             case _:
                 pass
     if messages:
-        session.agent = replace(session.agent, greeting=None)  # they have met
-    earlier = ResumedConversation(str(path), tuple(messages[-KEPT:]), changed)
-    session.conversation.add(*earlier.messages)
-    return earlier
+        session.agent = replace(session.agent, greeting=None)  # it was said
+    resumed = ResumedConversation(str(path), tuple(messages[-MOST_MESSAGES:]), changed)
+    session.conversation.add(*resumed.messages)
+    return resumed
 
 
-def _message(said: dict[str, Any]) -> Message:
-    """As a recording has it, which somebody may have written by hand."""
-    role: Role = "user" if said.get("role") == "user" else "assistant"
-    return Message(role, str(said.get("text", "")), cut=bool(said.get("cut")))
+def _message(item: dict[str, Any]) -> Message:
+    """Return a message of a recording, which somebody may have written by hand."""
+    role: Role = "user" if item.get("role") == "user" else "assistant"
+    return Message(role, str(item.get("text", "")), cut=bool(item.get("cut")))
 
 
 def _latest(session: Session) -> Path:
-    """The newest one; of those that began in the same second the one that was written to last."""
+    """Return the newest recording; of those that began in the same second, the one that was written to last."""
     root = session.settings.record.dir or default_root()
     newest = sessions(root)
     first = next(newest, None)
     if first is None:
         raise UsageError(f"there is no recording in {root}", "name its folder: live(agent, resume='…')")
     same = takewhile(lambda info: info.date == first.date, newest)
-    return max((info.path for info in (first, *same)), key=_written)
+    return max((info.path for info in (first, *same)), key=_written_at)
 
 
-def _written(folder: Path) -> float:
+def _written_at(folder: Path) -> float:
     return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)

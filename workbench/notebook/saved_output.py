@@ -14,39 +14,39 @@ from workbench.session import Session
 from workbench.views.html import ON_DARK, SAID, key, picture, safe, session_html, summary, turns_html
 from workbench.views.redraw import Redrawn
 
-SHOWN = 40
+MOST_TURNS = 40
 """Turns of the conversation that are saved, the last ones."""
-LOST = (
+NO_KERNEL = (
     ".jp-OutputArea-child:has(.jupyter-widgets):not(:has(.jupyter-widgets *))"
     ":has(+ .jp-OutputArea-child .wb-saved){display:none}"
 )
 """JupyterLab without the kernel says in the widget's place that there is none: this is there instead."""
 
 
-def saved(session: Session, ident: str) -> Redrawn:
-    """The output of a session's widget; `ident` is how its page knows what to hide."""
-    return Redrawn(session.trace, lambda: bundle(session, ident))
+def saved_output(session: Session, ident: str) -> Redrawn:
+    """Return the output of a session's widget; `ident` is how its page knows what to hide."""
+    return Redrawn(session.trace, lambda: conversation_bundle(session, ident))
 
 
-def bundle(session: Session, ident: str = "") -> dict[str, object]:
-    """The conversation until now, with the last waterfall and the latency, by MIME type."""
+def conversation_bundle(session: Session, ident: str = "") -> dict[str, object]:
+    """Return the conversation until now, with the last waterfall and the latency, by MIME type."""
     trace, turns = session.trace, session.trace.turns
     lines = [f"{trace.title()}: {summary(turns)}"]
-    for turn in turns[-SHOWN:]:
-        said = (f"you: {turn.user_text}", f"agent: {turn.agent_text}")
-        lines += [plain(text, SAID, one_line=True) for text in said]
-    found: dict[str, object] = {"text/plain": "\n".join(lines)}
-    table = turns_html(turns, limit=SHOWN) if turns else "no turn has ended yet"
-    pictured = ""
+    for turn in turns[-MOST_TURNS:]:
+        texts = (f"you: {turn.user_text}", f"agent: {turn.agent_text}")
+        lines += [plain(text, SAID, one_line=True) for text in texts]
+    bundle: dict[str, object] = {"text/plain": "\n".join(lines)}
+    table = turns_html(turns, limit=MOST_TURNS) if turns else "no turn has ended yet"
+    figure = ""
     if any(turn.lanes_ms for turn in turns):
         from workbench.views.figures import draw_summary  # matplotlib: 0.3 s, not needed to begin
 
         png = draw_summary(turns).png()
-        found["image/png"] = b64encode(png).decode()
-        pictured = f"{picture(png, 'heard latency over the turns, and the last waterfall')}<br>{key(turns)}"
+        bundle["image/png"] = b64encode(png).decode()
+        figure = f"{picture(png, 'heard latency over the turns, and the last waterfall')}<br>{key(turns)}"
     error = session.error
     trouble = f"<br><b>{safe(error.reason)}</b><br>→ {safe(error.hint)}" if error else ""
-    body = session_html(trace.title(), session.over, f"{summary(turns)}{trouble}<br>{table}{pictured}")
-    style = f"{ON_DARK}<style>{LOST}</style>"
+    body = session_html(trace.title(), session.over, f"{summary(turns)}{trouble}<br>{table}{figure}")
     classes = f"wb-saved wb-saved-{ident} mathjax_ignore tex2jax_ignore"
-    return found | {"text/html": f'{style}<div class="{classes}">{body}</div>'}
+    bundle["text/html"] = f'{ON_DARK}<style>{NO_KERNEL}</style><div class="{classes}">{body}</div>'
+    return bundle

@@ -11,7 +11,6 @@ import secrets
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from itertools import zip_longest
 from math import inf
@@ -41,17 +40,17 @@ from workbench.views.html import (
     turns_html,
 )
 
-HEARD_RATE = 16_000
+PAGE_RATE = 16_000
 """Hz of the sound in a page: two thirds of the size, and still clear."""
-HEARD_S = 120.0
+MOST_SOUND_S = 120.0
 """Sound in a page at most, s: 5 MB."""
-ROW_NUMBERS = 6
-"""Decimals of a place in the picture."""
+MOST_CHARACTERS = 40
+"""Of a session's name in a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
-    """What a cell shows. `html` is complete; `png` is for those who can't show that; `text` for a terminal."""
+    """Output of a cell: `html` is complete; `png` is for those who can't show that; `text` for a terminal."""
 
     html: str
     png: bytes
@@ -66,96 +65,91 @@ class SessionPage:
         return self.text
 
 
-def show(what: OpenTrace | Session, *, turn: int | None = None) -> SessionPage:
-    """A session or its trace: both sides as waveforms with each turn's waterfall on them, and every turn to hear.
+def show(session: OpenTrace | Session, *, turn: int | None = None) -> SessionPage:
+    """Return a page about a session or its trace: waveforms of both sides with each turn's waterfall, and players.
 
     `turn` shows that one only. Of a running session it shows what is there now: run the cell again for more. Sound is
     put in for up to 120 s of turns; the others say how to hear them. Raises UsageError for what is neither, and for a
     turn that is not there.
     """
-    trace = trace_of(what)
+    trace = trace_of(session)
     figure = trace.plot.timeline(turn)
     png = figure.png()
+    title = f"<b>{safe(trace.title())}</b>"
+    turns: Sequence[Turn] = trace.turns
     if turn is None:
-        turns: Sequence[Turn] = trace.turns
-        title = f"<b>{safe(trace.title())}</b><br>{summary(turns)}"
-        body = turns_html(turns, _hearing(trace, HEARD_S)) + key(turns)
+        title += f"<br>{summary(turns)}"
+        body = turns_html(turns, _player(trace, MOST_SOUND_S)) + key(turns)
     else:
-        turns = [each for each in trace.turns if each.turn == turn]
-        title = f"<b>{safe(trace.title())}</b>"
-        body = "".join(f"{_hearing(trace, inf)(each)}<br>{turn_html(each)}" for each in turns)
-    html = _page(f"{title}{_picture(png, figure)}{body}")
+        turns = [each for each in turns if each.turn == turn]
+        body = "".join(f"{_player(trace, inf)(each)}<br>{turn_html(each)}" for each in turns)
+    html = _page(f"{title}{_clickable(png, figure)}{body}")
     return SessionPage(html, png, f"{trace.title()}: {summary(turns)}", trace)
 
 
 def compare(
     a: OpenTrace | Session, b: OpenTrace | Session, *, names: tuple[str, str] = ("a", "b")
 ) -> SessionPage:
-    """Two sessions side by side, turn by turn in their order, with the median of each part and what changed.
+    """Return a page about two sessions, turn by turn in their order, with the median of each part and what changed.
 
     Raises UsageError for what is neither a session nor a trace, and for names that are not two.
     """
     if not isinstance(names, tuple | list) or [*map(type, names)] != [str, str]:
         raise UsageError(f"{names!r:.60} are not two names", 'write names=("before", "after")')
-    one, other = trace_of(a), trace_of(b)
-    comparison = Comparison(one.turns, other.turns)
+    traces = trace_of(a), trace_of(b)
+    comparison = Comparison(traces[0].turns, traces[1].turns)
     png = draw_comparison(comparison, names).png()
-    shown = (safe(names[0], 40), safe(names[1], 40))
-    parts = table(
-        ["median, ms", *shown, "change"],
-        [[name, *map(_figure, row[:2]), _change(*row)] for name, row in comparison.rows()],
-    )
-    text = "\n".join(
-        f"{name}: {summary(trace.turns)}" for name, trace in zip(names, (one, other), strict=True)
+    heads = [safe(name, MOST_CHARACTERS) for name in names]
+    medians = table(
+        ["median, ms", *heads, "change"],
+        [[part, *map(_rounded, row[:2]), _change(*row[:2])] for part, row in comparison.rows()],
     )
     timelines = "".join(
-        f"<b>{name}</b><br>{_image(trace.plot.timeline().png())}<br>"
-        for name, trace in zip(shown, (one, other), strict=True)
+        f"<b>{head}</b><br>{_image(trace.plot.timeline().png())}<br>"
+        for head, trace in zip(heads, traces, strict=True)
     )
-    html = _page(
-        f"{_image(png)}<br>{timelines}{_pairs(one, other, shown)}{key([*one.turns, *other.turns])}<br>{parts}"
-    )
-    return SessionPage(html, png, plain(text))
+    turns = [turn for trace in traces for turn in trace.turns]
+    html = _page(f"{_image(png)}<br>{timelines}{_pairs(traces, heads)}{key(turns)}<br>{medians}")
+    lines = [f"{name}: {summary(trace.turns)}" for name, trace in zip(names, traces, strict=True)]
+    return SessionPage(html, png, plain("\n".join(lines)))
 
 
-def trace_of(what: object) -> OpenTrace:
-    """The trace of a session, of a widget on one, or what is one. Raises UsageError for anything else."""
-    what = getattr(what, "session", what)
-    trace = what.trace if isinstance(what, Session) else what
+def trace_of(session: object) -> OpenTrace:
+    """Return the trace of a session or of a widget on one, or the trace itself. Raises UsageError for others."""
+    session = getattr(session, "session", session)
+    trace = session.trace if isinstance(session, Session) else session
     if isinstance(trace, OpenTrace):
         return trace
-    raise UsageError(
-        f"{type(what).__name__} is neither a trace nor a session",
-        "give session, session.trace or open_trace(folder)",
-    )
+    reason = f"{type(session).__name__} is neither a trace nor a session"
+    raise UsageError(reason, "give session, session.trace or open_trace(folder)")
 
 
-def _pairs(one: OpenTrace, other: OpenTrace, names: tuple[str, str]) -> str:
-    """The turns of both beside each other."""
-    top = longest([*one.turns, *other.turns])
-    hear = [_hearing(trace, HEARD_S / 2) for trace in (one, other)]
+def _pairs(traces: Sequence[OpenTrace], heads: Sequence[str]) -> str:
+    """Return the turns of both beside each other."""
+    top = longest(turn for trace in traces for turn in trace.turns)
+    players = [_player(trace, MOST_SOUND_S / 2) for trace in traces]
     rows = []
-    pairs = [*zip_longest(one.turns, other.turns)]
+    pairs = [*zip_longest(*(trace.turns for trace in traces))]
     for turns in pairs[-ROWS:]:
-        said = {turn.user_text for turn in turns if turn}
+        questions = {turn.user_text for turn in turns if turn}
         cells = [
             f"{bar(turn, top)} {ms(turn.heard_latency_ms)} <small>{marks(turn)}</small><br>"
-            f"{safe(turn.agent_text)}<br>{sound(turn)}"
+            f"{safe(turn.agent_text)}<br>{player(turn)}"
             if turn
             else "–"
-            for turn, sound in zip(turns, hear, strict=True)
+            for turn, player in zip(turns, players, strict=True)
         ]
-        latencies = [turn.heard_latency_ms if turn else None for turn in turns]
-        rows.append(["<br>".join(map(safe, sorted(said))), *cells, _change(*latencies, *latencies)])
+        change = _change(*(turn.heard_latency_ms if turn else None for turn in turns))
+        rows.append(["<br>".join(map(safe, sorted(questions))), *cells, change])
     note = f"<small>the {len(pairs) - ROWS} turns before are not shown</small>" if len(pairs) > ROWS else ""
-    return note + table(["you", *names, "change"], rows)
+    return note + table(["you", *heads, "change"], rows)
 
 
-def _figure(value: float | None) -> str:
+def _rounded(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
 
 
-def _change(a: float | None, b: float | None, *_: object) -> str:
+def _change(a: float | None, b: float | None) -> str:
     return "" if a is None or b is None else f"{b - a:+.0f} ms"
 
 
@@ -163,57 +157,52 @@ def _change(a: float | None, b: float | None, *_: object) -> str:
 
 
 def _page(body: str) -> str:
-    """A body that scripts find again; ids are random, so that the same cell twice is two pages."""
+    """Return a body that scripts find again; ids are random, so that the same cell twice is two pages."""
     name = f"workbench-{secrets.token_hex(8)}"
-    found = f'{ON_DARK}<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>'
-    return f'{found}<script>({_script()})("{name}")</script>'
+    script = files("workbench.notebook").joinpath("static/session_page.js").read_text("utf-8").strip()
+    page = f'{ON_DARK}<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>'
+    return f'{page}<script>({script})("{name}")</script>'
 
 
-@cache
-def _script() -> str:
-    return files("workbench.notebook").joinpath("static/session_page.js").read_text("utf-8").strip()
+def _image(png: bytes, attributes: str = "") -> str:
+    return picture(png, "both sides over time", attributes)
 
 
-def _image(png: bytes, more: str = "") -> str:
-    return picture(png, "both sides over time", more)
-
-
-def _picture(png: bytes, figure: Drawing) -> str:
-    """The timeline, with where its rows are, so that a place in it is a time."""
-    places = [
-        ",".join(f"{value:.{ROW_NUMBERS}f}" for value in (*box.extents, *(s * 1000 for s in axes.get_xlim())))
+def _clickable(png: bytes, figure: Drawing) -> str:
+    """Return the timeline, with where its rows are, so that a place in it is a time."""
+    rows = [
+        ",".join(
+            f"{value:.6f}" for value in (*axes.get_position().extents, *(s * 1000 for s in axes.get_xlim()))
+        )
         for axes in figure.axes
-        for box in (axes.get_position(),)
     ]
-    return (
-        '<div style="position:relative;display:inline-block;max-width:100%">'
-        f"{_image(png, f' data-rows={chr(34)}{chr(59).join(places)}{chr(34)}')}</div>"
-    )
+    image = _image(png, f' data-rows="{";".join(rows)}"')
+    return f'<div style="position:relative;display:inline-block;max-width:100%">{image}</div>'
 
 
-def _hearing(trace: OpenTrace, room_s: float) -> Callable[[Turn], str]:
-    """Gives each turn its sound, as long as there is room."""
-    left = room_s
+def _player(trace: OpenTrace, budget_s: float) -> Callable[[Turn], str]:
+    """Return what gives each turn its player, as long as the budget of sound lasts."""
+    left_s = budget_s
 
-    def hear(turn: Turn) -> str:
-        nonlocal left
+    def player(turn: Turn) -> str:
+        nonlocal left_s
         moment = trace.moment(turn.turn)
-        sound = trace.audio(turn=turn.turn) if moment.end_ms - moment.start_ms <= left * 1000 else None
-        if sound is None:
+        if moment.end_ms - moment.start_ms > left_s * 1000:
             return f"<code>show(…, turn={turn.turn})</code>"
+        sound = trace.audio(turn=turn.turn)
         if first_audible(sound, OUTPUT_RATE) is None:
             return ""
-        left -= len(sound) / OUTPUT_RATE
+        left_s -= len(sound) / OUTPUT_RATE
         return (
             f'<audio controls preload="metadata" style="height:28px;width:200px" data-start="{moment.start_ms:.1f}" '
             f'src="data:audio/wav;base64,{b64encode(_wav(sound)).decode()}"></audio>'
         )
 
-    return hear
+    return player
 
 
 def _wav(sound: Samples) -> bytes:
     import soxr  # 10 ms
 
-    samples: Samples = soxr.resample(sound, OUTPUT_RATE, HEARD_RATE)
-    return wav_header(HEARD_RATE, len(samples)) + samples.astype("<i2").tobytes()
+    samples: Samples = soxr.resample(sound, OUTPUT_RATE, PAGE_RATE)
+    return wav_header(PAGE_RATE, len(samples)) + samples.astype("<i2").tobytes()

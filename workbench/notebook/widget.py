@@ -22,25 +22,26 @@ from workbench.model.text import plain
 from workbench.notebook.kernel_status import hide_kernel_activity
 from workbench.notebook.message_handler import MessageHandler
 from workbench.notebook.page_links import link_of
-from workbench.notebook.saved_output import bundle, saved
-from workbench.notebook.session_watcher import SLIDER_SETTINGS, SessionWatcher, State
-from workbench.notebook.setting_widgets import bounds_of, setting, step_of
+from workbench.notebook.saved_output import conversation_bundle, saved_output
+from workbench.notebook.session_watcher import SLIDER_SETTINGS, SessionWatcher, WidgetState, slider_values
+from workbench.notebook.setting_widgets import bounds_of, setting_value, step_of
 from workbench.session import Session
 
 STATIC = Path(__file__).parent / "static"
 BROWSER = "browser"
 """A source or sink: the page's."""
+ECHO = {True: "echo cancelled by the browser", False: "echo not cancelled", None: ""}
 LEAVE_S = 10.0
 """How long the end of a session is waited for, s."""
 
-_feeds: WeakValueDictionary[int, SessionWatcher] = WeakValueDictionary()
+_watchers: WeakValueDictionary[int, SessionWatcher] = WeakValueDictionary()
 
 
-class _Local(threading.local):
-    """Of each thread: the changes that are to be told yet, and the one told now that follows the session."""
+class _ThreadState(threading.local):
+    """Of each thread: changes of traits that are yet to be notified, and the one of the session that is now."""
 
-    changes: list[Any] | None = None
-    fed: Any = None
+    pending: list[Any] | None = None
+    from_session: Any = None
 
 
 class LiveWidget(anywidget.AnyWidget):
@@ -61,48 +62,49 @@ class LiveWidget(anywidget.AnyWidget):
     tools: Any = traitlets.List().tag(sync=True)
     panels: Any = traitlets.List().tag(sync=True)
     knobs = traitlets.Dict().tag(sync=True)
-    knob_bounds = traitlets.Dict().tag(sync=True)
+    slider_bounds = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
 
     def __init__(self, session: Session) -> None:
         self.session = session
         """The session; its verbs work in the next cell."""
         self._link = link_of(session)
-        self._local = _Local()
-        self._given: State = {}
-        self._replaced = self._left = False
+        self._thread = _ThreadState()
+        self._state: WidgetState = {}
+        self._replaced = self._gone = False
         self._traits_lock = threading.RLock()
         super().__init__(
             _esm=page_program(),
             _css=page_style(),
             ident=f"{id(self):x}{time.monotonic_ns():x}",
-            knobs={name: setting(session, name) for name in SLIDER_SETTINGS},
-            knob_bounds=knob_bounds(),
+            knobs=slider_values(session),
+            slider_bounds=slider_bounds(),
             status=self._status({}),
         )
         hide_kernel_activity(str(getattr(self.comm, "comm_id", "")))
-        # A page's messages go to the subshell that it chose, not to the thread that last sent: that may run a cell.
+        # A page's messages go to the subshell that it chose, not to the thread that last sent: that may run a cell
+        # (docs/decisions/0061).
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = None
         self._handler = MessageHandler(session, self._link, self.send)
-        self.on_msg(self._take)
-        self.observe(self._wanted, names=["muted", "knobs"])
-        self._saved = saved(session, self.ident)
-        self._feed = feed_of(session)
-        self._feed.watch(self._show)
+        self.on_msg(self._handle)
+        self.observe(self._trait_set, names=["muted", "knobs"])
+        self._saved = saved_output(session, self.ident)
+        self._watcher = watcher_of(session)
+        self._watcher.subscribe(self._show)
         self._show()
 
     def close(self) -> None:
         """End the session, and take the widget away. Another widget on the session stays, and shows the end."""
-        if not self._left:  # ipywidgets closes what nobody holds any more
+        if not self._gone:  # ipywidgets closes what nobody holds any more
             self.end()
             self.leave()
 
     def leave(self) -> None:
         """Take the widget away; the session goes on."""
-        self._left = True
+        self._gone = True
         self._handler.close()
-        self._feed.leave(self._show)
+        self._watcher.unsubscribe(self._show)
         super().close()
 
     def end(self, reason: str = "stopped") -> None:
@@ -115,54 +117,54 @@ class LiveWidget(anywidget.AnyWidget):
         """End the session, as another has its place, and take the widget away when it has shown that."""
         self.end("replaced by a new one")
         self._replaced = True
-        self._go()
+        self._leave_if_replaced()
 
-    def _go(self) -> None:
+    def _leave_if_replaced(self) -> None:
         if self._replaced and self.activity == "ended":
             self.leave()
 
-    # ipywidgets holds changes back by a flag that all threads see: those of the feed, of a cell and of the page's
-    # messages would lose each other's.
+    # ipywidgets holds changes back by a flag that all threads see: those of the watcher, of a cell and of the page's
+    # messages would lose each other's (docs/decisions/0062).
 
     def notify_change(self, change: Any) -> None:
-        """A trait has changed; one thread at a time."""
-        with self._alone():
+        """Notify of a changed trait; one thread at a time."""
+        with self._exclusive():
             super().notify_change(change)
 
     @contextmanager
-    def _alone(self, *, fed: bool = False) -> Iterator[None]:
-        """Traits change here and in no other thread. Whoever observes them is called after that, while nothing is held.
+    def _exclusive(self, *, from_session: bool = False) -> Iterator[None]:
+        """Change traits in this thread and no other. Observers are called after that, while no lock is held.
 
-        `fed`: they follow the session, whose thread no observer ends by raising.
+        `from_session`: the changes follow the session, whose thread no observer may end by raising.
         """
-        if self._local.changes is not None:
+        if self._thread.pending is not None:
             yield
             return
-        changes = self._local.changes = []
+        pending = self._thread.pending = []
         try:
             with self._traits_lock:
                 yield
         finally:
-            self._local.changes = None
-        for change in changes:
-            if fed:
-                self._tell(change)
+            self._thread.pending = None
+        for change in pending:
+            if from_session:
+                self._notify_guarded(change)
             else:
                 super()._notify_observers(change)
 
     def _notify_observers(self, event: Any) -> None:
-        if self._local.changes is not None:
-            self._local.changes.append(event)
+        if self._thread.pending is not None:
+            self._thread.pending.append(event)
         else:
             super()._notify_observers(event)
 
-    def _tell(self, change: Any) -> None:
-        """An observer of what the session did; what it fails of is shown, in a session that is over as its error."""
-        self._local.fed = change
+    def _notify_guarded(self, change: Any) -> None:
+        """Call the observers; a failure is shown, in a session that is over as its error."""
+        self._thread.from_session = change
         notify = super()._notify_observers
-        error = self._feed.tell(f"an observer of {change['name']}", lambda: notify(change))
+        error = self._watcher.call(f"an observer of {change['name']}", lambda: notify(change))
         if error is not None and self.session.trace.closed and not self.status.get("error"):
-            with self._alone(fed=True):
+            with self._exclusive(from_session=True):
                 self.status = {**self.status, "error": [error.reason, error.hint]}
 
     def send_state(self, key: Any = None) -> None:
@@ -172,13 +174,13 @@ class LiveWidget(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         name = self.session.agent.name or "agent"
-        points = self._given.get("latency", {}).get("points", ())  # not the trait, which anybody may set
+        points = self._state.get("latency", {}).get("points", ())  # not the trait, which anybody may set
         return f"<LiveWidget {name}: {self.activity}, {len(points)} turns heard>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live view, and for those who cannot show that, what there was until now."""
+        """The live view, and the conversation until now for those who cannot show that."""
         data, metadata = self._view()
-        return {**bundle(self.session), **data}, metadata
+        return {**conversation_bundle(self.session), **data}, metadata
 
     def _ipython_display_(self) -> None:
         """Two outputs: the live view, and what is saved; the page hides that one while it has the view."""
@@ -187,93 +189,83 @@ class LiveWidget(anywidget.AnyWidget):
         self._saved.show()
 
     def _view(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        made: Any = super()._repr_mimebundle_() if self.comm is not None else None
-        return made or ({"text/plain": repr(self)}, {})
+        view: Any = super()._repr_mimebundle_() if self.comm is not None else None
+        return view or ({"text/plain": repr(self)}, {})
 
     # --- from the session to the page --------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        """What has changed since the last time; mostly in the feed's thread."""
-        with self._alone(fed=True), self.hold_sync():
-            now, before = self._feed.state, self._given
-            self._given = now
-            for name, value in now.items():
+        """Show what has changed since the last time; mostly in the watcher's thread."""
+        with self._exclusive(from_session=True), self.hold_sync():
+            before, self._state = self._state, self._watcher.state
+            for name, value in self._state.items():
                 if name in before and before[name] == value:
                     continue
                 if name == "session_status":
                     self.status = self._status(value)
                 else:
                     setattr(self, name, value)
-        self._go()
+        self._leave_if_replaced()
 
     def _status(self, status: Mapping[str, Any]) -> dict[str, Any]:
         audio = self.session.settings.audio
         hears, speaks = audio.source == BROWSER, audio.sink == BROWSER
         return {
-            "agent": "",
-            "profile": "",
-            "recording": None,
-            "ended": "",
-            "error": None,
-            **status,
+            **{"agent": "", "profile": "", "recording": None, "ended": "", "error": None, **status},
             "room": self.session.settings.room.name if audio.source == "room" else "",
             "browser": hears or speaks,
             "hears": hears,
             "speaks": speaks,
             "echo_wanted": audio.echo_cancellation and speaks,
-            "echo": self._echo(),
+            "echo": ECHO[self._link.echo_cancelled],
         }
-
-    def _echo(self) -> str:
-        words = {True: "echo cancelled by the browser", False: "echo not cancelled", None: ""}
-        return words[self._link.echo_cancelled]
 
     # --- from Python -------------------------------------------------------------------------------------------------
 
-    def _wanted(self, change: Any) -> None:
-        """Somebody set a trait; what the feed sets is what already is."""
-        if change is self._local.fed:
+    def _trait_set(self, change: Any) -> None:
+        """Somebody set `muted` or `knobs`: so does the session. What follows the session is so already."""
+        if change is self._thread.from_session:
             return
         try:
             if change["name"] == "muted":
                 self.session.mute(bool(change["new"]))
             else:
-                self._turn(change["new"])
+                self._set_settings(change["new"])
         except UsageError:
-            self._put_back(change)
+            self._restore(change)
             raise
         if change["name"] == "knobs":
-            self._put_back(change)
+            self._restore(change)
 
-    def _turn(self, knobs: Mapping[Any, Any]) -> None:
-        for name, value in knobs.items():
+    def _set_settings(self, values: Mapping[Any, Any]) -> None:
+        for name, value in values.items():
             if name not in SLIDER_SETTINGS:
                 hint = f"knobs: {', '.join(SLIDER_SETTINGS)}"
                 raise UsageError(f"{plain(str(name), 40)} is no knob of the widget", hint)
-            if value != setting(self.session, name):
+            if value != setting_value(self.session, name):
                 self.session.set(name, value)
 
-    def _put_back(self, change: Any) -> None:
-        """What is: all knobs where some were given, and whatever was refused."""
-        with self._alone(fed=True):
+    def _restore(self, change: Any) -> None:
+        """Show the session's values: of all sliders where some were given, and of what was refused."""
+        with self._exclusive(from_session=True):
             if change["name"] == "muted":
                 self.muted = bool(change["old"])
             else:
-                self.knobs = {name: setting(self.session, name) for name in SLIDER_SETTINGS}
+                self.knobs = slider_values(self.session)
 
     # --- from the page -----------------------------------------------------------------------------------------------
 
-    def _take(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
+    def _handle(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
         self.fresh = False
         self._handler.handle(content, buffers)
 
 
-def feed_of(session: Session) -> SessionWatcher:
-    """The one feed of a session, for as long as a widget holds it."""
-    feed = _feeds.get(id(session))
-    if feed is None:
-        feed = _feeds[id(session)] = SessionWatcher(session)
-    return feed
+def watcher_of(session: Session) -> SessionWatcher:
+    """Return the one watcher of a session, for as long as a widget holds it."""
+    watcher = _watchers.get(id(session))
+    if watcher is None:
+        watcher = _watchers[id(session)] = SessionWatcher(session)
+    return watcher
 
 
 # --- what the page runs ----------------------------------------------------------------------------------------------
@@ -281,37 +273,39 @@ def feed_of(session: Session) -> SessionWatcher:
 
 @cache
 def page_program() -> str:
-    """The page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
-    parts = [
-        (STATIC / f"{name}.js").read_text("utf-8")
-        for name in (
-            "uplot",
-            "connection",
-            "scheduled_playback",
-            "audio",
-            "file_source",
-            "plugin_panels",
-            "view",
-            "live",
-        )
-    ]
+    """Return the page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
+    names = (
+        "uplot",
+        "connection",
+        "scheduled_playback",
+        "audio",
+        "file_source",
+        "plugin_panels",
+        "view",
+        "live",
+    )
+    uplot, *ours = [(STATIC / f"{name}.js").read_text("utf-8") for name in names]
     worklet = (STATIC / "audio_worklet.js").read_text("utf-8")
-    parts.insert(1, f"const WORKLET = {json.dumps(worklet)};")
-    return "\n".join(parts)
+    return "\n".join([uplot, f"const WORKLET = {json.dumps(worklet)};", *ours])
 
 
 @cache
 def page_style() -> str:
-    """The page's style sheets."""
+    """Return the page's style sheets."""
     return "\n".join((STATIC / f"{name}.css").read_text("utf-8") for name in ("uplot", "live"))
 
 
 @cache
-def knob_bounds() -> dict[str, dict[str, Any]]:
-    """Bounds, step and sentence of each setting that has a slider."""
-    told = sentences()
-    found = {}
-    for name in SLIDER_SETTINGS:
-        low, high = (float(bounds_of(name)[end]) for end in ("min", "max"))
-        found[name] = {"low": low, "high": high, "step": step_of(high - low), "says": told[name]}
-    return found
+def slider_bounds() -> dict[str, dict[str, Any]]:
+    """Return bounds, step and description of each setting that has a slider."""
+    descriptions = sentences()
+    bounds = {name: bounds_of(name) for name in SLIDER_SETTINGS}
+    return {
+        name: {
+            "low": float(ends["min"]),
+            "high": float(ends["max"]),
+            "step": step_of(ends["max"] - ends["min"]),
+            "description": descriptions[name],
+        }
+        for name, ends in bounds.items()
+    }

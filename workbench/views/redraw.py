@@ -129,14 +129,24 @@ class Redrawn:
                     del _of_cells[cell]
 
 
+def current_cell() -> tuple[str, str]:
+    """Return the ids of the cell that runs and of the request that runs it; where there are none, all cells are one."""
+    try:
+        from IPython import get_ipython
+
+        header: dict[str, Any] = get_ipython().parent_header
+    except (ImportError, AttributeError):
+        return "", ""
+    cell, request = (header.get(part) or {} for part in ("metadata", "header"))
+    return str(cell.get("cellId", "")), str(request.get("msg_id", ""))
+
+
 def _take_cell(shown: Redrawn, goes_on: bool) -> list[Redrawn]:
     """It belongs to the cell that runs, for as long as it `goes_on`; what of before is shown in no cell any more."""
     from IPython import get_ipython
 
     shell: Any = get_ipython()
-    header: dict[str, Any] = getattr(shell, "parent_header", None) or {}
-    cell = str(header.get("metadata", {}).get("cellId", ""))
-    request = str(header.get("header", {}).get("msg_id", ""))
+    cell, request = current_cell()
     if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
         shell.events.register("post_run_cell", _after_cell)
     if not cell:

@@ -16,28 +16,28 @@ class PluginPanels {
     this.known = new Map();
   }
   show() {
-    for (const { key, title, kind, what } of this.model.get("panels")) {
+    for (const { key, title, kind, body } of this.model.get("panels")) {
       const known = this.known.get(key);
-      if (known?.kind === kind && known.what === what) continue;
-      const body = known?.body ?? make("div");
-      if (!known) this.root.append(make("div", { class: "wb-panel" }, make("div", { class: "wb-title" }, title), body));
-      this.known.set(key, { kind, what, body });
-      body.className = `wb-panel-${kind}`;
-      if (kind === "html") body.replaceChildren(document.createRange().createContextualFragment(what));
-      else if (kind === "model") this.embed(body, what);
-      else body.replaceChildren(what);
+      if (known?.kind === kind && known.body === body) continue;
+      const element = known?.element ?? make("div");
+      if (!known) this.root.append(make("div", { class: "wb-panel" }, make("div", { class: "wb-title" }, title), element));
+      this.known.set(key, { kind, body, element });
+      element.className = `wb-panel-${kind}`;
+      if (kind === "html") element.replaceChildren(document.createRange().createContextualFragment(body));
+      else if (kind === "model") this.embed(element, body);
+      else element.replaceChildren(body);
     }
   }
-  async embed(body, id) {
+  async embed(element, id) {
     try {
       const manager = this.model.widget_manager;
       const view = await manager.create_view(await manager.get_model(id));
       const tell = (type) => view.luminoWidget?.processMessage({ type }); // as whoever attaches a widget does
       tell("before-attach");
-      body.replaceChildren(view.el);
+      element.replaceChildren(view.el);
       tell("after-attach");
     } catch (error) {
-      body.replaceChildren(`this widget cannot be shown here: ${error}`);
+      element.replaceChildren(`this widget cannot be shown here: ${error}`);
     }
   }
 }

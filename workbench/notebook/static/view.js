@@ -281,16 +281,16 @@ class View {
 
   sliders() {
     const knobs = this.model.get("knobs");
-    const about = this.model.get("knob_bounds");
+    const about = this.model.get("slider_bounds");
     if (!this.knobs) {
       this.knobs = {};
-      for (const [name, { low, high, step, says }] of Object.entries(about)) {
+      for (const [name, { low, high, step, description }] of Object.entries(about)) {
         const value = make("output");
         const slider = make("input", { type: "range", min: low, max: high, step, "aria-label": name });
         slider.addEventListener("input", () => (value.textContent = slider.value));
         slider.addEventListener("change", () => this.page.verb("set", { name, value: Number(slider.value) }));
         this.knobs[name] = { slider, value };
-        this.knobsBox.append(make("label", { title: says }, make("span", {}, name), slider, value));
+        this.knobsBox.append(make("label", { title: description }, make("span", {}, name), slider, value));
       }
     }
     for (const [name, { slider, value }] of Object.entries(this.knobs)) {
