@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from workbench import hookimpl
-from workbench.engine.hooks import Hooks, NoHooks
+from workbench.engine.hooks import Hooks
 from workbench.engine.settings import LimitSettings
 from workbench.handle import SessionHandle
 from workbench.model.conversation import Message, ToolCall
@@ -78,7 +78,7 @@ def filtering(filter_text: Callable[[str], Any]) -> Any:
 
 
 def test_nobody_changes_anything() -> None:
-    hooks: Hooks = NoHooks()
+    hooks: Hooks = Hooks()
 
     async def main(hooks: Hooks) -> None:
         before = threading.active_count()

@@ -1,4 +1,4 @@
-"""Detectors that fail are replaced by plain ones, with a notice: listening goes on."""
+"""Fallbacks of the detectors: one that fails is replaced by a plain one, with a notice, and listening goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workbench.trace.trace import Trace
 
 
 class LevelVad:
-    """The last resort: what is louder than −45 dBFS is speech."""
+    """A VAD of last resort: sound above −45 dBFS is speech."""
 
     def __init__(self, window: int) -> None:
         self.window = window
@@ -23,22 +23,22 @@ class LevelVad:
         return float(level_db(samples) > -45.0)
 
     def reset(self) -> None:
-        """Nothing is remembered."""
+        """There is no state."""
 
 
 class FixedSilence:
-    """The last resort: the silence that the settings say."""
+    """A turn detector of last resort: `turn.silence_ms`."""
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
-        """`turn.silence_ms`."""
+        """Return `turn.silence_ms`."""
         return settings.silence_ms
 
     def paused(self, ms: float, *, went_on: bool) -> None:
-        """Nothing is learnt."""
+        """Learn nothing."""
 
 
 class VadWithFallback:
-    """A VAD that does not fail: one that raises, or says what is no probability, is replaced by `LevelVad`."""
+    """A VAD that is replaced by `LevelVad` when it raises or returns anything but a probability."""
 
     def __init__(self, vad: Vad, trace: Trace) -> None:
         self._vad = vad
@@ -46,7 +46,7 @@ class VadWithFallback:
         self.window = vad.window
 
     def __call__(self, samples: Samples) -> float:
-        """The probability (0…1) that the window is speech."""
+        """Return the probability (0…1) that the window is speech."""
         try:
             with foreign("the VAD", "vad"):
                 return _number(self._vad(samples), most=1.0)
@@ -55,7 +55,7 @@ class VadWithFallback:
             return self._vad(samples)
 
     def reset(self) -> None:
-        """Sound is missing: forget what was heard."""
+        """Forget the windows before: sound is missing."""
         try:
             with foreign("the VAD", "vad"):
                 self._vad.reset()
@@ -68,14 +68,14 @@ class VadWithFallback:
 
 
 class TurnDetectorWithFallback:
-    """A turn detector that does not fail: one that does is replaced by `FixedSilence`."""
+    """A turn detector that is replaced by `FixedSilence` when it raises or returns no time."""
 
     def __init__(self, turn: TurnDetector, trace: Trace) -> None:
         self._turn = turn
         self._trace = trace
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
-        """Silence that ends the turn, ms; infinity waits for `turn.max_utterance_s`."""
+        """Return the silence that ends the turn, ms; infinity waits for `turn.max_utterance_s`."""
         try:
             with foreign("the turn detector", "turn"):
                 return _number(self._turn.wait_ms(utterance, settings), most=math.inf)
@@ -84,7 +84,7 @@ class TurnDetectorWithFallback:
             return settings.silence_ms
 
     def paused(self, ms: float, *, went_on: bool) -> None:
-        """Tell it of a pause."""
+        """Learn from a pause."""
         try:
             with foreign("the turn detector", "turn"):
                 self._turn.paused(ms, went_on=went_on)
@@ -98,7 +98,7 @@ class TurnDetectorWithFallback:
 
 
 def _number(value: float, *, most: float) -> float:
-    """The value as a float; GarbageError for what is not between 0 and `most`, a NaN for one."""
+    """Return the value as a float. GarbageError unless it is between 0 and `most`."""
     number = float(value)
     if not 0.0 <= number <= most:
         raise GarbageError(f"a number from 0 to {most:g} is expected, not {number}")

@@ -1,4 +1,4 @@
-"""Making a reply: text from the LLM, cut into chunks, spoken by the TTS, buffered for the sink."""
+"""The generation of a reply: text from the LLM, cut into chunks, spoken by the TTS, buffered for the sink."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import soxr
 
+from workbench.engine.guarded import GuardedTts
 from workbench.engine.interfaces import Text
 from workbench.engine.played_text import ReplyChunk
 from workbench.engine.reply import Reply, ToolInvocation
@@ -24,14 +25,12 @@ from workbench.model.text import plain
 from workbench.text.sentences import Chunker
 from workbench.trace.trace import Trace
 
-Chunks = asyncio.Queue[str | None]
-"""Chunks of text on their way to the TTS; None ends them."""
 LEADING_LIMIT = OUTPUT_RATE * 5
 """Silence at the head of a reply in which its first audible sample is searched, samples."""
 
 
 class ReplyGenerator:
-    """Makes replies. `remember` takes messages that come when a reply is over, `aside` speaks a text of its own."""
+    """Generates replies. `remember` takes messages of tools that end after their reply, `aside` speaks such a text."""
 
     def __init__(
         self,
@@ -49,188 +48,165 @@ class ReplyGenerator:
         self._aside = aside
 
     async def answer(self, reply: Reply, messages: Sequence[Message]) -> None:
-        """Think and speak at once, until all is made; a failing stage becomes `reply.failure`."""
-        await self._make(reply, lambda chunks: self._think(reply, list(messages), chunks))
+        """Have the LLM answer and the TTS speak at once; a stage that fails becomes `reply.failure`."""
+
+        def on_first() -> None:
+            if not reply.chunks:
+                self._span(reply, "first_chunk", reply.first_token_ms)
+
+        await self._generate(reply, lambda chunks: self._think(reply, list(messages), chunks), on_first)
 
     async def say(self, reply: Reply, text: str) -> None:
-        """Speak a given text."""
+        """Speak a text."""
 
-        async def given(chunks: Chunks) -> None:
-            chunker = self._chunker()
-            for chunk in [*chunker.feed(text), *chunker.flush()]:
-                await chunks.put(chunk)
+        async def write(chunks: ChunkQueue) -> None:
+            await chunks.feed(text)
+            await chunks.flush()
 
-        await self._make(reply, given)
+        await self._generate(reply, write, lambda: None)
 
-    async def _make(self, reply: Reply, think: Callable[[Chunks], Coroutine[Any, Any, None]]) -> None:
-        chunks: Chunks = asyncio.Queue(maxsize=8)
+    async def _generate(
+        self,
+        reply: Reply,
+        think: Callable[[ChunkQueue], Coroutine[Any, Any, None]],
+        on_first: Callable[[], None],
+    ) -> None:
+        sizes = self._settings.reply
+        chunks = ChunkQueue(Chunker(sizes.first_chunk_chars, sizes.chunk_chars), on_first)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._thought(reply, think(chunks), chunks))
+                tasks.create_task(self._write(reply, think(chunks), chunks))
                 tasks.create_task(self._speak(reply, chunks))
         finally:
             reply.audio.finish()
 
-    async def _thought(self, reply: Reply, thinking: Coroutine[Any, Any, None], chunks: Chunks) -> None:
-        """What was handed on before a failure is still spoken."""
+    async def _write(self, reply: Reply, thinking: Coroutine[Any, Any, None], chunks: ChunkQueue) -> None:
+        """Text that was queued before a failure is still spoken."""
         try:
             await thinking
         except* StageError as group:
             error = single(group)
             assert isinstance(error, StageError)
             reply.failure = reply.failure or error
-        await chunks.put(None)
+        await chunks.close()
 
     # --- thinking ----------------------------------------------------------------------------------------------------
 
-    async def _think(self, reply: Reply, messages: list[Message], chunks: Chunks) -> None:
+    async def _think(self, reply: Reply, messages: list[Message], chunks: ChunkQueue) -> None:
         stages, most = self._stages, self._settings.reply.max_tool_steps
-        chunker = self._chunker()
         for step in range(most + 1):
             tools = stages.tools.specs if step < most else ()
-            asked = await stages.hooks.before_llm(reply.turn, messages + reply.steps)
-            text, calls = await self._stream(reply, asked, tools, chunker, chunks)
+            prompt = await stages.hooks.before_llm(reply.turn, messages + reply.steps)
+            text, calls = await self._stream(reply, prompt, tools, chunks)
             stages.hooks.after_llm(reply.turn, text, calls)
-            if not calls or step == most:
-                self._refuse(calls)
+            if not calls:
                 break
-            await self._call(reply, text, calls, chunker, chunks)
-        for chunk in chunker.flush():
-            await self._hand(reply, chunk, chunks)
-
-    def _refuse(self, calls: Sequence[ToolCall]) -> None:
-        if calls:
-            most = self._settings.reply.max_tool_steps
-            reason = f"the model asked for tools again after {most} rounds of them, and was not heard"
-            self._trace.emit(
-                Notice("warning", "tools", reason, "raise [reply] max_tool_steps, or look into the tools")
-            )
+            if step == most:
+                reason = f"the model asked for tools again after {most} rounds of them, and was not heard"
+                hint = "raise [reply] max_tool_steps, or look into the tools"
+                self._trace.emit(Notice("warning", "tools", reason, hint))
+                break
+            await self._call_tools(reply, text, calls, chunks)
+        await chunks.flush()
 
     async def _stream(
-        self,
-        reply: Reply,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSpec],
-        chunker: Chunker,
-        chunks: Chunks,
+        self, reply: Reply, prompt: Sequence[Message], tools: Sequence[ToolSpec], chunks: ChunkQueue
     ) -> tuple[str, list[ToolCall]]:
-        """One answer of the model: its text, handed on in chunks, and the tools that it asks for."""
+        """Return one answer of the model: its text, which was queued in chunks, and its tool calls."""
         llm, text = self._stages.llm, ""
         calls: list[ToolCall] = []
-        asked = self._trace.now()
-        async with llm.reply(messages, tools) as parts:
+        start_ms = self._trace.now()
+        async with llm.reply(prompt, tools) as parts:
             first = True
             async for part in parts:
                 if first:
-                    self._span(reply, "llm_first_token", asked, llm.name)
+                    self._span(reply, "llm_first_token", start_ms, llm.name)
                     first, reply.first_token_ms = False, self._trace.now()
                 if isinstance(part, Text):
                     text += part.text
                     reply.pieces += 1
-                    for chunk in chunker.feed(part.text):
-                        await self._hand(reply, chunk, chunks)
+                    await chunks.feed(part.text)
                 elif isinstance(part, ToolCall):
                     calls.append(part)
                 else:
                     reply.usage += part
         return text, calls
 
-    async def _call(
-        self, reply: Reply, text: str, calls: list[ToolCall], chunker: Chunker, chunks: Chunks
-    ) -> None:
-        """Run the tools that the model asked for, all at once, and note their results for the next step: those that
-        there are also when the reply is cut meanwhile, as what a tool did is done."""
+    async def _call_tools(self, reply: Reply, text: str, calls: list[ToolCall], chunks: ChunkQueue) -> None:
+        """Run all tools of an answer at once, and note their results for the next step.
+
+        Results that are there are noted also when the reply is cut meanwhile, as what a tool did is done.
+        """
         invocations: list[ToolInvocation] = []
         results: dict[int, str] = {}
-        said: list[str] = []
+        interjections: list[str] = []
         is_open = True
 
-        def answered(number: int, result: str) -> None:
+        def answer(number: int, result: str) -> None:
             call = calls[number]
             if is_open:
                 results[number] = result
             else:
-                self._remember(
-                    Message("assistant", "", calls=(call,)), Message("tool", result, call_id=call.id)
-                )
+                request = Message("assistant", "", calls=(call,))
+                self._remember(request, Message("tool", result, call_id=call.id))
 
         def say(words: str) -> None:
             if is_open:
-                said.append(words)
-                tasks.create_task(self._say_now(reply, words, chunker, chunks))
+                interjections.append(words)
+                tasks.create_task(chunks.interject(words))
             else:
                 self._aside(words)
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                invocations += [
-                    ToolInvocation(call, reply, say, partial(answered, number))
-                    for number, call in enumerate(calls)
-                ]
-                for invocation in invocations:
-                    tasks.create_task(self._run(invocation))
+                for number, call in enumerate(calls):
+                    invocations.append(ToolInvocation(call, reply, say, partial(answer, number)))
+                    tasks.create_task(self._invoke(invocations[-1]))
         finally:
             is_open = False
-            done = [(calls[number], results[number]) for number in sorted(results)]
-            if done:
-                spoken = " ".join([text.rstrip(), *said]) if said else text
-                reply.steps.append(Message("assistant", spoken, calls=tuple(call for call, _ in done)))
-                reply.steps.extend(
-                    Message(
-                        "tool",
-                        results[number],
-                        call_id=invocation.call.id,
-                        pictures=tuple(invocation.pictures),
-                    )
-                    for number, invocation in enumerate(invocations)
-                    if number in results
-                )
-            began = [each.began_ms for each in invocations if each.began_ms is not None]
-            if began:
-                self._span(reply, "tools", min(began))
+            if results:
+                spoken = " ".join([text.rstrip(), *interjections]) if interjections else text
+                numbers = sorted(results)
+                answered = tuple(calls[number] for number in numbers)
+                reply.steps.append(Message("assistant", spoken, calls=answered))
+                for number in numbers:
+                    call, pictures = calls[number], tuple(invocations[number].pictures)
+                    result = Message("tool", results[number], call_id=call.id, pictures=pictures)
+                    reply.steps.append(result)
+            starts_ms = [each.began_ms for each in invocations if each.began_ms is not None]
+            if starts_ms:
+                self._span(reply, "tools", min(starts_ms))
 
-    async def _run(self, invocation: ToolInvocation) -> None:
+    async def _invoke(self, invocation: ToolInvocation) -> None:
         with foreign(f"the tool {plain(invocation.call.name, limit=60)}", "tools"):
             await self._stages.tools.run(invocation)
 
-    async def _say_now(self, reply: Reply, words: str, chunker: Chunker, chunks: Chunks) -> None:
-        """After what the model has said so far."""
-        for chunk in [*chunker.flush(), words]:
-            await self._hand(reply, f"{chunk.rstrip()} ", chunks)
-
-    async def _hand(self, reply: Reply, text: str, chunks: Chunks) -> None:
-        if not reply.chunks and chunks.empty():
-            self._span(reply, "first_chunk", reply.first_token_ms)
-        await chunks.put(text)
-
     # --- speaking ----------------------------------------------------------------------------------------------------
 
-    async def _speak(self, reply: Reply, chunks: Chunks) -> None:
-        """Voice the chunks as they come; when that fails, the rest can still be read."""
-        made, hooks = 0, self._stages.hooks
+    async def _speak(self, reply: Reply, chunks: ChunkQueue) -> None:
+        """Speak the chunks as they come; when that fails, the rest can still be read."""
+        end, hooks = 0, self._stages.hooks
         while (text := await chunks.get()) is not None:
             text = await hooks.agent_text(text)
             spoken = await hooks.before_tts(reply.turn, self._stages.speakable(text))
-            chunk = ReplyChunk(text, start=made, spoken_words=len(spoken.split()))
+            chunk = ReplyChunk(text, start=end, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
             if self._stages.tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
                 try:
-                    await self._voice(reply, chunk, spoken)
+                    await self._synthesize(self._stages.tts, reply, chunk, spoken)
                 except StageError as error:
                     reply.failure = error
-            made = chunk.end = chunk.start + chunk.made
+            end = chunk.end = chunk.start + chunk.made
 
-    async def _voice(self, reply: Reply, chunk: ReplyChunk, spoken: str) -> None:
-        tts = self._stages.tts
-        assert tts is not None
-        asked = self._trace.now()
+    async def _synthesize(self, tts: GuardedTts, reply: Reply, chunk: ReplyChunk, spoken: str) -> None:
+        start_ms = self._trace.now()
         first = reply.audio.ready_at is None
-        resample = Resampler(tts.provider.rate)
+        resample = TtsResampler(tts.provider.rate)
         async with tts.speak(spoken) as pieces:
             async for piece in pieces:
                 if first:
-                    self._span(reply, "tts_first_byte", asked, tts.name)
+                    self._span(reply, "tts_first_byte", start_ms, tts.name)
                     first = False
                 chunk.words.extend(piece.words)
                 await self._append(reply, chunk, resample(piece.samples))
@@ -242,33 +218,56 @@ class ReplyGenerator:
             reply.leading = first_audible(reply.head, OUTPUT_RATE)
             if reply.leading is not None:
                 reply.head = silence(0)
-        if chunk.voice_start is None and (heard := first_audible(samples, OUTPUT_RATE)) is not None:
-            chunk.voice_start = chunk.start + chunk.made + heard
+        if chunk.voice_start is None and (first := first_audible(samples, OUTPUT_RATE)) is not None:
+            chunk.voice_start = chunk.start + chunk.made + first
         chunk.made += len(samples)
         reply.usage += Usage(tts_seconds=len(samples) / OUTPUT_RATE)
         await reply.audio.put(samples)
 
-    # --- small things ------------------------------------------------------------------------------------------------
-
-    def _chunker(self) -> Chunker:
-        return Chunker(self._settings.reply.first_chunk_chars, self._settings.reply.chunk_chars)
-
     def _span(self, reply: Reply, part: Part, start_ms: float, provider: str = "") -> None:
-        self._trace.emit(
-            Span(
-                part,
-                round(start_ms, 3),
-                round(self._trace.now(), 3),
-                reply=reply.id,
-                utterance=reply.utterance,
-                turn=reply.turn,
-                provider=provider,
-            )
-        )
+        start_ms, end_ms = round(start_ms, 3), round(self._trace.now(), 3)
+        self._trace.emit(Span(part, start_ms, end_ms, reply.id, reply.utterance, reply.turn, provider))
 
 
-class Resampler:
-    """From a TTS's rate to 24 kHz, piece by piece. soxr gives back all that it holds at the last call."""
+class ChunkQueue:
+    """Text on its way from the LLM to the TTS, cut into chunks; `on_first` is called before one that need not wait."""
+
+    def __init__(self, chunker: Chunker, on_first: Callable[[], None]) -> None:
+        self._chunker = chunker
+        self._on_first = on_first
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=8)
+
+    async def feed(self, text: str) -> None:
+        """Add text; chunks that are complete with it are queued."""
+        for chunk in self._chunker.feed(text):
+            await self._put(chunk)
+
+    async def flush(self) -> None:
+        """Queue what is left."""
+        for chunk in self._chunker.flush():
+            await self._put(chunk)
+
+    async def interject(self, words: str) -> None:
+        """Queue words of a tool after what the model has said so far."""
+        for chunk in [*self._chunker.flush(), words]:
+            await self._put(f"{chunk.rstrip()} ")
+
+    async def close(self) -> None:
+        """End the queue."""
+        await self._queue.put(None)
+
+    async def get(self) -> str | None:
+        """Return the next chunk, None at the end."""
+        return await self._queue.get()
+
+    async def _put(self, chunk: str) -> None:
+        if self._queue.empty():
+            self._on_first()
+        await self._queue.put(chunk)
+
+
+class TtsResampler:
+    """Resamples from a TTS's rate to 24 kHz, piece by piece. soxr gives back all that it holds at the last call."""
 
     def __init__(self, rate: int) -> None:
         self._stream = (
@@ -276,7 +275,7 @@ class Resampler:
         )
 
     def __call__(self, samples: Samples, *, last: bool = False) -> Samples:
-        """The next samples at 24 kHz."""
+        """Return the next samples at 24 kHz."""
         if self._stream is None:
             return samples
         return np.asarray(self._stream.resample_chunk(samples, last=last), dtype=np.int16)

@@ -129,11 +129,11 @@ class Pipeline:
         state = was.state if was else None
         opened = self.listening.feed(frame)
         if opened is not None:
-            opened.noted = self.transcriber.note
+            opened.noted = self.transcriber.on_transcript
             self.floor.hear(opened)
             tasks.create_task(self.answers.answer(opened))
         elif was is not None and was.state != state:
-            self.transcriber.turned(was)
+            self.transcriber.on_state(was)
         self.floor.judge()
         self._mind_silence()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
-from workbench.engine.hooks import Hooks, NoHooks
+from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
 from workbench.engine.reply import NoVision, ToolRunner, Vision
 from workbench.trace.trace import Trace
@@ -33,7 +33,7 @@ class Stages:
     """Whether the models run on board, so that `reply.speculate = "auto"` means on."""
     fallback_sink: Callable[[int], Sink]
     """Makes a sink without a listener, from a position on `agent` on, for when `sink` fails."""
-    hooks: Hooks = field(default_factory=NoHooks)
+    hooks: Hooks = field(default_factory=Hooks)
     vision: Vision = field(default_factory=NoVision)
     cold: bool = False
     """A provider did not warm up: the next turn is marked."""

@@ -1,4 +1,4 @@
-"""Having the STT read along with an utterance, and telling what it wrote."""
+"""The transcription of an utterance while it grows, and its spans in the trace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench.trace.trace import Trace
 
 
 class Transcriber:
-    """Puts transcripts on utterances; their waiting time is the part `stt` of the waterfall."""
+    """Writes transcripts on utterances; the time they are waited for is the part `stt` of the waterfall."""
 
     def __init__(self, stages: Stages, settings: EngineSettings, trace: Trace) -> None:
         self._stages = stages
@@ -23,8 +23,8 @@ class Transcriber:
     def _eager(self) -> bool:
         return self._stages.speculates(self._settings.reply.speculate)
 
-    async def read(self, utterance: Utterance) -> None:
-        """Have the STT read along; the last word is its final transcript. StageError once the utterance is over."""
+    async def transcribe(self, utterance: Utterance) -> None:
+        """Write transcripts until the utterance is over, the final one last. StageError once it is over."""
         stt = self._stages.stt
         if utterance.typed is not None:
             return
@@ -40,18 +40,18 @@ class Transcriber:
         if utterance.state != "dismissed":
             utterance.write(Transcript(final.text, final.upto_sample, True, True, final.confidence))
 
-    def turned(self, utterance: Utterance) -> None:
-        """The user paused, went on, or has finished."""
+    def on_state(self, utterance: Utterance) -> None:
+        """Start or stop the wait for a transcript: the user paused, went on, or has finished."""
         now = self._trace.now()
         if utterance.state == "speaking":
-            utterance.asked_ms = None
+            utterance.awaited_since_ms = None
         elif not utterance.covered and (utterance.state == "ended" or self._eager):
-            utterance.asked_ms = utterance.asked_ms or now
+            utterance.awaited_since_ms = utterance.awaited_since_ms or now
         if utterance.state == "ended":
-            self._tell_end(utterance, now)
+            self._emit_spans_to_end_of_turn(utterance, now)
 
-    def _tell_end(self, utterance: Utterance, now_ms: float) -> None:
-        """What passed from the last of the speech to the decision."""
+    def _emit_spans_to_end_of_turn(self, utterance: Utterance, now_ms: float) -> None:
+        """Emit the spans from the last sample of speech to the end of turn."""
         source, last = self._stages.source, utterance.speech_end
         at_ms = session_ms(self._trace, source.time_of(last))
         for part, until in source.transit(last):
@@ -60,8 +60,8 @@ class Transcriber:
             at_ms = until_ms
         self._trace.emit(Span("endpointing", round(at_ms, 3), round(now_ms, 3), utterance=utterance.id))
 
-    def note(self, utterance: Utterance, transcript: Transcript) -> None:
-        """A transcript was written."""
+    def on_transcript(self, utterance: Utterance, transcript: Transcript) -> None:
+        """Emit a transcript, and the wait for it if it covers all speech."""
         self._trace.emit(
             Transcribed(
                 utterance.id,
@@ -72,8 +72,8 @@ class Transcriber:
                 transcript.confidence,
             )
         )
-        if utterance.asked_ms is not None and utterance.covered:
-            start, end = round(utterance.asked_ms, 3), round(self._trace.now(), 3)
+        if utterance.awaited_since_ms is not None and utterance.covered:
+            start, end = round(utterance.awaited_since_ms, 3), round(self._trace.now(), 3)
             provider = self._stages.stt.name if self._stages.stt else ""
             self._trace.emit(Span("stt", start, end, utterance=utterance.id, provider=provider))
-            utterance.asked_ms = None
+            utterance.awaited_since_ms = None

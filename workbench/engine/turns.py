@@ -93,7 +93,7 @@ class TurnRunner:
     async def answer(self, utterance: Utterance) -> None:
         """From an utterance to the end of its turn."""
         with self._one_end_for(utterance) as end:
-            async with beside(self._transcriber.read(utterance)):
+            async with beside(self._transcriber.transcribe(utterance)):
                 with end.scope.entered():
                     await self._reply_to(utterance, end)
                 if end.scope.was_cut:

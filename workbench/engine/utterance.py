@@ -38,7 +38,7 @@ class Utterance:
         """The text of an utterance that was typed instead of spoken."""
         self._frames: list[Samples] = []
         self._end = start_sample
-        self.asked_ms: float | None = None
+        self.awaited_since_ms: float | None = None
         """Since when, on the session's clock, a transcript of all speech so far is waited for."""
         self.noted: Callable[[Utterance, Transcript], None] = lambda utterance, transcript: None
         """Called with each transcript that is written."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from workbench.engine.hooks import Hooks
 from workbench.handle import SessionHandle
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import PluginFailed
@@ -27,8 +28,8 @@ BEFORE_LLM = "workbench_before_llm"
 BEFORE_TTS = "workbench_before_tts"
 
 
-class Lifecycle:
-    """The hooks of one session: `workbench.engine.hooks.Hooks`, and `run` for those who only watch.
+class Lifecycle(Hooks):
+    """The hooks of one session, and `run` for plugins that only watch.
 
     It knows the plugins that were there when it was made.
     """
