@@ -1,4 +1,4 @@
-"""A loop of its own, in a daemon thread, for coroutines of strangers: one that blocks there keeps no frame waiting."""
+"""Executors for coroutines of strangers: on a loop of their own, so that one that blocks keeps no frame waiting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CoroutineExecutor(Protocol):
     """Where coroutines of strangers run."""
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of `make()`; cancelling reaches it, and does not wait for it."""
+        """Return the result of `make()`; cancelling reaches it, and does not wait for it."""
 
 
 class InlineExecutor:
@@ -36,8 +36,8 @@ class InlineExecutor:
 
 
 class ThreadExecutor:
-    """Entered with `async with`. The thread starts with the first coroutine; if one of them blocks it, the next one
-    gets a new thread, and the blocked one is left behind."""
+    """On a loop in a daemon thread. Entered with `async with`; the thread starts with the first coroutine. If one of
+    them blocks it, the next one gets a new thread, and the blocked one is left behind."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -55,9 +55,9 @@ class ThreadExecutor:
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """See `CoroutineExecutor`."""
         thread = self._thread
-        if thread is None or thread.blocked or thread.gone:
+        if thread is None or not thread.is_alive():
             if thread is not None:
-                thread.leave()
+                thread.retire()
             thread = self._thread = _LoopThread(self._name)
         with outside():
             return await thread.run(make)
@@ -68,63 +68,59 @@ class _LoopThread:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._asked_at: float | None = None
-        self._end = asyncio.Event()
-        self._now = False
-        self._gone: Future[None] = Future()
+        self._pinged_at: float | None = None
+        """Loop time of the caller when it was asked for a sign of life that it has not given yet, s."""
+        self._retired = asyncio.Event()
+        self._closing = False
+        self._ended: Future[None] = Future()
         threading.Thread(target=self._live, name=name, daemon=True).start()
 
-    @property
-    def blocked(self) -> bool:
-        """It was asked for a sign of life a while ago, and has not given it."""
-        asked_at = self._asked_at
-        return asked_at is not None and asyncio.get_running_loop().time() - asked_at > PATIENCE_S
-
-    @property
-    def gone(self) -> bool:
-        """One of those that ran there has stopped the loop."""
-        return self._gone.done()
+    def is_alive(self) -> bool:
+        """Decide whether it takes coroutines: none blocks it, and none has stopped its loop."""
+        now = asyncio.get_running_loop().time()
+        blocked = self._pinged_at is not None and now - self._pinged_at > PATIENCE_S
+        return not blocked and not self._ended.done()
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        self._ask()
+        self._ping()
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_contained(make), self._loop))
         except asyncio.CancelledError:
-            self._ask()
+            self._ping()
             raise
 
-    def leave(self) -> None:
+    def retire(self) -> None:
         """Take no more, and end with the last of those that run there: they are not to blame for one that blocks."""
         with suppress(RuntimeError):  # its loop has ended by itself
-            self._loop.call_soon_threadsafe(self._end.set)
+            self._loop.call_soon_threadsafe(self._retired.set)
 
     async def close(self) -> None:
         """End now, with all that runs there."""
-        self._now = True
-        self.leave()
-        await asyncio.wait([asyncio.wrap_future(self._gone)], timeout=CLOSING_S)
+        self._closing = True
+        self.retire()
+        await asyncio.wait([asyncio.wrap_future(self._ended)], timeout=CLOSING_S)
 
-    def _ask(self) -> None:
-        if self._asked_at is None:
-            self._asked_at = asyncio.get_running_loop().time()
-            self._loop.call_soon_threadsafe(self._alive)
+    def _ping(self) -> None:
+        if self._pinged_at is None:
+            self._pinged_at = asyncio.get_running_loop().time()
+            self._loop.call_soon_threadsafe(self._pong)
 
-    def _alive(self) -> None:
-        self._asked_at = None
+    def _pong(self) -> None:
+        self._pinged_at = None
 
     def _live(self) -> None:
         try:
             with suppress(RuntimeError), asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._until_end())  # RuntimeError: the loop was stopped
+                runner.run(self._until_retired())  # RuntimeError: the loop was stopped
         finally:
-            self._gone.set_result(None)
+            self._ended.set_result(None)
 
-    async def _until_end(self) -> None:
-        while not self._end.is_set():
+    async def _until_retired(self) -> None:
+        while not self._retired.is_set():
             with suppress(asyncio.CancelledError):  # by one that cancels all tasks that it finds
-                await self._end.wait()
+                await self._retired.wait()
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others and not self._now:
+        if others and not self._closing:
             await asyncio.wait(others)
 
 
@@ -135,8 +131,8 @@ async def _contained(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return await make()
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        told = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
-        raise Left(told) from error
+        name = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
+        raise Left(name) from error
     except asyncio.CancelledError as error:
         if task.cancelling():
             raise

@@ -1,4 +1,4 @@
-"""The tools of a session, by name."""
+"""The registry of the tools of a session, by name."""
 
 from __future__ import annotations
 
@@ -51,51 +51,50 @@ class Toolbox:
         return tools_html(self._tools.values(), self.mocks)
 
     def get(self, name: str) -> Tool | None:
-        """The tool of that name."""
+        """Return the tool of that name, None if there is none."""
         return self._tools.get(name)
 
     def find(self, name: str) -> Tool:
-        """The tool of that name; UsageError says which there are."""
-        found = self._tools.get(name)
-        if found is None:
+        """Return the tool of that name; UsageError says which there are."""
+        tool = self._tools.get(name)
+        if tool is None:
             raise UsageError(f"there is no tool called {plain(name, limit=60)!r}", self.hint(name))
-        return found
+        return tool
 
     def hint(self, name: str) -> str:
-        """What to call instead of a name that there is not."""
+        """Return what to call instead of an unknown name."""
         near = get_close_matches(name, self._tools, n=1)
-        there = f"there are: {', '.join(self._tools)}" if self._tools else "there are none"
-        return f"did you mean {near[0]}? {there}" if near else there
+        listed = f"there are: {', '.join(self._tools)}" if self._tools else "there are none"
+        return f"did you mean {near[0]}? {listed}" if near else listed
 
     def add(self, *tools: Any, origin: str = "") -> None:
         """Add tools (or functions), all or none. UsageError for what is none, and for two of one name, naming both."""
-        new = [as_tool(one, origin) for one in tools]
+        new = [as_tool(tool, origin) for tool in tools]
         if not new:
             return
         with self._lock:
             self._put([*self._tools.values(), *new])
-        self._changed(new, "added")
+        self._announce(new, "added")
 
     def remove(self, *names: str) -> None:
-        """Take tools away; calls that run go on. UsageError for a name that there is not."""
+        """Take tools away; calls that run go on. UsageError for an unknown name."""
         with self._lock:
-            gone = [self.find(name) for name in names]
-            self._put([tool for tool in self._tools.values() if tool not in gone])
-        self._changed(gone, "removed")
+            removed = [self.find(name) for name in names]
+            self._put([tool for tool in self._tools.values() if tool not in removed])
+        self._announce(removed, "removed")
 
     def exchange(self, old: Iterable[Tool], new: Iterable[Tool], why: str) -> None:
-        """Put `new` tools in the place of `old` ones, those that are there; `why` is told with their names. UsageError
-        for two of one name."""
-        gone, come = list(old), list(new)
+        """Put `new` tools in the place of `old` ones, those that are there; the event says `why`, with the names of the
+        new. UsageError for two of one name."""
+        old, new = list(old), list(new)
         with self._lock:
-            kept = [tool for tool in self._tools.values() if not any(tool is one for one in gone)]
-            self._put([*kept, *come])
-        if gone or come:
-            self._changed(come, why)
+            rest = [tool for tool in self._tools.values() if not any(tool is one for one in old)]
+            self._put([*rest, *new])
+        if old or new:
+            self._announce(new, why)
 
     def mock(self, name: str, answer: str | None) -> None:
-        """From now on the tool is not run but answers this; None: it is run again. UsageError for a name that there
-        is not."""
+        """Let the tool answer this without being run; None: run it again. UsageError for an unknown name."""
         self.find(name)
         if answer is None:
             self.mocks.pop(name, None)
@@ -105,7 +104,7 @@ class Toolbox:
 
     def call(self, name: str, arguments: str = "{}") -> None:
         """Call a tool as the model would, with arguments as JSON; what comes of it is in the trace. The developer who
-        calls has said yes, and the conversation does not know of it. UsageError for a name that there is not."""
+        calls has said yes, and the conversation does not know of it. UsageError for an unknown name."""
         self.find(name)
         self._perform(name, arguments)
 
@@ -114,16 +113,14 @@ class Toolbox:
         for tool in tools:
             other = named.setdefault(tool.name, tool)
             if other.function is not tool.function:  # an agent may name a tool that a plugin brings too
-                raise UsageError(
-                    f"two tools are called {tool.name!r}: one from {other.origin or 'somewhere'}, "
-                    f"one from {tool.origin or 'somewhere'}",
-                    'rename one with @tool(name="…"), or leave one out',
-                )
+                origins = f"one from {other.origin or 'somewhere'}, one from {tool.origin or 'somewhere'}"
+                hint = 'rename one with @tool(name="…"), or leave one out'
+                raise UsageError(f"two tools are called {tool.name!r}: {origins}", hint)
         specs = tuple(tool.spec for tool in named.values())
         self._tools, self.specs = named, specs
-        for name in [name for name in self.mocks if name not in named]:
+        for name in self.mocks.keys() - named.keys():
             del self.mocks[name]
 
-    def _changed(self, tools: Sequence[Tool], what: str) -> None:
-        told = ", ".join(f"{tool.name} ({tool.origin})" if tool.origin else tool.name for tool in tools)
-        self._trace.emit(ToolsChanged(self.names, f"{what}: {told or 'none'}"))
+    def _announce(self, tools: Sequence[Tool], what: str) -> None:
+        names = ", ".join(f"{tool.name} ({tool.origin})" if tool.origin else tool.name for tool in tools)
+        self._trace.emit(ToolsChanged(self.names, f"{what}: {names or 'none'}"))

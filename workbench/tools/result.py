@@ -1,4 +1,4 @@
-"""What a tool gives back, as text for the model."""
+"""The result of a tool as text for the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class UnencodableError(Exception):
 
 
 def encoded(result: Any) -> str:
-    """A text as it is, `None` as "done", anything else as JSON: dicts, lists, dataclasses, pydantic models, dates….
+    """Return a result as text: `None` as "done", what is no text as JSON (dicts, lists, dataclasses, models, dates…).
 
     UnencodableError names the type that has none. Runs where the tool runs: a large result, or one that is made while
     it is read, costs the conversation nothing.
@@ -37,14 +37,14 @@ def encoded(result: Any) -> str:
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
         reason = plain(str(error).rpartition("Error serializing to JSON: ")[2], limit=200, one_line=True)
         kind = type(result).__name__
+        what = "give back text, numbers, lists, dicts, dataclasses or pydantic models"
         raise UnencodableError(
-            f"it gave back a {kind} that cannot be written as JSON ({reason}); give back text, numbers, "
-            "lists, dicts, dataclasses or pydantic models"
+            f"it gave back a {kind} that cannot be written as JSON ({reason}); {what}"
         ) from None
 
 
 def shortened(text: str, most: int) -> str:
-    """At most `most` characters of a result, and a notice for the model where something was left out."""
+    """Return at most `most` characters of a result, and a notice for the model where something was left out."""
     if len(text) <= most:
         return text
     return f"{text[:most]}\n[These are the first {most:,} of {len(text):,} characters. Ask for less to see the rest.]"

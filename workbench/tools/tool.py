@@ -19,12 +19,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, overload
 
 from workbench.model.conversation import ToolSpec
 from workbench.model.errors import UsageError
 from workbench.tools.context import RunContext
+from workbench.tools.signature import without_partials
 
 if TYPE_CHECKING:
     from workbench.tools.arguments import ToolParameters
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 OnInterrupt = Literal["cancel", "finish", "background"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What OpenAI's API takes as a name."""
-
-
 OURS = ("name", "function", "about", "schema", "origin")
 """Fields of a tool that `@tool` fills in itself."""
 
@@ -83,11 +82,9 @@ class Tool:
     @cached_property
     def is_async(self) -> bool:
         """Whether calling it gives something to await."""
-        inner = self.function
-        while isinstance(inner, partial):
-            inner = inner.func
-        called = getattr(inner, "__call__", None)  # noqa: B004  # of an object with an async __call__
-        return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(called)
+        inner = without_partials(self.function)
+        method = getattr(inner, "__call__", None)  # noqa: B004  # of an object with an async __call__
+        return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(method)
 
     @cached_property
     def parameters(self) -> ToolParameters:
@@ -155,83 +152,80 @@ def tool(
 
     UsageError for what cannot be, naming the function.
     """
-
     words = [field.name for field in fields(Tool) if field.init and field.name not in OURS]
     for word in policy:
         if word not in words:
             near = get_close_matches(word, words, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(
-                f"@tool has no {word!r}", f"{hint}it takes name, description, {', '.join(words)}"
-            )
+            hint += f"it takes name, description, {', '.join(words)}"
+            raise UsageError(f"@tool has no {word!r}", hint)
 
-    def made(function: Callable[..., Any]) -> Tool:
+    def decorate(function: Callable[..., Any]) -> Tool:
         if not callable(function):
             raise UsageError(f"@tool: {function!r:.60} is no function", "write @tool above a function")
         if isinstance(function, Tool):
             raise UsageError(f"@tool: {function.name} is a tool already", "decorate it once")
-        called = name or str(getattr(_innermost(function), "__name__", type(function).__name__))
-        return Tool(name=called, function=function, about=description, origin=_place(function), **policy)
+        title = name or str(getattr(_innermost(function), "__name__", type(function).__name__))
+        origin = _source_of(function)
+        return Tool(name=title, function=function, about=description, origin=origin, **policy)
 
-    return made if function is None else made(function)
+    return decorate if function is None else decorate(function)
 
 
 def raw_tool(
     name: str, description: str, schema: Mapping[str, Any], function: Callable[..., Any], **policy: Any
 ) -> Tool:
-    """A tool that brings a JSON schema of its own; `function` is called with the arguments as keywords.
+    """Make a tool that has a JSON schema of its own; `function` is called with the arguments as keywords.
 
-    UsageError for a schema that is none.
+    UsageError for a schema that cannot be used.
     """
-    made = Tool(
-        name=name, function=function, about=description, schema=schema, origin=_place(function), **policy
-    )
-    _ = made.parameters
-    return made
+    origin = _source_of(function)
+    tool = Tool(name=name, function=function, about=description, schema=schema, origin=origin, **policy)
+    _ = tool.parameters
+    return tool
 
 
-def as_tool(given: Any, origin: str = "") -> Tool:
-    """A tool, or a function made one; UsageError for anything else. `origin` is told before where it stands."""
-    if not isinstance(given, Tool):
-        if not callable(given) or isinstance(given, type):
-            raise UsageError(f"{given!r:.80} is no tool", "give functions with @tool above them")
-        given = tool(given)
-    assert isinstance(given, Tool)
-    return replace(given, origin=", ".join(filter(None, (origin, given.origin)))) if origin else given
+def as_tool(value: Any, origin: str = "") -> Tool:
+    """Return a tool, or make one of a function; UsageError for anything else. `origin` goes before where it stands."""
+    if not isinstance(value, Tool):
+        if not callable(value) or isinstance(value, type):
+            raise UsageError(f"{value!r:.80} is no tool", "give functions with @tool above them")
+        value = tool(value)
+    assert isinstance(value, Tool)
+    return replace(value, origin=", ".join(filter(None, (origin, value.origin)))) if origin else value
 
 
-def _check(made: Tool) -> None:
-    """UsageError that names the tool and the word."""
-    who = f"the tool {made.name!r:.70}"
-    if not isinstance(made.name, str) or not NAME.fullmatch(made.name):
+LOWEST = {"timeout_s": 0.001, "retries": 0, "concurrency": 1, "calls_per_minute": 0.001}
+
+
+def _check(tool: Tool) -> None:
+    """Raise UsageError that names the tool and the word."""
+    who = f"the tool {tool.name!r:.70}"
+    if not isinstance(tool.name, str) or not NAME.fullmatch(tool.name):
         raise UsageError(f"{who}: a name is 1 to 64 letters, digits, _ or -", 'write @tool(name="…")')
-    if made.on_interrupt not in get_args(OnInterrupt):
+    if tool.on_interrupt not in get_args(OnInterrupt):
         choices = ", ".join(get_args(OnInterrupt))
-        raise UsageError(f"{who}: on_interrupt cannot be {made.on_interrupt!r:.40}", f"choose from {choices}")
-    if not isinstance(made.confirm, bool | str) or not isinstance(made.idempotent, bool):
+        raise UsageError(f"{who}: on_interrupt cannot be {tool.on_interrupt!r:.40}", f"choose from {choices}")
+    if not isinstance(tool.confirm, bool | str) or not isinstance(tool.idempotent, bool):
         raise UsageError(f"{who}: confirm is True, False or a question; idempotent is True or False")
-    if made.confirm and made.idempotent:
+    if tool.confirm and tool.idempotent:
         raise UsageError(f"{who}: what changes nothing needs no consent", "drop confirm, or idempotent")
-    least = {"timeout_s": 0.001, "retries": 0, "concurrency": 1, "calls_per_minute": 0.001}
-    for word, lowest in least.items():
-        value = getattr(made, word)
-        whole = word in ("retries", "concurrency")
+    for word, lowest in LOWEST.items():
+        value, whole = getattr(tool, word), word in ("retries", "concurrency")
         if value is None and word != "retries":
             continue
-        right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not right or not value >= lowest:
-            kind = "a whole number" if whole else "a number"
-            raise UsageError(f"{who}: {word} must be {kind} of at least {lowest}, not {value!r:.40}")
+        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not fits or not value >= lowest:
+            number = "a whole number" if whole else "a number"
+            raise UsageError(f"{who}: {word} must be {number} of at least {lowest}, not {value!r:.40}")
 
 
 def _innermost(function: Any) -> Any:
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.unwrap(function)
+    return inspect.unwrap(without_partials(function))
 
 
-def _place(function: Any) -> str:
-    """`file.py:12`, as far as it is known."""
+def _source_of(function: Any) -> str:
+    """Return where a function stands, `file.py:12`, as far as it is known."""
     code = getattr(getattr(_innermost(function), "__func__", _innermost(function)), "__code__", None)
     if code is None:
         return ""
@@ -241,14 +235,12 @@ def _place(function: Any) -> str:
 
 
 def _takes_context(function: Any) -> bool:
-    """Whether its first parameter is annotated as a `RunContext`; by name where the annotation is still a text."""
+    """Decide whether its first parameter is annotated as a `RunContext`; by name where the annotation is a text."""
     try:
-        parameters = [*inspect.signature(function).parameters.values()]
+        first = next(iter(inspect.signature(function).parameters.values()), None)
     except (TypeError, ValueError):
         return False
-    if not parameters:
-        return False
-    wanted = parameters[0].annotation
-    if isinstance(wanted, str):
-        return wanted.partition("[")[0].rpartition(".")[2].strip() == "RunContext"
-    return wanted is RunContext or get_origin(wanted) is RunContext
+    annotation = first.annotation if first else None
+    if isinstance(annotation, str):
+        return annotation.partition("[")[0].rpartition(".")[2].strip() == "RunContext"
+    return annotation is RunContext or get_origin(annotation) is RunContext

@@ -1,4 +1,4 @@
-"""What the agent of a session can do: its own tools, those of plugins and of MCP servers, and what runs them."""
+"""The tools that an agent of a session has: its own, those of plugins and of MCP servers, and what runs them."""
 
 from __future__ import annotations
 
@@ -19,48 +19,52 @@ from workbench.trace.trace import Trace
 
 
 def tools_of(agent: Agent) -> tuple[Tool, ...]:
-    """The tools that an agent brings itself. UsageError for what is none."""
-    return tuple(as_tool(one) for one in agent.tools if not isinstance(one, McpServer))
+    """Return the tools of an agent itself. UsageError for what is none."""
+    return tuple(as_tool(tool) for tool in agent.tools if not isinstance(tool, McpServer))
 
 
 class Toolset:
-    """Made by `open_toolset`."""
+    """Made by `open_toolset`; `runner` runs what is in it."""
 
     def __init__(
         self,
         tools: Toolbox,
         runner: Runner,
         servers: McpServers,
-        always: Iterable[McpServer],
-        agents: Iterable[Tool],
+        shared_servers: Iterable[McpServer],
+        agent_tools: Iterable[Tool],
     ) -> None:
         self.runner = runner
         self._tools = tools
         self._servers = servers
-        self._always = tuple(always)
-        self._agents = tuple(agents)
+        self._shared_servers = tuple(shared_servers)
+        self._agent_tools = tuple(agent_tools)
 
     async def use_agent(self, agent: Agent) -> None:
-        """Have the tools and MCP servers of this agent in the place of those of the one before. UsageError for what is
+        """Put the tools and MCP servers of this agent in the place of those of the one before. UsageError for what is
         no tool, and for two of one name."""
         new = tools_of(agent)
-        self._tools.exchange(self._agents, new, "the agent has")
-        self._agents = new
-        servers = [one for one in agent.tools if isinstance(one, McpServer)]
-        await self._servers.exchange([*self._always, *servers])
+        self._tools.exchange(self._agent_tools, new, "the agent has")
+        self._agent_tools = new
+        servers = [server for server in agent.tools if isinstance(server, McpServer)]
+        await self._servers.exchange([*self._shared_servers, *servers])
 
 
 @asynccontextmanager
 async def open_toolset(
-    tools: Toolbox, trace: Trace, settings: Settings, around: ToolEnvironment, agents: Iterable[Tool] = ()
+    tools: Toolbox,
+    trace: Trace,
+    settings: Settings,
+    environment: ToolEnvironment,
+    agent_tools: Iterable[Tool] = (),
 ) -> AsyncIterator[Toolset]:
-    """With the tools of plugins, and those of the MCP servers of the settings once an agent is adopted; `agents` are
-    there already, for the agent that is adopted first. UsageError for two tools of one name."""
+    """Open the tools of plugins, and those of the MCP servers of the settings once an agent is used; `agent_tools` are
+    there already, of the agent that is used first. UsageError for two tools of one name."""
     async with (
-        ThreadExecutor("tools") as place,
+        ThreadExecutor("tools") as executor,
         McpServers(tools, trace) as servers,
-        Runner(tools, trace, settings.limits, place, around) as runner,
+        Runner(tools, trace, settings.limits, executor, environment) as runner,
     ):
-        for plugin, brought in tools_of_plugins():
-            tools.add(brought, origin=f"the plugin {plugin}")
-        yield Toolset(tools, runner, servers, from_settings(settings.mcp), agents)
+        for plugin, tool in tools_of_plugins():
+            tools.add(tool, origin=f"the plugin {plugin}")
+        yield Toolset(tools, runner, servers, from_settings(settings.mcp), agent_tools)

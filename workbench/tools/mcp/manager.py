@@ -13,12 +13,12 @@ from workbench.trace.trace import Trace
 
 
 class McpServers:
-    """Entered with `async with`; at its end every server is left. Costs nothing without one."""
+    """Entered with `async with`; at its end every connection is closed. Costs nothing without a server."""
 
     def __init__(self, tools: Toolbox, trace: Trace) -> None:
         self._tools = tools
         self._trace = trace
-        self._connections: list[ServerConnection] = []
+        self._connections: dict[McpServer, ServerConnection] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -27,18 +27,19 @@ class McpServers:
         await self.exchange(())
 
     async def exchange(self, servers: Iterable[McpServer]) -> None:
-        """Have these and no others: leave those that are open, open those that are not, all at once."""
-        wanted = list(dict.fromkeys(servers))
-        gone = [one for one in self._connections if one.server not in wanted]
-        kept = [one for one in self._connections if one.server in wanted]
-        there = [one.server for one in kept]
-        come = [
-            ServerConnection(server, self._tools, self._trace) for server in wanted if server not in there
-        ]
-        self._connections = [*kept, *gone, *come]
+        """Have these servers and no others: close the connections to the rest, open new ones, all at once."""
+        chosen, before = list(dict.fromkeys(servers)), self._connections
+        added = {
+            server: ServerConnection(server, self._tools, self._trace)
+            for server in chosen
+            if server not in before
+        }
+        removed = [server for server in before if server not in chosen]
+        self._connections = before | added
         async with asyncio.TaskGroup() as tasks:
-            for one in gone:
-                tasks.create_task(one.close())
-            for one in come:
-                tasks.create_task(one.open())
-        self._connections = [*kept, *come]
+            for server in removed:
+                tasks.create_task(before[server].close())
+            for connection in added.values():
+                tasks.create_task(connection.open())
+        for server in removed:
+            del self._connections[server]
