@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from textual.app import App, ComposeResult
+from voice_workbench_talk_share import plugin
 from voice_workbench_talk_share.panel import Share, TalkShare
-from voice_workbench_talk_share.plugin import workbench_tui_panels
 
 from workbench.spi import Entry
 from workbench.spi import events as ev
@@ -33,7 +33,7 @@ def test_who_talks_how_long() -> None:
 
 
 def test_the_panel_shows_it() -> None:
-    (panel,) = workbench_tui_panels()
+    (panel,) = plugin.workbench_tui_panels()
 
     class Screen(App[None]):
         def compose(self) -> ComposeResult:
