@@ -142,8 +142,7 @@ def test_what_keeps_a_session_from_opening_is_said() -> None:
             await stage.shows(
                 "The session could not start", "there is no microphone", "→ plug one in", "Ctrl+Q leaves"
             )
-            await stage.pilot.press("escape")
-            await stage.shows("The session is over.")
+            await stage.shows("The session has ended")
 
     run(scene())
 
@@ -195,6 +194,51 @@ def test_verbs_before_the_session_is_open_are_answered() -> None:
 
     run(scene())
     assert ("mute", True) not in session.told
+
+
+@SIZES
+def test_a_session_that_has_ended_invites_to_nothing(size: tuple[int, int]) -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, size) as stage:
+            started(session)
+            await stage.shows("Speak, or type and press Enter.")
+            session.at(9000, ev.SessionEnded("source ended"))
+            await stage.shows("■ Ended", "The session has ended")
+            for invitation in ("Speak,", "type here", "Mute", "Interrupt"):
+                assert invitation not in stage.text
+            await stage.pilot.press(*"hi", "enter", "escape", "ctrl+o")
+            spoken_turn(session, 1, FIRST, "In 1969.")  # what the recorder had not shown yet
+            await stage.shows("In 1969.", "■ Ended")
+            assert session.told == [("open",)]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("width", range(80, 98, 3))
+def test_a_figure_is_never_parted_from_its_unit(width: int) -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, (width, 24)) as stage:
+            started(session)
+            spoken_turn(session, 1, FIRST, "In nineteen", unheard="sixty-nine.")
+            await stage.shows("✂ interrupted", "612 ms")
+            talk = stage.app.screen.query_one("#talk").size.width
+            assert [row for row in stage.rows if "612 ms" in row[:talk]]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("columns", "least"), [(120, 50), (160, 66), (200, 84)])
+def test_the_instruments_grow_with_the_terminal(columns: int, least: int) -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, (columns, 50)) as stage:
+            conversation(session)
+            await stage.shows("p50 612 ms")
+            assert stage.app.screen.query_one("#instruments").outer_size.width >= least
+
+    run(scene())
 
 
 HOSTILE = (

@@ -26,7 +26,7 @@ def test_turn_by_turn(size: tuple[int, int]) -> None:
         async with staged(lambda: ReplayScreen(trace), size) as stage:
             await stage.shows("▤ Recording", "And?", "you ▸")
             if size != SMALL:
-                await stage.shows("Turn 2 · cut of 2", "4.2 s, space plays", "more.")
+                await stage.shows("Turn 2 · cut (2 of 2)", "4.2 s, space plays", "more.")
             await stage.pilot.press("left")
             await stage.until(lambda: any("agent ▸" in row and "Hello." in row for row in stage.rows))
             await stage.pilot.press("left", "end", "right", "home", "end")

@@ -66,6 +66,12 @@ def test_columns_over_turns() -> None:
     ]
 
 
+def test_turns_that_are_not_in_the_percentiles_have_a_legend() -> None:
+    points = (Point(1, 800.0, "cold"), Point(2, 400.0), Point(3, 200.0, "cut"), Point(4, 100.0, "cut"))
+    assert latency.legend(History(points)).plain == "░ 1 cold, 2 cut: not in p50 and p95"
+    assert not latency.legend(History((Point(1, 400.0),)))
+
+
 def test_the_chosen_turn_is_pointed_at() -> None:
     history = History((Point(1, 400.0), Point(2, 400.0)), 400.0, 400.0, 2, chosen=1)
     assert latency.columns(history, 16, 2)[-1].plain == "    0 █◂█       "

@@ -170,6 +170,7 @@ class LiveScreen(PaneledScreen):
     def _show_end(self) -> None:
         """Say that the session is over; if it failed, why."""
         self.query_one(Prompt).ended = True
+        self.refresh_bindings()
         error = self._host.error
         if error is not None:
             self.query_one(Welcome).state = Welcoming(self._fold.status, *explained(error))
@@ -218,7 +219,9 @@ class LiveScreen(PaneledScreen):
         await super().action_panel()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Tools are called from their panel."""
+        """Tools are called from their panel; a session that has ended can only be looked at."""
+        if action in ("mute", "interrupt", "bookmark", "tool") and self.query_one(Prompt).ended:
+            return False
         return self.panels.current == TOOLS if action == "tool" else super().check_action(action, parameters)
 
     def action_tool(self, kind: Kind) -> None:

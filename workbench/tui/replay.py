@@ -119,7 +119,9 @@ class ReplayScreen(PaneledScreen):
             return
         turn = recording.turns[index]
         drawn = falls(turn, recording.tools.of(turn.turn))
-        self.query_one(Waterfall).turn = replace(drawn, title=f"{drawn.title} of {len(recording.turns)}")
+        self.query_one(Waterfall).turn = replace(
+            drawn, title=f"{drawn.title} ({index + 1} of {len(recording.turns)})"
+        )
         self.query_one(Latency).history = replace(recording.history, chosen=turn.turn)
         self.query_one(Conversation).lines = around(recording.lines, turn.turn)
         called = [call.key for call in recording.tools.calls if call.turn == turn.turn]

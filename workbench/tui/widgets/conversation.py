@@ -59,12 +59,16 @@ class Row(Horizontal):
         """A label and the words beside it."""
         yield Static(label(self.line), classes="who", markup=False)
         yield Static(words(self.line), classes="what")
+        if self.line.who == "agent":  # beside the words: within them, a line's end would part figure and unit
+            yield Static(figures(self.line), classes="figures", markup=False)
 
     def watch_line(self, line: Line) -> None:
         """Draw the line anew."""
         self.set_classes(f"{line.who} {line.state}")
         self.query_one(".who", Static).update(Content(label(line)))
         self.query_one(".what", Static).update(words(line))
+        for static in self.query(".figures").results(Static):
+            static.update(figures(line))
 
 
 def label(line: Line) -> str:
@@ -84,10 +88,13 @@ def words(line: Line) -> Content:
         parts.append(Content(gap) + Content.styled(plain(line.unheard), "$unheard strike"))
     if line.state == "cut":
         parts.append(
-            Content.styled("  ✂ interrupted" + (" (estimated)" if line.estimated else ""), "$quiet italic")
+            Content.styled("\n✂ interrupted" + (" (estimated)" if line.estimated else ""), "$quiet italic")
         )
-    if line.heard_ms is not None:
-        parts.append(Content.styled(f"  {line.heard_ms:.0f} ms", "$quiet"))
     if line.hint:
         parts.append(Content.styled(f"\n→ {plain(line.hint)}", "$quiet"))
     return Content("").join(parts)
+
+
+def figures(line: Line) -> str:
+    """Return the heard latency of the turn, once it is known."""
+    return "" if line.heard_ms is None else f"{line.heard_ms:.0f} ms"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import chain
 
 from textual.content import Content
@@ -13,6 +14,8 @@ from workbench.readers.folds.turns import History, Point
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_CELLS = 6
+LEGEND_ROWS = 4
+"""From so many rows on there is room for a legend."""
 
 Cell = tuple[str, str]
 """A character and its style."""
@@ -30,7 +33,10 @@ class Latency(Widget):
         history, (width, height) = self.history, self.content_size
         if not history.points:
             return Content.styled("Latency of each turn will be drawn here.", "$quiet")
-        return Content("\n").join([figures(history), *columns(history, width, max(1, height - 1))])
+        texts = [figures(history)]
+        if height >= LEGEND_ROWS and (text := legend(history)):
+            texts.append(text.truncate(width, ellipsis=True))
+        return Content("\n").join([*texts, *columns(history, width, max(1, height - len(texts)))])
 
 
 def figures(history: History) -> Content:
@@ -43,6 +49,13 @@ def figures(history: History) -> Content:
         ("p50 ", "$quiet"), (told(history.p50), "bold"), ("   p95 ", "$quiet"), (told(history.p95), "bold"),
         ("   n ", "$quiet"), str(history.n),
     )  # fmt: skip
+
+
+def legend(history: History) -> Content:
+    """Return what the hatched columns are: `░ 1 cold, 2 cut: not in p50 and p95`; empty while there are none."""
+    kinds = Counter(point.kind for point in history.points if point.kind != "done")
+    counts = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    return Content.styled(f"░ {counts}: not in p50 and p95" if counts else "", "$quiet")
 
 
 def columns(history: History, width: int, height: int) -> list[Content]:
@@ -75,6 +88,7 @@ def _cell(
     level = min(8, max(row == 1, round(8 * (point.ms / top * height - (row - 1)))))
     if level <= 0:
         return blank, blank
+    sign = EIGHTHS[level] if point.kind == "done" else "░"
     if point.turn == chosen:
-        return (EIGHTHS[level], "$user"), ("◂", "$user") if row == 1 else blank
-    return (("░", "$quiet") if point.kind != "done" else (EIGHTHS[level], "$agent")), blank
+        return (sign, "$user"), ("◂", "$user") if row == 1 else blank
+    return (sign, "$agent" if point.kind == "done" else "$quiet"), blank
