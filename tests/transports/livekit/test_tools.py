@@ -19,9 +19,9 @@ from workbench.model.errors import StageError, UsageError
 from workbench.model.events import ToolReturned
 from workbench.session import Session
 from workbench.testing.tools import call_tool
-from workbench.transports.livekit.look import look
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.transport import RoomTransport
+from workbench.transports.livekit.video import look
 
 THREADS: list[str] = []
 

@@ -33,11 +33,9 @@ from workbench.simulation.clock import run_virtual
 from workbench.simulation.synthesis import speech
 from workbench.tools.context import ToolError
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.jpeg import LONGEST, MOST_BYTES, jpeg
-from workbench.transports.livekit.look import look
 from workbench.transports.livekit.participants import Participants
 from workbench.transports.livekit.server import LocalServer
-from workbench.transports.livekit.video import OLD_S, UserVideo
+from workbench.transports.livekit.video import LONGEST, MOST_BYTES, OLD_S, UserVideo, jpeg, look
 
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
 SCREEN, CAMERA = rtc.TrackSource.SOURCE_SCREENSHARE, rtc.TrackSource.SOURCE_CAMERA
@@ -239,7 +237,7 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
 
 
 def test_a_model_that_cannot_see_is_told_so() -> None:
-    context: Any = SimpleNamespace(room=SimpleNamespace(eyes=SimpleNamespace(sees=lambda: False)))
+    context: Any = SimpleNamespace(room=SimpleNamespace(user_video=SimpleNamespace(sees=lambda: False)))
     with pytest.raises(ToolError, match="cannot look at pictures"):
         run_virtual(look.function(context))
 

@@ -22,7 +22,6 @@ from workbench.transports.base import Transport, TransportOptions
 from workbench.transports.livekit.client import SEND_S, Delivery, RoomClient
 from workbench.transports.livekit.connection import RoomConnector
 from workbench.transports.livekit.incoming import IncomingData, IncomingMessages
-from workbench.transports.livekit.look import look
 from workbench.transports.livekit.network import NetworkMonitor
 from workbench.transports.livekit.participants import Participants
 from workbench.transports.livekit.preconnect import PreConnectBuffer, joined
@@ -30,7 +29,7 @@ from workbench.transports.livekit.publisher import NAME, STATE, RoomPublisher
 from workbench.transports.livekit.sink import RoomSink
 from workbench.transports.livekit.source import MOST, RoomSource, Voice, noise_suppressor
 from workbench.transports.livekit.token import access
-from workbench.transports.livekit.video import UserVideo
+from workbench.transports.livekit.video import UserVideo, look
 
 HELD = 500
 """Frames of a voice that wait for what was said before them: 10 s."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, Literal
 
 from workbench.model.conversation import Picture
@@ -22,8 +23,9 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.model.text import plain
+from workbench.tools.context import RunContext, ToolError
+from workbench.tools.tool import tool
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.jpeg import LONGEST, jpeg
 from workbench.transports.livekit.participants import Participants
 from workbench.transports.livekit.sdk import rtc
 
@@ -39,6 +41,10 @@ ENOUGH = 0.8
 """Of the size that is wanted."""
 MOST_PICTURES = 2_000
 """That are recorded in a session: at most 200 kB each."""
+LONGEST = 768
+"""Pixels of the longer side; what models see of a larger picture is scaled down to about this."""
+MOST_BYTES = 200_000
+QUALITIES = (80, 60, 40)
 
 
 class UserVideo:
@@ -267,3 +273,41 @@ def _rank(publication: Any) -> tuple[int, str]:
     order = (sources.SOURCE_SCREENSHARE, sources.SOURCE_CAMERA)
     source = publication.source
     return order.index(source) if source in order else len(order), publication.sid
+
+
+def jpeg(event: Any) -> tuple[bytes, int, int]:
+    """The picture of an `rtc.VideoFrameEvent`, upright: its bytes, at most `MOST_BYTES`, its width and its height in
+    pixels, at most `LONGEST`. Takes 10–30 ms, off the loop."""
+    from PIL import Image  # 30 ms, and only those who show something need it
+
+    sdk = rtc()
+    kinds, frame = sdk.VideoBufferType, event.frame
+    if frame.type != kinds.I420:  # what all can be turned into, and it into RGB
+        frame = frame.convert(kinds.I420)
+    frame = frame.convert(kinds.RGB24)
+    image = Image.frombuffer("RGB", (frame.width, frame.height), bytes(frame.data), "raw", "RGB", 0, 1)
+    image.thumbnail((LONGEST, LONGEST))
+    turns = {1: Image.Transpose.ROTATE_270, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_90}
+    if (turn := turns.get(event.rotation)) is not None:  # a telephone that is held upright
+        image = image.transpose(turn)
+    while True:
+        for quality in QUALITIES:
+            out = BytesIO()
+            image.save(out, "JPEG", quality=quality)
+            if out.tell() <= MOST_BYTES:
+                return out.getvalue(), image.width, image.height
+        image = image.reduce(2)
+
+
+@tool(idempotent=True, timeout_s=10)
+async def look(context: RunContext[Any]) -> str:
+    """See what the user is showing now: their shared screen, or else their camera. Use it whenever the answer depends
+    on what can be seen."""
+    room = context.room
+    if not room.user_video.sees():
+        raise ToolError("This model cannot look at pictures.")
+    picture = await room.look()
+    if picture is None:
+        raise ToolError(f"There is nothing to see: {room.user_video.nothing()}.")
+    context.show(picture)
+    return f"The picture that follows shows it: {picture.width} × {picture.height} pixels."
