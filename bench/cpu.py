@@ -25,7 +25,7 @@ from workbench.model.conversation import Conversation
 from workbench.simulation.synthesis import write_wav
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
-from workbench.transports.paced import WavSource
+from workbench.transports.file.transport import WavSource
 
 SAMPLE = Path(__file__).parents[1] / "workbench" / "samples" / "conversation.wav"
 FRAMES = 3000

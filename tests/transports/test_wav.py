@@ -17,8 +17,9 @@ from workbench.model.errors import UsageError
 from workbench.model.events import ClockMapped, Notice
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
+from workbench.transports.file.transport import WavSink, WavSource
 from workbench.transports.file.wavfile import read_wav
-from workbench.transports.paced import PacedSink, WavSink, WavSource
+from workbench.transports.paced import PacedSink
 
 
 def loop_trace() -> Trace:

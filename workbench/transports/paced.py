@@ -1,26 +1,24 @@
-"""Files in the place of a microphone and a speaker, and a speaker that nobody hears: all by the loop's clock."""
+"""Sources and sinks that run by the loop's clock, 20 ms at a time: what files, silence, pages and rooms build on."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Self
 
 import numpy as np
 
 from workbench.engine.interfaces import Pull, Sink, Source
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silence
-from workbench.model.errors import UsageError
-from workbench.model.events import ClockMapped, DeviceOpened, Notice, TrackName
+from workbench.model.events import ClockMapped, DeviceOpened, TrackName
 from workbench.trace.trace import Trace
-from workbench.transports.file.wavfile import WavFile, WavWriter
 
 FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms."""
 BLOCK = OUTPUT_RATE // 50
-"""Samples that a sink by the clock pulls at a time: 20 ms."""
+"""Samples that a paced sink pulls at a time: 20 ms."""
+YIELD_EVERY = 12 * FRAME
+"""Samples between which others get their turn, where nothing is waited for."""
 DOZE_AFTER = OUTPUT_RATE // 5
 """Samples of silence after which it dozes: 200 ms."""
 DOZE_S = 0.1
@@ -32,68 +30,55 @@ def log_mapping(trace: Trace, track: TrackName, rate: int, sample: int = 0) -> N
     trace.emit(ClockMapped(track, sample, round(trace.now(), 3), float(rate)))
 
 
-class WavSource(Source):
-    """A wav file as a source: spoken from its start when its frames are asked for, and then over.
+class PacedSource(Source):
+    """A source whose sound is there before it is due.
 
-    `realtime`: a frame comes when its last sample would have been spoken, by a schedule that does not drift; a loop
-    that was late gets what is due at once. Otherwise as fast as frames are taken, for measuring. `UsageError` as of
-    `WavFile`.
+    With `realtime` a frame comes when its last sample would have been spoken, by a schedule that does not drift; a loop
+    that was late gets what is due at once. Without, as fast as frames are taken, for measuring.
     """
 
-    def __init__(self, path: Path, trace: Trace, *, realtime: bool = True) -> None:
-        self.name = path.name
+    def __init__(self, trace: Trace, name: str, *, realtime: bool = True) -> None:
+        self.name = name
         self.realtime = realtime
-        self._path = path
         self._trace = trace
-        self._file: WavFile | None = None
         self._start = 0.0
 
-    async def __aenter__(self) -> Self:
-        self._file = WavFile(self._path)
-        shape = self._file.format
-        if shape.note:
-            self._trace.emit(
-                Notice("warning", "source", f"{self.name}: {shape.note}", "what is in the file is played")
-            )
-        self._trace.emit(DeviceOpened("mic", self.name, shape.rate, 0.0))
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    def blocks(self) -> Iterator[Samples]:
+        """Yield the sound at 16 kHz in blocks of any length."""
+        raise NotImplementedError
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Frames of 20 ms; the last one is filled up with silence."""
-        assert self._file is not None, "enter it first"
+        """Yield frames of 20 ms; the last one is filled up with silence."""
         loop = asyncio.get_running_loop()
         self._start = loop.time()
         log_mapping(self._trace, "user", INPUT_RATE)
-        position, rest = 0, silence(0)
-        for block in self._file.blocks(INPUT_RATE):
-            rest = np.concatenate((rest, block)) if len(rest) else block
-            whole = len(rest) // FRAME * FRAME
-            for at in range(0, whole, FRAME):
-                if self.realtime:
-                    due = self._start + (position + FRAME) / INPUT_RATE
-                    await asyncio.sleep(max(0.0, due - loop.time()))
-                yield Frame(rest[at : at + FRAME], INPUT_RATE, position)
-                position += FRAME
-            rest = rest[whole:]
-            if not self.realtime:
+        position = 0
+        for samples in self._frames():
+            if self.realtime:
+                await asyncio.sleep(max(0.0, self.time_of(position + FRAME) - loop.time()))
+            yield Frame(samples, INPUT_RATE, position)
+            position += FRAME
+            if not self.realtime and position % YIELD_EVERY == 0:
                 self._start = loop.time() - position / INPUT_RATE
                 await asyncio.sleep(0)
-        if len(rest):
-            if self.realtime:
-                await asyncio.sleep(max(0.0, self._start + (position + FRAME) / INPUT_RATE - loop.time()))
-            yield Frame(np.concatenate((rest, silence(FRAME - len(rest)))), INPUT_RATE, position)
 
     def time_of(self, sample: int) -> float:
-        """When that sample is spoken, on the loop's clock; not in real time: as if what is read ended now."""
+        """Return when that sample is spoken, s; not in real time: as if what is read ended now."""
         return self._start + sample / INPUT_RATE
+
+    def _frames(self) -> Iterator[Samples]:
+        rest = silence(0)
+        for block in self.blocks():
+            rest = np.concatenate((rest, block)) if len(rest) else block
+            whole = len(rest) // FRAME * FRAME
+            yield from rest[:whole].reshape(-1, FRAME)
+            rest = rest[whole:]
+        if len(rest):
+            yield np.concatenate((rest, silence(FRAME - len(rest))))
 
 
 class PacedSink(Sink):
-    """A sink that plays to nobody, at real time, from position `start` of the track on.
+    """A sink that pulls at real time, from position `start` of the track on, and by itself plays to nobody.
 
     While something plays it pulls 20 ms when their first sample is due. Through silence it dozes, and pulls the silence
     that has passed every 100 ms; `wake` pulls what has passed up to now, to the sample, and the block after it is
@@ -101,9 +86,8 @@ class PacedSink(Sink):
     waits for a grid, and is never taken for a part of the past.
     """
 
-    name = "none"
-
-    def __init__(self, trace: Trace, start: int = 0) -> None:
+    def __init__(self, trace: Trace, start: int = 0, name: str = "none") -> None:
+        self.name = name
         self._trace = trace
         self._pull: Pull = silence
         self._start = 0.0
@@ -116,23 +100,15 @@ class PacedSink(Sink):
         self._trace.emit(DeviceOpened("agent", self.name, OUTPUT_RATE, 0.0))
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        pass
-
     async def play(self, pull: Pull) -> None:
         """Pull until cancelled; the first position is now."""
-        loop = asyncio.get_running_loop()
-        self._pull, self._start = pull, loop.time() - self._position / OUTPUT_RATE
-        log_mapping(self._trace, "agent", OUTPUT_RATE, self._position)
+        self._pull = pull
+        self._begin(self._position)
         while True:
-            if self._quiet >= DOZE_AFTER:
-                await self._doze()
-            else:
-                await asyncio.sleep(max(0.0, self.due(self._position) - loop.time()))
-                self._take(BLOCK)
+            await self._step()
 
     def wake(self) -> None:
-        """Something will be played: pull the silence up to now, and go on from here."""
+        """Pull the silence up to now, and go on from here: something will be played."""
         self._quiet = 0
         if self._dozing:
             self._dozing = False
@@ -141,79 +117,55 @@ class PacedSink(Sink):
             self._woken.set()
 
     def due(self, sample: int) -> float:
-        """When that sample is pulled, on the loop's clock, s."""
+        """Return when that sample is pulled, on the loop's clock, s."""
         return self._start + sample / OUTPUT_RATE
 
     def time_of(self, sample: int) -> float:
-        """When that sample is played, on the loop's clock: when it is pulled."""
+        """Return when that sample is played: when it is pulled."""
         return self.due(sample)
+
+    def deliver(self, samples: Samples) -> None:
+        """Take what was pulled: for sinks that do something with it."""
+
+    def _begin(self, position: int) -> None:
+        """Let `position` be due now."""
+        self._start = asyncio.get_running_loop().time() - position / OUTPUT_RATE
+        log_mapping(self._trace, "agent", OUTPUT_RATE, position)
+
+    async def _step(self) -> None:
+        if self._quiet >= DOZE_AFTER:
+            await self._doze()
+        else:
+            await asyncio.sleep(max(0.0, self.due(self._position) - asyncio.get_running_loop().time()))
+            self._take(BLOCK)
 
     async def _doze(self) -> None:
         self._dozing = True
         self._woken.clear()
-        over = asyncio.get_running_loop().call_later(DOZE_S, self._woken.set)  # half of what a timeout costs
+        try:
+            await self._nap(DOZE_S)
+        finally:
+            self._dozing = False
+
+    async def _nap(self, seconds: float) -> None:
+        """Wait so long or until woken, then pull the silence that has passed."""
+        over = asyncio.get_running_loop().call_later(seconds, self._woken.set)  # half of what a timeout costs
         try:
             await self._woken.wait()
-            if self._dozing:
-                self._catch_up()
         finally:
             over.cancel()
-            self._dozing = False
+        if self._dozing:
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Pull what has passed, to the sample; the tiny sum makes up for the rounding of the clock's floats."""
-        passed = int((asyncio.get_running_loop().time() - self._start) * OUTPUT_RATE + 1e-3)
-        if passed > self._position:
-            self._take(passed - self._position)
+        late_s = asyncio.get_running_loop().time() - self.due(self._position)
+        if (passed := int(late_s * OUTPUT_RATE + 1e-3)) > 0:
+            self._take(passed)
 
-    def _take(self, count: int) -> None:
+    def _take(self, count: int) -> Samples:
         samples = self._pull(count)
         self._position += count
         self._quiet = 0 if samples.any() else self._quiet + count
-        self.heard(samples)
-
-    def heard(self, samples: Samples) -> None:
-        """Samples were played: for those that do something with them."""
-
-
-class WavSink(PacedSink):
-    """A sink that writes what it plays to a wav file (mono, 16 bit, 24 kHz), at real time."""
-
-    def __init__(self, path: Path, trace: Trace) -> None:
-        super().__init__(trace)
-        self.name = path.name
-        self._path = path
-        self._writer: WavWriter | None = None
-
-    async def __aenter__(self) -> Self:
-        try:
-            self._writer = WavWriter(self._path, OUTPUT_RATE)
-        except OSError as error:
-            raise UsageError(
-                f"{self._path}: {error.strerror or error}",
-                "give the path of a wav file in a folder that you may write to",
-            ) from error
-        return await super().__aenter__()
-
-    async def __aexit__(self, *error: object) -> None:
-        if self._writer is not None:
-            try:
-                self._writer.close()
-            except OSError as failed:
-                self._say(failed)
-
-    def heard(self, samples: Samples) -> None:
-        """Write them; when that fails, say so once and go on without: the conversation is worth more."""
-        if self._writer is None:
-            return
-        try:
-            self._writer.write(samples)
-        except OSError as failed:
-            self._say(failed)
-            broken, self._writer = self._writer, None
-            with contextlib.suppress(OSError):
-                broken.close()
-
-    def _say(self, failed: OSError) -> None:
-        hint = f"what was written until now is in {self._path}; make room and start again"
-        self._trace.emit(Notice("error", "sink", f"{self.name}: {failed.strerror or failed}", hint))
+        self.deliver(samples)
+        return samples

@@ -39,8 +39,9 @@ from workbench.testing import (
     check_vad,
 )
 from workbench.trace.trace import Trace
+from workbench.transports.file.transport import WavSink, WavSource
 from workbench.transports.null import NullSource
-from workbench.transports.paced import PacedSink, WavSink, WavSource
+from workbench.transports.paced import PacedSink
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -44,7 +44,7 @@ def test_a_cut_clears_the_queue_at_once(with_server: Run, monkeypatch: pytest.Mo
             await room.connect(server.url, token(server, "agent", "cut"))
             await sink.publish(room)
             await until(lambda: ann.heard)
-            sink.flow(True)
+            sink.set_connected(True)
             began = time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 playing = tasks.create_task(sink.play(pull))

@@ -271,7 +271,7 @@ class BrowserSpeaker(PacedSink):
         left = max(arrived, heard - way.output)
         return [("network_out", arrived), ("playback_buffer", left), ("output_buffer", heard)]
 
-    def heard(self, samples: Samples) -> None:
+    def deliver(self, samples: Samples) -> None:
         """Send what is no silence, and the silence after it for 200 ms."""
         position = self._position - len(samples)
         first = self._quiet_sent >= LAST

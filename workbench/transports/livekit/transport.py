@@ -179,12 +179,12 @@ class RoomTransport(RoomClient, Transport):
         if self.connection.flowing and not self.participants.awaited:
             self._lonely = False
             self.publisher.together()
-            self.sink.flow(True)
+            self.sink.set_connected(True)
 
     def _interrupted(self) -> None:
         self._lonely = self.publisher.alone = True
         self.participants.cut_off()
-        self.sink.flow(False)
+        self.sink.set_connected(False)
 
     def _cut_off(self) -> None:
         self._interrupted()
