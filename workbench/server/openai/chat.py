@@ -9,22 +9,15 @@ from contextlib import aclosing
 from typing import Any, Literal, Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field, model_validator
 
 from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, Role, ToolCall, ToolSpec, Usage
 from workbench.server.openai.http import read_json, send_events
 
-ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
 
-
-class TextPart(BaseModel):
+class ChatText(BaseModel):
     type: Literal["text"]
     text: str
 
@@ -34,7 +27,7 @@ class CalledFunction(BaseModel):
     arguments: str
 
 
-class PastCall(BaseModel):
+class ChatToolCall(BaseModel):
     id: str = Field(min_length=1)
     type: Literal["function"]
     function: CalledFunction
@@ -42,8 +35,8 @@ class PastCall(BaseModel):
 
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
-    tool_calls: list[PastCall] | None = None
+    content: str | list[ChatText] | None = None
+    tool_calls: list[ChatToolCall] | None = None
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
@@ -54,26 +47,27 @@ class ChatMessage(BaseModel):
             raise ValueError("a message needs content")
         return self
 
-    def ours(self) -> Message:
+    def to_message(self) -> Message:
         parts = self.content if isinstance(self.content, list) else []
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
-        calls = tuple(
+        calls = [
             ToolCall(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()
-        )
-        return Message(ROLES[self.role], text, calls, self.tool_call_id)
+        ]
+        role: Role = "system" if self.role == "developer" else self.role
+        return Message(role, text, tuple(calls), self.tool_call_id)
 
 
-class Function(BaseModel):
+class ChatFunction(BaseModel):
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     description: str = ""
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
-class Tool(BaseModel):
+class ChatTool(BaseModel):
     type: Literal["function"]
-    function: Function
+    function: ChatFunction
 
-    def ours(self) -> ToolSpec:
+    def to_spec(self) -> ToolSpec:
         return ToolSpec(self.function.name, self.function.description, self.function.parameters)
 
 
@@ -86,44 +80,39 @@ class ResponseFormat(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What is asked. Fields that would change the answer's meaning and cannot be obeyed are refused; those that only
-    tune it (temperature, top_p, seed, max_tokens, stop…) are not obeyed, as an `Llm` takes none."""
+    """The body of a request. Fields that would change the answer's meaning and cannot be obeyed are refused; those that
+    only tune it (temperature, top_p, seed, max_tokens, stop…) are ignored, as an `Llm` takes none."""
 
     model: str = Field(min_length=1)
     messages: list[ChatMessage] = Field(min_length=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[Tool] | None = None
+    tools: list[ChatTool] | None = None
     tool_choice: Literal["auto", "none"] | None = None
     n: Literal[1] | None = None
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text"]] | None = None
 
 
-class ChatRoute:
-    """Answers with one `Llm`."""
+def chat_handler(llm: Llm) -> Handler:
+    """Return the handler that answers with this model, whole or streamed."""
 
-    def __init__(self, llm: Llm) -> None:
-        self._llm = llm
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Whole or streamed, as it was asked for."""
-        asked = await read_json(request, ChatRequest)
-        tools = [] if asked.tool_choice == "none" else [tool.ours() for tool in asked.tools or ()]
-        head = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "created": int(time.time()),  # the wall clock: that is what this field means
-            "model": self._llm.name,
-        }
-        async with self._llm.reply([message.ours() for message in asked.messages], tools) as parts:
-            if not asked.stream:
-                return web.json_response({**head, "object": "chat.completion", **await _whole(parts)})
-            usage = bool(asked.stream_options and asked.stream_options.include_usage)
+    async def answer(http_request: web.Request) -> web.StreamResponse:
+        request = await read_json(http_request, ChatRequest)
+        tools = [] if request.tool_choice == "none" else [tool.to_spec() for tool in request.tools or ()]
+        # `created` means the wall clock
+        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": llm.name}
+        async with llm.reply([message.to_message() for message in request.messages], tools) as parts:
+            if not request.stream:
+                return web.json_response({**head, "object": "chat.completion", **await _completion(parts)})
+            usage = bool(request.stream_options and request.stream_options.include_usage)
             async with aclosing(_chunks(parts, head, usage=usage)) as chunks:
-                return await send_events(request, chunks, done="[DONE]")
+                return await send_events(http_request, chunks, done="[DONE]")
+
+    return answer
 
 
-async def _whole(parts: AsyncIterator[LlmPart]) -> dict[str, Any]:
+async def _completion(parts: AsyncIterator[LlmPart]) -> dict[str, Any]:
     text, calls, usage = "", [], Usage()
     async for part in parts:
         match part:
@@ -140,25 +129,26 @@ async def _whole(parts: AsyncIterator[LlmPart]) -> dict[str, Any]:
     }
     if calls:
         message["tool_calls"] = calls
-    choice = {"index": 0, "message": message, "finish_reason": _finish(calls), "logprobs": None}
+    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(calls), "logprobs": None}
     return {"choices": [choice], "usage": _usage(usage)}
 
 
 async def _chunks(
     parts: AsyncIterator[LlmPart], head: dict[str, Any], *, usage: bool
 ) -> AsyncGenerator[dict[str, Any]]:
-    """The chunks of a streamed answer; with `usage` a last one tells what it cost."""
+    """Yield the chunks of a streamed answer; with `usage` a last one has its tokens."""
     head = {**head, "object": "chat.completion.chunk"}
     more = {"usage": None} if usage else {}
 
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
         return {**head, "choices": [choice], **more}
 
-    begun, calls, cost = False, 0, Usage()
+    opening = chunk({"role": "assistant", "content": "", "refusal": None})
+    begun, calls, tokens = False, 0, Usage()
     async for part in parts:
-        if not begun:
-            yield chunk({"role": "assistant", "content": "", "refusal": None})
+        if not begun:  # not before: a model may fail, which is then the request's status
+            yield opening
             begun = True
         match part:
             case Text():
@@ -167,25 +157,22 @@ async def _chunks(
                 yield chunk({"tool_calls": [{"index": calls, **_call(part)}]})
                 calls += 1
             case Usage():
-                cost += part
+                tokens += part
     if not begun:
-        yield chunk({"role": "assistant", "content": "", "refusal": None})
-    yield chunk({}, _finish(calls))
+        yield opening
+    yield chunk({}, _finish_reason(calls))
     if usage:
-        yield {**head, "choices": [], "usage": _usage(cost)}
+        yield {**head, "choices": [], "usage": _usage(tokens)}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _finish(calls: object) -> str:
+def _finish_reason(calls: object) -> str:
     return "tool_calls" if calls else "stop"
 
 
 def _usage(usage: Usage) -> dict[str, int]:
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
+    tokens = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+    return {**tokens, "total_tokens": usage.input_tokens + usage.output_tokens}

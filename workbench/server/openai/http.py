@@ -1,4 +1,4 @@
-"""What all routes share: reading a request, OpenAI's shape of an error, and a stream of server-sent events."""
+"""Shared by all routes: reading a request, OpenAI's shape of an error, and a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from workbench.model.errors import BusyError, DeadlineError, StageError, WorkbenchError
 
 BRANCH = re.compile(r"^str$|^[A-Z]|\[")
-"""What pydantic calls the branches of a union, between the names of the fields: types."""
+"""Types, by which pydantic calls the branches of a union between the names of the fields."""
 
-Request = TypeVar("Request", bound=BaseModel)
+_Body = TypeVar("_Body", bound=BaseModel)
 
 
 class ApiError(Exception):
@@ -32,20 +32,17 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"error": {"message": message, "type": _kind(status), "param": param, "code": code}}
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
         self.headers = {} if retry_after is None else {"Retry-After": f"{retry_after:.0f}"}
 
     def response(self) -> web.Response:
-        """The error as an answer."""
+        """Return the error as an answer."""
         return web.json_response(self.body, status=self.status, headers=self.headers)
 
 
-def _kind(status: int) -> str:
-    return "server_error" if status >= 500 else "invalid_request_error"
-
-
-def of_stage(error: WorkbenchError) -> ApiError:
-    """A stage's failure as an HTTP status: 503 busy, 504 too late, 502 any other way a model failed, else 500."""
+def api_error(error: WorkbenchError) -> ApiError:
+    """Return a stage's failure as an HTTP status: 503 busy, 504 too late, 502 other failures of a model, else 500."""
     match error:
         case BusyError():
             return ApiError(503, str(error), code="busy", retry_after=error.retry_after)
@@ -57,8 +54,8 @@ def of_stage(error: WorkbenchError) -> ApiError:
             return ApiError(500, str(error))
 
 
-async def read_json(request: web.Request, shape: type[Request]) -> Request:
-    """The body of a request as `shape`; ApiError 400 names the first thing that is wrong with it.
+async def read_json(request: web.Request, shape: type[_Body]) -> _Body:
+    """Return the body of a request as `shape`. Raises ApiError 400 that names the first field that is wrong.
 
     The content type is insisted on: a web page of a stranger can send any other without asking the browser's leave.
     """
@@ -73,12 +70,10 @@ async def read_json(request: web.Request, shape: type[Request]) -> Request:
 
 
 def invalid(error: ValidationError) -> ApiError:
-    """The most precise of the complaints, in a sentence."""
-    worst = max(error.errors(include_url=False), key=lambda complaint: len(complaint["loc"]))
-    param = (
-        ".".join(str(step) for step in worst["loc"] if isinstance(step, int) or not BRANCH.search(step))
-        or None
-    )
+    """Return the most precise of the errors, in a sentence."""
+    worst = max(error.errors(include_url=False), key=lambda problem: len(problem["loc"]))
+    steps = [str(step) for step in worst["loc"] if isinstance(step, int) or not BRANCH.search(step)]
+    param = ".".join(steps) or None
     message = worst["msg"].removeprefix("Value error, ")
     return ApiError(400, f"{param}: {message}" if param else message, param=param)
 
@@ -86,20 +81,26 @@ def invalid(error: ValidationError) -> ApiError:
 async def send_events(
     request: web.Request, events: AsyncGenerator[Mapping[str, Any]], *, done: str | None = None
 ) -> web.StreamResponse:
-    """Stream events as they come, then `done`. The status waits for the first event, so that a failure can still have
-    one of its own; a later failure is an event too, and the stream ends after it."""
+    """Stream events as they come, then `done`.
+
+    The status waits for the first event, so that a failure can still have one of its own; a later failure is an event
+    too, and the stream ends after it.
+    """
     event = await anext(events, None)
-    response = web.StreamResponse(headers={"Cache-Control": "no-cache"})
-    response.content_type = "text/event-stream"
-    response.charset = "utf-8"
+    headers = {"Cache-Control": "no-cache", "Content-Type": "text/event-stream; charset=utf-8"}
+    response = web.StreamResponse(headers=headers)
     await response.prepare(request)
+
+    async def send(data: str) -> None:
+        await response.write(f"data: {data}\n\n".encode())
+
     try:
         while event is not None:
-            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+            await send(json.dumps(event))
             event = await anext(events, None)
         if done:
-            await response.write(f"data: {done}\n\n".encode())
+            await send(done)
     except WorkbenchError as error:
-        await response.write(f"data: {json.dumps(of_stage(error).body)}\n\n".encode())
+        await send(json.dumps(api_error(error).body))
     await response.write_eof()
     return response

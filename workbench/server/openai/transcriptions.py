@@ -6,13 +6,14 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field, ValidationError
 
 from workbench.engine.interfaces import Stt
@@ -25,17 +26,20 @@ from workbench.transports.file.wavfile import WavFile
 LONGEST = 28 * INPUT_RATE
 """Samples that are transcribed at once: Whisper's window is 30 s."""
 LOOK_BACK = 8 * INPUT_RATE
-"""Samples at the end of a piece among which the quietest place to cut is looked for."""
-LONGEST_FILE_S = 3600
-"""Seconds of sound in a file; at low rates 25 MiB hold much more, and become 16 kHz in memory."""
+"""Samples at the end of a segment among which the quietest place to cut is searched."""
 PLACE_MS = 100
 """Length of such a place, ms."""
-NO_FIGURES = {"seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0, "compression_ratio": 0.0}
-"""Fields that OpenAI's shape of a segment must have, and the protocol of an STT does not tell."""
+LONGEST_FILE_S = 3600
+"""Seconds of sound in a file; at low rates 25 MiB hold much more, and become 16 kHz in memory."""
+NO_FIGURES = {
+    **{"seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0},
+    **{"compression_ratio": 0.0, "no_speech_prob": 0.0},
+}
+"""Fields that OpenAI's shape of a segment must have, and the protocol of an STT does not give."""
 
 
 class TranscriptionRequest(BaseModel):
-    """The form's fields beside the file; `prompt` and `temperature` are not obeyed, as an `Stt` takes none."""
+    """The form's fields beside the file; `prompt` and `temperature` are ignored, as an `Stt` takes none."""
 
     model: str = Field(min_length=1)
     language: str | None = None
@@ -44,47 +48,53 @@ class TranscriptionRequest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of the file and what was said in it; `start` and `end` in seconds."""
+class TranscribedSegment:
+    """A stretch of the file and its words; `start` and `end` in seconds."""
 
     text: str
     start: float
     end: float
 
 
-class TranscriptionRoute:
-    """Answers with one `Stt`. A long file is cut into pieces at quiet places; when streamed, each piece is a delta."""
+def transcription_handler(stt: Stt) -> Handler:
+    """Return the handler that answers with this model.
 
-    def __init__(self, stt: Stt) -> None:
-        self._stt = stt
-        self._numbers = count()
+    A long file is cut into segments at quiet places; when streamed, each segment is a delta.
+    """
+    numbers = count()
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """A wav file's words, in the format that was asked for."""
-        asked, samples = await _read(request)
-        async with aclosing(self._pieces(samples)) as pieces:
-            if asked.stream:
-                async with aclosing(_events(pieces)) as events:
-                    return await send_events(request, events)
-            heard = [piece async for piece in pieces]
-        seconds = len(samples) / INPUT_RATE
-        if asked.response_format == "text":
-            return web.Response(text=_joined(heard) + "\n")
-        if asked.response_format == "json":
-            return web.json_response({"text": _joined(heard), "usage": _usage(seconds)})
-        return web.json_response(_verbose(heard, seconds, asked.language))
-
-    async def _pieces(self, samples: Samples) -> AsyncGenerator[Piece]:
+    async def transcribe(samples: Samples) -> AsyncGenerator[TranscribedSegment]:
         for start, stop in cut(samples):
-            utterance = Utterance(next(self._numbers), start)
+            utterance = Utterance(next(numbers), start)
             utterance.append(Frame(samples[start:stop], INPUT_RATE, start))
             utterance.become("ended", speech_end=stop)
-            transcript = await self._stt.transcribe(utterance, eager=False)
-            yield Piece(transcript.text.strip(), start / INPUT_RATE, stop / INPUT_RATE)
+            transcript = await stt.transcribe(utterance, eager=False)
+            yield TranscribedSegment(transcript.text.strip(), start / INPUT_RATE, stop / INPUT_RATE)
+
+    async def answer(http_request: web.Request) -> web.StreamResponse:
+        request, samples = await _read(http_request)
+        async with aclosing(transcribe(samples)) as stream:
+            if request.stream:
+                async with aclosing(_events(stream)) as events:
+                    return await send_events(http_request, events)
+            segments = [segment async for segment in stream]
+        if request.response_format == "text":
+            return web.Response(text=_text(segments) + "\n")
+        seconds = len(samples) / INPUT_RATE
+        usage = {"type": "duration", "seconds": math.ceil(seconds)}
+        body: dict[str, Any] = {"text": _text(segments), "usage": usage}
+        if request.response_format == "verbose_json":
+            body |= {"task": "transcribe", "language": request.language or "unknown", "duration": seconds}
+            body["segments"] = [
+                {"id": n, **asdict(segment), **NO_FIGURES} for n, segment in enumerate(segments)
+            ]
+        return web.json_response(body)
+
+    return answer
 
 
 def cut(samples: Samples) -> Iterator[tuple[int, int]]:
-    """Start and stop of pieces that are at most 28 s long, cut where it is quietest."""
+    """Yield start and stop of segments that are at most 28 s long, cut where it is quietest."""
     start = 0
     place = INPUT_RATE * PLACE_MS // 1000
     while len(samples) - start > LONGEST:
@@ -96,84 +106,54 @@ def cut(samples: Samples) -> Iterator[tuple[int, int]]:
     yield start, len(samples)
 
 
-async def _read(request: web.Request) -> tuple[TranscriptionRequest, Samples]:
-    if request.content_type != "multipart/form-data":
+async def _read(http_request: web.Request) -> tuple[TranscriptionRequest, Samples]:
+    if http_request.content_type != "multipart/form-data":
         raise ApiError(400, "send a form, with the header Content-Type: multipart/form-data")
     try:
-        form = await request.post()
-    except (
-        ValueError,
-        RuntimeError,
-        web.RequestPayloadError,
-    ) as error:  # all of them say what is wrong with it
+        form = await http_request.post()
+    except (ValueError, RuntimeError, web.RequestPayloadError) as error:  # each says what is wrong with it
         raise ApiError(400, f"the form cannot be read: {error}") from error
     try:
-        return await _understood(form)
+        return await _parse(form)
     finally:
         for field in form.values():
             if isinstance(field, web.FileField):
                 field.file.close()
 
 
-async def _understood(form: Mapping[str, object]) -> tuple[TranscriptionRequest, Samples]:
+async def _parse(form: Mapping[str, object]) -> tuple[TranscriptionRequest, Samples]:
     upload = form.get("file")
     if not isinstance(upload, web.FileField):
         raise ApiError(400, "file: send a wav file in this field", param="file")
     try:
-        asked = TranscriptionRequest.model_validate({name: form[name] for name in form if name != "file"})
+        request = TranscriptionRequest.model_validate({name: form[name] for name in form if name != "file"})
     except ValidationError as error:
         raise invalid(error) from error
     try:
         # Up to 0.5 s for the largest upload, which the loop would miss.
-        return asked, await asyncio.to_thread(load, cast(BinaryIO, upload.file))
+        return request, await asyncio.to_thread(load, cast(BinaryIO, upload.file))
     except UsageError as error:
         reason = error.reason.partition(": ")[2]
         raise ApiError(400, f"file: {reason} – send a wav file of an hour at most", param="file") from error
 
 
 def load(file: BinaryIO) -> Samples:
-    """Return the sound of an open file, mono at 16 kHz; UsageError if it is none, or longer than an hour."""
+    """Return the sound of an open file, mono at 16 kHz. Raises UsageError for another file, or more than an hour."""
     with WavFile(Path("upload.wav"), file) as sound:
         if (seconds := sound.format.seconds) > LONGEST_FILE_S:
             raise UsageError(f"upload.wav: it is {seconds / 3600:.1f} hours long", "send an hour at most")
         return np.concatenate(list(sound.blocks(INPUT_RATE)))
 
 
-async def _events(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[dict[str, Any]]:
-    heard: list[Piece] = []
-    async for piece in pieces:
-        said = _joined(heard)
-        heard.append(piece)
-        if delta := _joined(heard)[len(said) :]:
+async def _events(stream: AsyncGenerator[TranscribedSegment]) -> AsyncGenerator[dict[str, Any]]:
+    segments: list[TranscribedSegment] = []
+    async for segment in stream:
+        before = _text(segments)
+        segments.append(segment)
+        if delta := _text(segments)[len(before) :]:
             yield {"type": "transcript.text.delta", "delta": delta}
-    yield {"type": "transcript.text.done", "text": _joined(heard)}
+    yield {"type": "transcript.text.done", "text": _text(segments)}
 
 
-def _joined(heard: list[Piece]) -> str:
-    return " ".join(piece.text for piece in heard if piece.text)
-
-
-def _verbose(heard: list[Piece], seconds: float, language: str | None) -> dict[str, Any]:
-    segments = [
-        {
-            "id": number,
-            "start": piece.start,
-            "end": piece.end,
-            "text": piece.text,
-            "no_speech_prob": 0.0,
-            **NO_FIGURES,
-        }
-        for number, piece in enumerate(heard)
-    ]
-    return {
-        "task": "transcribe",
-        "language": language or "unknown",
-        "duration": seconds,
-        "text": _joined(heard),
-        "segments": segments,
-        "usage": _usage(seconds),
-    }
-
-
-def _usage(seconds: float) -> dict[str, Any]:
-    return {"type": "duration", "seconds": math.ceil(seconds)}
+def _text(segments: list[TranscribedSegment]) -> str:
+    return " ".join(segment.text for segment in segments if segment.text)
