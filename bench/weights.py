@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from bench._figures import run, tell
-from workbench.weights.manifest import MODELS, Model
-from workbench.weights.store import State, Store, open_store
+from workbench.weights.manifest import MODELS, ModelWeights
+from workbench.weights.store import FileState, Store, open_store
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     found = {}
     for model in MODELS:
         first, again = look_ms(store, model), look_ms(store, model)
-        if store.state(model) is State.PRESENT:
+        if store.state(model) is FileState.PRESENT:
             found[model.name] = {
                 "size_mb": round(model.size / 1e6, 1),
                 "first_ms": round(first, 1),
@@ -24,7 +24,7 @@ def main() -> None:
     tell("weights", [], {"verified": "SHA-256 of each file; remembered by size, time and inode"}, found)
 
 
-def look_ms(store: Store, model: Model) -> float:
+def look_ms(store: Store, model: ModelWeights) -> float:
     """How long a look at the model's files takes."""
     started = time.perf_counter()
     store.state(model)

@@ -19,7 +19,7 @@ import pytest
 
 from bench._netns import lacking
 from workbench.weights.manifest import MODELS
-from workbench.weights.store import State, open_store
+from workbench.weights.store import FileState, open_store
 
 KEPT = {"WORKBENCH_TEST_ALL", "WORKBENCH_MODELS_PATH"}
 COMPONENTS = Path(__file__).parent / "transports" / "livekit" / "components" / "bundle.js"
@@ -58,7 +58,7 @@ def _models() -> list[str]:
     absent = [
         f"the weights of {model.name}"
         for model in MODELS
-        if model.default and store.state(model) != State.PRESENT
+        if model.default and store.state(model) != FileState.PRESENT
     ]
     return absent + _modules(
         onnxruntime="onnxruntime", ctranslate2="ctranslate2", xllamacpp="xllamacpp", piper="piper-tts"

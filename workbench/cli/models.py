@@ -16,11 +16,11 @@ from rich.table import Table
 
 from workbench.cli.options import json_option
 from workbench.model.errors import MissingError
-from workbench.weights.fetch import Step
-from workbench.weights.manifest import MODELS, Model, find
-from workbench.weights.store import Fetched, Found, State, Store, open_store
+from workbench.weights.fetch import DownloadProgress
+from workbench.weights.manifest import MODELS, ModelWeights, find
+from workbench.weights.store import FetchedFile, FileState, Store, StoredFile, open_store
 
-COLOUR = {State.PRESENT: "green", State.MISSING: "yellow", State.CORRUPT: "red"}
+COLOUR = {FileState.PRESENT: "green", FileState.MISSING: "yellow", FileState.CORRUPT: "red"}
 
 models_json_option = json_option("One JSON object a line, one line a model.")
 models_path_option = click.option(
@@ -40,7 +40,7 @@ class PipeConsole(Console):
 
 @click.group()
 def models() -> None:
-    """Model weights on board: which there are, what their licences say, and whether they are whole.
+    """ModelWeights weights on board: which there are, what their licences say, and whether they are whole.
 
     \b
     Example:
@@ -138,19 +138,19 @@ def verify(context: click.Context, names: tuple[str, ...], as_json: bool, models
       workbench models verify llama/smollm2-135m
     """
     store = open_store(models_path)
-    states: list[State] = []
+    states: list[FileState] = []
     for model in [find(name) for name in dict.fromkeys(names)] or MODELS:
         files = store.look(model)
-        states += [file.state for file in files if names or file.state is not State.MISSING]
+        states += [file.state for file in files if names or file.state is not FileState.MISSING]
         if as_json:
             _print_json(_describe(model, files))
         else:
             for file in files:
                 click.echo(f"{file.state:8} {model.name} {file.file.name} {file.path or ''}".rstrip())
-    if State.CORRUPT in states:
+    if FileState.CORRUPT in states:
         click.echo("`workbench models pull` replaces what is corrupt; until then nothing loads it.", err=True)
         context.exit(1)
-    if State.MISSING in states:
+    if FileState.MISSING in states:
         hint = f"run `workbench models pull {' '.join(names)}`"
         raise MissingError("not all of them are on this machine", hint)
 
@@ -176,10 +176,10 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _pull(
-    store: Store, model: Model, watch: Callable[[Step], None], messages: Console
-) -> tuple[Fetched, ...]:
+    store: Store, model: ModelWeights, watch: Callable[[DownloadProgress], None], messages: Console
+) -> tuple[FetchedFile, ...]:
     fetched = store.pull(
-        model, watch, waiting=lambda: messages.print("another pull is at work; waiting for it")
+        model, watch, on_wait=lambda: messages.print("another pull is at work; waiting for it")
     )
     for fetch in fetched:
         size = _megabytes(fetch.file.size)
@@ -190,7 +190,7 @@ def _pull(
 
 
 @contextmanager
-def _progress_bar(console: Console) -> Iterator[Callable[[Step], None]]:
+def _progress_bar(console: Console) -> Iterator[Callable[[DownloadProgress], None]]:
     """Show a bar for each file while it comes in, on a terminal only; elsewhere nothing moves."""
     if not console.is_terminal:
         yield lambda step: None
@@ -200,7 +200,7 @@ def _progress_bar(console: Console) -> Iterator[Callable[[Step], None]]:
         task = progress.add_task("", total=None, visible=False)
         current = ""
 
-        def watch(step: Step) -> None:
+        def watch(step: DownloadProgress) -> None:
             nonlocal current
             if step.file != current:
                 progress.reset(task, total=step.total, description=step.file, visible=True)
@@ -210,7 +210,7 @@ def _progress_bar(console: Console) -> Iterator[Callable[[Step], None]]:
         yield watch
 
 
-def _describe(model: Model, files: tuple[Found, ...]) -> dict[str, object]:
+def _describe(model: ModelWeights, files: tuple[StoredFile, ...]) -> dict[str, object]:
     states = {file.state for file in files}
     return {
         "name": model.name,
@@ -220,7 +220,9 @@ def _describe(model: Model, files: tuple[Found, ...]) -> dict[str, object]:
         "revision": model.revision,
         "optional": not model.default,
         "size_bytes": model.size,
-        "state": next(state for state in (State.CORRUPT, State.MISSING, State.PRESENT) if state in states),
+        "state": next(
+            state for state in (FileState.CORRUPT, FileState.MISSING, FileState.PRESENT) if state in states
+        ),
         "files": [
             {
                 "name": file.file.name,

@@ -60,12 +60,12 @@ def up() -> None:
 def _missing_weights(settings: Settings) -> str:
     """The models of the profile whose weights are not here, in words."""
     from workbench.weights.manifest import MODELS
-    from workbench.weights.store import State, open_store
+    from workbench.weights.store import FileState, open_store
 
     store = open_store(settings.models_path)
     chosen = {getattr(settings, stage).provider for stage in ("vad", "stt", "llm", "tts")}
     wanted = [model for model in MODELS if model.name in chosen or model.name.partition("/")[0] in chosen]
-    return ", ".join(model.name for model in wanted if store.state(model) is not State.PRESENT)
+    return ", ".join(model.name for model in wanted if store.state(model) is not FileState.PRESENT)
 
 
 def _lacking() -> str | None:

@@ -49,10 +49,10 @@ def _missing_modules(stage: ProviderStage, modules: tuple[str, ...]) -> Iterator
 def _missing_weights(settings: Settings, stage: ProviderStage, name: str) -> Iterator[Check]:
     """Look at size and hash of the weights, 0.3 s for all."""
     from workbench.weights.manifest import find
-    from workbench.weights.store import State, open_store
+    from workbench.weights.store import FileState, open_store
 
     state = open_store(settings.models_path).state(find(name))
-    if state is not State.PRESENT:
+    if state is not FileState.PRESENT:
         advice = f"run `workbench models pull {name}`"
         yield Check("weights", "missing", f"the weights of {name} are {state}", advice, stage)
 

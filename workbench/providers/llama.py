@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 
 from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
@@ -31,11 +30,10 @@ class Llama(OnBoard, Llm):
 
     def __init__(self, model: str, models_path: str | None = None) -> None:
         name = f"llama/{model}"
-        shelf = Path(models_path) if models_path else None
         super().__init__(
             name,
             "workbench.providers.onboard.llama:open_model",
-            lambda: {"weights": str(path(name, models_path=shelf))},
+            lambda: {"weights": str(path(name, models_path=models_path))},
             needs=("xllamacpp",),
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 
 import numpy as np
 
@@ -29,13 +28,12 @@ class Piper(OnBoard, Tts):
 
     def __init__(self, voice: str, models_path: str | None = None) -> None:
         name = f"piper/{voice}"
-        shelf = Path(models_path) if models_path else None
-        settings = path(name, f"{voice}.onnx.json", models_path=shelf)
+        settings = path(name, f"{voice}.onnx.json", models_path=models_path)
         self.rate: int = json.loads(settings.read_text(encoding="utf-8"))["audio"]["sample_rate"]
         super().__init__(
             name,
             "workbench.providers.onboard.piper:open_model",
-            lambda: {"weights": str(path(name, models_path=shelf)), "settings": str(settings)},
+            lambda: {"weights": str(path(name, models_path=models_path)), "settings": str(settings)},
             needs=("piper", "onnxruntime"),
         )
 

@@ -36,8 +36,7 @@ HANG = 8
 
 def make_vad(options: ProviderOptions) -> Silero:
     """The VAD for `silero/<version>`. Raises MissingError where its weights or onnxruntime are not there."""
-    shelf = Path(options.models_path) if options.models_path else None
-    return Silero(_session(path(f"silero/{options.model}", models_path=shelf)))
+    return Silero(_session(path(f"silero/{options.model}", models_path=options.models_path)))
 
 
 @cache

@@ -8,7 +8,6 @@ is skipped.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -121,11 +120,10 @@ class Whisper(OnBoard, Stt):
 
     def __init__(self, model: str, models_path: str | None = None) -> None:
         name = f"whisper/{model}"
-        shelf = Path(models_path) if models_path else None
         super().__init__(
             name,
             "workbench.providers.onboard.whisper:open_model",
-            lambda: {"folder": str(folder(name, models_path=shelf))},
+            lambda: {"folder": str(folder(name, models_path=models_path))},
             needs=("ctranslate2", "tokenizers"),
         )
 

