@@ -22,7 +22,7 @@ from workbench.model.events import Event
 from workbench.plugin.manager import find
 from workbench.providers.energy import Energy
 from workbench.readers import Readers
-from workbench.readers.acoustics import Ear
+from workbench.readers.acoustics import HeardLatencyMeter
 from workbench.session.build import echo_of
 from workbench.simulation.scripted import ScriptedLlm, ScriptedTts
 from workbench.trace.trace import Trace
@@ -106,7 +106,7 @@ async def talked(talk: Talk) -> Talked:
         lambda sample: (stages.source.time_of(sample) - began) * 1000,
         lambda sample: (stages.sink.time_of(sample) - began) * 1000,
     )
-    readers = Readers(trace, [Ear(trace, result.heard_at, result.played_at)])
+    readers = Readers(trace, [HeardLatencyMeter(trace, result.heard_at, result.played_at).feed])
     tracks = Tracks(user, agent, LiveTrack("mic", INPUT_RATE) if talk.cancels else None)
     pipeline = Pipeline(
         stages,

@@ -13,7 +13,7 @@ from workbench.engine.settings import LimitSettings
 from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import Plugins
 from workbench.plugin.threads import DaemonThreads
-from workbench.trace.trace import Trace
+from workbench.views.trace import OpenTrace
 
 CALLS = 3000
 
@@ -42,7 +42,7 @@ async def measure() -> dict[str, dict[str, float | None]]:
     """Each in turn, on one loop."""
     plugins, threads = Plugins(), DaemonThreads("bench")
     plugins.register(Quick(), "quick")
-    hooks = Lifecycle(plugins, Trace(lambda: 0.0), LimitSettings())
+    hooks = Lifecycle(plugins, OpenTrace(lambda: 0.0), LimitSettings())
     return {
         "nobody_us": await call_us(lambda: hooks.agent_text("Hello.")),
         "hook_us": await call_us(lambda: hooks.before_tts(1, "Hello.")),

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 
 from bench._figures import Promise, percentile, run, spread, tell
 from workbench.model.events import Heard, Span, TurnDecided, TurnEnded
-from workbench.readers.opened import OpenTrace
 from workbench.readers.timeline import Turn
 from workbench.views.figures import Drawing, draw_all_bars, draw_latencies, draw_summary
-from workbench.views.redraw import SHARE
+from workbench.views.live_output import SHARE
+from workbench.views.trace import OpenTrace
 
 TURNS = (10, 100, 1000)
 ROUNDS = 10

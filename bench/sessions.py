@@ -23,7 +23,7 @@ from bench._memory import resident_mb
 from bench._spoken import QUESTIONS, spoken
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.model.events import ReplyPlaying, TurnDecided
-from workbench.readers.acoustics import Clocks
+from workbench.readers.acoustics import TrackClocks
 from workbench.session import Session, open_session
 from workbench.session.process import tuned_process
 from workbench.simulation.synthesis import noise, write_wav
@@ -51,9 +51,9 @@ def wavs(folder: Path, sentences: list[Samples]) -> list[Path]:
 
 def overheads(session: Session) -> list[float]:
     """What each turn took beyond the silence that was waited for, ms."""
-    clocks, due, found = Clocks(), dict[int, float](), list[float]()
+    clocks, due, found = TrackClocks(), dict[int, float](), list[float]()
     for entry in session.trace.since(0):
-        clocks(entry)
+        clocks.feed(entry)
         event = entry.event
         if isinstance(event, TurnDecided) and event.end_sample is not None:
             due[event.turn] = clocks.time_ms("user", event.end_sample, INPUT_RATE) + event.waited_ms

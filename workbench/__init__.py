@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from workbench.agent import Agent
     from workbench.config import load_settings
     from workbench.plugin.hookspecs import hookimpl
-    from workbench.readers.opened import open_trace
     from workbench.session import open_session
     from workbench.tools.context import RunContext, ToolError
     from workbench.tools.mcp import McpServer
     from workbench.tools.tool import raw_tool, tool
+    from workbench.views.trace import open_trace
 
 __all__ = [
     "Agent",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from workbench.model.conversation import Conversation
     from workbench.model.errors import WorkbenchError
-    from workbench.trace.trace import Trace
+    from workbench.views.trace import OpenTrace
 
 
 class ToolsHandle(Protocol):
@@ -30,7 +30,7 @@ class SessionHandle(Protocol):
     conversation: Conversation
 
     @property
-    def trace(self) -> Trace: ...
+    def trace(self) -> OpenTrace: ...
     @property
     def tools(self) -> ToolsHandle: ...
     @property

@@ -10,9 +10,9 @@ from workbench import Agent
 from workbench.model.errors import UsageError
 from workbench.notebook import score
 from workbench.notebook.dialogue_script import parse_dialogue
-from workbench.readers.opened import OpenTrace
 from workbench.simulation.script import Script
 from workbench.simulation.synthesis import Score
+from workbench.views.trace import OpenTrace
 
 SCENE = """
 # a morning

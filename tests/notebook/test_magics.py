@@ -12,8 +12,8 @@ from workbench import Agent
 from workbench.config import load_settings
 from workbench.model.events import Notice, Swapped
 from workbench.notebook.session_page import SessionPage
-from workbench.readers.opened import OpenTrace
 from workbench.session import Session, open_session
+from workbench.views.trace import OpenTrace
 
 SETTINGS = {
     "profile": "scripted",

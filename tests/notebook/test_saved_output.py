@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter, MarkdownExporter
 
 from tests.notebook.lab import chromium
-from tests.readers.pages import Page, size
+from tests.views.pages import Page, size
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 HOSTILE = "<img src=x onerror=owned=1>"
@@ -27,8 +27,8 @@ w = live(
 )
 w
 """,
-    "from workbench.views.redraw import Redrawn\n"
-    "Redrawn(w.session.trace, lambda: {'text/plain': f'turn {len(w.session.turns)}'})",
+    "from workbench.views.live_output import LiveOutput\n"
+    "LiveOutput(w.session.trace, lambda: {'text/plain': f'turn {len(w.session.turns)}'})",
     "w.session.trace.plot.waterfall(live=True)",
     "asked = w.session.ask('Is breakfast included?')",
     f"w.session.ask('And {HOSTILE}?')",
@@ -67,7 +67,7 @@ def test_the_live_widget_leaves_the_whole_conversation_behind(book: Any) -> None
         page = Page(saved["text/html"])
         assert "host · scripted" in page.text
         assert "ended" in page.text
-        assert "1Is breakfast included?Breakfast is included." in page.text
+        assert "1you: Is breakfast included?agent: Breakfast is included." in page.text
         assert f"2And {HOSTILE}?Parking costs {HOSTILE}." in page.text
         assert page.tags & {"script", "a", "iframe", "link"} == set()
         assert "onerror" not in page.attributes

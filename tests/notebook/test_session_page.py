@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.readers.pages import HOSTILE, Page, size, spoken, traced
+from tests.views.pages import HOSTILE, Page, size, spoken, traced
 from workbench.config import load_settings
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.notebook import compare, score, show
 from workbench.notebook.session_page import PAGE_RATE
-from workbench.readers.opened import OpenTrace
 from workbench.session import open_session
-from workbench.views.html import ON_DARK
+from workbench.views.html import styled
+from workbench.views.trace import OpenTrace
 
 SCENE = """
 you: Good morning.
@@ -148,7 +148,7 @@ def test_hostile_text_does_not_become_part_of_the_page() -> None:
         compare(trace, trace, names=(HOSTILE, HOSTILE)).html,
     ):
         assert html.count("<script>") == 1, "our own"
-        body, _, script = html.removeprefix(ON_DARK).partition("<script>")
+        body, _, script = html.removeprefix(styled("")).partition("<script>")
         assert "alert" not in script
         assert Page(body).tags <= {
             "div",

@@ -34,7 +34,7 @@ from workbench.plugin.manager import Plugins
 from workbench.plugin.values import ReaderFactory
 from workbench.readers.timeline import Turn
 from workbench.simulation.clock import run_virtual
-from workbench.trace.trace import Trace
+from workbench.views.trace import OpenTrace
 
 STARTED = SessionStarted("7f3a", "2026-03-01T10:15:00Z", "scripted", "agent", {}, {})
 MESSAGES = [Message("system", "Be brief."), Message("user", "Hello")]
@@ -49,17 +49,17 @@ class Limits:
     observer_ms: float = 10_000.0
 
 
-def lifecycle(*bodies: Any, limits: Any = None) -> tuple[Lifecycle, Trace]:
+def lifecycle(*bodies: Any, limits: Any = None) -> tuple[Lifecycle, OpenTrace]:
     """The hooks of a session with these plugins, called a, b, c…"""
     plugins = Plugins()
     for name, body in zip("abcdef", bodies, strict=False):
         plugins.register(body, name)
     began = time.monotonic()
-    trace = Trace(lambda: (time.monotonic() - began) * 1000)
+    trace = OpenTrace(lambda: (time.monotonic() - began) * 1000)
     return Lifecycle(plugins, trace, limits or Limits()), trace
 
 
-def failures(trace: Trace) -> list[PluginFailed]:
+def failures(trace: OpenTrace) -> list[PluginFailed]:
     return [entry.event for entry in trace.since(0) if isinstance(entry.event, PluginFailed)]
 
 
@@ -296,7 +296,7 @@ class Watcher:
         self.told.append(entry.i)
 
 
-def emit(trace: Trace, *events: Event) -> None:
+def emit(trace: OpenTrace, *events: Event) -> None:
     for event in events:
         trace.emit(event)
 
@@ -310,7 +310,7 @@ async def watched(hooks: Lifecycle) -> AsyncIterator[None]:
         task.cancel()
 
 
-def one_turn(trace: Trace, hooks: Lifecycle) -> None:
+def one_turn(trace: OpenTrace, hooks: Lifecycle) -> None:
     emit(trace, STARTED, TurnDecided(1, 1))
     hooks.after_llm(1, "Hi.", [ToolCall("1", "price", "{}")])
     emit(trace, TurnEnded(1, "done", "Hello", "Hi."), SessionEnded("stopped"))
@@ -458,6 +458,6 @@ def test_a_file_is_named_where_it_raised(tmp_path: Path) -> None:
     )
     plugins = Plugins()
     plugins.load_file(file)
-    trace = Trace(lambda: 0.0)
+    trace = OpenTrace(lambda: 0.0)
     assert run_virtual(Lifecycle(plugins, trace, Limits()).before_tts(1, "x")) == "x"
     assert failures(trace)[0].reason.endswith("(bad.py:5)")

@@ -22,7 +22,7 @@ from workbench.model.events import (
     TurnEnded,
 )
 from workbench.readers import entries
-from workbench.readers.acoustics import Clocks, Ear, end_of_speech, start_of_reply
+from workbench.readers.acoustics import HeardLatencyMeter, TrackClocks, end_of_speech, start_of_reply
 from workbench.readers.recorder import Recorder
 from workbench.simulation.clock import run_virtual
 from workbench.trace.store import About, SessionFolder, open_trace
@@ -96,20 +96,20 @@ def test_the_answer_begins_with_its_first_audible_block() -> None:
 
 
 def test_clocks_follow_the_last_mapping() -> None:
-    clocks = Clocks()
+    clocks = TrackClocks()
     assert clocks.time_ms("user", 1600, 16_000) == 100
-    clocks(Entry(0, 0.0, ClockMapped("user", 16_000, 1500.0, 15_900.0)))
-    clocks(Entry(1, 0.0, Bookmarked("x")))
-    clocks(Entry(2, 0.0, ClockMapped("agent", 0, 1500.0, 0.0)))
+    clocks.feed(Entry(0, 0.0, ClockMapped("user", 16_000, 1500.0, 15_900.0)))
+    clocks.feed(Entry(1, 0.0, Bookmarked("x")))
+    clocks.feed(Entry(2, 0.0, ClockMapped("agent", 0, 1500.0, 0.0)))
     assert clocks.time_ms("user", 16_000 + 159, 16_000) == pytest.approx(1510.0)
     assert clocks.time_ms("agent", 2400, 24_000) == 100
 
 
-# --- the ear ----------------------------------------------------------------------------------------------------------
+# --- the meter --------------------------------------------------------------------------------------------------------
 
 
 class Listener:
-    """An ear on two tracks, whose clocks are 5 ms and 40 ms late."""
+    """A meter on two tracks, whose clocks are 5 ms and 40 ms late."""
 
     def __init__(self, *, user: bool = True, agent: bool = True) -> None:
         self.trace = Trace(lambda: 0.0)
@@ -118,11 +118,13 @@ class Listener:
             self.trace.tracks["user"] = self.user
         if agent:
             self.trace.tracks["agent"] = self.agent
-        self.ear = Ear(self.trace, lambda sample: sample / 16 + 5, lambda sample: sample / 24 + 40)
+        self.meter = HeardLatencyMeter(
+            self.trace, lambda sample: sample / 16 + 5, lambda sample: sample / 24 + 40
+        )
 
     def give(self, t_ms: float, event: Event) -> list[Heard]:
         before = self.trace.end
-        self.ear(Entry(0, t_ms, event))
+        self.meter.feed(Entry(0, t_ms, event))
         return [entry.event for entry in self.trace.since(before) if isinstance(entry.event, Heard)]
 
     def levels(self, t_ms: float) -> list[Heard]:
@@ -243,7 +245,7 @@ def test_a_recording_says_the_same_as_the_live_session(tmp_path: Path) -> None:
         trace = Trace(lambda: loop.time() * 1000)
         user, agent = LiveTrack("user", INPUT_RATE, 8), LiveTrack("agent", OUTPUT_RATE, 8)
         trace.tracks.update({"user": user, "agent": agent})
-        ear = Ear(trace, lambda sample: sample / 16, lambda sample: sample / 24)
+        meter = HeardLatencyMeter(trace, lambda sample: sample / 16, lambda sample: sample / 24)
         said = np.concatenate([noise(INPUT_RATE, 900, -20), noise(INPUT_RATE, 2100, -60)])
         answer = np.concatenate([silence(1500 * 24), tone(OUTPUT_RATE, 700), silence(800 * 24)])
         async with asyncio.TaskGroup() as tasks:
@@ -253,7 +255,7 @@ def test_a_recording_says_the_same_as_the_live_session(tmp_path: Path) -> None:
                 user.append(said[at * 160 : at * 160 + 160])
                 agent.append(answer[at * 240 : at * 240 + 240])
                 for event in happening(k // 300, at, agent.end):
-                    ear(trace.emit(event))
+                    meter.feed(trace.emit(event))
                 await asyncio.sleep(0.01)
             trace.close()
         return [entry.event for entry in trace.since(0) if isinstance(entry.event, Heard)]
@@ -262,7 +264,9 @@ def test_a_recording_says_the_same_as_the_live_session(tmp_path: Path) -> None:
     assert len(live) == 4
     trace = open_trace(folder.path)
     again: list[Heard] = []
-    ear = Ear(trace, lambda sample: sample / 16, lambda sample: sample / 24, emit=again.append)
+    meter = HeardLatencyMeter(
+        trace, lambda sample: sample / 16, lambda sample: sample / 24, emit=again.append
+    )
     for entry in entries(trace):
-        ear(entry)
+        meter.feed(entry)
     assert again == live

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.model.events import TurnStatus
-from workbench.readers.latency import PERCENTILES, Latency, kind_of, percentile
+from workbench.readers.latency import PERCENTILES, LatencySummary, kind_of, percentile
 from workbench.readers.timeline import Turn
 
 
@@ -27,8 +27,8 @@ def test_percentiles_are_numpys(values: list[float], percent: float) -> None:
 
 
 def test_only_turns_that_can_be_compared_count() -> None:
-    latency = Latency()
-    assert latency.summary() == {
+    latency = LatencySummary()
+    assert latency.to_json() == {
         "summary": {"turns": 0, "done": 0, "cut": 0, "failed": 0, "n": 0}
         | dict.fromkeys(("p50", "p90", "p95", "p99"))
     }
@@ -42,7 +42,7 @@ def test_only_turns_that_can_be_compared_count() -> None:
         turn("failed", 9000.0),
     ):
         latency.add(one)
-    assert latency.summary() == {
+    assert latency.to_json() == {
         "summary": {
             "turns": 7,
             "done": 4,
@@ -55,8 +55,7 @@ def test_only_turns_that_can_be_compared_count() -> None:
             "p99": 399.0,
         }
     }
-    assert json.loads(json.dumps(latency.summary())) == latency.summary()
-    assert latency.discarded == 2
+    assert json.loads(json.dumps(latency.to_json())) == latency.to_json()
     assert (latency.kinds["cold"], latency.kinds["unheard"]) == (1, 1)
     assert list(latency.values_ms) == [300.0, 400.0]
     assert PERCENTILES == (50, 90, 95, 99)

@@ -14,7 +14,6 @@ from workbench.model.events import (
     Entry,
     Event,
     Heard,
-    Part,
     ReplyDiscarded,
     ReplyEnded,
     ReplyPaused,
@@ -38,7 +37,6 @@ from workbench.readers.timeline import (
     TurnError,
     critical_path,
     turns,
-    waterfall_text,
 )
 from workbench.trace.codec import decode, encode
 
@@ -247,7 +245,7 @@ def test_each_turn_is_told_when_it_ends_and_only_the_last_are_kept() -> None:
     told: list[int] = []
     timeline = Timeline(lambda turn: told.append(turn.turn), keep=2)
     for entry in entries([(n, TurnEnded(n, "done", "", "")) for n in (1, 2, 3)]):
-        timeline(entry)
+        timeline.feed(entry)
     assert told == [1, 2, 3]
     assert [turn.turn for turn in timeline.turns] == [2, 3]
 
@@ -273,7 +271,7 @@ def test_live_state_follows_a_conversation() -> None:
         (14, TurnEnded(2, "failed", "", "", stage="llm")),
     ]
     for entry in entries(score):
-        timeline(entry)
+        timeline.feed(entry)
         live = timeline.live
         states.append((live.user, live.agent, live.partial, live.said))
     assert states == [
@@ -309,40 +307,9 @@ def test_live_state_forgets_what_came_to_nothing() -> None:
         (6, ReplyDiscarded(0, None, "", 0, 0)),
     ]
     for entry in entries(score):
-        timeline(entry)
+        timeline.feed(entry)
     assert (timeline.live.user, timeline.live.partial) == ("silent", "")
     assert (timeline.live.agent, timeline.live.said) == ("speaking", "")
-
-
-def test_waterfall_is_drawn_to_width() -> None:
-    drawn = waterfall_text(only_turn(PLAIN), 66)
-    assert drawn.splitlines() == [
-        "endpointing        350 ms █████████████",
-        "stt                150 ms ░░░░░░░░░░░░░██████",
-        "llm_first_token    300 ms                    ████████████",
-        "first_chunk         20 ms                                █",
-        "tts_first_byte     150 ms                                ██████",
-        "output_buffer       29 ms                                      █",
-        "leading_silence     40 ms                                       ██",
-        "unexplained          6 ms",
-        "heard after       1045 ms",
-    ]
-
-
-@pytest.mark.parametrize("width", [0, 10, 25, 33, 34, 40, 80, 200])
-def test_waterfall_is_never_wider_than_asked(width: int) -> None:
-    part: Part = "llm_first_token"
-    early = Turn(1, "done", "", "", 10.0, lanes_ms={part: (-500.0, -499.9), "endpointing": (0.0, 10.0)})
-    for turn in (only_turn(PLAIN), Turn(1, "failed", "", ""), early):
-        assert all(len(line) <= width for line in waterfall_text(turn, width).splitlines())
-
-
-def test_what_took_no_time_at_the_right_edge_is_seen() -> None:
-    edge = Turn(1, "done", "", "", 100.0, lanes_ms={"endpointing": (0.0, 100.0), "floor": (100.0, 100.0)})
-    ends = [
-        line.rindex(sign) for line, sign in zip(waterfall_text(edge, 80).splitlines(), "░░", strict=False)
-    ]
-    assert ends == [79, 79]
 
 
 def test_a_recording_of_this_version_stays_readable_and_says_the_same() -> None:

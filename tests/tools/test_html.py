@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.readers.pages import HARMLESS, HOSTILE, Page
+from tests.views.pages import HARMLESS, HOSTILE, Page
 from workbench import Agent, tool
 from workbench.agent import Agent as AgentType
-from workbench.readers.opened import OpenTrace
 from workbench.tools.html import ROWS, SEVERAL
 from workbench.tools.mcp import McpServer
 from workbench.tools.registry import Toolbox
 from workbench.tools.tool import Tool, raw_tool
+from workbench.views.trace import OpenTrace
 
 
 class Guest(BaseModel):

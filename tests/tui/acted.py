@@ -14,8 +14,8 @@ from workbench.model import events as ev
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.model.errors import WorkbenchError
-from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
+from workbench.views.trace import OpenTrace
 
 PROVIDERS = {
     "vad": "silero",
@@ -49,7 +49,7 @@ class Clock:
 class FakeTools:
     """Verbs that are noted in `told`; what is mocked is in the trace."""
 
-    def __init__(self, trace: Trace, told: list[tuple[Any, ...]]) -> None:
+    def __init__(self, trace: OpenTrace, told: list[tuple[Any, ...]]) -> None:
         self._trace = trace
         self._told = told
         self.names: tuple[str, ...] = ("weather", "book_table")
@@ -67,7 +67,7 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.trace = Trace(self.clock)
+        self.trace = OpenTrace(self.clock)
         self.error: WorkbenchError | None = None
         self.recording: Path | None = None
         self._over = threading.Event()

@@ -8,16 +8,17 @@ from tests.tui.acted import FakeSession, conversation, recorded, spoken_turn, st
 from workbench.model import events as ev
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
-from workbench.readers.folds.conversation import KEPT, Line
+from workbench.readers.folds.conversation import KEPT, ConversationLine
 from workbench.readers.folds.log import log_line
-from workbench.readers.folds.screen import ScreenFold
 from workbench.tui.folds.recording import Recording
+from workbench.views.screen import ScreenFold
 
 
 def folded(*events: ev.Event) -> ScreenFold:
     """The screen after these."""
     fold = ScreenFold()
-    fold.feed(Entry(i, float(i), event) for i, event in enumerate(events))
+    for i, event in enumerate(events):
+        fold.feed(Entry(i, float(i), event))
     return fold
 
 
@@ -63,7 +64,7 @@ def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
     assert said(*reply) == [("agent", "prepared", "One. Two.")]
     assert said(*reply, ev.ReplyPlaying(7, 1, 0)) == [("agent", "speaking", "One. Two.")]
     fold = folded(*reply, ev.ReplyPlaying(7, 1, 0), ev.ReplyEnded(7, 1, "cut", "One.", "Two.", 9, True))
-    assert fold.lines == (Line("r7", "agent", "cut", "One.", "Two.", turn=1, estimated=True),)
+    assert fold.lines == (ConversationLine("r7", "agent", "cut", "One.", "Two.", turn=1, estimated=True),)
 
 
 def test_a_discarded_answer_was_never_there() -> None:
@@ -124,15 +125,15 @@ def test_activity_is_one_word() -> None:
     ]
     fold = ScreenFold()
     for i, (event, activity) in enumerate(story):
-        fold.feed([Entry(i, 0.0, event)])
+        fold.feed(Entry(i, 0.0, event))
         assert fold.activity == activity
 
 
 def test_levels_are_of_what_the_engine_uses() -> None:
     raw, clean = ev.Levels("mic", 0, -20, -10), ev.Levels("user", 0, -50, -40)
-    assert folded(raw).gauges.user_db == -20
-    assert folded(raw, clean, raw).gauges.user_db == -50
-    assert folded(ev.Levels("agent", 0, -30, -25)).gauges.agent_peak_db == -25
+    assert folded(raw).levels.user_db == -20
+    assert folded(raw, clean, raw).levels.user_db == -50
+    assert folded(ev.Levels("agent", 0, -30, -25)).levels.agent_peak_db == -25
 
 
 def test_providers_and_their_troubles() -> None:
@@ -153,8 +154,8 @@ def test_providers_and_their_troubles() -> None:
 def test_latency_keeps_apart_what_does_not_compare() -> None:
     session = FakeSession()
     conversation(session)
-    fold = ScreenFold()
-    fold.feed(session.trace.since(0))
+    fold = ScreenFold(session.trace)
+    fold.read()
     kinds = [point.kind for point in fold.history.points]
     assert (kinds[0], kinds[-1], fold.history.n) == ("cold", "cut", 9)
     heard = {line.turn: line.heard_ms for line in fold.lines if line.who == "agent"}

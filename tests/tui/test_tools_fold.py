@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.tui.acted import SUNNY, WEATHER, FakeSession, tool_turn, tools_started
 from workbench.model import events as ev
 from workbench.model.events import Entry, Event
-from workbench.readers.folds.calls import Call, Place, outcome, pretty, seconds, signature, trouble
-from workbench.readers.folds.conversation import Line
+from workbench.readers.folds.calls import CallRecord, CallSpan, outcome, pretty, seconds, signature, trouble
+from workbench.readers.folds.conversation import ConversationLine
 from workbench.readers.folds.log import log_line
-from workbench.readers.folds.screen import ScreenFold
 from workbench.readers.folds.tools import KEPT, KEPT_CHARS, ToolsFold
 from workbench.tui.folds.recording import Recording
+from workbench.views.screen import ScreenFold
 
 
 def folded(*events: Event, step_ms: float = 10.0) -> ToolsFold:
@@ -60,7 +60,7 @@ def test_a_call_keeps_all_that_is_told_of_it() -> None:
     progress = ev.ToolProgressed(1, None, "a", "weather", "asking", 0.4)
     returned = ev.ToolReturned(1, 3, "a", "weather", SUNNY, took_ms=9.0, shown=20)
     (call,) = folded(CALLED, STARTED, progress, again, returned).now.calls
-    assert call == Call(
+    assert call == CallRecord(
         "a", "weather", WEATHER, "done", 1, 3, 0.0, 10.0, 40.0, 9.0, 2, True, "asking", 0.4, SUNNY, len(SUNNY), "", 20,
     )  # fmt: skip
     assert call.spent_ms(1000.0) == 9.0
@@ -83,9 +83,9 @@ def test_the_place_of_a_call_is_counted_from_the_end_of_speech() -> None:
     fold = folded(started, CALLED, STARTED, RETURNED)
     assert fold.now.calls[0].place is None
     changed = fold.feed(Entry(4, 50.0, decided))
-    assert [(call.turn, call.place) for call in changed] == [(3, Place(0.0, 10.0))]
+    assert [(call.turn, call.place) for call in changed] == [(3, CallSpan(0.0, 10.0))]
     (call,) = fold.feed(Entry(5, 90.0, ev.Heard(3, 0, 5.0, 0, 85.0)))
-    assert call.place == Place(15.0, 25.0, 80.0)
+    assert call.place == CallSpan(15.0, 25.0, 80.0)
     assert fold.feed(Entry(6, 91.0, ev.Heard(3, 0, 5.0, 0, 85.0))) == ()
     assert fold.now.of(3) == (call,)
     assert fold.now.of(4) == ()
@@ -96,7 +96,7 @@ def test_a_typed_turn_counts_from_when_it_was_typed() -> None:
     fold = folded(
         decided, ev.ToolCalled(1, 1, "a", "weather", "{}"), ev.ToolStarted(1, 1, "a", "weather"), heard
     )
-    assert fold.now.calls[0].place == Place(20.0, None, 95.0, typed=True)
+    assert fold.now.calls[0].place == CallSpan(20.0, None, 95.0, typed=True)
 
 
 def test_what_was_thrown_away_is_no_part_of_the_turn() -> None:
@@ -148,14 +148,14 @@ def test_memory_is_bounded() -> None:
     ],
 )
 def test_a_signature_is_one_safe_line(arguments: str, told: str) -> None:
-    assert signature(Call("a", "weather", arguments)) == told
+    assert signature(CallRecord("a", "weather", arguments)) == told
 
 
 @given(
     st.text(), st.text() | st.dictionaries(st.text(), st.text() | st.integers() | st.none()).map(json.dumps)
 )
 def test_no_text_breaks_the_words(name: str, text: str) -> None:
-    call = Call("a", name, text, result=text)
+    call = CallRecord("a", name, text, result=text)
     assert len(signature(call, 40)) <= 40
     for told in (signature(call), pretty(text), trouble(text)):
         assert not set(told) & set("\x1b\x07\x9b\r\t\u202e")
@@ -164,7 +164,7 @@ def test_no_text_breaks_the_words(name: str, text: str) -> None:
 
 def test_what_is_deep_or_huge_is_shown_as_it_is() -> None:
     deep, huge = "[" * 5_000, json.dumps({"a": "b" * 30_000})
-    assert signature(Call("a", "w", deep), 10) == "w([[[[[[[…"
+    assert signature(CallRecord("a", "w", deep), 10) == "w([[[[[[[…"
     assert pretty(huge).endswith("…")
     assert len(pretty(huge)) < 2_100
     assert trouble("[" * 200_000) == "nested too deep"
@@ -202,7 +202,8 @@ def test_times() -> None:
 
 def screen(*events: Event) -> ScreenFold:
     fold = ScreenFold()
-    fold.feed(Entry(i, 10.0 * i, event) for i, event in enumerate(events))
+    for i, event in enumerate(events):
+        fold.feed(Entry(i, 10.0 * i, event))
     return fold
 
 
@@ -228,7 +229,7 @@ def test_a_call_that_failed_says_why() -> None:
     failed = ev.ToolReturned(1, 2, "a", "weather", "", "no such city", "failed", 9.0)
     mocked = ev.ToolStarted(1, None, "a", "weather", mocked=True)
     told = 'weather(city="Oslo", days=3) → ✗ failed 9 ms: no such city (mocked)'
-    assert screen(CALLED, mocked, failed).lines == (Line("ca", "tool", "info", told, turn=2),)
+    assert screen(CALLED, mocked, failed).lines == (ConversationLine("ca", "tool", "info", told, turn=2),)
 
 
 def test_what_plugins_fail_of_and_what_is_mocked_is_noted() -> None:
@@ -263,6 +264,6 @@ def test_a_recording_has_its_calls_in_their_turns() -> None:
     recording = Recording(session.trace)
     assert [call.key for call in recording.tools.of(2)] == ["2a", "2b"]
     places = [call.place for call in recording.tools.of(2)]
-    assert places == [Place(442.0, 850.0, 1400.0), Place(860.0, 1190.0, 1400.0)]
+    assert places == [CallSpan(442.0, 850.0, 1400.0), CallSpan(860.0, 1190.0, 1400.0)]
     tools = recording.turns[1].lanes_ms["tools"]
     assert all(place and tools[0] <= place.start_ms <= (place.end_ms or 0) <= tools[1] for place in places)

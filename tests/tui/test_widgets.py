@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.readers.folds.status import LOST, Provider, Room, Status
-from workbench.readers.folds.turns import Bar, Falls, History, Point
+from workbench.readers.folds.status import LOST, ProviderStatus, RoomStatus, SessionStatus
+from workbench.readers.latency import LatencyHistory, LatencyPoint
+from workbench.readers.timeline import Turn
 from workbench.tui import themes
 from workbench.tui.widgets import latency, stateline, waterfall
 from workbench.tui.widgets.header import Header, Heading
 from workbench.tui.widgets.meters import meter
+from workbench.views.waterfall import lay_out
 
-TURN = Falls(
-    "Turn 1",
-    400.0,
-    (
-        Bar("endpointing", 200.0, (0.0, 200.0)),
-        Bar("stt", 0.0, (-900.0, 100.0)),
-        Bar("llm_first_token", 100.0, (100.0, 300.0)),
-        Bar("tts_first_byte", 110.0, (300.0, 410.0)),
-        Bar("floor", 0.0, (300.0, 300.2)),
-        Bar("unexplained", -10.0, (390.0, 400.0)),
-    ),
+TURN = lay_out(
+    Turn(
+        1,
+        "done",
+        "",
+        "",
+        400.0,
+        {"endpointing": 200.0, "llm_first_token": 100.0, "tts_first_byte": 110.0, "unexplained": -10.0},
+        {
+            "endpointing": (0.0, 200.0),
+            "stt": (-900.0, 100.0),
+            "llm_first_token": (100.0, 300.0),
+            "tts_first_byte": (300.0, 410.0),
+            "floor": (300.0, 300.2),
+        },
+    )
 )
 
 
@@ -43,9 +50,8 @@ def test_a_waterfall_is_as_wide_as_its_place(width: int) -> None:
 
 
 def test_a_typed_turn_has_lanes_only() -> None:
-    typed = Falls(
-        "Turn 1", None, (Bar("llm_first_token", 0.0, (0.0, 80.0)), Bar("tts_first_byte", 0.0, (80.0, 100.0)))
-    )
+    lanes = {"llm_first_token": (0.0, 80.0), "tts_first_byte": (80.0, 100.0)}
+    typed = lay_out(Turn(1, "done", "", "", lanes_ms=lanes))
     lines = [line.plain for line in waterfall.lines(typed, 33)]
     assert lines == [
         "LLM first token ╌╌╌╌╌╌╌╌     (80)",
@@ -55,8 +61,8 @@ def test_a_typed_turn_has_lanes_only() -> None:
 
 
 def test_columns_over_turns() -> None:
-    points = (Point(1, 800.0, "cold"), Point(2, 400.0), Point(3, 200.0))
-    history = History(points, 300.0, 390.0, 2)
+    points = (LatencyPoint(1, 800.0, "cold"), LatencyPoint(2, 400.0), LatencyPoint(3, 200.0))
+    history = LatencyHistory(points, 300.0, 390.0, 2)
     assert latency.figures(history).plain == "p50 300 ms   p95 390 ms   n 2"
     assert [row.plain for row in latency.columns(history, 16, 4)] == [
         "  800 ░         ",
@@ -67,13 +73,18 @@ def test_columns_over_turns() -> None:
 
 
 def test_turns_that_are_not_in_the_percentiles_have_a_legend() -> None:
-    points = (Point(1, 800.0, "cold"), Point(2, 400.0), Point(3, 200.0, "cut"), Point(4, 100.0, "cut"))
-    assert latency.legend(History(points)).plain == "░ 1 cold, 2 cut: not in p50 and p95"
-    assert not latency.legend(History((Point(1, 400.0),)))
+    points = (
+        LatencyPoint(1, 800.0, "cold"),
+        LatencyPoint(2, 400.0),
+        LatencyPoint(3, 200.0, "cut"),
+        LatencyPoint(4, 100.0, "cut"),
+    )
+    assert latency.legend(LatencyHistory(points)).plain == "░ 1 cold, 2 cut: not in p50 and p95"
+    assert not latency.legend(LatencyHistory((LatencyPoint(1, 400.0),)))
 
 
 def test_the_chosen_turn_is_pointed_at() -> None:
-    history = History((Point(1, 400.0), Point(2, 400.0)), 400.0, 400.0, 2, chosen=1)
+    history = LatencyHistory((LatencyPoint(1, 400.0), LatencyPoint(2, 400.0)), 400.0, 400.0, 2, chosen=1)
     assert latency.columns(history, 16, 2)[-1].plain == "    0 █◂█       "
 
 
@@ -83,7 +94,7 @@ def test_a_meter_is_as_wide_as_its_place(width: int) -> None:
         assert meter("you", rms, peak, "● speech", width, "$user").cell_length <= width
 
 
-def line_of(status: Status, width: int) -> str:
+def line_of(status: SessionStatus, width: int) -> str:
     facts = stateline.pipeline(status)
     return stateline.line(
         [*facts, *stateline.with_recording(status, width - stateline.cells(facts))], width
@@ -91,8 +102,12 @@ def line_of(status: Status, width: int) -> str:
 
 
 def test_the_state_line_fits_and_ends_with_the_recording() -> None:
-    providers = {"vad": Provider("silero"), "stt": Provider("whisper/tiny.en"), "llm": Provider("llama/x")}
-    status = Status(
+    providers = {
+        "vad": ProviderStatus("silero"),
+        "stt": ProviderStatus("whisper/tiny.en"),
+        "llm": ProviderStatus("llama/x"),
+    }
+    status = SessionStatus(
         providers=providers, lag_max_ms=2.0, echo_db=31.0, recording="/var/lib/sessions/20260301T101500Z-7f3a"
     )
     for width in (30, 60, 78, 118, 200):
@@ -105,8 +120,8 @@ def test_the_state_line_fits_and_ends_with_the_recording() -> None:
 
 
 def test_trouble_is_readable_without_colour() -> None:
-    status = Status(
-        providers={"llm": Provider("x/y", 9.0, "breaker open")},
+    status = SessionStatus(
+        providers={"llm": ProviderStatus("x/y", 9.0, "breaker open")},
         devices={"mic": LOST},
         duplex="half",
         glitches=3,
@@ -132,7 +147,9 @@ def test_both_themes_know_the_same_meanings() -> None:
 
 def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
     header = Header()
-    header.set_reactive(Header.heading, Heading("listening", Status(room=Room("demo", "reconnecting", 2))))
+    header.set_reactive(
+        Header.heading, Heading("listening", SessionStatus(room=RoomStatus("demo", "reconnecting", 2)))
+    )
     assert header._said() == (
         "◌",
         "Reconnecting (2)",
@@ -143,11 +160,11 @@ def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
 @pytest.mark.parametrize(
     ("room", "told"),
     [
-        (Room("demo", "connected"), "room demo connected"),
-        (Room("demo", "reconnecting", 3), "! room demo reconnecting (3)"),
-        (Room("demo", "lost"), "! room demo lost"),
-        (Room("\x1b[31mred", "connecting", 1), "! room red connecting"),
+        (RoomStatus("demo", "connected"), "room demo connected"),
+        (RoomStatus("demo", "reconnecting", 3), "! room demo reconnecting (3)"),
+        (RoomStatus("demo", "lost"), "! room demo lost"),
+        (RoomStatus("\x1b[31mred", "connecting", 1), "! room red connecting"),
     ],
 )
-def test_the_room_is_the_first_fact_after_the_models(room: Room, told: str) -> None:
-    assert stateline.health(Status(room=room))[0][0] == told
+def test_the_room_is_the_first_fact_after_the_models(room: RoomStatus, told: str) -> None:
+    assert stateline.health(SessionStatus(room=room))[0][0] == told

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import NoReturn, TextIO
 
 from workbench.agent import Agent
@@ -18,10 +19,11 @@ from workbench.engine.tasks import beside, single
 from workbench.model.errors import MissingError, WorkbenchError, foreign
 from workbench.model.text import plain
 from workbench.readers import Readers
-from workbench.readers.timeline import Timeline, Turn
+from workbench.readers.timeline import Turn
 from workbench.session import Session, open_session
 from workbench.transports.livekit import admin
 from workbench.transports.livekit.token import access
+from workbench.views.trace import on_turn
 
 POLL_S = 1.0
 """The server is asked for its rooms so often, s."""
@@ -116,7 +118,9 @@ class RoomDispatcher:
         try:
             with foreign(f"the session in {label}", "host", keep=True):
                 async with open_session(self._session_settings(room, user), agent=self._agent) as session:
-                    readers = Readers(session.trace, [Timeline(lambda turn: self._turn_ended(label, turn))])
+                    readers = Readers(
+                        session.trace, [on_turn(session.trace, partial(self._turn_ended, label))]
+                    )
                     async with beside(readers.run()), beside(_leave_when_empty(session)):
                         err(f"{label}: joined")
                         await session.ended()

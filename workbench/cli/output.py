@@ -14,7 +14,7 @@ from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
 if TYPE_CHECKING:
-    from workbench.readers.latency import Latency
+    from workbench.readers.latency import LatencySummary
     from workbench.readers.timeline import Turn
 
 WIDTH = 100
@@ -67,7 +67,7 @@ def write_new(file: Path, text: str, *, force: bool = False) -> None:
 
 def turn_text(turn: Turn, width: int) -> str:
     """Return a turn as text of at most `width` columns: what was said, what failed, and its waterfall."""
-    from workbench.readers.timeline import waterfall_text
+    from workbench.views.waterfall import waterfall_text
 
     marks = [turn.status, *(["cold"] if turn.cold else [])]
     if turn.discarded_replies:
@@ -82,9 +82,9 @@ def turn_text(turn: Turn, width: int) -> str:
     return "\n".join([*lines, *(f"  {line}" for line in waterfall_text(turn, width - 2).splitlines()), ""])
 
 
-def summary_text(latency: Latency) -> str:
+def summary_text(latency: LatencySummary) -> str:
     """Return how many turns there were, how they ended, and percentiles of heard latency."""
-    summary = latency.summary()["summary"]
+    summary = latency.to_json()["summary"]
     unit = "turn" if summary["turns"] == 1 else "turns"
     counts = (
         f"{summary['turns']} {unit}: {summary['done']} done, {summary['cut']} cut, {summary['failed']} failed"

@@ -78,11 +78,11 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
     from workbench.engine.tasks import beside
     from workbench.model.events import Notice
     from workbench.readers import Readers
-    from workbench.readers.latency import Latency
-    from workbench.readers.timeline import Timeline
+    from workbench.readers.latency import LatencySummary
     from workbench.session import open_session
+    from workbench.views.trace import on_turn
 
-    latency, incomplete = Latency(), False
+    latency, incomplete = LatencySummary(), False
 
     def turn_ended(turn: Turn) -> None:
         latency.add(turn)
@@ -95,7 +95,7 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
                 incomplete = True
 
     async with open_session(settings, agent=agent) as session:
-        readers = Readers(session.trace, [Timeline(turn_ended), print_news, recording])
+        readers = Readers(session.trace, [on_turn(session.trace, turn_ended), print_news, recording])
         try:
             async with beside(readers.run()):
                 with signals(lambda number: session.stop(f"signal {number.name}")) as caught:
@@ -103,7 +103,7 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
         finally:
             readers.catch_up()
     readers.catch_up()  # what the recorder said at its end
-    summary = latency.summary()
+    summary = latency.to_json()
     out(json.dumps(summary) if as_json else f"\n{summary_text(latency)}", to)
     if session.recording:
         err(f"recorded in {session.recording}{', but not to the end' if incomplete else ''}")

@@ -20,7 +20,7 @@ from workbench.cli.output import WIDTH, short, summary_text, turn_text, write_ne
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.readers import entries
-from workbench.readers.latency import Latency
+from workbench.readers.latency import LatencySummary
 from workbench.readers.timeline import turns
 from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace
 from workbench.trace.store import sessions as listed
@@ -79,12 +79,12 @@ def show(session: str | None, as_json: bool) -> None:
     Example:
       workbench sessions show 2f6c01aa
     """
-    latency = Latency()
+    latency = LatencySummary()
     width = min(Console().width, WIDTH)
     for turn in turns(entries(open_trace(_find(session)))):
         latency.add(turn)
         click.echo(json.dumps(turn.to_json()) if as_json else turn_text(turn, width))
-    click.echo(json.dumps(latency.summary()) if as_json else summary_text(latency))
+    click.echo(json.dumps(latency.to_json()) if as_json else summary_text(latency))
 
 
 @sessions.command()

@@ -73,9 +73,9 @@ def _need_terminal() -> None:
 
 def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], options: dict[str, Any]) -> int:
     from workbench.config import load_settings
-    from workbench.trace.store import open_trace
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.replay import ReplayScreen
+    from workbench.views.trace import open_trace
 
     if any(value for name, value in options.items() if name != "plugins"):
         raise UsageError(

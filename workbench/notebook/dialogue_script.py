@@ -28,11 +28,11 @@ from workbench.agent import Agent
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.readers.opened import OpenTrace, open_trace
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.script import Script
 from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score
+from workbench.views.trace import OpenTrace, open_trace
 
 LINE = re.compile(
     r"\s*(?:(you|user|agent)\s*:\s*(.+?)|\(\s*([a-z]+)\s*([\d.]+)?\s*s?\s*\))\s*", re.IGNORECASE

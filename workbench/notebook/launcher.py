@@ -17,7 +17,7 @@ from workbench.notebook.page_links import open_page_session
 from workbench.notebook.resume import ResumedConversation, resume_conversation
 from workbench.notebook.widget import BROWSER, LiveWidget
 from workbench.session import Session
-from workbench.views.redraw import current_cell
+from workbench.views.live_output import current_cell
 
 ROOM = "room"
 """A source and sink: a LiveKit room's."""

@@ -11,8 +11,9 @@ from base64 import b64encode
 
 from workbench.model.text import plain
 from workbench.session import Session
-from workbench.views.html import ON_DARK, SAID, key, picture, safe, session_html, summary, turns_html
-from workbench.views.redraw import Redrawn
+from workbench.views.format import summarize
+from workbench.views.html import TEXT_CHARS, key, picture, problem_html, session_html, styled, turns_html
+from workbench.views.live_output import LiveOutput
 
 MOST_TURNS = 40
 """Turns of the conversation that are saved, the last ones."""
@@ -23,18 +24,18 @@ NO_KERNEL = (
 """JupyterLab without the kernel says in the widget's place that there is none: this is there instead."""
 
 
-def saved_output(session: Session, ident: str) -> Redrawn:
+def saved_output(session: Session, ident: str) -> LiveOutput:
     """Return the output of a session's widget; `ident` is how its page knows what to hide."""
-    return Redrawn(session.trace, lambda: conversation_bundle(session, ident))
+    return LiveOutput(session.trace, lambda: conversation_bundle(session, ident))
 
 
 def conversation_bundle(session: Session, ident: str = "") -> dict[str, object]:
     """Return the conversation until now, with the last waterfall and the latency, by MIME type."""
     trace, turns = session.trace, session.trace.turns
-    lines = [f"{trace.title()}: {summary(turns)}"]
+    lines = [f"{trace.title()}: {summarize(turns)}"]
     for turn in turns[-MOST_TURNS:]:
         texts = (f"you: {turn.user_text}", f"agent: {turn.agent_text}")
-        lines += [plain(text, SAID, one_line=True) for text in texts]
+        lines += [plain(text, TEXT_CHARS, one_line=True) for text in texts]
     bundle: dict[str, object] = {"text/plain": "\n".join(lines)}
     table = turns_html(turns, limit=MOST_TURNS) if turns else "no turn has ended yet"
     figure = ""
@@ -45,8 +46,8 @@ def conversation_bundle(session: Session, ident: str = "") -> dict[str, object]:
         bundle["image/png"] = b64encode(png).decode()
         figure = f"{picture(png, 'heard latency over the turns, and the last waterfall')}<br>{key(turns)}"
     error = session.error
-    trouble = f"<br><b>{safe(error.reason)}</b><br>→ {safe(error.hint)}" if error else ""
-    body = session_html(trace.title(), session.over, f"{summary(turns)}{trouble}<br>{table}{figure}")
+    trouble = f"<br>{problem_html('', error.reason, error.hint)}" if error else ""
+    body = session_html(trace.title(), session.over, f"{summarize(turns)}{trouble}<br>{table}{figure}")
     classes = f"wb-saved wb-saved-{ident} mathjax_ignore tex2jax_ignore"
-    bundle["text/html"] = f'{ON_DARK}<style>{NO_KERNEL}</style><div class="{classes}">{body}</div>'
+    bundle["text/html"] = styled(f'<style>{NO_KERNEL}</style><div class="{classes}">{body}</div>')
     return bundle

@@ -18,27 +18,25 @@ from math import inf
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.readers.compare import Comparison
-from workbench.readers.opened import OpenTrace
 from workbench.readers.timeline import Turn
 from workbench.session import Session
 from workbench.trace.wav import wav_header
+from workbench.views.comparison import Comparison
 from workbench.views.figures import Drawing, draw_comparison
+from workbench.views.format import count, marks, ms, signed_ms, summarize
 from workbench.views.html import (
-    ON_DARK,
     ROWS,
     bar,
     key,
     longest,
-    marks,
-    ms,
     picture,
     safe,
-    summary,
+    styled,
     table,
     turn_html,
     turns_html,
 )
+from workbench.views.trace import OpenTrace
 
 PAGE_RATE = 16_000
 """Hz of the sound in a page: two thirds of the size, and still clear."""
@@ -78,13 +76,13 @@ def show(session: OpenTrace | Session, *, turn: int | None = None) -> SessionPag
     title = f"<b>{safe(trace.title())}</b>"
     turns: Sequence[Turn] = trace.turns
     if turn is None:
-        title += f"<br>{summary(turns)}"
+        title += f"<br>{summarize(turns)}"
         body = turns_html(turns, _player(trace, MOST_SOUND_S)) + key(turns)
     else:
         turns = [each for each in turns if each.turn == turn]
         body = "".join(f"{_player(trace, inf)(each)}<br>{turn_html(each)}" for each in turns)
     html = _page(f"{title}{_clickable(png, figure)}{body}")
-    return SessionPage(html, png, f"{trace.title()}: {summary(turns)}", trace)
+    return SessionPage(html, png, f"{trace.title()}: {summarize(turns)}", trace)
 
 
 def compare(
@@ -110,7 +108,7 @@ def compare(
     )
     turns = [turn for trace in traces for turn in trace.turns]
     html = _page(f"{_image(png)}<br>{timelines}{_pairs(traces, heads)}{key(turns)}<br>{medians}")
-    lines = [f"{name}: {summary(trace.turns)}" for name, trace in zip(names, traces, strict=True)]
+    lines = [f"{name}: {summarize(trace.turns)}" for name, trace in zip(names, traces, strict=True)]
     return SessionPage(html, png, plain("\n".join(lines)))
 
 
@@ -141,7 +139,11 @@ def _pairs(traces: Sequence[OpenTrace], heads: Sequence[str]) -> str:
         ]
         change = _change(*(turn.heard_latency_ms if turn else None for turn in turns))
         rows.append(["<br>".join(map(safe, sorted(questions))), *cells, change])
-    note = f"<small>the {len(pairs) - ROWS} turns before are not shown</small>" if len(pairs) > ROWS else ""
+    note = (
+        f"<small>the {count(len(pairs) - ROWS, 'turn')} before are not shown</small>"
+        if len(pairs) > ROWS
+        else ""
+    )
     return note + table(["you", *heads, "change"], rows)
 
 
@@ -150,7 +152,7 @@ def _rounded(value: float | None) -> str:
 
 
 def _change(a: float | None, b: float | None) -> str:
-    return "" if a is None or b is None else f"{b - a:+.0f} ms"
+    return "" if a is None or b is None else signed_ms(b - a)
 
 
 # --- what a page is made of ------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ def _page(body: str) -> str:
     """Return a body that scripts find again; ids are random, so that the same cell twice is two pages."""
     name = f"workbench-{secrets.token_hex(8)}"
     script = files("workbench.notebook").joinpath("static/session_page.js").read_text("utf-8").strip()
-    page = f'{ON_DARK}<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>'
+    page = styled(f'<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>')
     return f'{page}<script>({script})("{name}")</script>'
 
 

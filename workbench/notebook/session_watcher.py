@@ -15,11 +15,11 @@ from workbench.model.text import plain
 from workbench.notebook.page_links import link_of
 from workbench.notebook.plugin_panels import PluginPanels
 from workbench.notebook.setting_widgets import setting_value
-from workbench.readers.folds.calls import MARKS, Call, outcome, signature
-from workbench.readers.folds.conversation import Line
-from workbench.readers.folds.screen import ScreenFold
+from workbench.readers.folds.calls import MARKS, CallRecord, outcome, signature
+from workbench.readers.folds.conversation import ConversationLine
 from workbench.session import Session
 from workbench.session.process import tuned_process
+from workbench.views.screen import ScreenFold
 
 POLL_S = 0.1
 """How often the trace is read, s: levels come as often."""
@@ -55,9 +55,8 @@ class SessionWatcher:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._fold = ScreenFold()
+        self._fold = ScreenFold(session.trace)
         self._panels = PluginPanels(session)
-        self._next_entry = 0
         self.state: WidgetState = {}
         self._subscribers: list[Callable[[], None]] = []
         self._reported: set[str] = set()
@@ -105,23 +104,21 @@ class SessionWatcher:
 
     def _update(self) -> bool:
         """Read what is new; return whether anything has changed."""
-        while entries := self._session.trace.since(self._next_entry):
-            self._next_entry = entries[-1].i + 1
-            self._fold.feed(entries)
+        self._fold.read()
         before, self.state = self.state, self._new_state()
         return self.state != before
 
     def _new_state(self) -> WidgetState:
         fold, session, link = self._fold, self._session, link_of(self._session)
-        gauges, status = fold.gauges, fold.status
+        levels, status = fold.levels, fold.status
         partial = next((line.text for line in reversed(fold.lines) if line.state == "partial"), "")
         return {
             "activity": fold.activity,
-            "muted": gauges.muted,
+            "muted": levels.muted,
             "partial": plain(partial, LINE_CHARACTERS),
             "lines": [line_state(line) for line in fold.lines[-LINES:]],
-            "levels": [gauges.user_db, gauges.user_peak_db, gauges.agent_db, gauges.agent_peak_db],
-            "waterfall": asdict(replace(fold.last, calls=())),
+            "levels": [levels.user_db, levels.user_peak_db, levels.agent_db, levels.agent_peak_db],
+            "waterfall": asdict(replace(fold.waterfall, calls=())),
             "latency": asdict(fold.history),
             "tools": [call_state(call, fold.t_ms) for call in fold.tools.calls[-TOOL_CALLS:]],
             "panels": self._panels.contents,
@@ -146,13 +143,13 @@ def slider_values(session: Session) -> dict[str, Any]:
 
 
 @lru_cache(2 * LINES)  # ten times a second nearly all of them are as before: 0.4 ms, 8 ms of long ones
-def line_state(line: Line) -> dict[str, Any]:
+def line_state(line: ConversationLine) -> dict[str, Any]:
     """Return a line of the conversation for the page: no longer than anybody reads."""
     texts = {name: plain(getattr(line, name), LINE_CHARACTERS) for name in ("text", "unheard", "hint")}
     return {"who": line.who, "state": line.state, **texts, "turn": line.turn, "heard_ms": line.heard_ms}
 
 
-def call_state(call: Call, now_ms: float) -> dict[str, Any]:
+def call_state(call: CallRecord, now_ms: float) -> dict[str, Any]:
     """Return a call of a tool for the page: its result, or its progress."""
     result = call.error or call.result or ("" if call.open else "nothing")
     return {

@@ -26,6 +26,7 @@ from workbench.notebook.saved_output import conversation_bundle, saved_output
 from workbench.notebook.session_watcher import SLIDER_SETTINGS, SessionWatcher, WidgetState, slider_values
 from workbench.notebook.setting_widgets import bounds_of, setting_value, step_of
 from workbench.session import Session
+from workbench.views.palette import css
 
 STATIC = Path(__file__).parent / "static"
 BROWSER = "browser"
@@ -291,8 +292,8 @@ def page_program() -> str:
 
 @cache
 def page_style() -> str:
-    """Return the page's style sheets."""
-    return "\n".join((STATIC / f"{name}.css").read_text("utf-8") for name in ("uplot", "live"))
+    """Return the page's style sheets, with the colours of the palette."""
+    return "\n".join([css(), *((STATIC / f"{name}.css").read_text("utf-8") for name in ("uplot", "live"))])
 
 
 @cache

@@ -18,7 +18,7 @@ from workbench.plugin.guard import HookError, Misfit, awaited, shown
 from workbench.plugin.loading import Plugin
 from workbench.plugin.manager import Plugins, call_of
 from workbench.plugin.observers import Limits, Observers
-from workbench.trace.trace import Trace
+from workbench.views.trace import OpenTrace
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Lifecycle(Hooks):
     It knows the plugins that were there when it was made.
     """
 
-    def __init__(self, plugins: Plugins, trace: Trace, limits: Limits) -> None:
+    def __init__(self, plugins: Plugins, trace: OpenTrace, limits: Limits) -> None:
         self._trace = trace
         self._limits = limits
         self._failed: set[tuple[Plugin, str]] = set()

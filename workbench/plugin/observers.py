@@ -10,13 +10,12 @@ from typing import Any, Protocol
 from pluggy import HookImpl
 
 from workbench.handle import SessionHandle
-from workbench.model.events import Entry, PluginFailed, SessionEnded, SessionStarted, TurnDecided
+from workbench.model.events import Entry, PluginFailed, SessionEnded, SessionStarted, TurnDecided, TurnEnded
 from workbench.plugin.guard import HookError, Misfit, shown
 from workbench.plugin.loading import Plugin
 from workbench.plugin.manager import Plugins, call_of
 from workbench.plugin.values import Read
-from workbench.readers.timeline import Timeline, Turn
-from workbench.trace.trace import Trace
+from workbench.views.trace import OpenTrace
 
 TOLD = (
     "workbench_session_started",
@@ -42,7 +41,7 @@ class Limits(Protocol):
 class Observers:
     """Tells plugins what happens. Each has its own queue and task, so that a slow one keeps nobody else."""
 
-    def __init__(self, plugins: Plugins, trace: Trace, ask: Ask, limits: Limits) -> None:
+    def __init__(self, plugins: Plugins, trace: OpenTrace, ask: Ask, limits: Limits) -> None:
         self._plugins = plugins
         self._trace = trace
         self._ask = ask
@@ -55,7 +54,7 @@ class Observers:
         for plugin in self._reading:
             self._watcher(plugin)
         ends = any("workbench_turn_ended" in one.hooks for one in self._watchers.values())
-        self._timeline = Timeline(self._turn_ended, keep=1) if ends else None
+        self._ends = ends
         self._session: SessionHandle | None = None
 
     def tell(self, hook: str, given: dict[str, Any]) -> None:
@@ -92,23 +91,23 @@ class Observers:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def _hand(self, entry: Entry) -> None:
-        if self._timeline is not None:
-            self._timeline(entry)
+        if self._ends:
+            self._trace.fold(entry)
         session = self._session
         match entry.event:
             case SessionStarted():
                 self.tell("workbench_session_started", {"session": session})
             case TurnDecided(turn=turn):
                 self.tell("workbench_turn_started", {"session": session, "turn": turn})
+            case TurnEnded(turn=number) if self._ends:
+                ended = self._trace.turn(number)
+                self.tell("workbench_turn_ended", {"session": session, "turn": ended})
             case SessionEnded():
                 self.tell("workbench_session_ended", {"session": session})
             case _:
                 pass
         for plugin in self._reading:
             self._watchers[plugin].put(entry)
-
-    def _turn_ended(self, turn: Turn) -> None:
-        self.tell("workbench_turn_ended", {"session": self._session, "turn": turn})
 
     # --- telling -----------------------------------------------------------------------------------------------------
 

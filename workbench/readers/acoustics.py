@@ -85,13 +85,13 @@ def _count(track: Track, ms: int) -> int:
     return track.rate * ms // 1000
 
 
-class Clocks:
+class TrackClocks:
     """A reader: where each track was last on the session's clock, as a recording tells it."""
 
     def __init__(self) -> None:
         self._mapped: dict[TrackName, ClockMapped] = {}
 
-    def __call__(self, entry: Entry) -> None:
+    def feed(self, entry: Entry) -> None:
         """Take the next entry."""
         if isinstance(entry.event, ClockMapped):
             self._mapped[entry.event.track] = entry.event
@@ -119,7 +119,7 @@ class _Turn:
     """There is nothing to hear before this position."""
 
 
-class Ear:
+class HeardLatencyMeter:
     """A reader: emits one `Heard` a turn, as soon as both of its ends can be known, at the latest when the answer ends.
 
     `user_time` and `agent_time` give the session's time of a sample in ms. `emit` is the trace's own unless given.
@@ -135,7 +135,7 @@ class Ear:
         self._emit = trace.emit if emit is None else emit
         self._turns: dict[int, _Turn] = {}
 
-    def __call__(self, entry: Entry) -> None:
+    def feed(self, entry: Entry) -> None:
         """Take the next entry."""
         match entry.event:
             case TurnDecided(turn=turn, end_sample=end_sample):

@@ -3,15 +3,16 @@
 Start and end of a turn's waterfall are what the tracks say (`Heard`), not what a stage says. Between them each part
 counts only where it lies on the critical path: endpointing first, then the answer's spans in the order in which they
 ended, each from where the one before it ended. What ran hidden beside that is a lane and counts 0. What no part
-explains is `unexplained`: signed, never clamped.
+explains is `unexplained`: signed, never clamped. Words that were spoken before the session listened (its models were
+loading) waited for the `startup` first.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 from workbench.model.events import (
     PARTS,
@@ -20,6 +21,7 @@ from workbench.model.events import (
     Heard,
     HostLag,
     Levels,
+    ListeningStarted,
     Part,
     ReplyDiscarded,
     ReplyEnded,
@@ -39,7 +41,8 @@ from workbench.model.events import (
     VadBatch,
 )
 
-CHAIN: tuple[Part, ...] = (
+CHAIN = (
+    "startup",
     "network_in",
     "jitter_buffer",
     "endpointing",
@@ -57,7 +60,7 @@ CHAIN: tuple[Part, ...] = (
 """The parts in the order in which they follow each other."""
 INWARD: tuple[Part, ...] = ("network_in", "jitter_buffer")
 """What comes before endpointing where the user is far away: it waits for the sound first."""
-OFTEN = frozenset({EchoState, HostLag, Levels, VadBatch})
+FREQUENT = frozenset({EchoState, HostLag, Levels, VadBatch})
 """Most of the entries, and nothing in them for a timeline: passed over in 0.1 µs instead of 2."""
 KEPT_TURNS = 1000
 """Turns that a timeline keeps: 2 MB."""
@@ -78,16 +81,17 @@ class TurnError:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn that has ended.
+    """A turn that has ended, or is `running` while its answer is heard.
 
     `heard_latency_ms`: from the last sample of the user's speech to the first audible one of the answer; None if typed
-    or never heard. `parts_ms`: every part, 0 where absent, and `unexplained`; they sum to `heard_latency_ms`.
-    `lanes_ms`: [start, end] of each part relative to the end of speech (typed: to when it was typed), from first start
-    to last end where it ran several times. `agent_text`: what was heard of the answer.
+    or never heard. `parts_ms`: every part, 0 where absent, and `unexplained`; they sum to `heard_latency_ms`; `startup`
+    is there only where the user spoke before the session listened. `lanes_ms`: [start, end] of each part relative to
+    the end of speech (typed: to when it was typed), from first start to last end where it ran several times.
+    `agent_text`: what was heard of the answer.
     """
 
     turn: int
-    status: TurnStatus
+    status: TurnStatus | Literal["running"]
     user_text: str
     agent_text: str
     heard_latency_ms: float | None = None
@@ -97,20 +101,19 @@ class Turn:
     usage: dict[str, float] = field(default_factory=dict)
     cold: bool = False
     error: TurnError | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """What `--json` prints, ready for `json.dumps`."""
-        return {**asdict(self), "lanes_ms": {part: list(lane) for part, lane in self.lanes_ms.items()}}
+    html: ClassVar[Callable[[Turn], str]] = repr
+    """How a notebook shows a turn; the views put theirs here, which this module may not import."""
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        from workbench.views.html import turn_html  # it draws turns, so it imports this module
+        return type(self).html(self)
 
-        return turn_html(self)
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints, ready for `json.dumps`."""
+        return {**asdict(self), "lanes_ms": {part: list(lane) for part, lane in self.lanes_ms.items()}}
 
 
 @dataclass(slots=True)
-class Live:
+class LiveState:
     """What is going on right now, for screens. `partial`: the user's words so far; `said`: the answer's text so far."""
 
     user: Literal["silent", "speaking", "paused"] = "silent"
@@ -122,39 +125,54 @@ class Live:
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenTurn:
     """A turn that was decided and has not ended."""
 
     utterance: int | None = None
     decided_ms: float | None = None
     reply: int | None = None
-    heard: Heard | None = None
+    user_end_ms: float | None = None
+    agent_start_ms: float | None = None
+
+    def owns(self, span: Span, turn: int) -> bool:
+        """Decide by the reply where both have one, else by the utterance or the turn."""
+        if span.reply is not None and self.reply is not None:
+            return span.reply == self.reply
+        return self.heard(span.utterance) or span.turn == turn
+
+    def heard(self, utterance: int | None) -> bool:
+        """Return whether it answers this utterance."""
+        return utterance is not None and utterance == self.utterance
 
 
 class Timeline:
-    """A reader: folds entries into `turns` (the last `keep`, None: all) and `live`; calls `on_turn` with each turn that
-    ended."""
+    """A fold: `turns` that have ended (the last `keep`, None: all), the `running` one from its first audible sample on,
+    and `live`. Calls `on_turn` with each turn that has ended."""
 
     def __init__(
         self, on_turn: Callable[[Turn], None] | None = None, *, keep: int | None = KEPT_TURNS
     ) -> None:
         self.turns: deque[Turn] = deque(maxlen=keep)
-        self.live = Live()
+        self.running: Turn | None = None
+        self.live = LiveState()
         self._on_turn = on_turn
-        self._open: dict[int, _Open] = {}
+        self._listening_ms = 0.0
+        self._open: dict[int, _OpenTurn] = {}
         self._spans: deque[Span] = deque(maxlen=KEPT_SPANS)
         self._discarded: deque[int | None] = deque(maxlen=KEPT_SPANS)
         self._texts: dict[int, str] = {}
 
-    def __call__(self, entry: Entry) -> None:
+    def feed(self, entry: Entry) -> None:
         """Take the next entry."""
-        if type(entry.event) in OFTEN:
+        if type(entry.event) in FREQUENT:
             return
         self._watch_user(entry)
         self._watch_agent(entry)
         match entry.event:
+            case ListeningStarted():
+                self._listening_ms = entry.t_ms
             case TurnDecided(turn=turn, utterance=utterance):
-                self._open[turn] = _Open(utterance, entry.t_ms)
+                self._open[turn] = _OpenTurn(utterance, entry.t_ms)
             case ReplyPlaying(reply=reply, turn=int(turn)) if turn in self._open:
                 self._open[turn].reply = reply
             case ReplyDiscarded(reply=reply, utterance=utterance):
@@ -162,22 +180,49 @@ class Timeline:
                 self._spans = deque((span for span in self._spans if span.reply != reply), KEPT_SPANS)
             case Span() as span:
                 self._spans.append(span)
-            case Heard(turn=turn) as heard if turn in self._open:
-                self._open[turn].heard = heard
+                if self.running is not None:
+                    self.running = self._run(self.running.turn)
+            case Heard(turn=turn, user_end_ms=user_end, agent_start_ms=agent_start) if turn in self._open:
+                self._open[turn].user_end_ms, self._open[turn].agent_start_ms = user_end, agent_start
+                self.running = self._run(turn) if agent_start is not None else self.running
             case TurnEnded() as ended:
-                self._ended(ended)
+                self._end(ended)
             case _:
                 pass
 
-    def _ended(self, ended: TurnEnded) -> None:
-        found = self._open.pop(ended.turn, _Open())
-        spans = [span for span in self._spans if _belongs(span, ended.turn, found)]
-        turn = _turn(
-            ended, found, spans, sum(_same(utterance, found.utterance) for utterance in self._discarded)
+    def _run(self, turn: int) -> Turn:
+        return replace(
+            self._turn(TurnEnded(turn, "done", self.live.partial, ""), self._open[turn]), status="running"
         )
+
+    def _end(self, ended: TurnEnded) -> None:
+        turn = self._turn(ended, self._open.pop(ended.turn, _OpenTurn()))
+        if self.running is not None and self.running.turn == ended.turn:
+            self.running = None
         self.turns.append(turn)
         if self._on_turn is not None:
             self._on_turn(turn)
+
+    def _turn(self, ended: TurnEnded, open_turn: _OpenTurn) -> Turn:
+        start_ms, decided_ms, end_ms = open_turn.user_end_ms, open_turn.decided_ms, open_turn.agent_start_ms
+        spans = [span for span in self._spans if open_turn.owns(span, ended.turn)]
+        latency: dict[str, Any] = {}
+        if start_ms is not None and end_ms is not None:
+            latency["heard_latency_ms"] = round(end_ms - start_ms, 3)
+            latency["parts_ms"] = critical_path(start_ms, decided_ms, end_ms, spans, self._listening_ms)
+        failed = ended.status == "failed"
+        return Turn(
+            ended.turn,
+            ended.status,
+            ended.user_text,
+            ended.agent_text,
+            lanes_ms=_lanes(start_ms, decided_ms, spans, self._listening_ms),
+            discarded_replies=sum(map(open_turn.heard, self._discarded)),
+            usage=dict(ended.usage),
+            cold=ended.cold,
+            error=TurnError(ended.stage or "", ended.reason or "", ended.hint or "") if failed else None,
+            **latency,
+        )
 
     def _watch_user(self, entry: Entry) -> None:
         live = self.live
@@ -230,154 +275,82 @@ class Timeline:
 
 
 def turns(entries: Iterable[Entry]) -> Iterator[Turn]:
-    """The turns of a recorded trace, one after the other."""
+    """Yield the turns of a recorded trace, one after the other."""
     ready: list[Turn] = []
     timeline = Timeline(ready.append, keep=1)
     for entry in entries:
-        timeline(entry)
+        timeline.feed(entry)
         yield from ready
         ready.clear()
 
 
 def critical_path(
-    start_ms: float, decided_ms: float | None, end_ms: float, spans: Iterable[Span]
+    start_ms: float,
+    decided_ms: float | None,
+    end_ms: float,
+    spans: Iterable[Span],
+    listening_ms: float = 0.0,
 ) -> dict[str, float]:
-    """Share of each part in end − start, ms, and `unexplained`; their sum is end − start.
+    """Return the share of each part in end − start, ms, and `unexplained`; their sum is end − start.
 
     A span that starts after the end (a tool called while the answer is already heard) is not on the way to it. One that
     reaches beyond the end is not clipped, so that an error in the clocks shows as a negative `unexplained`.
     """
     parts = dict.fromkeys((*PARTS, "unexplained"), 0.0)
-    spans = list(spans)
-    arrived_ms = start_ms
-    for span in spans:
-        if span.part in INWARD:
-            parts[span.part] += span.end_ms - span.start_ms
-            arrived_ms += span.end_ms - span.start_ms
-    cursor = arrived_ms
-    if decided_ms is not None and decided_ms > arrived_ms:
-        parts["endpointing"] = decided_ms - arrived_ms
+    inward, work = _by_place(spans, listening_ms)
+    cursor = start_ms
+    if listening_ms > start_ms:
+        parts["startup"] = listening_ms - start_ms
+        cursor = listening_ms
+    for span in inward:
+        parts[span.part] += span.end_ms - span.start_ms
+        cursor += span.end_ms - span.start_ms
+    if decided_ms is not None and decided_ms > cursor:
+        parts["endpointing"] = decided_ms - cursor
         cursor = decided_ms
-    for part, first_ms, last_ms in _in_order(spans):
-        if first_ms > end_ms or last_ms <= cursor or last_ms <= first_ms:
+    for span in sorted(work, key=lambda span: (span.end_ms, span.start_ms)):
+        if span.start_ms > end_ms or span.end_ms <= cursor or span.end_ms <= span.start_ms:
             continue  # one of no length explains nothing, and would hide what began before it
-        parts[part] += last_ms - max(cursor, first_ms)
-        cursor = last_ms
+        parts[span.part] += span.end_ms - max(cursor, span.start_ms)
+        cursor = span.end_ms
     parts = {part: round(ms, 3) for part, ms in parts.items()}
     parts["unexplained"] = round(end_ms - start_ms - sum(parts.values()), 3)
     return parts
 
 
-def _in_order(spans: list[Span]) -> list[tuple[Part, float, float]]:
-    """The spans after the decision by their ends."""
-    found = [
-        (span.part, span.start_ms, span.end_ms)
+def _by_place(spans: Iterable[Span], listening_ms: float) -> tuple[list[Span], list[Span]]:
+    """Return what lies before endpointing, from when the session listened on, and what comes after the decision."""
+    spans = [span for span in spans if span.part != "endpointing"]
+    inward = [
+        replace(span, start_ms=max(span.start_ms, listening_ms))
         for span in spans
-        if span.part != "endpointing" and span.part not in INWARD
+        if span.part in INWARD and span.end_ms > listening_ms
     ]
-    return sorted(found, key=lambda one: (one[2], one[1]))
-
-
-def _turn(ended: TurnEnded, found: _Open, spans: list[Span], discarded: int) -> Turn:
-    heard = found.heard
-    start_ms = heard.user_end_ms if heard else None
-    end_ms = heard.agent_start_ms if heard else None
-    known: dict[str, Any] = {}
-    if start_ms is not None and end_ms is not None:
-        known["heard_latency_ms"] = round(end_ms - start_ms, 3)
-        known["parts_ms"] = critical_path(start_ms, found.decided_ms, end_ms, spans)
-    error = (
-        TurnError(ended.stage or "", ended.reason or "", ended.hint or "")
-        if ended.status == "failed"
-        else None
-    )
-    return Turn(
-        ended.turn,
-        ended.status,
-        ended.user_text,
-        ended.agent_text,
-        lanes_ms=_lanes(start_ms, found.decided_ms, spans),
-        discarded_replies=discarded,
-        usage=dict(ended.usage),
-        cold=ended.cold,
-        error=error,
-        **known,
-    )
+    return inward, [span for span in spans if span.part not in INWARD]
 
 
 def _lanes(
-    start_ms: float | None, decided_ms: float | None, spans: Iterable[Span]
+    start_ms: float | None, decided_ms: float | None, spans: Sequence[Span], listening_ms: float
 ) -> dict[str, tuple[float, float]]:
-    """First start and last end of each part, relative to the end of speech, else to the decision, as in `CHAIN`.
+    """Return first start and last end of each part, relative to the end of speech, else to the decision, as in `CHAIN`.
 
     What ended before the end of speech was for words that the user then went on from.
     """
-    spans = list(spans)
-    zero = decided_ms if start_ms is None else start_ms
-    if zero is None:
+    zero_ms = decided_ms if start_ms is None else start_ms
+    if zero_ms is None:
         return {}
+    inward, work = _by_place(spans, listening_ms)
     lanes: dict[str, tuple[float, float]] = {}
     if start_ms is not None and decided_ms is not None:
-        inward_ms = sum(span.end_ms - span.start_ms for span in spans if span.part in INWARD)
+        startup_ms = max(0.0, listening_ms - start_ms)
+        if startup_ms:
+            lanes["startup"] = (0.0, round(startup_ms, 3))
+        inward_ms = startup_ms + sum(span.end_ms - span.start_ms for span in inward)
         lanes["endpointing"] = (round(inward_ms, 3), round(decided_ms - start_ms, 3))
-    for span in sorted(spans, key=lambda span: span.start_ms):
-        if span.part == "endpointing" or span.end_ms < zero:
+    for span in sorted((*inward, *work), key=lambda span: span.start_ms):
+        if span.end_ms < zero_ms:
             continue
-        start, end = round(span.start_ms - zero, 3), round(span.end_ms - zero, 3)
-        before = lanes.get(span.part, (start, end))
-        lanes[span.part] = (min(before[0], start), max(before[1], end))
+        start, end = round(span.start_ms - zero_ms, 3), round(span.end_ms - zero_ms, 3)
+        first, last = lanes.get(span.part, (start, end))
+        lanes[span.part] = (min(first, start), max(last, end))
     return {part: lanes[part] for part in CHAIN if part in lanes}
-
-
-def _belongs(span: Span, turn: int, found: _Open) -> bool:
-    """By the reply where both have one, else by the utterance or the turn."""
-    if span.reply is not None and found.reply is not None:
-        return span.reply == found.reply
-    return _same(span.utterance, found.utterance) or span.turn == turn
-
-
-def _same(one: int | None, other: int | None) -> bool:
-    return one is not None and one == other
-
-
-# --- drawing ---------------------------------------------------------------------------------------------------------
-
-_LABEL = 16
-_FIGURE = 9
-_LEAST_BAR = 8
-
-
-def waterfall_text(turn: Turn, width: int) -> str:
-    """The waterfall of a turn as lines of plain text, none wider than `width` cells.
-
-    `█` lies on the critical path, `░` ran hidden beside it. In a narrow place the bars are left out.
-    """
-    ends = [end for _, end in turn.lanes_ms.values()] + [turn.heard_latency_ms or 0.0, 1.0]
-    starts = [start for start, _ in turn.lanes_ms.values()] + [0.0]
-    low, high = min(starts), max(ends)
-    room = width - _LABEL - _FIGURE - 1
-    rows = [
-        _row(part, turn.parts_ms[part], _bar(lane, turn.parts_ms[part], low, high, room), width)
-        for part, lane in turn.lanes_ms.items()
-    ]
-    if turn.heard_latency_ms is not None:
-        rows.append(_row("unexplained", turn.parts_ms["unexplained"], "", width))
-        rows.append(_row("heard after", turn.heard_latency_ms, "", width))
-    return "\n".join(rows)
-
-
-def _row(label: str, ms: float, bar: str, width: int) -> str:
-    return f"{label:<{_LABEL}}{round(ms):>{_FIGURE - 3}} ms {bar}".rstrip()[: max(0, width)]
-
-
-def _bar(lane: tuple[float, float], counted_ms: float, low: float, high: float, room: int) -> str:
-    """What was counted of a lane is its end: up to there an earlier part was still running."""
-    if room < _LEAST_BAR:
-        return ""
-    scale = room / (high - low)
-    first, last = min(round((lane[0] - low) * scale), room - 1), round((lane[1] - low) * scale)
-    last = max(last, min(first + 1, room))
-    solid = min(last, max(first, round((lane[1] - counted_ms - low) * scale)))
-    if counted_ms and solid == last:
-        solid = max(first, last - 1)
-    return " " * first + "░" * (solid - first) + "█" * (last - solid)

@@ -9,9 +9,9 @@ from workbench.config import Settings
 from workbench.engine.pipeline import Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.events import SessionStarted
-from workbench.readers.opened import OpenTrace
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.track import LiveTrack
+from workbench.views.trace import OpenTrace
 
 RECORDED_S = 8.0
 """Sound of each track kept in memory for the recorder, which may lag behind, s."""

@@ -13,7 +13,7 @@ from workbench.engine.tasks import single
 from workbench.model.errors import InternalError, UsageError, WorkbenchError
 from workbench.model.events import Notice, SessionEnded
 from workbench.model.text import plain
-from workbench.readers.opened import OpenTrace
+from workbench.views.trace import OpenTrace
 
 NATURAL_END = "source ended"
 

@@ -45,8 +45,7 @@ from workbench.model.text import plain
 from workbench.plugin.lifecycle import Lifecycle
 from workbench.plugin.manager import load_files, manager, notes
 from workbench.readers import Readers
-from workbench.readers.acoustics import Ear
-from workbench.readers.opened import Turns
+from workbench.readers.acoustics import HeardLatencyMeter
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
 from workbench.session.build import StageBuilder, check_choice, echo_of
@@ -59,6 +58,7 @@ from workbench.tools.toolset import Toolset, open_toolset, tools_of
 from workbench.trace.store import SessionFolder
 from workbench.transports.base import TransportFactory
 from workbench.views.html import session_html
+from workbench.views.trace import Turns
 
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
@@ -245,13 +245,13 @@ class Session(Runtime):
             transport = builder.transport
             for tool, origin in transport.tools:
                 self.tools.add(tool, origin=origin)
-            acoustics = Ear(
+            acoustics = HeardLatencyMeter(
                 self.trace,
                 lambda sample: self._ms(stages.source.time_of(sample)),
                 lambda sample: self._ms(stages.sink.time_of(sample)),
             )
             echo = EchoMonitor(settings.bargein, self._go_half_duplex)
-            readers = Readers(self.trace, [acoustics, echo, self._note_turn, transport.note])
+            readers = Readers(self.trace, [acoustics.feed, echo, self._note_turn, transport.note])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,

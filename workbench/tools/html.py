@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.views.html import safe, table
+from workbench.views.html import problem_html, safe, table
 
 if TYPE_CHECKING:
     from workbench.tools.tool import Tool
@@ -32,7 +32,7 @@ def tool_html(tool: Tool) -> str:
     try:
         parameters = tool.parameters
     except UsageError as error:
-        return f"{head}<br><b>{safe(error.reason)}</b><br>→ {safe(error.hint)}"
+        return f"{head}<br>{problem_html('', error.reason, error.hint)}"
     rows = [
         [
             f"<code>{safe(name, 60)}</code>",

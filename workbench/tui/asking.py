@@ -18,8 +18,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Select, Static, TextArea
 
 from workbench.model.text import plain
-from workbench.readers.folds.calls import READ_CHARS, Call, parsed, trouble
-from workbench.readers.folds.tools import Tools
+from workbench.readers.folds.calls import READ_CHARS, CallRecord, parsed, trouble
+from workbench.readers.folds.tools import ToolActivity
 
 Kind = Literal["call", "mock"]
 
@@ -150,7 +150,7 @@ def _unclosed(text: str) -> str:
     return f", no JSON: {wrong}" if wrong else ""
 
 
-def arguments_for(tools: Tools, chosen: Call | None) -> Callable[[str], str]:
+def arguments_for(tools: ToolActivity, chosen: CallRecord | None) -> Callable[[str], str]:
     """What to begin with when a tool is called: the arguments of the chosen call, else of its last one."""
 
     def begin(name: str) -> str:
@@ -161,7 +161,7 @@ def arguments_for(tools: Tools, chosen: Call | None) -> Callable[[str], str]:
     return begin
 
 
-def answers_for(tools: Tools, chosen: Call | None) -> Callable[[str], str]:
+def answers_for(tools: ToolActivity, chosen: CallRecord | None) -> Callable[[str], str]:
     """What to begin with when a tool's answer is given: the answer that it has, else what it last came to."""
 
     def begin(name: str) -> str:

@@ -15,7 +15,6 @@ from textual.widgets import Footer, Static
 from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError
 from workbench.model.text import plain
-from workbench.readers.folds.screen import ScreenFold
 from workbench.tui.asking import Answer, Asking, Kind, answers_for, arguments_for
 from workbench.tui.host import Host
 from workbench.tui.messages import SessionClosed, Typed
@@ -31,6 +30,7 @@ from workbench.tui.widgets.stateline import StateLine
 from workbench.tui.widgets.tools import Shown
 from workbench.tui.widgets.waterfall import Waterfall
 from workbench.tui.widgets.welcome import Welcome, Welcoming
+from workbench.views.screen import ScreenFold
 
 POLL_S = 1 / 20
 """The trace is read so often: levels come at 10 Hz, and 50 ms is not seen as late."""
@@ -76,7 +76,6 @@ class LiveScreen(PaneledScreen):
         super().__init__(offer)
         self._host = host
         self._fold = ScreenFold()
-        self._read = 0
         self._leaving: int | None = None
         self._offered = False
         self.listening = asyncio.Event()
@@ -121,10 +120,11 @@ class LiveScreen(PaneledScreen):
         handle = self._host.handle
         if handle is None:
             return
-        entries = handle.trace.since(self._read)
-        if entries:
-            self._read = entries[-1].i + 1
-            self._show(self._fold.feed(entries))
+        if self._fold.trace is not handle.trace:
+            self._fold = ScreenFold(handle.trace)
+        news = self._fold.read()
+        if news is not None:
+            self._show(news)
         self._tick(handle)
         self.panels.feed(handle.trace)
 
@@ -132,9 +132,9 @@ class LiveScreen(PaneledScreen):
         fold = self._fold
         status, lines = fold.status, fold.lines
         self.query_one(Conversation).lines = lines
-        self.query_one(Meters).gauges = fold.gauges
+        self.query_one(Meters).gauges = fold.levels
         self.query_one(StateLine).status = status
-        self.query_one(Waterfall).turn = fold.last
+        self.query_one(Waterfall).turn = fold.waterfall
         self.query_one(Latency).history = fold.history
         self.query_one(Welcome).state = Welcoming(status)
         self.set_class(bool(lines), "-noted")
@@ -196,7 +196,7 @@ class LiveScreen(PaneledScreen):
     def action_mute(self) -> None:
         """Stop listening, or listen again."""
         if (handle := self._talking()) is not None:
-            handle.mute(not self._fold.gauges.muted)
+            handle.mute(not self._fold.levels.muted)
 
     def action_interrupt(self) -> None:
         """Stop the answer."""

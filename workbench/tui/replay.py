@@ -15,9 +15,7 @@ from textual.widgets import Footer, Static
 
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
-from workbench.readers.folds.conversation import Line
-from workbench.readers.folds.turns import falls
-from workbench.trace.trace import Trace
+from workbench.readers.folds.conversation import ConversationLine
 from workbench.tui.folds.recording import Recording
 from workbench.tui.paneled import PaneledScreen
 from workbench.tui.panels import TOOLS, Offer
@@ -30,6 +28,8 @@ from workbench.tui.widgets.sound import Sound, columns
 from workbench.tui.widgets.stateline import StateLine
 from workbench.tui.widgets.tools import Shown
 from workbench.tui.widgets.waterfall import Waterfall
+from workbench.views.trace import OpenTrace
+from workbench.views.waterfall import lay_out
 
 TICK_S = 1 / 10
 """How often the place of playing moves."""
@@ -52,7 +52,7 @@ class ReplayScreen(PaneledScreen):
         Binding("ctrl+l", "log", "Log", id="screen.log", tooltip="Show or hide the turn's events."),
     ]  # fmt: skip
 
-    def __init__(self, trace: Trace, offer: Offer = tuple) -> None:
+    def __init__(self, trace: OpenTrace, offer: Offer = tuple) -> None:
         super().__init__(offer)
         self._trace = trace
         self._player = Player()
@@ -118,7 +118,7 @@ class ReplayScreen(PaneledScreen):
             self.query_one(Conversation).lines = recording.lines
             return
         turn = recording.turns[index]
-        drawn = falls(turn, recording.tools.of(turn.turn))
+        drawn = lay_out(turn, recording.tools.of(turn.turn))
         self.query_one(Waterfall).turn = replace(
             drawn, title=f"{drawn.title} ({index + 1} of {len(recording.turns)})"
         )
@@ -175,7 +175,7 @@ class ReplayScreen(PaneledScreen):
         self.app.exit(return_code=code)
 
 
-def around(lines: tuple[Line, ...], turn: int) -> tuple[Line, ...]:
+def around(lines: tuple[ConversationLine, ...], turn: int) -> tuple[ConversationLine, ...]:
     """The lines near a turn, its own marked."""
     own = [at for at, line in enumerate(lines) if line.turn == turn]
     first, last = (own[0], own[-1]) if own else (len(lines), len(lines))

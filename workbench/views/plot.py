@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, overload
 
 from workbench.views.figures import Drawing, draw_all_bars, draw_latencies, draw_one, draw_timeline
-from workbench.views.redraw import Redrawn
+from workbench.views.live_output import LiveOutput
 
 if TYPE_CHECKING:
-    from workbench.readers.opened import OpenTrace
+    from workbench.views.trace import OpenTrace
 
 
 class Plot:
@@ -23,16 +23,16 @@ class Plot:
     @overload
     def latency(self, *, live: Literal[False] = False) -> Drawing: ...
     @overload
-    def latency(self, *, live: Literal[True]) -> Redrawn: ...
-    def latency(self, *, live: bool = False) -> Drawing | Redrawn:
+    def latency(self, *, live: Literal[True]) -> LiveOutput: ...
+    def latency(self, *, live: bool = False) -> Drawing | LiveOutput:
         """Heard latency over the turns, with p50 and p95 of those that compare."""
         return self._made(lambda: draw_latencies(self._trace.turns), live)
 
     @overload
     def waterfall(self, turn: int | None = None, *, live: Literal[False] = False) -> Drawing: ...
     @overload
-    def waterfall(self, turn: int | None = None, *, live: Literal[True]) -> Redrawn: ...
-    def waterfall(self, turn: int | None = None, *, live: bool = False) -> Drawing | Redrawn:
+    def waterfall(self, turn: int | None = None, *, live: Literal[True]) -> LiveOutput: ...
+    def waterfall(self, turn: int | None = None, *, live: bool = False) -> Drawing | LiveOutput:
         """The lanes of one turn, or a bar for each of the last. Raises UsageError for a turn that is not there."""
         if turn is None:
             return self._made(lambda: draw_all_bars(self._trace.turns), live)
@@ -43,8 +43,8 @@ class Plot:
     @overload
     def timeline(self, turn: int | None = None, *, live: Literal[False] = False) -> Drawing: ...
     @overload
-    def timeline(self, turn: int | None = None, *, live: Literal[True]) -> Redrawn: ...
-    def timeline(self, turn: int | None = None, *, live: bool = False) -> Drawing | Redrawn:
+    def timeline(self, turn: int | None = None, *, live: Literal[True]) -> LiveOutput: ...
+    def timeline(self, turn: int | None = None, *, live: bool = False) -> Drawing | LiveOutput:
         """The waveforms of both sides with each turn's waterfall between them; of one turn, or of everything.
 
         A long session has rows like a page of music. Raises UsageError for a turn that is not there.
@@ -53,5 +53,5 @@ class Plot:
             self._trace.moment(turn)
         return self._made(lambda: draw_timeline(self._trace, turn), live)
 
-    def _made(self, draw: Callable[[], Drawing], live: bool) -> Drawing | Redrawn:
-        return Redrawn(self._trace, lambda: draw().bundle()) if live else draw()
+    def _made(self, draw: Callable[[], Drawing], live: bool) -> Drawing | LiveOutput:
+        return LiveOutput(self._trace, lambda: draw().bundle()) if live else draw()

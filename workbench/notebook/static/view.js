@@ -234,7 +234,7 @@ class View {
       const solid = Math.min(Math.abs(bar.counted_ms), bar.lane[1] - bar.lane[0]);
       counted.style.left = share(bar.lane[1] - solid - start);
       counted.style.width = share(solid);
-      return make("div", { class: `wb-fall wb-part-${bar.part}` }, make("span", { class: "wb-part" }, bar.part.replaceAll("_", " ")), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
+      return make("div", { class: "wb-fall", style: `--wb-part: var(--wb-${bar.colour})` }, make("span", { class: "wb-part" }, bar.label), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
     }));
   }
 

@@ -26,7 +26,7 @@ READ_CHARS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CallSpan:
     """Where a call sits in its turn, ms from the end of the user's speech (typed: from when it was typed).
 
     `end_ms` is None while it runs; `heard_ms` is when the answer was heard, None before or where it never was.
@@ -39,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallRecord:
     """A call of a tool, by the model or (`reply` is None) by the developer; times are ms of the session's clock.
 
     `arguments` and `result` are cut where they are huge, `result_chars` is how long the result was; the model was given
@@ -64,7 +64,7 @@ class Call:
     result_chars: int = 0
     error: str = ""
     shown: int | None = None
-    place: Place | None = None
+    place: CallSpan | None = None
 
     @property
     def open(self) -> bool:
@@ -78,7 +78,7 @@ class Call:
         return max(0.0, now_ms - self.started_ms)
 
 
-def signature(call: Call, limit: int = 80) -> str:
+def signature(call: CallRecord, limit: int = 80) -> str:
     """`weather(city="Oslo")`, one safe line of at most `limit` characters."""
     given = parsed(call.arguments)
     if isinstance(given, dict):
@@ -97,7 +97,7 @@ def seconds(ms: float) -> str:
     return f"{int(ms / 60_000)}:{int(ms / 1000) % 60:02d} min"
 
 
-def outcome(call: Call, now_ms: float) -> str:
+def outcome(call: CallRecord, now_ms: float) -> str:
     """What there is to say of it at the end of a line: time, and the state where it is not `done`."""
     words: list[str] = [] if call.state == "done" else [call.state]
     if call.state == "running" and call.fraction is not None:

@@ -7,11 +7,11 @@ from typing import Literal
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
-from workbench.readers.folds.calls import MARKS, Call, outcome, signature
+from workbench.readers.folds.calls import MARKS, CallRecord, outcome, signature
 from workbench.readers.timeline import Turn
 
-Who = Literal["user", "agent", "tool", "note"]
-State = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
+Speaker = Literal["user", "agent", "tool", "note"]
+LineState = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
 
 ERROR_CHARS = 200
 KEPT = 400
@@ -19,12 +19,12 @@ KEPT = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConversationLine:
     """One line of the conversation. `text` is what was heard, `unheard` what was cut off; `hint` says what to do."""
 
     key: str
-    who: Who
-    state: State
+    who: Speaker
+    state: LineState
     text: str = ""
     unheard: str = ""
     hint: str = ""
@@ -41,11 +41,11 @@ class ConversationFold:
 
     def __init__(self, keep: int | None = KEPT) -> None:
         self._keep = keep
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, ConversationLine] = {}
         self._turn_of: dict[int, int] = {}
 
     @property
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[ConversationLine, ...]:
         """The lines that are worth showing: a reply without a word yet is not."""
         return tuple(line for line in self._lines.values() if line.text or line.unheard or line.hint)
 
@@ -54,20 +54,20 @@ class ConversationFold:
         event = entry.event
         if isinstance(event, ev.Resumed):
             for number, said in enumerate(event.messages):
-                who: Who = "user" if said.get("role") == "user" else "agent"
-                state: State = "cut" if said.get("cut") else "done"
-                self._put(Line(f"b{number}", who, state, str(said.get("text", ""))))
+                who: Speaker = "user" if said.get("role") == "user" else "agent"
+                state: LineState = "cut" if said.get("cut") else "done"
+                self._put(ConversationLine(f"b{number}", who, state, str(said.get("text", ""))))
         if not (self._user(event) or self._reply(event)):
             self._note(entry.i, event)
 
-    def timed(self, turn: Turn) -> None:
-        """A turn has ended: its answer is given its latency."""
+    def show_latency(self, turn: Turn) -> None:
+        """Put the latency of a turn that has ended to its answer."""
         for key, line in reversed(self._lines.items()):
             if line.who == "agent" and line.turn == turn.turn:
                 self._lines[key] = replace(line, heard_ms=turn.heard_latency_ms)
                 return
 
-    def called(self, call: Call) -> None:
+    def show_call(self, call: CallRecord) -> None:
         """A call of a tool has changed: a line from when it runs, before the answer that was made with it."""
         key = f"c{call.key}"
         if call.started_ms is None or call.state == "discarded":
@@ -82,7 +82,9 @@ class ConversationFold:
             told += f": {call.error[:ERROR_CHARS]}"
         told = "…" if call.open else told
         mocked = " (mocked)" if call.mocked else ""
-        self._put(Line(key, "tool", "info", f"{signature(call)} → {told}{mocked}", turn=call.turn))
+        self._put(
+            ConversationLine(key, "tool", "info", f"{signature(call)} → {told}{mocked}", turn=call.turn)
+        )
         answer = f"r{call.reply}"
         if answer in self._lines and not self._lines[answer].text:  # nothing of it can be seen yet
             self._lines[answer] = self._lines.pop(answer)
@@ -125,7 +127,7 @@ class ConversationFold:
             user = self._line(f"u{event.utterance}", "user", "partial")
             typed = not user.text  # no transcript came before
             self._put(replace(user, text=event.said, state="done") if typed else user)
-        self._put(Line(f"r{event.reply}", "agent", "prepared", turn=event.turn))
+        self._put(ConversationLine(f"r{event.reply}", "agent", "prepared", turn=event.turn))
 
     def _ended(self, event: ev.ReplyEnded) -> None:
         line = self._line(f"r{event.reply}", "agent", "prepared")
@@ -147,7 +149,11 @@ class ConversationFold:
             self._put(replace(user, text=event.user_text or user.text, state="done"))
         if event.status == "failed":
             what = f"{event.stage or 'turn'} failed: {event.reason or 'no reason given'}"
-            self._put(Line(f"t{event.turn}", "note", "failed", what, hint=event.hint or "", turn=event.turn))
+            self._put(
+                ConversationLine(
+                    f"t{event.turn}", "note", "failed", what, hint=event.hint or "", turn=event.turn
+                )
+            )
 
     def _note(self, index: int, event: ev.Event) -> None:
         note = _note_of(event)
@@ -157,18 +163,18 @@ class ConversationFold:
         last = next(reversed(self._lines.values()), None)
         if last is not None and (last.who, last.text) == ("note", text):
             return  # the same trouble again: said once
-        self._put(Line(f"n{index}", "note", state, text, hint=hint))
+        self._put(ConversationLine(f"n{index}", "note", state, text, hint=hint))
 
-    def _line(self, key: str, who: Who, state: State) -> Line:
-        return self._lines.get(key) or Line(key, who, state)
+    def _line(self, key: str, who: Speaker, state: LineState) -> ConversationLine:
+        return self._lines.get(key) or ConversationLine(key, who, state)
 
-    def _put(self, line: Line) -> None:
+    def _put(self, line: ConversationLine) -> None:
         self._lines[line.key] = line
         while self._keep is not None and len(self._lines) > self._keep:
             del self._lines[next(iter(self._lines))]
 
 
-def _note_of(event: ev.Event) -> tuple[State, str, str] | None:
+def _note_of(event: ev.Event) -> tuple[LineState, str, str] | None:
     match event:
         case ev.Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint):
             return level, f"{owner}: {reason}", hint

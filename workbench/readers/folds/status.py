@@ -7,7 +7,7 @@ from typing import Literal
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
-from workbench.readers.timeline import Live
+from workbench.readers.timeline import LiveState
 
 Activity = Literal["starting", "listening", "hearing", "thinking", "speaking", "muted", "ended", "recording"]
 
@@ -17,7 +17,7 @@ LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class ProviderStatus:
     """A stage's provider: `warm_ms` is None until it answered, `trouble` says why it is not asked or not warm."""
 
     name: str
@@ -25,15 +25,15 @@ class Provider:
     trouble: str = ""
 
 
-RoomState = Literal["connecting", "connected", "reconnecting", "lost", "left"]
+RoomConnectionState = Literal["connecting", "connected", "reconnecting", "lost", "left"]
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class RoomStatus:
     """A LiveKit room: how the connection stands, at which try, and why."""
 
     name: str
-    state: RoomState
+    state: RoomConnectionState
     attempt: int = 0
     reason: str = ""
 
@@ -49,14 +49,14 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SessionStatus:
     """The session as it stands."""
 
     listening: bool = False
     muted: bool = False
     profile: str = ""
     agent: str = ""
-    providers: dict[str, Provider] = field(default_factory=dict)
+    providers: dict[str, ProviderStatus] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     duplex: Literal["full", "half"] = "full"
     duplex_reason: str = ""
@@ -66,10 +66,10 @@ class Status:
     glitches: int = 0
     recording: str | None = None
     ended: str = ""
-    room: Room | None = None
+    room: RoomStatus | None = None
 
 
-NOT_YET = Status()
+NOT_YET = SessionStatus()
 """Before the session has said anything."""
 
 
@@ -77,29 +77,29 @@ class StatusFold:
     """Feed it every entry in order; `now` is the latest state."""
 
     def __init__(self) -> None:
-        self.now = Status()
+        self.now = SessionStatus()
 
     def feed(self, entry: Entry) -> None:
         """Take one entry in."""
         event = entry.event
         self.now = self._setup(event) or self._health(event) or self.now
 
-    def _setup(self, event: ev.Event) -> Status | None:
+    def _setup(self, event: ev.Event) -> SessionStatus | None:
         match event:
             case ev.SessionStarted():
                 return replace(
                     self.now,
                     profile=event.profile,
                     agent=event.agent,
-                    providers={stage: Provider(name) for stage, name in event.providers.items()},
+                    providers={stage: ProviderStatus(name) for stage, name in event.providers.items()},
                     recording=event.recording,
                 )
             case ev.ProviderWarmed(stage=stage, provider=name, took_ms=took, error=error):
-                return self._provider(stage, Provider(name, took, error or ""))
+                return self._provider(stage, ProviderStatus(name, took, error or ""))
             case ev.Swapped(what="agent", name=name):
                 return replace(self.now, agent=name)
             case ev.Swapped(what=stage, name=name):
-                return self._provider(stage, Provider(name))
+                return self._provider(stage, ProviderStatus(name))
             case ev.BreakerChanged(stage=stage, provider=name, state=state):
                 trouble = "" if state == "closed" else f"breaker {state.replace('_', ' ')}"
                 return self._provider(stage, replace(self._known(stage, name), trouble=trouble))
@@ -110,11 +110,11 @@ class StatusFold:
             case ev.DeviceLost(track=track):
                 return replace(self.now, devices={**self.now.devices, track: LOST})
             case ev.RoomConnection(room=room, state=state, attempt=attempt, reason=reason):
-                return replace(self.now, room=Room(room, state, attempt, reason))
+                return replace(self.now, room=RoomStatus(room, state, attempt, reason))
             case _:
                 return None
 
-    def _health(self, event: ev.Event) -> Status | None:
+    def _health(self, event: ev.Event) -> SessionStatus | None:
         match event:
             case ev.DuplexChanged(mode=mode, reason=reason):
                 return replace(self.now, duplex=mode, duplex_reason=reason)
@@ -133,21 +133,21 @@ class StatusFold:
             case _:
                 return None
 
-    def _provider(self, stage: str, provider: Provider) -> Status:
+    def _provider(self, stage: str, provider: ProviderStatus) -> SessionStatus:
         return replace(self.now, providers={**self.now.providers, stage: provider})
 
-    def _worked(self, name: str) -> Status | None:
+    def _worked(self, name: str) -> SessionStatus | None:
         """A provider did its work: what was the trouble is over."""
         for stage, provider in self.now.providers.items():
             if provider.name == name and provider.trouble:
                 return self._provider(stage, replace(provider, trouble=""))
         return None
 
-    def _known(self, stage: str, name: str) -> Provider:
-        return self.now.providers.get(stage) or Provider(name)
+    def _known(self, stage: str, name: str) -> ProviderStatus:
+        return self.now.providers.get(stage) or ProviderStatus(name)
 
 
-def activity(status: Status, live: Live) -> Activity:
+def activity(status: SessionStatus, live: LiveState) -> Activity:
     """The one word for what is going on."""
     if status.ended:
         return "ended"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
-from workbench.readers.folds.calls import Call, CallState, Place
+from workbench.readers.folds.calls import CallRecord, CallSpan, CallState
 
 KEPT = 300
 """Calls kept of a live session; older ones are in the trace."""
@@ -22,14 +22,14 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class ToolActivity:
     """Calls, oldest first; the `names` that the model may choose from; the answers of those that are mocked."""
 
-    calls: tuple[Call, ...] = ()
+    calls: tuple[CallRecord, ...] = ()
     names: tuple[str, ...] = ()
     mocks: dict[str, str] = field(default_factory=dict)
 
-    def of(self, turn: int) -> tuple[Call, ...]:
+    def of(self, turn: int) -> tuple[CallRecord, ...]:
         """The calls of a turn, in order of their start; those of answers that were thrown away are not part of it."""
         own = (call for call in self.calls if call.turn == turn and call.state != "discarded")
         placed = [(call.place.start_ms, call) for call in own if call.place]
@@ -50,22 +50,22 @@ class ToolsFold:
 
     def __init__(self, keep: int | None = KEPT) -> None:
         self._keep = keep
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, CallRecord] = {}
         self._utterances: dict[int, int | None] = {}
         self._turns: dict[int, int] = {}
         self._times: dict[int, _Times] = {}
         self._names: tuple[str, ...] = ()
         self._mocks: dict[str, str] = {}
-        self._now: Tools | None = None
+        self._now: ToolActivity | None = None
 
     @property
-    def now(self) -> Tools:
+    def now(self) -> ToolActivity:
         """The tools as they stand; the same object while nothing changed."""
         if self._now is None:
-            self._now = Tools(tuple(self._calls.values()), self._names, dict(self._mocks))
+            self._now = ToolActivity(tuple(self._calls.values()), self._names, dict(self._mocks))
         return self._now
 
-    def feed(self, entry: Entry) -> tuple[Call, ...]:
+    def feed(self, entry: Entry) -> tuple[CallRecord, ...]:
         """Take one entry in; returns the calls that it changed."""
         changed = tuple(self._changed(entry))
         if changed:
@@ -76,7 +76,7 @@ class ToolsFold:
             del self._calls[next(iter(self._calls))]
         return changed
 
-    def _changed(self, entry: Entry) -> Iterable[Call]:
+    def _changed(self, entry: Entry) -> Iterable[CallRecord]:
         match entry.event:
             case ev.ToolCalled() | ev.ToolStarted() | ev.ToolProgressed() | ev.ToolReturned() as event:
                 return (self._placed(self._told(event, entry.t_ms)),)
@@ -96,8 +96,10 @@ class ToolsFold:
 
     def _told(
         self, event: ev.ToolCalled | ev.ToolStarted | ev.ToolProgressed | ev.ToolReturned, t_ms: float
-    ) -> Call:
-        call = self._calls.get(event.call) or Call(event.call, event.name, reply=event.reply, asked_ms=t_ms)
+    ) -> CallRecord:
+        call = self._calls.get(event.call) or CallRecord(
+            event.call, event.name, reply=event.reply, asked_ms=t_ms
+        )
         call = replace(call, turn=call.turn if event.turn is None else event.turn)
         match event:
             case ev.ToolCalled(arguments=arguments):
@@ -110,7 +112,7 @@ class ToolsFold:
             case _:
                 return _ended(call, event, t_ms)
 
-    def _turn(self, event: ev.Event, t_ms: float) -> Iterable[Call]:
+    def _turn(self, event: ev.Event, t_ms: float) -> Iterable[CallRecord]:
         """What says to which turn a call belongs, and when that was."""
         match event:
             case ev.ReplyStarted(reply=reply, utterance=utterance, turn=turn):
@@ -133,7 +135,7 @@ class ToolsFold:
         moved = [(call, self._placed(call)) for call in recent]
         return [after for before, after in moved if after != before]
 
-    def _placed(self, call: Call) -> Call:
+    def _placed(self, call: CallRecord) -> CallRecord:
         turn = call.turn if call.turn is not None or call.reply is None else self._turns.get(call.reply)
         times = self._times.get(turn) if turn is not None else None
         if times is None:
@@ -142,7 +144,7 @@ class ToolsFold:
         return replace(
             call,
             turn=turn,
-            place=Place(
+            place=CallSpan(
                 start - times.zero_ms,
                 None if call.ended_ms is None else call.ended_ms - times.zero_ms,
                 None if times.heard_ms is None else times.heard_ms - times.zero_ms,
@@ -150,12 +152,12 @@ class ToolsFold:
             ),
         )
 
-    def _end(self, state: CallState, t_ms: float, which: Callable[[Call], bool]) -> list[Call]:
+    def _end(self, state: CallState, t_ms: float, which: Callable[[CallRecord], bool]) -> list[CallRecord]:
         ended = (replace(call, state=state, ended_ms=t_ms) for call in self._calls.values() if which(call))
         return [self._placed(call) for call in ended]
 
 
-def _ended(call: Call, event: ev.ToolReturned, t_ms: float) -> Call:
+def _ended(call: CallRecord, event: ev.ToolReturned, t_ms: float) -> CallRecord:
     return replace(
         call,
         state=event.status,
@@ -168,7 +170,7 @@ def _ended(call: Call, event: ev.ToolReturned, t_ms: float) -> Call:
     )
 
 
-def _waits_for(call: Call, reply: int) -> bool:
+def _waits_for(call: CallRecord, reply: int) -> bool:
     return call.state == "pending" and call.reply == reply
 
 

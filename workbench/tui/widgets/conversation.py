@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from workbench.model.text import plain
-from workbench.readers.folds.conversation import Line
+from workbench.readers.folds.conversation import ConversationLine
 
 SHOWN = 120
 """Rows kept on the screen: each costs three widgets."""
@@ -22,11 +22,11 @@ WHO = {"user": "you", "agent": "agent", "tool": "⚙"}
 class Conversation(VerticalScroll):
     """The lines of a conversation, followed at its end unless the user has scrolled up."""
 
-    lines: reactive[tuple[Line, ...]] = reactive((), layout=False, repaint=False)
+    lines: reactive[tuple[ConversationLine, ...]] = reactive((), layout=False, repaint=False)
 
     can_focus = False
 
-    async def watch_lines(self, lines: tuple[Line, ...]) -> None:
+    async def watch_lines(self, lines: tuple[ConversationLine, ...]) -> None:
         """Change only the rows that changed."""
         at_end = self.scroll_offset.y >= self.max_scroll_y
         shown = {line.key: line for line in lines[-SHOWN:]}
@@ -49,9 +49,11 @@ class Conversation(VerticalScroll):
 class Row(Horizontal):
     """One line: who, and what."""
 
-    line: reactive[Line] = reactive(Line("", "note", "info"), init=False, layout=False, repaint=False)
+    line: reactive[ConversationLine] = reactive(
+        ConversationLine("", "note", "info"), init=False, layout=False, repaint=False
+    )
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ConversationLine) -> None:
         super().__init__(classes=f"{line.who} {line.state}")
         self.set_reactive(Row.line, line)
 
@@ -62,7 +64,7 @@ class Row(Horizontal):
         if self.line.who == "agent":  # beside the words: within them, a line's end would part figure and unit
             yield Static(figures(self.line), classes="figures", markup=False)
 
-    def watch_line(self, line: Line) -> None:
+    def watch_line(self, line: ConversationLine) -> None:
         """Draw the line anew."""
         self.set_classes(f"{line.who} {line.state}")
         self.query_one(".who", Static).update(Content(label(line)))
@@ -71,13 +73,13 @@ class Row(Horizontal):
             static.update(figures(line))
 
 
-def label(line: Line) -> str:
+def label(line: ConversationLine) -> str:
     """Who speaks, or the mark of a note; an arrow where a recording is at this turn."""
     who = MARKS.get(line.state, "·") if line.who == "note" else WHO[line.who]
     return f"{who} ▸" if line.chosen else who
 
 
-def words(line: Line) -> Content:
+def words(line: ConversationLine) -> Content:
     """The text of a line, what was not heard struck through."""
     pending = line.state in ("partial", "prepared")
     parts = [Content.styled(plain(line.text), "$pending" if pending else "")]
@@ -95,6 +97,6 @@ def words(line: Line) -> Content:
     return Content("").join(parts)
 
 
-def figures(line: Line) -> str:
+def figures(line: ConversationLine) -> str:
     """Return the heard latency of the turn, once it is known."""
     return "" if line.heard_ms is None else f"{line.heard_ms:.0f} ms"

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.readers.folds.status import NOT_YET, Activity, Status
+from workbench.readers.folds.status import NOT_YET, Activity, SessionStatus
 
 ACTIVITIES: dict[Activity, tuple[str, str, str]] = {
     "starting": ("◌", "Warming up", "one moment"),
@@ -29,7 +29,7 @@ class Heading:
     """What the header shows: what is going on in which session, and how long it has run, ms."""
 
     activity: Activity = "starting"
-    status: Status = NOT_YET
+    status: SessionStatus = NOT_YET
     t_ms: float = 0.0
 
 

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.readers.folds.turns import History, Point
+from workbench.readers.latency import LatencyHistory, LatencyPoint
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_CELLS = 6
@@ -26,7 +26,7 @@ class Latency(Widget):
 
     BORDER_TITLE = "Heard latency"
 
-    history: reactive[History] = reactive(History())
+    history: reactive[LatencyHistory] = reactive(LatencyHistory())
 
     def render(self) -> Content:
         """Figures and columns."""
@@ -39,7 +39,7 @@ class Latency(Widget):
         return Content("\n").join([*texts, *columns(history, width, max(1, height - len(texts)))])
 
 
-def figures(history: History) -> Content:
+def figures(history: LatencyHistory) -> Content:
     """`p50 612 ms  p95 840 ms  n 12`."""
 
     def told(ms: float | None) -> str:
@@ -51,14 +51,14 @@ def figures(history: History) -> Content:
     )  # fmt: skip
 
 
-def legend(history: History) -> Content:
+def legend(history: LatencyHistory) -> Content:
     """Return what the hatched columns are: `░ 1 cold, 2 cut: not in p50 and p95`; empty while there are none."""
     kinds = Counter(point.kind for point in history.points if point.kind != "done")
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     return Content.styled(f"░ {counts}: not in p50 and p95" if counts else "", "$quiet")
 
 
-def columns(history: History, width: int, height: int) -> list[Content]:
+def columns(history: LatencyHistory, width: int, height: int) -> list[Content]:
     """The last turns as columns, with lines at p50 and p95; those that stand apart are hatched."""
     shown = history.points[-max(1, (width - AXIS_CELLS) // 2) :]
     top = max(1.0, *(point.ms for point in shown), history.p95 or 0.0)
@@ -82,7 +82,7 @@ def _row(ms: float, height: int, top: float) -> int:
 
 
 def _cell(
-    point: Point, row: int, height: int, top: float, blank: Cell, chosen: int | None
+    point: LatencyPoint, row: int, height: int, top: float, blank: Cell, chosen: int | None
 ) -> tuple[Cell, Cell]:
     """A column's cell in a row, and the gap after it."""
     level = min(8, max(row == 1, round(8 * (point.ms / top * height - (row - 1)))))

@@ -6,13 +6,13 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.readers.folds.gauges import Gauges, Voice
+from workbench.readers.folds.levels import AudioLevels, VoiceState
 
 LOWEST_DB = -60.0
 """Left end of a meter, dBFS; the right end is full scale."""
 
-USER_WORDS: dict[Voice, str] = {"silent": "○ silence", "paused": "◐ pause", "speaking": "● speech"}
-AGENT_WORDS: dict[Voice, str] = {"silent": "○ silence", "paused": "◐ held", "speaking": "● speaking"}
+USER_WORDS: dict[VoiceState, str] = {"silent": "○ silence", "paused": "◐ pause", "speaking": "● speech"}
+AGENT_WORDS: dict[VoiceState, str] = {"silent": "○ silence", "paused": "◐ held", "speaking": "● speaking"}
 
 
 class Meters(Widget):
@@ -20,7 +20,7 @@ class Meters(Widget):
 
     BORDER_TITLE = "Levels"
 
-    gauges: reactive[Gauges] = reactive(Gauges())
+    gauges: reactive[AudioLevels] = reactive(AudioLevels())
 
     def render(self) -> Content:
         """Label, bar, level, state."""

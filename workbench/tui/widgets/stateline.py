@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.readers.folds.status import LOST, Provider, Status
+from workbench.readers.folds.status import LOST, ProviderStatus, SessionStatus
 
 SLOW_HOST_MS = 20.0
 """A loop that wakes later than this is worth a mark: sound is handed over in frames of 10 or 20 ms."""
@@ -26,7 +26,7 @@ Fact = tuple[str, str]
 class StateLine(Widget):
     """One line of the most needed, or two lines of all where there is room."""
 
-    status: reactive[Status] = reactive(Status())
+    status: reactive[SessionStatus] = reactive(SessionStatus())
 
     def render(self) -> Content:
         """As many facts as fit; the path of the recording is shortened from its left."""
@@ -38,7 +38,7 @@ class StateLine(Widget):
         return line([*(models := pipeline(status)), *with_recording(status, width - cells(models))], width)
 
 
-def stages(status: Status) -> list[Fact]:
+def stages(status: SessionStatus) -> list[Fact]:
     """Every stage's provider and every device, in full."""
     told = [
         _stage(f"{stage} {one_line(provider.name)}", provider) for stage, provider in status.providers.items()
@@ -50,7 +50,7 @@ def stages(status: Status) -> list[Fact]:
     return told + [(text, "$error" if name == LOST else "$quiet") for text, name in ways]
 
 
-def pipeline(status: Status) -> list[Fact]:
+def pipeline(status: SessionStatus) -> list[Fact]:
     """The models in one short fact: `whisper → llama → piper`; then whoever is in trouble."""
     models = {stage: provider for stage, provider in status.providers.items() if stage not in ("vad", "turn")}
     names = " → ".join(one_line(provider.name.partition("/")[0]) for provider in models.values())
@@ -58,7 +58,7 @@ def pipeline(status: Status) -> list[Fact]:
     return ([(names, "$quiet")] if names else []) + troubled
 
 
-def health(status: Status) -> list[Fact]:
+def health(status: SessionStatus) -> list[Fact]:
     """Room, duplex, host, glitches, echo."""
     facts = [*room(status), (f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning")]
     if status.lag_max_ms is not None:
@@ -73,7 +73,7 @@ def health(status: Status) -> list[Fact]:
     return facts
 
 
-def room(status: Status) -> list[Fact]:
+def room(status: SessionStatus) -> list[Fact]:
     """The room and how the connection stands; a sign says without colour that it is not as it should be."""
     if status.room is None:
         return []
@@ -85,7 +85,7 @@ def room(status: Status) -> list[Fact]:
     return [(f"! {told}", "$warning") if status.room.waiting else (told, "$quiet")]
 
 
-def with_recording(status: Status, width: int) -> list[Fact]:
+def with_recording(status: SessionStatus, width: int) -> list[Fact]:
     """Health, and where the recording is; what is least needed of both gives way."""
     facts = health(status)
     if status.recording is None:
@@ -100,7 +100,7 @@ def with_recording(status: Status, width: int) -> list[Fact]:
     return [*facts, (RECORDS + path, "")]
 
 
-def _stage(text: str, provider: Provider) -> Fact:
+def _stage(text: str, provider: ProviderStatus) -> Fact:
     return (f"{text} ! {one_line(provider.trouble)}", "$warning") if provider.trouble else (text, "$quiet")
 
 

@@ -14,8 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from workbench.model.text import plain
-from workbench.readers.folds.calls import MARKS, Call, Place, outcome, pretty, seconds, signature
-from workbench.readers.folds.tools import Tools
+from workbench.readers.folds.calls import MARKS, CallRecord, CallSpan, outcome, pretty, seconds, signature
+from workbench.readers.folds.tools import ToolActivity
 
 NAMES_CHARS = 2_000
 
@@ -24,7 +24,7 @@ NAMES_CHARS = 2_000
 class Shown:
     """What the panel shows: the tools, and what time it is on the session's clock, ms."""
 
-    tools: Tools = Tools()  # noqa: RUF009 - frozen
+    tools: ToolActivity = ToolActivity()  # noqa: RUF009 - frozen
     now_ms: float = 0.0
 
 
@@ -46,7 +46,7 @@ class ToolPanel(Horizontal):
             yield Static(id="call")
 
     @property
-    def chosen(self) -> Call | None:
+    def chosen(self) -> CallRecord | None:
         """The call that is looked at."""
         calls = self.shown.tools.calls
         return next(
@@ -101,7 +101,7 @@ class ToolPanel(Horizontal):
 class _Drawn:
     """A line as it was drawn: three hundred anew, ten times a second, would be 5 % of a core."""
 
-    call: Call
+    call: CallRecord
     width: int
     text: Content
 
@@ -114,14 +114,14 @@ class CallList(OptionList):
     def __init__(self) -> None:
         super().__init__(compact=True, markup=False)
         self._drawn: dict[str, _Drawn] = {}
-        self._latest: tuple[Shown, Call | None] = (Shown(), None)
+        self._latest: tuple[Shown, CallRecord | None] = (Shown(), None)
 
     def on_resize(self) -> None:
         """A line is as long as there is room."""
         self.draw(*self._latest)
         self.call_after_refresh(self.scroll_to_highlight)
 
-    def draw(self, shown: Shown, chosen: Call | None) -> None:
+    def draw(self, shown: Shown, chosen: CallRecord | None) -> None:
         """Change only the lines that changed, and keep the chosen one in sight."""
         self._latest = shown, chosen
         width = max(8, self.scrollable_content_region.width - 2)
@@ -147,7 +147,7 @@ class CallList(OptionList):
             self.call_after_refresh(self.scroll_to_highlight)  # the size may be about to change
 
 
-def line(call: Call, now_ms: float, width: int) -> Content:
+def line(call: CallRecord, now_ms: float, width: int) -> Content:
     """Sign, call, and at the right end how long and how it ended; `width` cells."""
     end = set_cell_size(text, min(cell_len(text), width // 2)) if (text := outcome(call, now_ms)) else ""
     room = max(4, width - 3 - cell_len(end))
@@ -155,7 +155,7 @@ def line(call: Call, now_ms: float, width: int) -> Content:
     return Content.assemble((f"{MARKS[call.state]} ", f"$call-{call.state}"), called, (f" {end}", "$quiet"))
 
 
-def told(call: Call, now_ms: float, width: int) -> list[Content]:
+def told(call: CallRecord, now_ms: float, width: int) -> list[Content]:
     """Everything about a call, over several lines."""
     spent = call.spent_ms(now_ms)
     tags = [f"attempt {call.attempt}"] if call.attempt > 1 else []
@@ -183,7 +183,7 @@ def told(call: Call, now_ms: float, width: int) -> list[Content]:
     return lines
 
 
-def where(turn: int, place: Place) -> str:
+def where(turn: int, place: CallSpan) -> str:
     """`turn 3 · 442 to 850 ms after speech`."""
     told = _signed(place.start_ms)
     if place.end_ms is not None:
@@ -192,7 +192,7 @@ def where(turn: int, place: Place) -> str:
     return f"turn {turn} · {told} after {'typing' if place.typed else 'speech'}"
 
 
-def lane(place: Place, width: int) -> Content:
+def lane(place: CallSpan, width: int) -> Content:
     """The call between the end of speech and when the answer was heard, as in the waterfall; `width` cells."""
     heard = "" if place.heard_ms is None else f"▶ {_signed(place.heard_ms)}"
     room = max(4, width - len(heard))
@@ -206,14 +206,14 @@ def lane(place: Place, width: int) -> Content:
     return Content.assemble(*cells, (heard, "$quiet"))
 
 
-def about(tools: Tools) -> str:
+def about(tools: ToolActivity) -> str:
     """How many tools there are, and which are mocked, safe as a title."""
     count = f"{len(tools.names)} tool{'' if len(tools.names) == 1 else 's'}" if tools.names else "Tools"
     mocked = f"mocked: {', '.join(tools.mocks)}" if tools.mocks else ""
     return plain(" · ".join(filter(None, (count, mocked))), 60, one_line=True).replace("[", "\\[")
 
 
-def nothing(tools: Tools) -> Content:
+def nothing(tools: ToolActivity) -> Content:
     """What is there before the first call."""
     if not tools.names:
         return Content.styled(
@@ -223,7 +223,7 @@ def nothing(tools: Tools) -> Content:
     return Content.assemble(("No tool was called yet. There are:\n", "$quiet"), names)
 
 
-def _progress(call: Call, width: int) -> Content:
+def _progress(call: CallRecord, width: int) -> Content:
     text = plain(call.progress, 200, one_line=True)
     if call.fraction is None:
         return Content(text)
@@ -237,7 +237,7 @@ def _part(label: str, text: str, width: int) -> list[Content]:
     return [Content.styled(label, "$quiet"), Content(pretty(text, width) or "–")]
 
 
-def _result_label(call: Call) -> str:
+def _result_label(call: CallRecord) -> str:
     size = f", {call.result_chars:,} characters" if call.result_chars > 1_000 else ""
     shown = "" if call.shown is None else f", the model was given {call.shown:,} of them"
     return f"result{size}{shown}"

@@ -8,15 +8,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.readers.folds.calls import MARKS, Call
-from workbench.readers.folds.turns import Bar, Falls
-from workbench.readers.timeline import CHAIN
-from workbench.views.palette import label
+from workbench.readers.folds.calls import MARKS, CallRecord
+from workbench.views.waterfall import ORDER, WaterfallBar, WaterfallLayout
 
-ORDER = (*CHAIN, "unexplained")
 LABEL_CELLS, MS_CELLS = 16, 7
-LEAST_MS = 0.5
-"""What is shorter is drawn as nothing."""
 MOST_CALLS = 6
 """Lines for calls of tools, where there is room."""
 TALL, OTHERS, OTHERS_TALL = 34, 13, 19
@@ -28,9 +23,9 @@ class Waterfall(Widget):
 
     BORDER_TITLE = "Last turn"
 
-    turn: reactive[Falls] = reactive(Falls(), layout=True)
+    turn: reactive[WaterfallLayout] = reactive(WaterfallLayout(), layout=True)
 
-    def watch_turn(self, turn: Falls) -> None:
+    def watch_turn(self, turn: WaterfallLayout) -> None:
         """Which turn it is stands in the title."""
         self.border_title = turn.title or self.BORDER_TITLE
 
@@ -44,12 +39,12 @@ class Waterfall(Widget):
             )
             return Content.styled(told, "$quiet")
         rows = self.screen.size.height
-        parts = sum(map(shown, self.turn.bars)) + 1
+        parts = len(self.turn.bars) + 1
         room = min(MOST_CALLS, max(1, rows - parts - (OTHERS if rows < TALL else OTHERS_TALL)))
         return Content("\n").join(lines(self.turn, self.content_size.width, room))
 
 
-def lines(turn: Falls, width: int, most_calls: int = MOST_CALLS) -> list[Content]:
+def lines(turn: WaterfallLayout, width: int, most_calls: int = MOST_CALLS) -> list[Content]:
     """A turn as lines of `width` cells, at most so many of them for its calls of tools, below `tools`."""
     room = max(4, width - LABEL_CELLS - MS_CELLS)
     ends = [bar.lane[1] for bar in turn.bars] + [
@@ -58,7 +53,7 @@ def lines(turn: Falls, width: int, most_calls: int = MOST_CALLS) -> list[Content
     ms_per_cell = max(1.0, turn.total_ms if turn.total_ms else max(ends)) / room
     drawn: list[Content] = []
     calls = _calls(turn.calls, room, ms_per_cell, most_calls)
-    for bar in filter(shown, turn.bars):
+    for bar in turn.bars:
         if calls and ORDER.index(bar.part) > ORDER.index("tools"):
             drawn += calls
             calls = []
@@ -66,7 +61,7 @@ def lines(turn: Falls, width: int, most_calls: int = MOST_CALLS) -> list[Content
     return [*drawn, *calls, _sum(turn, room)]
 
 
-def _calls(calls: tuple[Call, ...], room: int, ms_per_cell: float, most: int) -> list[Content]:
+def _calls(calls: tuple[CallRecord, ...], room: int, ms_per_cell: float, most: int) -> list[Content]:
     kept = calls if len(calls) <= most else calls[: most - 1]
     drawn = [_call(call, room, ms_per_cell) for call in kept]
     if len(kept) < len(calls):
@@ -75,7 +70,7 @@ def _calls(calls: tuple[Call, ...], room: int, ms_per_cell: float, most: int) ->
     return drawn
 
 
-def _call(call: Call, room: int, ms_per_cell: float) -> Content:
+def _call(call: CallRecord, room: int, ms_per_cell: float) -> Content:
     """Sign, name, lane, ms in brackets: what of it counts is in the line of the tools."""
     assert call.place is not None
     start, end = call.place.start_ms, call.place.end_ms
@@ -89,33 +84,21 @@ def _call(call: Call, room: int, ms_per_cell: float) -> Content:
     return Content.assemble((f"{label} ", "$quiet"), *cells, (f"{told:>{MS_CELLS}}", "$quiet"))
 
 
-def shown(bar: Bar) -> bool:
-    """Whether it is worth a line: it took time, or it is the rest that must be told even when it is nothing."""
-    return (
-        bar.part == "unexplained" or bar.lane[1] - bar.lane[0] >= LEAST_MS or abs(bar.counted_ms) >= LEAST_MS
-    )
-
-
-def _line(bar: Bar, room: int, ms_per_cell: float) -> Content:
+def _line(bar: WaterfallBar, room: int, ms_per_cell: float) -> Content:
     """Name, bar, ms; in brackets what ran hidden under another part and so costs nothing."""
     start, end = bar.lane
     cells = [(" ", "")] * room
     first, last = _cells(start, end, room, ms_per_cell)
     if bar.part != "unexplained":
         cells[first:last] = [("╌", "$lane")] * (last - first)
-    counts = abs(bar.counted_ms) >= LEAST_MS
-    if counts:
-        first, last = _cells(end - abs(bar.counted_ms), end, room, ms_per_cell)
+    if bar.counts:
+        first, last = _cells(*bar.solid, room, ms_per_cell)
         solid = "▒" if bar.part == "unexplained" else "█"
         thin = abs(bar.counted_ms) < ms_per_cell / 2
-        colour = f"$part-{bar.part.replace('_', '-')}"
-        cells[first:last] = [("▏" if thin else solid, colour)] * (last - first)
-    hidden = not counts and bar.part != "unexplained"
-    told = f"({round(end - max(0.0, start))})" if hidden else f"{round(bar.counted_ms)} "
-    style = "$quiet" if hidden else ""
-    return Content.assemble(
-        (f"{label(bar.part):<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style)
-    )
+        cells[first:last] = [("▏" if thin else solid, f"${bar.colour}")] * (last - first)
+    told = f"({round(bar.figure_ms)})" if bar.hidden else f"{round(bar.figure_ms)} "
+    style = "$quiet" if bar.hidden else ""
+    return Content.assemble((f"{bar.label:<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style))
 
 
 def _cells(start: float, end: float, room: int, ms_per_cell: float) -> tuple[int, int]:
@@ -126,7 +109,7 @@ def _cells(start: float, end: float, room: int, ms_per_cell: float) -> tuple[int
     return first, last
 
 
-def _sum(turn: Falls, room: int) -> Content:
+def _sum(turn: WaterfallLayout, room: int) -> Content:
     told = "typed or silent" if turn.total_ms is None else f"{turn.total_ms:.0f} ms"
     return Content.assemble(
         (f"{'heard after':<{LABEL_CELLS}}", "bold"),

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.model.text import plain
-from workbench.readers.folds.status import NOT_YET, Provider, Status
+from workbench.readers.folds.status import NOT_YET, ProviderStatus, SessionStatus
 
 WARMED = ("stt", "llm", "tts")
 """The stages whose models are warmed up."""
@@ -24,7 +24,7 @@ FAREWELL = Content.assemble(
 class Welcoming:
     """The session's status, or the `trouble` that keeps it from starting and what to do (`hint`)."""
 
-    status: Status = NOT_YET
+    status: SessionStatus = NOT_YET
     trouble: str = ""
     hint: str = ""
 
@@ -54,7 +54,7 @@ def trouble(state: Welcoming) -> Content:
     )
 
 
-def warming(status: Status) -> Content:
+def warming(status: SessionStatus) -> Content:
     """Every stage, and whether it is ready."""
     lines = [Content.styled("Warming up, one moment", "bold")]
     stages = ((stage, provider) for stage, provider in status.providers.items() if stage in WARMED)
@@ -62,7 +62,7 @@ def warming(status: Status) -> Content:
     return Content("\n").join(lines)
 
 
-def _stage(stage: str, provider: Provider) -> Content:
+def _stage(stage: str, provider: ProviderStatus) -> Content:
     name = f"{stage:<5} {plain(provider.name, one_line=True)}"
     if provider.trouble:
         return Content.assemble(("✗ ", "$error"), name, f"  {plain(provider.trouble, one_line=True)}")

@@ -46,7 +46,7 @@ class Turns:
             case _:
                 pass
         self._now_ms = entry.t_ms
-        self._timeline(entry)
+        self._timeline.feed(entry)
 
     def _ended(self, turn: Turn) -> None:
         start_ms = self._starts.pop(turn.turn, self._now_ms)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.model.errors import tried
 from workbench.model.text import plain
-from workbench.views.html import safe
+from workbench.views.html import problem_html
 
 if TYPE_CHECKING:
-    from workbench.readers.opened import OpenTrace
+    from workbench.views.trace import OpenTrace
 
 POLL_S = 0.1
 """How often the trace is looked at, s."""
@@ -27,14 +27,14 @@ SHARE = 0.05
 Bundle = Mapping[str, object]
 """What is shown, by MIME type."""
 
-_following: set[Redrawn] = set()
-_of_cells: dict[str, tuple[str, list[Redrawn]]] = {}
+_following: set[LiveOutput] = set()
+_of_cells: dict[str, tuple[str, list[LiveOutput]]] = {}
 """By cell: the request that ran it last, and what of that is still followed."""
 _lock = threading.Lock()
 """Of both."""
 
 
-class Redrawn:
+class LiveOutput:
     """Shows what `draw` gives, and again when turns have ended; for the last time when the trace has.
 
     It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once. It
@@ -93,7 +93,7 @@ class Redrawn:
         error = tried("what is drawn here", lambda: found.append(dict(self._draw())))
         if error is None:
             return found[0]
-        html = f"<b>{safe(error.reason)}</b><br>→ {safe(error.hint)}"
+        html = problem_html("", error.reason, error.hint)
         return {"text/html": html, "text/plain": plain(str(error))}
 
     def _state(self) -> object:
@@ -141,7 +141,7 @@ def current_cell() -> tuple[str, str]:
     return str(cell.get("cellId", "")), str(request.get("msg_id", ""))
 
 
-def _take_cell(shown: Redrawn, goes_on: bool) -> list[Redrawn]:
+def _take_cell(shown: LiveOutput, goes_on: bool) -> list[LiveOutput]:
     """It belongs to the cell that runs, for as long as it `goes_on`; what of before is shown in no cell any more."""
     from IPython import get_ipython
 

@@ -15,7 +15,9 @@ PIECE_MS = 60_000.0
 """Sound read at a time where a long stretch is only looked at: 2 MB."""
 
 
-def side(trace: Trace, moments: MomentsFold, track: TrackName, start_ms: float, end_ms: float) -> Samples:
+def track_samples(
+    trace: Trace, moments: MomentsFold, track: TrackName, start_ms: float, end_ms: float
+) -> Samples:
     """A stretch of a track at the track's own rate, silence where nothing was recorded; empty without the track."""
     sound = trace.tracks.get(track)
     if sound is None:
@@ -32,10 +34,10 @@ def at_output_rate(samples: Samples, rate: int) -> Samples:
     return np.asarray(soxr.resample(samples, rate, OUTPUT_RATE), dtype=np.int16)
 
 
-def both(trace: Trace, moments: MomentsFold, start_ms: float, end_ms: float) -> Samples:
+def mixed_samples(trace: Trace, moments: MomentsFold, start_ms: float, end_ms: float) -> Samples:
     """Both sides together, mono PCM16 at `OUTPUT_RATE`; empty where nothing was recorded."""
     sides = [
-        at_output_rate(side(trace, moments, track, start_ms, end_ms), trace.tracks[track].rate)
+        at_output_rate(track_samples(trace, moments, track, start_ms, end_ms), trace.tracks[track].rate)
         for track in SIDES
         if track in trace.tracks
     ]
@@ -60,7 +62,7 @@ def peaks(
     step = max(1, int(PIECE_MS * columns / max(1.0, end_ms - start_ms)))
     for first in range(0, columns, step):
         last = min(columns, first + step)
-        piece = side(trace, moments, track, float(edges[first]), float(edges[last]))
+        piece = track_samples(trace, moments, track, float(edges[first]), float(edges[last]))
         for column, part in enumerate(np.array_split(piece, last - first), first):
             found[column] = max(-int(part.min(initial=0)), int(part.max(initial=0))) / 32768
     return found

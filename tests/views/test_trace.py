@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from tests.readers.pages import HARMLESS, HOSTILE, Page, size, spoken, traced
+from tests.views.pages import HARMLESS, HOSTILE, Page, size, spoken, traced
 from workbench import Agent, open_trace
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
@@ -21,14 +21,15 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.readers.opened import OpenTrace, Turns
 from workbench.readers.timeline import Turn
 from workbench.session import open_session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.synthesis import Score
 from workbench.trace.track import LiveTrack
 from workbench.views.figures import ROWS, draw_latencies, rows
+from workbench.views.format import ms
 from workbench.views.html import safe
+from workbench.views.trace import OpenTrace, Turns
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_a_waterfall_has_a_bar_for_what_was_waited_for(trace: OpenTrace) -> None
         bar.get_bbox().width for bar in axes.patches if isinstance(bar, Rectangle) and bar.get_alpha() is None
     )
     assert drawn == pytest.approx(turn.heard_latency_ms, abs=1)
-    assert axes.get_title(loc="left") == f"Turn 1: heard after {turn.heard_latency_ms:.0f} ms"
+    assert axes.get_title(loc="left") == f"Turn 1: heard after {ms(turn.heard_latency_ms)}"
 
 
 def test_a_timeline_shows_each_turn_once_where_it_was(trace: OpenTrace) -> None:
@@ -256,7 +257,7 @@ def test_hostile_text_stays_text() -> None:
         html = value._repr_html_()
         page = Page(html)
         assert page.tags <= HARMLESS
-        assert page.attributes <= {"style", "title"}
+        assert page.attributes <= {"class", "style", "title"}
         assert "<script>alert(1)</script>" in page.text
         assert "\x1b" not in html
         assert "\u202e" not in html

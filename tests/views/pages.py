@@ -12,7 +12,7 @@ from workbench.model.events import (
     TurnDecided,
     TurnEnded,
 )
-from workbench.readers.opened import OpenTrace
+from workbench.views.trace import OpenTrace
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m & \u202e $x$ \\(y\\) " + "long " * 2000
 
@@ -43,21 +43,28 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 class Page(HTMLParser):
-    """The tags of a page, and its text."""
+    """The tags of a page, and its text with plain spaces; style sheets aside."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
         self.text = ""
+        self._style = False
         self.feed(html)
+        self.text = self.text.replace("\N{NO-BREAK SPACE}", " ")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._style = tag == "style"
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if not self._style:
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._style = False
 
 
-HARMLESS = {"table", "thead", "tbody", "tr", "th", "td", "b", "br", "small", "span"}
+HARMLESS = {"table", "thead", "tbody", "tr", "th", "td", "b", "br", "small", "span", "style"}

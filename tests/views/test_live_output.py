@@ -12,13 +12,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from tests.notebook.waiting import until
-from tests.readers.pages import spoken, traced
+from tests.views.pages import spoken, traced
 from workbench.model.errors import UsageError
 from workbench.model.events import ReplyEnded, ReplyPlaying, SpeechPaused, SpeechResumed
-from workbench.readers.opened import OpenTrace
-from workbench.views import redraw
+from workbench.views import live_output
 from workbench.views.figures import Drawing
-from workbench.views.redraw import Redrawn
+from workbench.views.live_output import LiveOutput
+from workbench.views.trace import OpenTrace
 
 
 class Shown:
@@ -51,8 +51,8 @@ def following() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "notebook-redrawn"]
 
 
-def counted(trace: OpenTrace) -> Redrawn:
-    return Redrawn(trace, lambda: {"text/plain": f"{len(trace.turns)} turns, {trace.closed}"})
+def counted(trace: OpenTrace) -> LiveOutput:
+    return LiveOutput(trace, lambda: {"text/plain": f"{len(trace.turns)} turns, {trace.closed}"})
 
 
 def talk(trace: OpenTrace, turn: int) -> None:
@@ -79,7 +79,7 @@ def test_it_is_drawn_when_nobody_waits_for_the_agent_or_hears_it(shell: Interact
     trace = traced()
     looks: list[bool] = []
 
-    class Looked(Redrawn):
+    class Looked(LiveOutput):
         def _quiet(self) -> bool:
             looks.append(super()._quiet())
             return looks[-1]
@@ -159,7 +159,7 @@ def test_drawing_that_raises_is_said_in_its_place_and_tried_again(shell: Interac
         return {"text/plain": "drawn"}
 
     with capture_output() as captured:
-        one = Redrawn(trace, draw)
+        one = LiveOutput(trace, draw)
         one.show()
         shown = Shown(captured)
         assert shown["text/html"] == ["<b>&lt;no&gt;</b><br>→ later"]
@@ -169,7 +169,7 @@ def test_drawing_that_raises_is_said_in_its_place_and_tried_again(shell: Interac
         assert len(following()) == 1
         trace.close()
         until(lambda: not following())
-    assert redraw._following == set()
+    assert live_output._following == set()
 
 
 def test_one_in_two_cells_goes_on_until_both_show_something_else(shell: InteractiveShell) -> None:
@@ -188,7 +188,7 @@ def test_one_in_two_cells_goes_on_until_both_show_something_else(shell: Interact
         in_cell(shell, "second", "4")
         counted(ended).show()
         until(lambda: not following())
-    assert redraw._of_cells == {}
+    assert live_output._of_cells == {}
 
 
 def test_one_that_was_stopped_begins_again_at_once(shell: InteractiveShell) -> None:
@@ -200,10 +200,10 @@ def test_one_that_was_stopped_begins_again_at_once(shell: InteractiveShell) -> N
         one.show()
         talk(trace, 1)
         until(lambda: Shown(captured)["text/plain"][-1] == "1 turns, False")
-        assert redraw._following == {one}
+        assert live_output._following == {one}
         trace.close()
         until(lambda: not following())
-    assert redraw._of_cells == {}, "no trace is kept for ever"
+    assert live_output._of_cells == {}, "no trace is kept for ever"
 
 
 def test_two_outputs_of_one_thing_are_drawn_once(shell: InteractiveShell) -> None:

@@ -8,27 +8,27 @@ from typing import Literal
 from workbench.model.audio import SILENCE_DB
 from workbench.model.events import Entry, Event, Levels, Muted, SessionEnded
 
-Voice = Literal["silent", "paused", "speaking"]
+VoiceState = Literal["silent", "paused", "speaking"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gauges:
+class AudioLevels:
     """Levels in whole dBFS (RMS and peak over 100 ms: noise alone is not drawn anew), and who speaks."""
 
     user_db: float = SILENCE_DB
     user_peak_db: float = SILENCE_DB
     agent_db: float = SILENCE_DB
     agent_peak_db: float = SILENCE_DB
-    user: Voice = "silent"
-    agent: Voice = "silent"
+    user: VoiceState = "silent"
+    agent: VoiceState = "silent"
     muted: bool = False
 
 
-class GaugesFold:
+class LevelsFold:
     """Feed it every entry in order; `now` is the latest state, its voices aside."""
 
     def __init__(self) -> None:
-        self.now = Gauges()
+        self.now = AudioLevels()
         self._cleaned = (
             False  # the track `user` reports levels, so those of the raw `mic` are not the ones to show
         )
@@ -37,7 +37,7 @@ class GaugesFold:
         """Take one entry in."""
         self.now = self._after(entry.event)
 
-    def _after(self, event: Event) -> Gauges:
+    def _after(self, event: Event) -> AudioLevels:
         match event:
             case Levels(track="agent", rms_db=rms, peak_db=peak):
                 return replace(self.now, agent_db=round(rms), agent_peak_db=round(peak))
@@ -48,6 +48,6 @@ class GaugesFold:
             case Muted(muted=muted):
                 return replace(self.now, muted=muted)
             case SessionEnded():
-                return Gauges(muted=self.now.muted)
+                return AudioLevels(muted=self.now.muted)
             case _:
                 return self.now

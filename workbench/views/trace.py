@@ -5,7 +5,8 @@
     trace.audio("agent", turn=1)        # mono PCM16, shape (n,)
     trace.plot.waterfall(1)             # a matplotlib figure
 
-The trace itself (`trace/trace.py`) knows no reader; this is the same trace one layer up.
+The trace itself (`trace/bus.py`) knows no reader; this is the same trace one layer up. It owns the one timeline that
+all screens, plugins and commands share.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
-from workbench.model.errors import UsageError
-from workbench.model.events import SessionStarted, TrackName
+from workbench.model.errors import MissingError, UsageError
+from workbench.model.events import Entry, SessionStarted, TrackName, TurnEnded
 from workbench.model.text import plain
+from workbench.readers import Reader
 from workbench.readers.moments import Moment, MomentsFold
-from workbench.readers.sound import both
-from workbench.readers.timeline import KEPT_TURNS, Live, Timeline, Turn
+from workbench.readers.timeline import KEPT_TURNS, LiveState, Timeline, Turn
+from workbench.readers.waveform import mixed_samples
 from workbench.trace.store import open_as
 from workbench.trace.trace import KEPT, Trace
 from workbench.trace.track import Track
-from workbench.views.html import session_html, summary, turns_html
+from workbench.views.format import summarize
+from workbench.views.html import session_html, styled, turns_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +48,7 @@ class Turns(Sequence[Turn]):
     @overload
     def __getitem__(self, index: slice) -> Turns: ...
     def __getitem__(self, index: int | slice) -> Turn | Turns:
-        """By place, not by number of the turn."""
+        """Return by place, not by number of the turn."""
         return Turns(self._turns[index]) if isinstance(index, slice) else self._turns[index]
 
     def __len__(self) -> int:
@@ -55,32 +58,29 @@ class Turns(Sequence[Turn]):
         return self._turns == other._turns if isinstance(other, Turns) else NotImplemented
 
     def __repr__(self) -> str:
-        return f"<{summary(self)}>"
+        return f"<{summarize(self)}>"
+
+    def html(self) -> str:
+        """Return a summary and a table."""
+        return f"{summarize(self)}{turns_html(self)}"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return f"{summary(self)}{turns_html(self)}"
+        return styled(self.html())
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a turn, its number as index; ms of each part as `parts_ms.stt`, usage as `usage.input_tokens`.
+        """Return a row a turn, its number as index; ms of each part as `parts_ms.stt`, usage as `usage.input_tokens`.
 
         Raises MissingError where pandas is not installed.
         """
         try:
             import pandas as pd  # 0.4 s, and not everybody has it
         except ModuleNotFoundError:
-            from workbench.model.errors import MissingError
-
             raise MissingError("pandas is not installed", "`pip install pandas`") from None
-        rows = [_flat(turn) for turn in self]
-        columns = list(_flat(_NOTHING)) if not rows else None
-        return pd.DataFrame(rows, columns=columns).set_index("turn")
+        columns = None if self else list(_row(Turn(0, "done", "", "")))
+        return pd.DataFrame([_row(turn) for turn in self], columns=columns).set_index("turn")
 
 
-_NOTHING = Turn(0, "done", "", "")
-
-
-def _flat(turn: Turn) -> dict[str, Any]:
+def _row(turn: Turn) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in turn.to_json().items():
         if name in ("parts_ms", "usage"):
@@ -109,6 +109,30 @@ class OpenTrace(Trace):
         self._read = 0
         self._reading = threading.Lock()
 
+    def catch_up(self) -> None:
+        """Read what has been emitted since the last look."""
+        with self._reading:
+            while entries := self.since(self._read):
+                for entry in entries:
+                    self._fold(entry)
+
+    def fold(self, entry: Entry) -> None:
+        """Read up to this entry of the trace, for those who have it in hand: no recording is decoded twice for it."""
+        if entry.i > self._read:
+            self.catch_up()
+        with self._reading:
+            if entry.i == self._read:
+                self._fold(entry)
+
+    def _fold(self, entry: Entry) -> None:
+        self._timeline.feed(entry)
+        self._moments.feed(entry)
+        if isinstance(entry.event, SessionStarted):
+            self._started = entry.event
+        self._read = entry.i + 1
+
+    # --- turns -------------------------------------------------------------------------------------------------------
+
     @property
     def turns(self) -> Turns:
         """The turns that have ended until now."""
@@ -116,8 +140,25 @@ class OpenTrace(Trace):
         with self._reading:
             return Turns(self._timeline.turns)
 
+    def turn(self, number: int) -> Turn:
+        """Return the turn of that number. Raises UsageError for one that has not ended or is not kept."""
+        self.catch_up()
+        with self._reading:
+            for turn in reversed(self._timeline.turns):
+                if turn.turn == number:
+                    return turn
+            numbers = [turn.turn for turn in self._timeline.turns]
+        hint = f"there are turns {numbers[0]} to {numbers[-1]}" if numbers else "no turn has ended"
+        raise UsageError(f"there is no turn {number!r}", hint)
+
     @property
-    def live(self) -> Live:
+    def running(self) -> Turn | None:
+        """The turn whose answer is heard right now, from its first audible sample on; its status is `running`."""
+        self.catch_up()
+        return self._timeline.running
+
+    @property
+    def live(self) -> LiveState:
         """What is going on right now."""
         self.catch_up()
         return self._timeline.live
@@ -129,42 +170,29 @@ class OpenTrace(Trace):
         return self._started
 
     @property
+    def end_ms(self) -> float:
+        """The session's clock at the end, or now."""
+        return self.now()
+
+    # --- sound -------------------------------------------------------------------------------------------------------
+
+    @property
     def moments(self) -> MomentsFold:
         """When each turn was, and where that is on the tracks."""
         self.catch_up()
         return self._moments
 
-    @property
-    def end_ms(self) -> float:
-        """The session's clock at the end, or now."""
-        return self.now()
-
-    def catch_up(self) -> None:
-        """Read what has been emitted since the last look."""
-        with self._reading:
-            while entries := self.since(self._read):
-                for entry in entries:
-                    self._timeline(entry)
-                    self._moments.feed(entry)
-                    if isinstance(entry.event, SessionStarted):
-                        self._started = entry.event
-                self._read = entries[-1].i + 1
-
     def moment(self, turn: int) -> Moment:
-        """When that turn was. Raises UsageError for one that is not there."""
-        found = self.moments.of(turn)
-        if found is None:
-            known = [each.turn for each in self.turns]
-            there = f"there are turns {known[0]} to {known[-1]}" if known else "no turn has ended"
-            raise UsageError(f"there is no turn {turn!r}", there)
-        return found
+        """Return when that turn was. Raises UsageError for one that is not there."""
+        moment = self.moments.of(turn)
+        return moment if moment is not None else self.moments.of(self.turn(turn).turn)  # type: ignore[return-value]
 
     def rate(self, track: TrackName | Literal["both"] = "both") -> int:
-        """Hz of what `audio` gives. Raises UsageError for a track that is not there."""
-        return OUTPUT_RATE if track == "both" else self._sound(track).rate
+        """Return the Hz of what `audio` gives. Raises UsageError for a track that is not there."""
+        return OUTPUT_RATE if track == "both" else self._track(track).rate
 
     def audio(self, track: TrackName | Literal["both"] = "both", *, turn: int | None = None) -> Samples:
-        """Sound as mono PCM16, shape (n,), at `rate(track)`: of one turn, or of all that is there.
+        """Return sound as mono PCM16, shape (n,), at `rate(track)`: of one turn, or of all that is there.
 
         `both` mixes the user and the agent as the session's clock has them. A live session without a recording has the
         last few seconds only. Raises UsageError for a track or a turn that is not there.
@@ -175,12 +203,21 @@ class OpenTrace(Trace):
         elif track == "both":
             start_ms, end_ms = 0.0, self.end_ms
         else:
-            sound = self._sound(track)
-            return sound.read(sound.start, sound.end)
-        if track == "both":
-            return both(self, self.moments, start_ms, end_ms)
+            recorded = self._track(track)
+            return recorded.read(recorded.start, recorded.end)
         moments = self.moments
-        return self._sound(track).read(moments.sample(track, start_ms), moments.sample(track, end_ms))
+        if track == "both":
+            return mixed_samples(self, moments, start_ms, end_ms)
+        return self._track(track).read(moments.sample(track, start_ms), moments.sample(track, end_ms))
+
+    def _track(self, track: str) -> Track:
+        for name, recorded in self.tracks.items():
+            if name == track:
+                return recorded
+        there = f"there are: {', '.join(self.tracks)}" if self.tracks else "no sound was recorded"
+        raise UsageError(f"there is no track {track!r}", there)
+
+    # --- how it shows itself -----------------------------------------------------------------------------------------
 
     @property
     def plot(self) -> Plot:
@@ -190,30 +227,33 @@ class OpenTrace(Trace):
         return Plot(self)
 
     def title(self) -> str:
-        """What it is, in a few words; plain text."""
+        """Return what it is, in a few words; plain text."""
         start = self.started
         words = [f"session {start.session}", start.agent, start.profile, start.date] if start else ["session"]
         return " · ".join(filter(None, words))
 
     def __repr__(self) -> str:
-        return f"<{plain(self.title(), 200, one_line=True)}: {summary(self.turns)}>"
+        return f"<{plain(self.title(), 200, one_line=True)}: {summarize(self.turns)}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return session_html(self.title(), self.closed, self.turns._repr_html_())
-
-    def _sound(self, track: str) -> Track:
-        for name, sound in self.tracks.items():
-            if name == track:
-                return sound
-        there = ", ".join(self.tracks) or "no sound was recorded"
-        raise UsageError(f"there is no track {track!r}", f"there are: {there}" if self.tracks else there)
+        return styled(session_html(self.title(), self.closed, self.turns.html()))
 
 
 def open_trace(path: Path | str) -> OpenTrace:
-    """A recorded session: its entries and sound are read from disk when asked for.
+    """Open a recorded session: its entries and sound are read from disk when asked for.
 
     A track whose file is absent or damaged is left out. Raises UsageError with the reason where the folder is none of a
     session, or is damaged beyond reading.
     """
     return open_as(partial(OpenTrace, keep_turns=None), path)
+
+
+def on_turn(trace: OpenTrace, take: Callable[[Turn], None]) -> Reader:
+    """Return a reader of the trace that calls `take` with each turn when it has ended."""
+
+    def read(entry: Entry) -> None:
+        trace.fold(entry)
+        if isinstance(entry.event, TurnEnded):
+            take(trace.turn(entry.event.turn))
+
+    return read

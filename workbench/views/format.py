@@ -1,0 +1,77 @@
+"""Figures with their units, the marks of a turn and the summary of many, as every front end writes them.
+
+Between a figure and its unit stands a no-break space: a line never ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from workbench.readers.latency import PERCENTILES, LatencySummary
+from workbench.readers.timeline import Turn
+
+NBSP = "\N{NO-BREAK SPACE}"
+DASH = "–"
+"""In place of a figure that is not there."""
+
+
+def ms(value: float | None) -> str:
+    """Return `612 ms`, or a dash for None."""
+    return DASH if value is None else f"{value:.0f}{NBSP}ms"
+
+
+def signed_ms(value: float) -> str:
+    """Return a difference: `+12 ms`, `-3 ms`."""
+    return f"{value:+.0f}{NBSP}ms"
+
+
+def duration(value_ms: float) -> str:
+    """Return a time in the unit that suits it: `412 ms`, `1.2 s`, `2:05 min`."""
+    if value_ms < 999.5:
+        return ms(value_ms)
+    if value_ms < 59_950:
+        return f"{value_ms / 1000:.1f}{NBSP}s"
+    return f"{int(value_ms / 60_000)}:{int(value_ms / 1000) % 60:02d}{NBSP}min"
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 turn`, `2 turns`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def part_label(part: str) -> str:
+    """Return a part's name for people: `llm_first_token` is `LLM first token`."""
+    words = part.replace("_", " ")
+    return words.replace("tts", "TTS").replace("stt", "STT").replace("llm", "LLM")
+
+
+def marks(turn: Turn) -> str:
+    """Return what is special about a turn (`cut · cold · 2 discarded`), empty for most."""
+    words: list[str] = [turn.status] if turn.status != "done" else []
+    words += ["cold"] if turn.cold else []
+    words += [f"{turn.discarded_replies} discarded"] if turn.discarded_replies else []
+    return " · ".join(words)
+
+
+def title(turn: Turn) -> str:
+    """Return `Turn 3 · cut · cold`."""
+    return " · ".join(filter(None, [f"Turn {turn.turn}", marks(turn)]))
+
+
+def percentiles(summary: LatencySummary, percents: Iterable[int] = PERCENTILES) -> str:
+    """Return `p50 612 ms, p95 840 ms (n 4)`; empty while no turn counts."""
+    if not summary.values_ms:
+        return ""
+    figures = ", ".join(f"p{percent} {ms(summary.percentile(percent))}" for percent in percents)
+    return f"{figures} (n {len(summary.values_ms)})"
+
+
+def summarize(turns: Iterable[Turn] | LatencySummary, percents: Sequence[int] = (50, 95)) -> str:
+    """Return `5 turns · heard after p50 612 ms, p95 840 ms (n 4) · 1 cold`; turns named by kind are not in the
+    percentiles.
+    """
+    summary = turns if isinstance(turns, LatencySummary) else LatencySummary(turns)
+    figures = percentiles(summary, percents)
+    words = [count(summary.kinds.total(), "turn")] + ([f"heard after {figures}"] if figures else [])
+    words += [f"{number} {kind}" for kind, number in sorted(summary.kinds.items()) if kind != "done"]
+    return " · ".join(words)
