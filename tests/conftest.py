@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -133,6 +133,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[ran] = session
+
+
+@pytest.fixture(autouse=True)
+def no_plugin_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The plugins that a test brings go with it."""
+    yield
+    if "workbench.plugin.manager" in sys.modules:
+        plugins = sys.modules["workbench.plugin.manager"].manager()
+        for plugin in [*plugins.loaded.values()]:
+            if not plugin.origin.package:
+                plugins.unregister(plugin.name)
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ async def stubborn() -> None:
 
 
 async def blocking() -> None:
-    time.sleep(0.15)  # noqa: ASYNC251
+    time.sleep(0.5)  # noqa: ASYNC251
 
 
 def now(step: Callable[[], object]) -> Callable[[], Any]:
