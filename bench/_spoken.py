@@ -7,7 +7,7 @@ import soxr
 
 from bench._figures import settings
 from workbench.model.audio import INPUT_RATE, Samples, first_audible, last_audible
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
 from workbench.providers.piper import Piper
 
 QUESTIONS = (
@@ -38,7 +38,7 @@ async def spoken(texts: tuple[str, ...], *levels_db: float) -> list[Samples]:
 
     MissingError without the weights of Piper.
     """
-    provider, model = find("tts", "piper")
+    provider, model = find_provider("tts", "piper")
     tts: Piper = provider.make(settings().options("tts", model, "en"))
     async with tts:
         sounds = [await _sound(tts, text) for text in texts]

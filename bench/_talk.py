@@ -19,7 +19,7 @@ from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.model.events import Event
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
 from workbench.providers.energy import Energy
 from workbench.readers import Readers
 from workbench.readers.acoustics import HeardLatencyMeter
@@ -70,7 +70,7 @@ class Talked:
 
 def vad(name: str) -> Vad:
     """A detector as a session gets it."""
-    provider, model = find("vad", name)
+    provider, model = find_provider("vad", name)
     made: Vad = provider.make(settings().options("vad", model, "en"))
     return made
 

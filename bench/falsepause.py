@@ -36,7 +36,7 @@ from workbench.model.events import (
     ReplyResumed,
     ReplyText,
 )
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedTts
 from workbench.simulation.synthesis import ArraySource, Score, agent_voice
@@ -214,7 +214,7 @@ def exact(outcome: Talked) -> bool:
 
 def whisper() -> Stt:
     """The one on board."""
-    provider, model = find("stt", "whisper")
+    provider, model = find_provider("stt", "whisper")
     made: Stt = provider.make(settings().options("stt", model, "en"))
     return made
 

@@ -10,8 +10,8 @@ from typing import Any
 from bench._figures import Promise, run, spread, tell
 from workbench import hookimpl
 from workbench.engine.settings import LimitSettings
-from workbench.plugin.lifecycle import Lifecycle
-from workbench.plugin.manager import Plugins
+from workbench.plugin.manager import PluginRegistry
+from workbench.plugin.session_hooks import SessionHooks
 from workbench.plugin.threads import DaemonThreads
 from workbench.views.trace import OpenTrace
 
@@ -40,9 +40,9 @@ async def call_us(call: Callable[[], Awaitable[Any]]) -> dict[str, float | None]
 
 async def measure() -> dict[str, dict[str, float | None]]:
     """Each in turn, on one loop."""
-    plugins, threads = Plugins(), DaemonThreads("bench")
+    plugins, threads = PluginRegistry(), DaemonThreads("bench")
     plugins.register(Quick(), "quick")
-    hooks = Lifecycle(plugins, OpenTrace(lambda: 0.0), LimitSettings())
+    hooks = SessionHooks(plugins, OpenTrace(lambda: 0.0), LimitSettings())
     return {
         "nobody_us": await call_us(lambda: hooks.agent_text("Hello.")),
         "hook_us": await call_us(lambda: hooks.before_tts(1, "Hello.")),

@@ -19,7 +19,7 @@ from bench._spoken import QUESTIONS, spoken
 from bench._talk import Talk, Talked, talked, vad
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import Heard, TurnEnded
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.network import Line, Trouble, TroubledSink, TroubledSource
 from workbench.simulation.scripted import ScriptedStt
@@ -40,7 +40,7 @@ def understood(trouble: Trouble, sound: Any) -> Talked:
     """The conversation over that network, with models."""
 
     async def main() -> Talked:
-        provider, model = find("stt", "whisper/tiny.en")
+        provider, model = find_provider("stt", "whisper/tiny.en")
         stt = provider.make(settings().options("stt", model, "en"))
         async with stt:
             await stt.warm()

@@ -18,8 +18,8 @@ from workbench import Agent, hookimpl, open_session, tool
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec
 from workbench.model.events import ListeningStarted, TurnEnded
-from workbench.plugin.hookspecs import Provider, ProviderOptions
 from workbench.plugin.manager import manager
+from workbench.plugin.values import Provider, ProviderOptions
 
 ROUNDS = 80
 

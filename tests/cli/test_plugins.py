@@ -15,7 +15,7 @@ import pytest
 from tests.plugin.published import TOOL, publish
 from workbench.__main__ import run
 from workbench.plugin import manager as module
-from workbench.plugin.manager import Plugins
+from workbench.plugin.manager import PluginRegistry
 
 COMMAND = """
 import click
@@ -41,11 +41,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    made: list[Plugins] = []
+    made: list[PluginRegistry] = []
 
-    def loaded() -> Plugins:
+    def loaded() -> PluginRegistry:
         if not made:
-            made.append(Plugins())
+            made.append(PluginRegistry())
             made[0].load_installed()
         return made[0]
 
@@ -129,7 +129,7 @@ def test_the_doctor(desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_the_doctor_of_everything(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (desk / "workbench.toml").write_text('[audio]\nsource = "x.wav"\nsink = "none"\n')
     (desk / "jokes.py").write_text(
-        "from workbench import hookimpl\nfrom workbench.plugin.hookspecs import Check\n"
+        "from workbench import hookimpl\nfrom workbench.plugin.values import Check\n"
         "@hookimpl\ndef workbench_checks(settings):\n"
         "    return [Check('humour', 'missing', f'none on {settings.profile}', 'lighten up')]\n"
     )
@@ -310,7 +310,7 @@ def test_turns_are_exported(recording: str, desk: Path, capsys: pytest.CaptureFi
 
 EXPORTER = """
 from workbench import hookimpl
-from workbench.plugin.hookspecs import Exporter
+from workbench.plugin.values import Exporter
 
 def count(trace, out):
     out.write(f"{{trace.end > 5}}\\n")

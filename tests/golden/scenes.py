@@ -24,8 +24,8 @@ from workbench.engine.interfaces import Pull, Sink
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import BusyError
 from workbench.model.events import RoomConnection
-from workbench.plugin.hookspecs import Provider
 from workbench.plugin.manager import manager
+from workbench.plugin.values import Provider
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import EndsEarly, Hangs, Raises, ScriptedLlm, ScriptedTts

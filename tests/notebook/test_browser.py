@@ -157,7 +157,7 @@ def interrupted(book: Book) -> None:
 PLUGIN = f"""
 import html
 from workbench import hookimpl
-from workbench.plugin.hookspecs import Panel
+from workbench.plugin.values import Panel
 
 class Count:
     said = ""

@@ -13,7 +13,7 @@ import pytest
 
 from workbench.plugin import hookspecs
 from workbench.plugin.loading import HOOKS
-from workbench.plugin.manager import Plugins
+from workbench.plugin.manager import PluginRegistry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text("utf-8")
 LISTED = re.findall(
@@ -46,7 +46,7 @@ def test_its_example_can_be_called(name: str) -> None:
     ((*_, code),) = [one for one in LISTED if one[0] == name]
     body = ModuleType("example")
     exec(compile(code, "hooks.md", "exec"), vars(body))
-    plugins = Plugins()
+    plugins = PluginRegistry()
     plugins.register(body)
     assert [*plugins.loaded["example"].hooks] == [name]
     plugins.ask_all()

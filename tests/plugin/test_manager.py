@@ -19,9 +19,17 @@ from workbench import hookimpl
 from workbench.model.errors import UsageError
 from workbench.plugin import loading
 from workbench.plugin import manager as module
-from workbench.plugin.hookspecs import Check, Exporter, Panel, Provider
 from workbench.plugin.loading import PluginProblem
-from workbench.plugin.manager import Plugins, find, load_files, manager, notes, providers, tools_of_plugins
+from workbench.plugin.manager import (
+    PluginRegistry,
+    find_provider,
+    load_files,
+    manager,
+    plugin_notices,
+    plugin_tools,
+    providers,
+)
+from workbench.plugin.values import Check, Exporter, Panel, Provider
 
 
 @pytest.fixture
@@ -36,16 +44,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch) -> Plugins:
+def process(monkeypatch: pytest.MonkeyPatch) -> PluginRegistry:
     """The plugins of this process, for this test alone."""
-    plugins = Plugins()
+    plugins = PluginRegistry()
     plugins.load_installed()
     monkeypatch.setattr(module, "_loaded", lambda: plugins)
     return plugins
 
 
-def loaded() -> tuple[Plugins, dict[str, PluginProblem]]:
-    plugins = Plugins()
+def loaded() -> tuple[PluginRegistry, dict[str, PluginProblem]]:
+    plugins = PluginRegistry()
     plugins.load_installed()
     plugins.ask_all()
     return plugins, {problem.plugin: problem for problem in plugins.problems()}
@@ -57,7 +65,7 @@ def loaded() -> tuple[Plugins, dict[str, PluginProblem]]:
 def test_ours_come_in_by_the_same_door() -> None:
     plugins, problems = loaded()
     assert str(plugins.loaded["builtin"].origin).startswith("voice-workbench ")
-    assert {item.stage for _, item in plugins.brought("workbench_providers")} == {
+    assert {item.stage for _, item in plugins.contributions("workbench_providers")} == {
         "vad",
         "turn",
         "stt",
@@ -71,7 +79,7 @@ def test_a_plugin_of_a_package(site: Path) -> None:
     publish(site, "dice", TOOL.format(name="dice"), version="0.3")
     plugins, problems = loaded()
     assert str(plugins.loaded["dice"].origin) == "the-dice 0.3"
-    assert [(plugin.name, tool.name) for plugin, tool in plugins.brought("workbench_tools")] == [
+    assert [(plugin.name, tool.name) for plugin, tool in plugins.contributions("workbench_tools")] == [
         ("dice", "dice")
     ]
     assert not problems
@@ -128,7 +136,7 @@ def test_what_is_wrong_is_named_and_the_others_work(site: Path, reason: str) -> 
     assert problems["bad"].hint
     assert str(problems["bad"]).startswith("bad (the-bad 1.0): ")
     assert set(problems) == {"bad"}
-    assert [tool.name for _, tool in plugins.brought("workbench_tools")] == ["dice"]
+    assert [tool.name for _, tool in plugins.contributions("workbench_tools")] == ["dice"]
     assert "builtin" in plugins.loaded
 
 
@@ -141,7 +149,7 @@ def test_the_rest_of_a_plugin_works(site: Path) -> None:
     publish(site, "bad", TOOL.format(name="dice") + "@hookimpl\ndef workbench_zzz(): ...\n")
     plugins, problems = loaded()
     assert "no hook workbench_zzz" in problems["bad"].reason
-    assert [tool.name for _, tool in plugins.brought("workbench_tools")] == ["dice"]
+    assert [tool.name for _, tool in plugins.contributions("workbench_tools")] == ["dice"]
 
 
 def test_a_slow_import_is_named_and_counts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +178,7 @@ def test_a_hanging_hook_is_asked_once(site: Path, monkeypatch: pytest.MonkeyPatc
     plugins, problems = loaded()
     assert problems["hangs"].reason.startswith("workbench_tools did not return within ")
     began = time.monotonic()
-    assert plugins.brought("workbench_tools") == []
+    assert plugins.contributions("workbench_tools") == []
     assert time.monotonic() - began < 1
 
 
@@ -196,7 +204,7 @@ def test_two_of_one_name_and_one_of_two_names(site: Path) -> None:
     assert plugins.loaded["builtin"].origin.package == "voice-workbench"
 
 
-def test_two_plugins_with_one_provider(site: Path, process: Plugins) -> None:
+def test_two_plugins_with_one_provider(site: Path, process: PluginRegistry) -> None:
     class Other:
         @hookimpl
         def workbench_providers(self) -> list[Provider]:
@@ -204,15 +212,15 @@ def test_two_plugins_with_one_provider(site: Path, process: Plugins) -> None:
 
     process.register(Other(), "other")
     with pytest.raises(UsageError, match=r"two llm providers are called 'scripted': builtin .* and other"):
-        find("llm", "scripted")
-    assert find("stt", "scripted")[0].name == "scripted"
+        find_provider("llm", "scripted")
+    assert find_provider("stt", "scripted")[0].name == "scripted"
     assert providers("llm")["scripted"].summary != "another one"
     assert "the provider 'llm scripted' is already there" in process.problems()[0].reason
 
 
 def test_two_threads_load_once(monkeypatch: pytest.MonkeyPatch) -> None:
     module._loaded.cache_clear()
-    found: list[Plugins] = []
+    found: list[PluginRegistry] = []
     threads = [threading.Thread(target=lambda: found.append(manager())) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -256,12 +264,12 @@ class Hostile:
     ],
 )
 def test_shapes(hook: str, good: Any, bad: Any) -> None:
-    plugins = Plugins()
+    plugins = PluginRegistry()
     name = plugins.register(_bringing(hook, (good,)))
-    assert [item for _, item in plugins.brought(hook)] == [good]
+    assert [item for _, item in plugins.contributions(hook)] == [good]
     plugins.unregister(name)
     plugins.register(_bringing(hook, [good, bad]))
-    assert plugins.brought(hook) == []
+    assert plugins.contributions(hook) == []
     (problem,) = plugins.problems()
     assert problem.reason.startswith(hook)
 
@@ -272,7 +280,7 @@ def test_checks_are_asked_each_time() -> None:
         def workbench_checks(self, settings: Any) -> Any:
             return settings
 
-    plugins = Plugins()
+    plugins = PluginRegistry()
     plugins.register(Plugin(), "plugin")
     good = Check("key", "ok", "there")
     assert [check for _, check in plugins.checks([good])] == [good]
@@ -285,7 +293,7 @@ def test_checks_are_asked_each_time() -> None:
 # --- loose files, and programs ---------------------------------------------------------------------------------------
 
 
-def test_a_loose_file(tmp_path: Path, process: Plugins) -> None:
+def test_a_loose_file(tmp_path: Path, process: PluginRegistry) -> None:
     file = tmp_path / "jokes.py"
     file.write_text(
         TOOL.format(name="joke")
@@ -293,11 +301,11 @@ def test_a_loose_file(tmp_path: Path, process: Plugins) -> None:
     )
     assert load_files([file]) == [f"plugin {file}: 1 tool, checks, listens to before_tts"]
     assert load_files([file, tmp_path / "." / "jokes.py"]) == []
-    assert [(plugin, tool.name) for plugin, tool in tools_of_plugins()] == [("jokes", "joke")]
-    assert notes() == [("info", f"plugin {file}: 1 tool, checks, listens to before_tts", "")]
+    assert [(plugin, tool.name) for plugin, tool in plugin_tools()] == [("jokes", "joke")]
+    assert plugin_notices() == [("info", f"plugin {file}: 1 tool, checks, listens to before_tts", "")]
     file.write_text(TOOL.format(name="pun"))
     assert load_files([str(file)]) == [f"plugin {file}: 1 tool"]
-    assert [tool.name for _, tool in tools_of_plugins()] == ["pun"]
+    assert [tool.name for _, tool in plugin_tools()] == ["pun"]
 
 
 LOOSE: dict[str, str] = {
@@ -313,7 +321,9 @@ LOOSE: dict[str, str] = {
 
 
 @pytest.mark.parametrize("reason", LOOSE)
-def test_a_broken_loose_file_is_named_with_its_line(tmp_path: Path, process: Plugins, reason: str) -> None:
+def test_a_broken_loose_file_is_named_with_its_line(
+    tmp_path: Path, process: PluginRegistry, reason: str
+) -> None:
     file = tmp_path / "bad.py"
     file.write_text(LOOSE[reason])
     with pytest.raises(UsageError) as caught:
@@ -325,14 +335,14 @@ def test_a_broken_loose_file_is_named_with_its_line(tmp_path: Path, process: Plu
     assert load_files([file])
 
 
-def test_a_loose_file_that_is_not_there(tmp_path: Path, process: Plugins) -> None:
+def test_a_loose_file_that_is_not_there(tmp_path: Path, process: PluginRegistry) -> None:
     with pytest.raises(UsageError, match="there is no plugin file"):
         load_files([tmp_path / "none.py"])
     with pytest.raises(UsageError, match="cannot be read"):
         load_files([tmp_path])
 
 
-def test_two_loose_files_of_one_name(tmp_path: Path, process: Plugins) -> None:
+def test_two_loose_files_of_one_name(tmp_path: Path, process: PluginRegistry) -> None:
     (tmp_path / "a").mkdir()
     for folder in (tmp_path, tmp_path / "a"):
         (folder / "jokes.py").write_text(TOOL.format(name="joke"))
@@ -341,11 +351,11 @@ def test_two_loose_files_of_one_name(tmp_path: Path, process: Plugins) -> None:
         load_files([tmp_path / "a" / "jokes.py"])
 
 
-def test_problems_are_told_in_a_session(site: Path, process: Plugins) -> None:
+def test_problems_are_told_in_a_session(site: Path, process: PluginRegistry) -> None:
     publish(site, "bad", "1 / 0")
     process.load_installed()
     assert ("warning", "bad (the-bad 1.0): cannot be imported") in {
-        (level, reason.partition(": Zero")[0]) for level, reason, _ in notes()
+        (level, reason.partition(": Zero")[0]) for level, reason, _ in plugin_notices()
     }
 
 
@@ -357,7 +367,7 @@ def test_problems_are_told_in_a_session(site: Path, process: Plugins) -> None:
     ],
 )
 def test_a_program_is_told_what_is_wrong(make: Callable[[], Any], reason: str) -> None:
-    plugins = Plugins()
+    plugins = PluginRegistry()
     with pytest.raises(UsageError, match=reason):
         plugins.register(make(), "mine")
     assert not plugins.loaded
@@ -369,7 +379,7 @@ class _Odd:
 
 
 def test_the_order_of_calls_is_pluggys() -> None:
-    plugins = Plugins()
+    plugins = PluginRegistry()
     for name, how in {"a": {"trylast": True}, "b": {}, "c": {}, "d": {"tryfirst": True}}.items():
         body = ModuleType(name)
         body.workbench_before_tts = hookimpl(**how)(lambda text: None)  # type: ignore[attr-defined,call-overload]

@@ -17,15 +17,15 @@ from workbench.handle import SessionHandle
 from workbench.model.conversation import Message
 from workbench.model.events import Event, PluginFailed, ReplyText, TurnEnded
 from workbench.plugin import manager as module
-from workbench.plugin.manager import Plugins
+from workbench.plugin.manager import PluginRegistry
 from workbench.readers.timeline import Turn
 from workbench.simulation.clock import run_virtual
 
 
 @pytest.fixture
-def plugins(monkeypatch: pytest.MonkeyPatch) -> Plugins:
+def plugins(monkeypatch: pytest.MonkeyPatch) -> PluginRegistry:
     """The plugins of this process, for this test alone."""
-    made = Plugins()
+    made = PluginRegistry()
     made.load_installed()
     monkeypatch.setattr(module, "_loaded", lambda: made)
     return made
@@ -94,7 +94,7 @@ class Curious:
         self.told.append(("ended", session.trace.closed))
 
 
-def test_what_plugins_change_is_said_and_kept(plugins: Plugins) -> None:
+def test_what_plugins_change_is_said_and_kept(plugins: PluginRegistry) -> None:
     curious = Curious()
     plugins.register(curious, "curious")
     events = talk("I am Bob", "And you?")
@@ -115,13 +115,13 @@ def test_what_plugins_change_is_said_and_kept(plugins: Plugins) -> None:
     assert of(PluginFailed, events) == []
 
 
-def test_a_session_with_plugins_is_the_same_twice(plugins: Plugins) -> None:
+def test_a_session_with_plugins_is_the_same_twice(plugins: PluginRegistry) -> None:
     plugins.register(Curious(), "curious")
     first, second = (talk("I am Bob", "And you?")[1:] for _ in range(2))
     assert first == second
 
 
-def test_plugins_that_break_are_named_once_and_nothing_else_changes(plugins: Plugins) -> None:
+def test_plugins_that_break_are_named_once_and_nothing_else_changes(plugins: PluginRegistry) -> None:
     without = of(TurnEnded, talk("Hello", "Again"))
 
     class Broken:
@@ -190,7 +190,7 @@ def test_whatever_hooks_give_turns_end(answer: Any) -> None:
         def workbench_readers(self) -> Any:
             return answer
 
-    made = Plugins()
+    made = PluginRegistry()
     made.load_installed()
     made.register(Odd(), "odd")
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 import pytest
 
 from workbench.plugin import threads as module
-from workbench.plugin.threads import DaemonThreads, Left
+from workbench.plugin.threads import AbnormalExit, DaemonThreads
 from workbench.simulation.clock import run_virtual
 
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
@@ -86,7 +86,7 @@ def test_what_would_end_the_loop_is_an_ordinary_error(
     threads: DaemonThreads, error: BaseException, says: str, runner: Callable[..., None]
 ) -> None:
     async def main() -> None:
-        with pytest.raises(Left) as caught:
+        with pytest.raises(AbnormalExit) as caught:
             await threads.run(_raises(error))
         assert str(caught.value) == says
         assert caught.value.__cause__ is error

@@ -20,7 +20,7 @@ import soxr
 
 from workbench.config import load_settings
 from workbench.model.audio import INPUT_RATE
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
 
 pytestmark = pytest.mark.models
 
@@ -60,7 +60,7 @@ def say(text: str, file: Path) -> None:
     """A wav of the voice on board, with time to answer."""
 
     async def spoken() -> None:
-        provider, model = find("tts", "piper")
+        provider, model = find_provider("tts", "piper")
         async with (
             provider.make(load_settings({}).options("tts", model, "en")) as tts,
             tts.speak(text) as pieces,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.energy import Energy, make_vad
 
 DATA = Path(__file__).parent.parent / "data"

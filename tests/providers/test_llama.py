@@ -9,7 +9,7 @@ import pytest
 
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.llama import MAX_TOKENS, Llama, make_llm
 from workbench.providers.onboard.llama import shortened
 

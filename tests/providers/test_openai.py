@@ -29,7 +29,7 @@ from workbench.model.errors import (
     StageError,
     UsageError,
 )
-from workbench.plugin.hookspecs import ProviderOptions, Secret
+from workbench.plugin.values import ProviderOptions, Secret
 from workbench.providers.openai import make_llm, make_stt, make_tts
 from workbench.providers.openai.errors import retry_after
 from workbench.server.openai import serving

@@ -13,7 +13,7 @@ import pytest
 
 from workbench.model.audio import Samples, first_audible, level_db
 from workbench.model.errors import UsageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.onboard.piper import plain
 from workbench.providers.piper import Piper, make_tts
 
@@ -84,7 +84,7 @@ def test_leaving_stops_it_in_the_middle_of_a_sentence() -> None:
 @pytest.mark.models
 def test_the_session_never_imports_piper() -> None:
     code = (
-        "import sys; from workbench.plugin.hookspecs import ProviderOptions;"
+        "import sys; from workbench.plugin.values import ProviderOptions;"
         "from workbench.providers.piper import make_tts; make_tts(ProviderOptions('en_US-joe-medium'));"
         "sys.exit(any(name.split('.')[0] in ('piper', 'onnxruntime') for name in sys.modules))"
     )

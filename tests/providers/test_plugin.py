@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.plugin import workbench_providers
 
 ALL = workbench_providers()

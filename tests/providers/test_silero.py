@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.silero import Room, Silero, make_vad, power
 from workbench.simulation.synthesis import noise
 

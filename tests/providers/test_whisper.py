@@ -17,7 +17,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.onboard.mel import features
 from workbench.providers.onboard.whisper import judge
 from workbench.providers.piper import make_tts

@@ -21,7 +21,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Samples
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import BusyError, DeadlineError, RefusedError, StageError, UsageError
-from workbench.plugin.hookspecs import Secret
+from workbench.plugin.values import Secret
 from workbench.server.openai import serving
 from workbench.server.openai.transcriptions import cut
 from workbench.simulation.scripted import EndsEarly, Raises, ScriptedLlm, ScriptedStt, ScriptedTts

@@ -14,7 +14,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import Frame, first_audible, silence
 from workbench.model.conversation import Message, ToolCall, Transcript, Usage
 from workbench.model.errors import StageError, UsageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.simulation import scripted
 from workbench.simulation.clock import Deadlock, run_virtual
 from workbench.simulation.scripted import (

@@ -9,8 +9,8 @@ import pytest
 
 from workbench.engine.interfaces import Vad
 from workbench.model.audio import Samples, silence
-from workbench.plugin.hookspecs import ProviderOptions
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
+from workbench.plugin.values import ProviderOptions
 from workbench.simulation import synthesis
 
 VADS = ["energy", pytest.param("silero", marks=pytest.mark.models)]
@@ -18,7 +18,7 @@ VADS = ["energy", pytest.param("silero", marks=pytest.mark.models)]
 
 def _speech_share(name: str, samples: Samples) -> float:
     """The share of windows that count as speech, after a second of silence; the onset's 0.1 s are not counted."""
-    provider, model = find("vad", name)
+    provider, model = find_provider("vad", name)
     vad: Vad = provider.make(ProviderOptions(model))
     whole = np.concatenate([silence(16_000), samples])
     heard = [vad(whole[at : at + vad.window]) for at in range(0, len(whole) - vad.window + 1, vad.window)]

@@ -24,7 +24,7 @@ from workbench.model.events import (
     SettingChanged,
     VadBatch,
 )
-from workbench.plugin.hookspecs import Secret
+from workbench.plugin.values import Secret
 from workbench.trace.codec import decode, document, encode
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda number: round(number, 3))

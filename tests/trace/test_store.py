@@ -14,7 +14,7 @@ import pytest
 
 from workbench.model.errors import UsageError
 from workbench.model.events import Bookmarked, Entry, Event, EventsMissed, ReplyEnded, TurnEnded
-from workbench.plugin.hookspecs import Secret
+from workbench.plugin.values import Secret
 from workbench.readers import entries
 from workbench.trace.codec import encode
 from workbench.trace.store import About, SessionFolder, default_root, installed_versions, open_trace, sessions

@@ -24,8 +24,8 @@ from workbench.config import (
 )
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.plugin.hookspecs import ProviderStage
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
+from workbench.plugin.values import ProviderStage
 from workbench.simulation.script import Script
 from workbench.tools.mcp.server import from_settings
 
@@ -110,7 +110,7 @@ def validate(file: Path | None) -> None:
         choice = getattr(settings, stage).provider
         try:
             if choice != "none":
-                find(stage, choice)
+                find_provider(stage, choice)
         except UsageError as error:
             place = settings.origin(f"{stage}.provider")
             raise UsageError(f"{place}: {stage}.provider: {error.reason}", error.hint) from error

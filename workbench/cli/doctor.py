@@ -18,9 +18,9 @@ from workbench.cli.suggestions import suggestions
 from workbench.config import Settings, load_settings
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.text import plain
-from workbench.plugin.hookspecs import Check, ProviderStage
 from workbench.plugin.loading import OURS
-from workbench.plugin.manager import find, manager, providers
+from workbench.plugin.manager import find_provider, manager, providers
+from workbench.plugin.values import Check, ProviderStage
 
 MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "missing": ("✗", "red")}
 SMALLEST = (80, 24)
@@ -98,7 +98,7 @@ def _provider(settings: Settings, stage: ProviderStage, needs: list[Check]) -> C
     if choice == "none":
         return Check(stage, "note", "none: this stage is left out")
     try:
-        provider, model = find(stage, choice)
+        provider, model = find_provider(stage, choice)
     except UsageError as error:
         return Check(stage, "missing", error.reason, error.hint)
     others = ", ".join(sorted(name for name in providers(stage) if name != provider.name))

@@ -37,9 +37,9 @@ def blamed_on(plugin_code: str, *passing: type[Exception]) -> Iterator[None]:
     except unchanged:
         raise
     except Exception as error:
-        from workbench.plugin.guard import told
+        from workbench.plugin.foreign_calls import describe_error
 
-        reason = f"{plugin_code} raised {told(error)}"
+        reason = f"{plugin_code} raised {describe_error(error)}"
         raise PluginCommandError(reason, "report it to whoever wrote the plugin") from error
 
 
@@ -95,13 +95,13 @@ def commands(ours: frozenset[str]) -> dict[str, tuple[Plugin, click.Command]]:
 
 def find(name: str, ours: frozenset[str]) -> click.Command | None:
     """Return the command of a plugin, None if there is none. Raises UsageError if two plugins have it."""
-    from workbench.plugin.manager import both
+    from workbench.plugin.manager import describe_clash
 
     if not may_exist():
         return None
     owners = [(plugin, command) for plugin, command in _all() if command.name == name and name not in ours]
     if len(owners) > 1:
-        reason = f"two commands are called {name!r}: {both(owners[0][0], owners[1][0])}"
+        reason = f"two commands are called {name!r}: {describe_clash(owners[0][0], owners[1][0])}"
         raise UsageError(reason, "uninstall one of them")
     return _guarded(*owners[0]) if owners else None
 
@@ -130,7 +130,7 @@ def _all() -> list[tuple[Plugin, Any]]:
         from workbench.config import load_settings
 
         load_plugins(load_settings({}))
-    return manager().brought("workbench_commands")
+    return manager().contributions("workbench_commands")
 
 
 def _guarded(plugin: Plugin, command: click.Command) -> click.Command:

@@ -42,9 +42,9 @@ Example:
 def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
     """The plugins that are installed, by the name of their entry point, and loose ones. Imports none of them."""
     from workbench.config import load_settings
-    from workbench.plugin.loading import Origin, installed
+    from workbench.plugin.loading import Origin, installed_plugins
 
-    known, problems = installed()
+    known, problems = installed_plugins()
     rows = [(plugin.name, plugin.origin) for plugin in known]
     rows += [(file.stem, Origin(file=file)) for file in (*load_settings({}).plugins, *plugins)]
     if as_json:
@@ -102,7 +102,7 @@ def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
 
     Exit code 1 if something is wrong with one of them.
     """
-    from workbench.plugin.manager import summary
+    from workbench.plugin.manager import describe_plugin
 
     loaded, problems = _load(plugins)
     if as_json:
@@ -112,7 +112,7 @@ def doctor(plugins: tuple[Path, ...], as_json: bool) -> None:
         raise SystemExit(1 if problems else 0)
     for plugin in loaded.values():
         if plugin.name not in {problem.plugin for problem in problems}:
-            contents = summary(plugin).partition(": ")[2] or "nothing"
+            contents = describe_plugin(plugin).partition(": ")[2] or "nothing"
             line = f"{plugin.name} ({plugin.origin}): {contents}; imported in {plugin.took_ms:.0f} ms"
             click.echo(f"{mark('✓', 'green')} {plain(line, one_line=True)}")
     for problem in problems:
@@ -148,11 +148,11 @@ def _load(files: Sequence[Path]) -> tuple[dict[str, Plugin], list[PluginProblem]
 
 
 def _describe(plugin: Plugin) -> dict[str, Any]:
-    from workbench.plugin.brought import COUNTED
+    from workbench.plugin.contributions import KINDS
     from workbench.plugin.manager import manager
 
     items = {
-        hook: [_name(item) for _, item in manager().brought(hook, plugin)] if hook in COUNTED else []
+        hook: [_name(item) for _, item in manager().contributions(hook, plugin)] if hook in KINDS else []
         for hook in plugin.hooks
     }
     return {

@@ -46,15 +46,15 @@ def serve(
 async def _serve(host: str, port: int, profile: str | None, as_json: bool, plugins: Sequence[Path]) -> int:
     """Serve until cancelled."""
     from workbench.config import load_settings
-    from workbench.plugin.hookspecs import Secret
-    from workbench.plugin.manager import find
+    from workbench.plugin.manager import find_provider
+    from workbench.plugin.values import Secret
     from workbench.server.openai import serving  # aiohttp: 0.15 s
 
     settings = load_settings({"profile": profile})
     load_plugins(settings, plugins)
     stages = {}
     for stage in ("stt", "llm", "tts"):
-        provider, model = find(stage, getattr(settings, stage).provider)
+        provider, model = find_provider(stage, getattr(settings, stage).provider)
         stages[stage] = provider.make(settings.options(stage, model, "en"))
     key = os.environ.get(KEY_VARIABLE)
     err(f"Loading {', '.join(provider.name for provider in stages.values())} …")

@@ -26,7 +26,7 @@ from workbench.trace.store import SessionFolder, SessionInfo, default_root, open
 from workbench.trace.store import sessions as listed
 
 if TYPE_CHECKING:
-    from workbench.plugin.hookspecs import Exporter
+    from workbench.plugin.values import Exporter
 
 search_option = click.option(
     "--search", default="", metavar="TEXT", help="Only those where somebody said TEXT."

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from workbench.config.room import SECRET, RoomSettings
 from workbench.engine.settings import EngineSettings, SettingsModel, TurnSettings, VadSettings
-from workbench.plugin.hookspecs import ProviderOptions, ProviderStage, Secret
+from workbench.plugin.values import ProviderOptions, ProviderStage, Secret
 
 DEFAULT_PROFILE = "embedded"
 ModelStage = Literal["stt", "llm", "tts"]

@@ -13,40 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
-from workbench.plugin.values import (
-    Check,
-    Exporter,
-    Panel,
-    Provider,
-    ProviderOptions,
-    ProviderStage,
-    ReaderFactory,
-    Secret,
-    TransportProvider,
-)
-
 if TYPE_CHECKING:
     import click
 
     from workbench.config import Settings
     from workbench.handle import SessionHandle
     from workbench.model.conversation import Message, ToolCall
+    from workbench.plugin.values import Check, Exporter, Panel, Provider, ReaderFactory, TransportProvider
     from workbench.readers.timeline import Turn
 
     Tool: TypeAlias = Any  # what `@tool` makes, in `workbench.tools`, which is above plugins
-
-__all__ = [
-    "Check",
-    "Exporter",
-    "Panel",
-    "Provider",
-    "ProviderOptions",
-    "ProviderStage",
-    "ReaderFactory",
-    "Secret",
-    "TransportProvider",
-    "hookimpl",
-]
 
 hookspec = pluggy.HookspecMarker("workbench")
 hookimpl = pluggy.HookimplMarker("workbench")

@@ -22,7 +22,7 @@ from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.plugin import hookspecs
 from workbench.plugin.files import run_file
-from workbench.plugin.guard import HookError, called
+from workbench.plugin.foreign_calls import HookError, call_in_thread
 from workbench.plugin.threads import DaemonThreads
 
 GROUP = "workbench"
@@ -66,7 +66,7 @@ class PluginProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InstalledPlugin:
     """A plugin that is installed, not yet imported."""
 
     name: str
@@ -90,9 +90,9 @@ class Plugin:
         self.threads = DaemonThreads(f"plugin {self.name}")
 
 
-def installed() -> tuple[list[Found], list[PluginProblem]]:
+def installed_plugins() -> tuple[list[InstalledPlugin], list[PluginProblem]]:
     """What the entry points say, ours first, without importing any of it; and names that are taken twice."""
-    found: dict[str, Found] = {}
+    found: dict[str, InstalledPlugin] = {}
     problems: list[PluginProblem] = []
     for entry in sorted(metadata.entry_points(group=GROUP), key=_rank):
         origin = Origin(_package(entry), entry.dist.version if entry.dist else "")
@@ -101,7 +101,7 @@ def installed() -> tuple[list[Found], list[PluginProblem]]:
             reason = f"another plugin is called {name!r} too: that of {found[name].origin}"
             problems.append(PluginProblem(name, origin, reason, "uninstall one of them"))
         else:
-            found[name] = Found(name, origin, entry)
+            found[name] = InstalledPlugin(name, origin, entry)
     return list(found.values()), problems
 
 
@@ -113,7 +113,7 @@ def _package(entry: metadata.EntryPoint) -> str:
     return entry.dist.name if entry.dist else "?"
 
 
-def imported(found: Found) -> tuple[Plugin | None, list[PluginProblem]]:
+def import_plugin(found: InstalledPlugin) -> tuple[Plugin | None, list[PluginProblem]]:
     """Import a plugin in a thread of its own, and look at what it is."""
     threads = DaemonThreads(f"import {found.name}")
     began = time.perf_counter()
@@ -123,9 +123,9 @@ def imported(found: Found) -> tuple[Plugin | None, list[PluginProblem]]:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is no result of a command
-            body = called(threads, found.entry.load, IMPORT_S)
+            body = call_in_thread(threads, found.entry.load, IMPORT_S)
     except HookError as error:
-        refusal = wanting(_asked_in_source(found.entry.module))
+        refusal = version_mismatch(_asked_in_source(found.entry.module))
         if refusal:
             return None, [problem(*refusal)]
         hint = f"`pip install --upgrade {found.origin.package}`, or uninstall it"
@@ -133,7 +133,7 @@ def imported(found: Found) -> tuple[Plugin | None, list[PluginProblem]]:
     finally:
         threads.shutdown()
     took_s = time.perf_counter() - began
-    if refusal := wanting(getattr(body, "workbench_requires", None)):
+    if refusal := version_mismatch(getattr(body, "workbench_requires", None)):
         return None, [problem(*refusal)]
     problems = []
     if took_s > SLOW_S:
@@ -142,14 +142,14 @@ def imported(found: Found) -> tuple[Plugin | None, list[PluginProblem]]:
     return Plugin(found.name, found.origin, body, round(took_s * 1000, 1)), problems
 
 
-def from_file(file: Path) -> Plugin:
+def load_plugin_file(file: Path) -> Plugin:
     """Run a loose plugin's file. Raises UsageError that names file, line and reason."""
     began = time.perf_counter()
     absent = UsageError(f"there is no plugin file {file}", "write one as in docs/plugins.md")
     name = re.sub(r"\W", "_", file.stem)
     with contextlib.redirect_stdout(sys.stderr):
         body = run_file(file, f"workbench_plugin_{name}_{abs(hash(file.resolve())):x}", absent=absent)
-    if refusal := wanting(getattr(body, "workbench_requires", None)):
+    if refusal := version_mismatch(getattr(body, "workbench_requires", None)):
         raise UsageError(f"{file}: {refusal[0]}", refusal[1])
     return Plugin(file.stem, Origin(file=file), body, round((time.perf_counter() - began) * 1000, 1))
 
@@ -157,7 +157,7 @@ def from_file(file: Path) -> Plugin:
 # --- which workbench it asks for -------------------------------------------------------------------------------------
 
 
-def wanting(requires: Any) -> tuple[str, str] | None:
+def version_mismatch(requires: Any) -> tuple[str, str] | None:
     """Why this workbench does not do, and what to do; None where it does. `requires` is `workbench_requires`."""
     if requires is None:
         return None
@@ -187,7 +187,7 @@ def _asked_in_source(module: str) -> str | None:
 # --- which hooks it implements ---------------------------------------------------------------------------------------
 
 
-class Hooked(pluggy.PluginManager):
+class HookRegistry(pluggy.PluginManager):
     """pluggy's manager, which leaves out implementations that can't be called and says why."""
 
     def __init__(self) -> None:

@@ -14,43 +14,43 @@ from typing import Any, Literal
 from pluggy import HookImpl
 
 from workbench.model.errors import UsageError
-from workbench.plugin.brought import COUNTED, checked
-from workbench.plugin.guard import HookError, called
-from workbench.plugin.hookspecs import Check, Exporter, Panel, Provider, ProviderStage, TransportProvider
+from workbench.plugin.contributions import KINDS, check_contributions
+from workbench.plugin.foreign_calls import HookError, call_in_thread
 from workbench.plugin.loading import (
     HOOKS,
-    Hooked,
+    HookRegistry,
     Origin,
     Plugin,
     PluginProblem,
-    from_file,
-    imported,
-    installed,
+    import_plugin,
+    installed_plugins,
+    load_plugin_file,
 )
+from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderStage, TransportProvider
 
 BRING_S = 5.0
 """How long a plugin may take to say what it brings, s."""
 CHECK_S = 15.0
 """How long its checks may take, s: ours play chirps and listen for 4 s."""
-LISTENING = tuple(name for name in HOOKS if name not in COUNTED and name != "workbench_checks")
+LISTENING = tuple(name for name in HOOKS if name not in KINDS and name != "workbench_checks")
 
 
-class Plugins:
+class PluginRegistry:
     """Plugins by name, what they bring, and what is wrong with them. Safe to use from any thread once loaded."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, Plugin] = {}
         self._problems: list[PluginProblem] = []
-        self._hooked = Hooked()
+        self._hooked = HookRegistry()
         self._brought: dict[tuple[Plugin, str], tuple[list[Any], PluginProblem | None]] = {}
         self._files: dict[Path, tuple[Plugin, bytes]] = {}
 
     def load_installed(self) -> None:
         """Import every plugin that an entry point names."""
-        found, problems = installed()
+        found, problems = installed_plugins()
         self._problems += problems
         for one in found:
-            plugin, problems = imported(one)
+            plugin, problems = import_plugin(one)
             self._problems += problems
             if plugin is not None:
                 self._problems += self._add(plugin)
@@ -67,7 +67,7 @@ class Plugins:
             if was == source:
                 return known
             self.unregister(known.name)
-        plugin = from_file(file)
+        plugin = load_plugin_file(file)
         problems = self._add(plugin)
         if problems or not plugin.hooks:
             if self.loaded.get(plugin.name) is plugin:
@@ -127,7 +127,7 @@ class Plugins:
         impls: Sequence[HookImpl] = getattr(self._hooked.hook, hook).get_hookimpls()
         return [(owners[id(impl.plugin)], impl) for impl in reversed(impls)]
 
-    def brought(self, hook: str, only: Plugin | None = None) -> list[tuple[Plugin, Any]]:
+    def contributions(self, hook: str, only: Plugin | None = None) -> list[tuple[Plugin, Any]]:
         """What plugins bring by a hook without arguments, each with its plugin. They are asked once; one that fails
         brings nothing, and is a problem."""
         found: list[tuple[Plugin, Any]] = []
@@ -146,7 +146,9 @@ class Plugins:
         impl = plugin.hooks[hook]
         call = call_of(impl, given)
         try:
-            return called(plugin.threads, lambda: checked(hook, call()), limit_s or BRING_S), None
+            return call_in_thread(
+                plugin.threads, lambda: check_contributions(hook, call()), limit_s or BRING_S
+            ), None
         except HookError as error:
             return [], _at(plugin, impl.function, f"{hook} {error.reason}", "look into it: docs/hooks.md")
 
@@ -168,12 +170,12 @@ class Plugins:
 
     def ask_all(self) -> None:
         """Ask every plugin what it brings."""
-        for hook in COUNTED:
-            self.brought(hook)
+        for hook in KINDS:
+            self.contributions(hook)
 
     def _clashes(self) -> Iterator[PluginProblem]:
         """Names that two of them gave to two things of a kind."""
-        for hook, kind in COUNTED.items():
+        for hook, kind in KINDS.items():
             if hook == "workbench_readers":
                 continue
             taken: dict[Any, Plugin] = {}
@@ -182,7 +184,7 @@ class Plugins:
                 for item in known[plugin]:
                     key = _key(item)
                     if key in taken:
-                        reason = f"the {kind} {' '.join(key)!r} is already there: {both(taken[key], plugin)}"
+                        reason = f"the {kind} {' '.join(key)!r} is already there: {describe_clash(taken[key], plugin)}"
                         yield _at(plugin, None, reason, "uninstall one of them, or rename it")
                     taken.setdefault(key, plugin)
 
@@ -191,7 +193,7 @@ def _key(item: Any) -> tuple[str, ...]:
     return (item.stage, item.name) if isinstance(item, Provider) else (str(item.name),)
 
 
-def both(first: Plugin, second: Plugin) -> str:
+def describe_clash(first: Plugin, second: Plugin) -> str:
     """Two plugins that want the same, by their names."""
     return f"{first.name} ({first.origin}) and {second.name} ({second.origin}) bring it"
 
@@ -216,15 +218,15 @@ def _at(plugin: Plugin, function: Callable[..., Any] | None, reason: str, hint: 
 _LOCK = threading.Lock()
 
 
-def manager() -> Plugins:
+def manager() -> PluginRegistry:
     """The plugins of this process, loaded once."""
     with _LOCK:  # a second thread waits, and does not load them again
         return _loaded()
 
 
 @cache
-def _loaded() -> Plugins:
-    plugins = Plugins()
+def _loaded() -> PluginRegistry:
+    plugins = PluginRegistry()
     plugins.load_installed()
     return plugins
 
@@ -233,15 +235,15 @@ def load_files(files: Iterable[Path | str]) -> list[str]:
     """Load loose plugins; a line about each that is new, to be told. Raises UsageError for one that is broken."""
     known = set(manager().loaded.values())
     loaded = [manager().load_file(Path(file)) for file in files]
-    return [summary(plugin) for plugin in dict.fromkeys(loaded) if plugin not in known]
+    return [describe_plugin(plugin) for plugin in dict.fromkeys(loaded) if plugin not in known]
 
 
-def summary(plugin: Plugin) -> str:
+def describe_plugin(plugin: Plugin) -> str:
     """What a plugin brings: `plugin jokes.py: 2 tools, 1 provider`."""
     parts = []
-    for hook, kind in COUNTED.items():
+    for hook, kind in KINDS.items():
         if hook in plugin.hooks:
-            count = len(manager().brought(hook, plugin))
+            count = len(manager().contributions(hook, plugin))
             parts.append(f"{count} {kind}{'' if count == 1 else 's'}")
     if "workbench_checks" in plugin.hooks:
         parts.append("checks")
@@ -250,12 +252,12 @@ def summary(plugin: Plugin) -> str:
     return f"plugin {plugin.origin.file or plugin.name}: {', '.join(parts)}"
 
 
-def notes() -> list[tuple[Literal["info", "warning"], str, str]]:
+def plugin_notices() -> list[tuple[Literal["info", "warning"], str, str]]:
     """(level, reason, hint) of what a session should say of the plugins: those from files, and what is wrong. Asks them
     what they bring, so it may take a while."""
     manager().ask_all()
     loose: list[tuple[Literal["info", "warning"], str, str]] = [
-        ("info", summary(plugin), "")
+        ("info", describe_plugin(plugin), "")
         for plugin in manager().loaded.values()
         if plugin.origin.file is not None
     ]
@@ -265,18 +267,18 @@ def notes() -> list[tuple[Literal["info", "warning"], str, str]]:
 def providers(stage: ProviderStage) -> dict[str, Provider]:
     """The installed providers of a stage by name; of two that have the same name the first."""
     found: dict[str, Provider] = {}
-    for _, provider in manager().brought("workbench_providers"):
+    for _, provider in manager().contributions("workbench_providers"):
         if provider.stage == stage:
             found.setdefault(provider.name, provider)
     return found
 
 
-def find(stage: ProviderStage, choice: str) -> tuple[Provider, str]:
+def find_provider(stage: ProviderStage, choice: str) -> tuple[Provider, str]:
     """The provider and model that `name[/model]` means; UsageError lists what there is."""
     name, _, model = choice.partition("/")
     found = [
         (plugin, provider)
-        for plugin, provider in manager().brought("workbench_providers")
+        for plugin, provider in manager().contributions("workbench_providers")
         if (provider.stage, provider.name) == (stage, name)
     ]
     if not found:
@@ -285,7 +287,7 @@ def find(stage: ProviderStage, choice: str) -> tuple[Provider, str]:
         )
     if len(found) > 1:
         raise UsageError(
-            f"two {stage} providers are called {name!r}: {both(found[0][0], found[1][0])}",
+            f"two {stage} providers are called {name!r}: {describe_clash(found[0][0], found[1][0])}",
             "uninstall one of them, or rename it",
         )
     provider = found[0][1]
@@ -300,10 +302,13 @@ def find(stage: ProviderStage, choice: str) -> tuple[Provider, str]:
 
 def transports() -> dict[str, TransportProvider]:
     """The installed transports by name; of two that have the same name the first."""
-    return {transport.name: transport for _, transport in reversed(manager().brought("workbench_transports"))}
+    return {
+        transport.name: transport
+        for _, transport in reversed(manager().contributions("workbench_transports"))
+    }
 
 
-def tools_of_plugins() -> list[tuple[str, Any]]:
+def plugin_tools() -> list[tuple[str, Any]]:
     """(plugin, tool) for every tool that plugins bring, two of one name too: the registry tells of them."""
     return _named("workbench_tools")
 
@@ -324,4 +329,4 @@ def exporters() -> list[tuple[str, Exporter]]:
 
 
 def _named(hook: str) -> list[tuple[str, Any]]:
-    return [(plugin.name, item) for plugin, item in manager().brought(hook)]
+    return [(plugin.name, item) for plugin, item in manager().contributions(hook)]

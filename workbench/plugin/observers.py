@@ -11,9 +11,9 @@ from pluggy import HookImpl
 
 from workbench.handle import SessionHandle
 from workbench.model.events import Entry, PluginFailed, SessionEnded, SessionStarted, TurnDecided, TurnEnded
-from workbench.plugin.guard import HookError, Misfit, shown
+from workbench.plugin.foreign_calls import HookError, WrongValueError, describe_value
 from workbench.plugin.loading import Plugin
-from workbench.plugin.manager import Plugins, call_of
+from workbench.plugin.manager import PluginRegistry, call_of
 from workbench.plugin.values import Read
 from workbench.views.trace import OpenTrace
 
@@ -41,7 +41,7 @@ class Limits(Protocol):
 class Observers:
     """Tells plugins what happens. Each has its own queue and task, so that a slow one keeps nobody else."""
 
-    def __init__(self, plugins: Plugins, trace: OpenTrace, ask: Ask, limits: Limits) -> None:
+    def __init__(self, plugins: PluginRegistry, trace: OpenTrace, ask: Ask, limits: Limits) -> None:
         self._plugins = plugins
         self._trace = trace
         self._ask = ask
@@ -126,7 +126,7 @@ class Observers:
     async def _make_readers(self, one: _Watcher) -> None:
         # the first time it asks the plugin, and waits for it
         loop = asyncio.get_running_loop()
-        factories = await loop.run_in_executor(None, self._plugins.brought, READERS, one.plugin)
+        factories = await loop.run_in_executor(None, self._plugins.contributions, READERS, one.plugin)
         for _, factory in factories:
             try:
                 one.readers.append(await self._asked(one, READERS, factory, _callable))
@@ -208,5 +208,5 @@ class _Watcher:
 
 def _callable(made: Any) -> Any:
     if not callable(made):
-        raise Misfit(f"made {shown(made)} and no reader")
+        raise WrongValueError(f"made {describe_value(made)} and no reader")
     return made

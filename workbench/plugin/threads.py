@@ -17,20 +17,20 @@ IDLE_S = 10.0
 """A thread without a job waits so long for the next one, s: to start one costs 100 µs, to wake one 20."""
 
 
-class Left(Exception):
+class AbnormalExit(Exception):
     """A job raised what is no ordinary error (`sys.exit`, `KeyboardInterrupt`, …); `__cause__` has it."""
 
 
-def contained(job: Callable[[*Ts], T], *args: *Ts) -> T:
-    """The result of the job. What would end a loop, or look like a cancellation to whoever awaits it, raises `Left`."""
+def contain(job: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Return the result of the job. What would end a loop, or look like a cancellation, raises `AbnormalExit`."""
     try:
         return job(*args)
     except (StopIteration, CancelledError) as error:  # no future takes the one, asyncio mistakes the other
-        raise Left(_told(error)) from error
+        raise AbnormalExit(_told(error)) from error
     except Exception:
         raise
     except BaseException as error:
-        raise Left(_told(error)) from error
+        raise AbnormalExit(_told(error)) from error
 
 
 def _told(error: BaseException) -> str:
@@ -54,13 +54,13 @@ class DaemonThreads(Executor):
     async def run(self, job: Callable[[*Ts], T], *args: *Ts) -> T:
         """Await a job. Cancelling leaves it behind; its late result is dropped. A loop with a clock of its own
         lets it stand meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(self, contained, job, *args)
+        return await asyncio.get_running_loop().run_in_executor(self, contain, job, *args)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """As any executor's. RuntimeError after `shutdown`, or where the system has no thread left."""
         future: Future[T] = Future()
         context = copy_context()
-        job = _Job(future, lambda: context.run(contained, lambda: fn(*args, **kwargs)))
+        job = _Job(future, lambda: context.run(contain, lambda: fn(*args, **kwargs)))
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the threads {self._name!r} are shut down")

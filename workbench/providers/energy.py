@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 
 from workbench.model.audio import Samples
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 
 WINDOW = 320
 BLOCK = 50

@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.worker import OnBoard, Results
 from workbench.weights.store import path
 

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 import numpy as np
 
 from workbench.engine.interfaces import Speech, Tts
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.worker import OnBoard, Results
 from workbench.weights.store import path
 

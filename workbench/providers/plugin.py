@@ -6,8 +6,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench.plugin.hookspecs import Check, Exporter, Provider, TransportProvider, hookimpl
-from workbench.plugin.values import Export
+from workbench.plugin.hookspecs import hookimpl
+from workbench.plugin.values import Check, Export, Exporter, Provider, TransportProvider
 
 if TYPE_CHECKING:
     from workbench.config import Settings

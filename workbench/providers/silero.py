@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workbench.model.audio import Samples
 from workbench.model.errors import MissingError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.weights.store import path
 
 WINDOW = 512

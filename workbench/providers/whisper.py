@@ -17,7 +17,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.worker import OnBoard
 from workbench.weights.store import folder
 

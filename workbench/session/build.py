@@ -18,8 +18,8 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import StageError
 from workbench.model.events import ProviderWarmed
 from workbench.model.text import plain
-from workbench.plugin.hookspecs import ProviderStage
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
+from workbench.plugin.values import ProviderStage
 from workbench.text.speakable import speakable
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportFactory, TransportOptions, make_transport
@@ -128,7 +128,7 @@ class StageBuilder:
 
     async def _make(self, stage: ProviderStage, choice: str) -> Any:
         """Make a provider, on a thread: what it imports may take half a second."""
-        provider, model = find(stage, choice)
+        provider, model = find_provider(stage, choice)
         if stage in ("stt", "llm", "tts"):
             self._onboard[stage] = provider.onboard
         options = self._settings.options(stage, model, self._agent.language)
@@ -149,7 +149,7 @@ class StageBuilder:
 def check_choice(stage: str, choice: str) -> None:
     """Raise UsageError for a model that no installed provider has. What else it needs shows when it is made."""
     if choice != NONE or stage == "llm":
-        find(cast(ProviderStage, stage), choice)
+        find_provider(cast(ProviderStage, stage), choice)
 
 
 def echo_of(tracks: Tracks, stages: Stages) -> EchoOf:

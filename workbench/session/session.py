@@ -42,8 +42,8 @@ from workbench.model.events import (
     TurnEnded,
 )
 from workbench.model.text import plain
-from workbench.plugin.lifecycle import Lifecycle
-from workbench.plugin.manager import load_files, manager, notes
+from workbench.plugin.manager import load_files, manager, plugin_notices
+from workbench.plugin.session_hooks import SessionHooks
 from workbench.readers import Readers
 from workbench.readers.acoustics import HeardLatencyMeter
 from workbench.readers.recorder import Recorder
@@ -214,7 +214,7 @@ class Session(Runtime):
 
     async def _live(self, folder: SessionFolder | None) -> None:
         """Live from the first event to the last."""
-        hooks = Lifecycle(manager(), self.trace, self.settings.limits)
+        hooks = SessionHooks(manager(), self.trace, self.settings.limits)
         tracks = open_tracks(self.settings, self.trace, recorded=folder is not None)
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
         try:
@@ -226,9 +226,9 @@ class Session(Runtime):
                 discard_folder(folder.path)
             self._complete.set()
 
-    async def _talk(self, tracks: Tracks, hooks: Lifecycle) -> None:
+    async def _talk(self, tracks: Tracks, hooks: SessionHooks) -> None:
         settings = self.settings
-        for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, notes):
+        for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, plugin_notices):
             self.trace.emit(Notice(level, "plugins", reason, hint))
         async with AsyncExitStack() as stack:
             environment = ToolEnvironment(

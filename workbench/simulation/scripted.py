@@ -24,7 +24,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, OUTPUT_RATE, Samples, audible_blocks, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
 from workbench.model.errors import StageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.simulation.script import Script
 from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score, Spoken, agent_voice
 

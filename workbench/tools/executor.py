@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Protocol, Self, TypeVar
 
 from workbench.model.clock import outside
-from workbench.plugin.threads import Left
+from workbench.plugin.threads import AbnormalExit
 
 T = TypeVar("T")
 
@@ -125,15 +125,15 @@ class _LoopThread:
 
 
 async def _contained(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What would end a loop raises `Left`; so does a coroutine that cancels itself."""
+    """What would end a loop raises `AbnormalExit`; so does a coroutine that cancels itself."""
     task = asyncio.current_task()
     assert task is not None
     try:
         return await make()
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         name = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
-        raise Left(name) from error
+        raise AbnormalExit(name) from error
     except asyncio.CancelledError as error:
         if task.cancelling():
             raise
-        raise Left("it cancelled itself") from error
+        raise AbnormalExit("it cancelled itself") from error

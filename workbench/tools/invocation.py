@@ -18,7 +18,7 @@ from workbench.model.conversation import Message, Picture, ToolCall
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
 from workbench.model.events import Notice, ToolProgressed, ToolStarted, ToolStatus
 from workbench.model.text import plain, redacted
-from workbench.plugin.threads import DaemonThreads, Left
+from workbench.plugin.threads import AbnormalExit, DaemonThreads
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.consent import Consent
 from workbench.tools.context import RunContext, ToolError
@@ -139,7 +139,7 @@ class Invoker:
             return await self._threads.run(parse, call.request.arguments, tool.parameters)
         except ArgumentsError as error:
             raise Refusal(str(error)) from None
-        except Left as error:
+        except AbnormalExit as error:
             raise Refusal(f"the arguments could not be checked: {redacted(str(error))}") from None
 
     async def _within_deadline(self, tool: Tool, make: Callable[[], Awaitable[T]]) -> T:
@@ -182,7 +182,7 @@ class Invoker:
                     raise Refusal(f"{tool.name} failed: {error}") from None
                 except WorkbenchError as error:
                     reason = error.reason
-                except Left as error:
+                except AbnormalExit as error:
                     reason = str(error)
                 except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises is for the model
                     reason = f"{type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from workbench.agent import Agent
 from workbench.config import Settings
-from workbench.plugin.manager import tools_of_plugins
+from workbench.plugin.manager import plugin_tools
 from workbench.tools.executor import ThreadExecutor
 from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.mcp.manager import McpServers
@@ -65,6 +65,6 @@ async def open_toolset(
         McpServers(tools, trace) as servers,
         Runner(tools, trace, settings.limits, executor, environment) as runner,
     ):
-        for plugin, tool in tools_of_plugins():
+        for plugin, tool in plugin_tools():
             tools.add(tool, origin=f"the plugin {plugin}")
         yield Toolset(tools, runner, servers, from_settings(settings.mcp), agent_tools)

@@ -22,7 +22,7 @@ from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples
 from workbench.model.errors import UsageError
-from workbench.plugin.hookspecs import Provider, ProviderOptions
+from workbench.plugin.values import Provider, ProviderOptions
 from workbench.providers.energy import Energy
 from workbench.simulation.scripted import ScriptedLlm
 from workbench.testing import Rule, check_llm, check_turn, check_vad

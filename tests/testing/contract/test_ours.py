@@ -20,8 +20,8 @@ from tests.sound.conftest import card as card  # the fixture
 from workbench.engine.endpointing import SilenceTurn
 from workbench.model.audio import Samples
 from workbench.model.conversation import ToolCall
-from workbench.plugin.hookspecs import Provider, ProviderOptions
-from workbench.plugin.manager import find
+from workbench.plugin.manager import find_provider
+from workbench.plugin.values import Provider, ProviderOptions
 from workbench.providers.energy import Energy
 from workbench.providers.openai import make_llm, make_stt, make_tts
 from workbench.simulation.faults import Fault, FaultyApi
@@ -56,7 +56,7 @@ def question() -> Samples:
 
 
 def installed(stage: str, choice: str) -> tuple[Provider, ProviderOptions]:
-    provider, model = find(stage, choice)  # type: ignore[arg-type]
+    provider, model = find_provider(stage, choice)  # type: ignore[arg-type]
     return provider, ProviderOptions(model)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 
 # The SDK takes 0.5 s to import, so each stage's module is imported when a session has chosen it.
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import openai
 
 from workbench.model.clock import outside
 from workbench.model.errors import MissingError, UsageError
-from workbench.plugin.hookspecs import ProviderOptions, Secret
+from workbench.plugin.values import ProviderOptions, Secret
 from workbench.providers.openai.errors import Asked, told, transport
 
 CONNECT_S = 5.0

@@ -24,7 +24,7 @@ from workbench.model.errors import (
     StageError,
 )
 from workbench.model.text import plain
-from workbench.plugin.hookspecs import Secret
+from workbench.plugin.values import Secret
 
 # The HTTP library under the SDK, httpx or httpx2: its errors come through while a body is read.
 transport: Any = import_module(openai.DefaultAsyncHttpxClient.__bases__[0].__module__.partition(".")[0])

@@ -22,7 +22,7 @@ from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.clock import outside
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.errors import Asked, told
 

@@ -15,7 +15,7 @@ from workbench.model.audio import INPUT_RATE, Samples, last_audible
 from workbench.model.clock import outside
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError, StageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.errors import told
 

@@ -11,7 +11,7 @@ from openai import AsyncAPIResponse
 from workbench.engine.interfaces import Speech, Tts
 from workbench.model.clock import outside
 from workbench.model.errors import EndedEarlyError, GarbageError
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.errors import Asked, told
 

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from workbench.engine.interfaces import Llm, Stt, Tts
 from workbench.model.errors import UsageError, WorkbenchError
-from workbench.plugin.hookspecs import Secret
+from workbench.plugin.values import Secret
 from workbench.server.openai.chat import chat_handler
 from workbench.server.openai.http import ApiError, api_error
 from workbench.server.openai.speech import speech_handler

@@ -16,7 +16,7 @@ import numpy as np
 from workbench.engine.tasks import beside, single
 from workbench.model.errors import StageError, UsageError, WorkbenchError, foreign
 from workbench.model.text import plain
-from workbench.plugin.hookspecs import Provider, ProviderOptions
+from workbench.plugin.values import Provider, ProviderOptions
 from workbench.simulation.clock import VirtualLoop
 from workbench.testing.contract import holdings
 from workbench.testing.contract.holdings import Holdings

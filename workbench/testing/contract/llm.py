@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.engine.interfaces import Llm, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Factory, resolve, short_repr
 from workbench.testing.contract.model import BRIEF, ModelCheck
 from workbench.testing.contract.rules import Report, Rule

@@ -15,7 +15,7 @@ from workbench.engine.tasks import beside
 from workbench.engine.utterance import State, Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.simulation.synthesis import noise, speech
 from workbench.testing.contract.check import Factory, full_scale, resolve, short_repr
 from workbench.testing.contract.model import ModelCheck

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.engine.interfaces import Speech, Tts
 from workbench.model.audio import Samples, first_audible
 from workbench.model.conversation import Word
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Factory, resolve, short_repr
 from workbench.testing.contract.model import ModelCheck
 from workbench.testing.contract.rules import Report, Rule

@@ -11,7 +11,7 @@ from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.simulation.synthesis import speech
 from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Check, Factory, resolve, short_repr
 from workbench.testing.contract.rules import Report, Rule

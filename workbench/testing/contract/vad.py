@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.engine.interfaces import Vad
 from workbench.model.audio import INPUT_RATE, Samples, silence
-from workbench.plugin.hookspecs import ProviderOptions
+from workbench.plugin.values import ProviderOptions
 from workbench.simulation.synthesis import noise, speech
 from workbench.testing.contract.check import LOUDEST, Check, Factory, full_scale, resolve, short_repr
 from workbench.testing.contract.rules import Report, Rule

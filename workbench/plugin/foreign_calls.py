@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workbench.model.text import plain, redacted
-from workbench.plugin.threads import DaemonThreads, Left, contained
+from workbench.plugin.threads import AbnormalExit, DaemonThreads, contain
 
 T = TypeVar("T")
 LIMIT = 300
@@ -29,11 +29,11 @@ class HookError(Exception):
         self.took_ms = round(took_ms, 1)
 
 
-class Misfit(TypeError):
+class WrongValueError(TypeError):
     """A hook gave something else than it says."""
 
 
-def called(threads: DaemonThreads, job: Callable[[], T], limit_s: float) -> T:
+def call_in_thread(threads: DaemonThreads, job: Callable[[], T], limit_s: float) -> T:
     """The result of the job, waited for at most `limit_s`. Raises HookError."""
     began = time.perf_counter()
     future = threads.submit(job)
@@ -41,11 +41,11 @@ def called(threads: DaemonThreads, job: Callable[[], T], limit_s: float) -> T:
     return _result(future, (time.perf_counter() - began) * 1000)
 
 
-async def awaited(threads: DaemonThreads, job: Callable[[], T], limit_ms: float) -> T:
+async def call_from_loop(threads: DaemonThreads, job: Callable[[], T], limit_ms: float) -> T:
     """The same on a loop, by its clock. A job that was ready in time counts, however late the loop looks."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    future = loop.run_in_executor(threads, contained, job)
+    future = loop.run_in_executor(threads, contain, job)
     try:
         await asyncio.wait([future], timeout=limit_ms / 1000)
         return _result(future, (loop.time() - began) * 1000)
@@ -58,21 +58,21 @@ def _result(future: Future[T] | asyncio.Future[T], took_ms: float) -> T:
         raise HookError(f"did not return within {took_ms:.0f} ms", took_ms)
     error = future.exception()
     if error is not None:
-        raise HookError(told(error), took_ms) from error
+        raise HookError(describe_error(error), took_ms) from error
     return future.result()
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error in one line, without what looks like a key, with the place where it was raised."""
-    if isinstance(error, Misfit):
+    if isinstance(error, WrongValueError):
         return plain(str(error), LIMIT, one_line=True)
     frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
     theirs = next((frame for frame in reversed(frames) if not frame.filename.startswith(OURS)), None)
-    said = str(error) if isinstance(error, Left) else f"{type(error).__name__}: {error}"
+    said = str(error) if isinstance(error, AbnormalExit) else f"{type(error).__name__}: {error}"
     place = f" ({plain(Path(theirs.filename).name, 60, one_line=True)}:{theirs.lineno})" if theirs else ""
     return plain(redacted(said), LIMIT, one_line=True) + place
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """What a hook gave, in a few words."""
     return plain(f"{type(value).__name__} {value!r:.60}", 80, one_line=True)

@@ -14,9 +14,9 @@ from workbench.engine.hooks import Hooks
 from workbench.handle import SessionHandle
 from workbench.model.conversation import Message, ToolCall
 from workbench.model.events import PluginFailed
-from workbench.plugin.guard import HookError, Misfit, awaited, shown
+from workbench.plugin.foreign_calls import HookError, WrongValueError, call_from_loop, describe_value
 from workbench.plugin.loading import Plugin
-from workbench.plugin.manager import Plugins, call_of
+from workbench.plugin.manager import PluginRegistry, call_of
 from workbench.plugin.observers import Limits, Observers
 from workbench.views.trace import OpenTrace
 
@@ -28,13 +28,13 @@ BEFORE_LLM = "workbench_before_llm"
 BEFORE_TTS = "workbench_before_tts"
 
 
-class Lifecycle(Hooks):
+class SessionHooks(Hooks):
     """The hooks of one session, and `run` for plugins that only watch.
 
     It knows the plugins that were there when it was made.
     """
 
-    def __init__(self, plugins: Plugins, trace: OpenTrace, limits: Limits) -> None:
+    def __init__(self, plugins: PluginRegistry, trace: OpenTrace, limits: Limits) -> None:
         self._trace = trace
         self._limits = limits
         self._failed: set[tuple[Plugin, str]] = set()
@@ -101,7 +101,7 @@ class Lifecycle(Hooks):
             return None if answer is None else fits(answer)
 
         try:
-            return await awaited(plugin.threads, job, limit_ms)
+            return await call_from_loop(plugin.threads, job, limit_ms)
         except HookError as error:
             if (plugin, hook) not in self._failed:  # two replies at once find the same
                 self._failed.add((plugin, hook))
@@ -111,14 +111,14 @@ class Lifecycle(Hooks):
 
 def _text(answer: Any) -> str:
     if not isinstance(answer, str):
-        raise Misfit(f"gave {shown(answer)} and no text")
+        raise WrongValueError(f"gave {describe_value(answer)} and no text")
     return answer
 
 
 def _messages(answer: Any) -> tuple[Message, ...]:
     if not isinstance(answer, list | tuple) or not answer:
-        raise Misfit(f"gave {shown(answer)} and no list of messages")
+        raise WrongValueError(f"gave {describe_value(answer)} and no list of messages")
     for message in answer:
         if not isinstance(message, Message) or not isinstance(message.text, str):
-            raise Misfit(f"gave {shown(message)} among the messages")
+            raise WrongValueError(f"gave {describe_value(message)} among the messages")
     return tuple(answer)

@@ -29,8 +29,8 @@ from workbench.model.events import (
     TurnEnded,
 )
 from workbench.plugin import observers
-from workbench.plugin.lifecycle import Lifecycle
-from workbench.plugin.manager import Plugins
+from workbench.plugin.manager import PluginRegistry
+from workbench.plugin.session_hooks import SessionHooks
 from workbench.plugin.values import ReaderFactory
 from workbench.readers.timeline import Turn
 from workbench.simulation.clock import run_virtual
@@ -49,14 +49,14 @@ class Limits:
     observer_ms: float = 10_000.0
 
 
-def lifecycle(*bodies: Any, limits: Any = None) -> tuple[Lifecycle, OpenTrace]:
+def lifecycle(*bodies: Any, limits: Any = None) -> tuple[SessionHooks, OpenTrace]:
     """The hooks of a session with these plugins, called a, b, c…"""
-    plugins = Plugins()
+    plugins = PluginRegistry()
     for name, body in zip("abcdef", bodies, strict=False):
         plugins.register(body, name)
     began = time.monotonic()
     trace = OpenTrace(lambda: (time.monotonic() - began) * 1000)
-    return Lifecycle(plugins, trace, limits or Limits()), trace
+    return SessionHooks(plugins, trace, limits or Limits()), trace
 
 
 def failures(trace: OpenTrace) -> list[PluginFailed]:
@@ -302,7 +302,7 @@ def emit(trace: OpenTrace, *events: Event) -> None:
 
 
 @asynccontextmanager
-async def watched(hooks: Lifecycle) -> AsyncIterator[None]:
+async def watched(hooks: SessionHooks) -> AsyncIterator[None]:
     """Run it as a session does: cancelled when the session is over, whether the trace is closed or not."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(hooks.run(SESSION))
@@ -310,7 +310,7 @@ async def watched(hooks: Lifecycle) -> AsyncIterator[None]:
         task.cancel()
 
 
-def one_turn(trace: OpenTrace, hooks: Lifecycle) -> None:
+def one_turn(trace: OpenTrace, hooks: SessionHooks) -> None:
     emit(trace, STARTED, TurnDecided(1, 1))
     hooks.after_llm(1, "Hi.", [ToolCall("1", "price", "{}")])
     emit(trace, TurnEnded(1, "done", "Hello", "Hi."), SessionEnded("stopped"))
@@ -456,8 +456,8 @@ def test_a_file_is_named_where_it_raised(tmp_path: Path) -> None:
     file.write_text(
         "from workbench import hookimpl\n\n@hookimpl\ndef workbench_before_tts(text):\n    return text + 1\n"
     )
-    plugins = Plugins()
+    plugins = PluginRegistry()
     plugins.load_file(file)
     trace = OpenTrace(lambda: 0.0)
-    assert run_virtual(Lifecycle(plugins, trace, Limits()).before_tts(1, "x")) == "x"
+    assert run_virtual(SessionHooks(plugins, trace, Limits()).before_tts(1, "x")) == "x"
     assert failures(trace)[0].reason.endswith("(bad.py:5)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, get_args
 
-from workbench.plugin.guard import Misfit, shown
+from workbench.plugin.foreign_calls import WrongValueError, describe_value
 from workbench.plugin.values import Check, Exporter, Panel, Provider, ProviderStage, TransportProvider
 
-COUNTED = {
+KINDS = {
     "workbench_tools": "tool",
     "workbench_providers": "provider",
     "workbench_transports": "transport",
@@ -21,13 +21,13 @@ COUNTED = {
 """The hooks that bring things, and what one of them is called."""
 
 
-def checked(hook: str, items: Any) -> list[Any]:
-    """What a hook gave, if it may give that. Raises Misfit; looking at a stranger's things may raise anything."""
+def check_contributions(hook: str, items: Any) -> list[Any]:
+    """Return what a hook gave; WrongValueError for what it must not give. A look at it may raise anything."""
     if not isinstance(items, list | tuple):
-        raise Misfit(f"gave {shown(items)} and no list")
+        raise WrongValueError(f"gave {describe_value(items)} and no list")
     for item in items:
         if (misfit := _SHAPES[hook](item)) is not None:
-            raise Misfit(f"gave {shown(item)}: {misfit}")
+            raise WrongValueError(f"gave {describe_value(item)}: {misfit}")
     return list(items)
 
 
