@@ -30,7 +30,7 @@ def signature(name: str) -> str:
 
 def test_every_hook_is_listed_in_order() -> None:
     assert [name for name, *_ in LISTED] == [*HOOKS]
-    assert len(HOOKS) == 17
+    assert len(HOOKS) == 18
 
 
 @pytest.mark.parametrize("name", HOOKS)
