@@ -6,13 +6,13 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from workbench.cli.tools.toolbench import Selection, opened
+from workbench.cli.tools.invoke import read_arguments
+from workbench.cli.tools.toolbench import Selection, open_toolbench
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 
@@ -22,45 +22,55 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ContractResult:
-    """What is found of a tool."""
+    """Whether a tool keeps the contract, and what could be better."""
 
     tool: str
-    problem: str = ""
-    hint: str = ""
+    passed: bool = True
+    problem: str | None = None
+    hint: str | None = None
     notes: list[str] = field(default_factory=list)
     rules: dict[str, str] = field(default_factory=dict)
     took_ms: float = 0.0
 
+    def __str__(self) -> str:
+        if self.problem:
+            return f"✗ {self.tool}: {self.problem}{f' – {self.hint}' if self.hint else ''}"
+        return f"✓ {self.tool}: {len(self.rules)} rules, {self.took_ms:.0f} ms"
 
-async def check(what: Selection, arguments: str | None, as_json: bool, out: TextIO) -> int:
-    """Check the tools; the exit code."""
-    example = _example(arguments)
-    async with opened(what) as bench:
-        chosen = [bench.tools.find(what.name)] if what.name else [*bench.tools]
-        results = [await asyncio.to_thread(partial(_checked, tool, example)) for tool in chosen]
+
+async def check_tools(selection: Selection, arguments: str | None, *, as_json: bool, out: TextIO) -> int:
+    """Check the tools and print a line for each; return the exit code."""
+    example = None if arguments is None else _example(read_arguments(arguments))
+    name = selection.name if example is None else selection.required_name
+    async with open_toolbench(selection) as bench:
+        results = [await asyncio.to_thread(_check, tool, example) for tool in bench.selected(name)]
     for result in results:
-        click.echo(json.dumps(_json(result)) if as_json else _text(result), file=out)
-    failed = sum(bool(result.problem) for result in results)
+        lines = (
+            [json.dumps(asdict(result))]
+            if as_json
+            else [str(result), *(f"! {note}" for note in result.notes)]
+        )
+        click.echo("\n".join(plain(line, one_line=True) for line in lines), file=out)
+    passed = sum(result.passed for result in results)
     if not results:
         click.echo("there are no tools", err=True)
     elif not as_json:
-        click.echo(f"{len(results) - failed} of {len(results)} keep the rules", err=True)
-    return 1 if failed else 0
+        click.echo(f"{passed} of {len(results)} keep the rules", err=True)
+    return 0 if passed == len(results) else 1
 
 
-def _example(arguments: str | None) -> Mapping[str, Any] | None:
-    if arguments is None:
-        return None
+def _example(text: str) -> Mapping[str, Any]:
+    hint = 'write it like \'{"city": "Oslo"}\''
     try:
-        example = json.loads(arguments)
+        example = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"--args is not JSON: {error}", 'write it like \'{"city": "Oslo"}\'') from None
+        raise UsageError(f"--args is not JSON: {error}", hint) from None
     if not isinstance(example, dict):
-        raise UsageError("--args is no JSON object", 'write it like \'{"city": "Oslo"}\'')
+        raise UsageError("--args is no JSON object", hint)
     return example
 
 
-def _checked(tool: Tool, example: Mapping[str, Any] | None) -> ContractResult:
+def _check(tool: Tool, example: Mapping[str, Any] | None) -> ContractResult:
     from workbench.testing import BrokenRule, check_tool
 
     result = ContractResult(tool.name)
@@ -68,7 +78,7 @@ def _checked(tool: Tool, example: Mapping[str, Any] | None) -> ContractResult:
     try:
         report = check_tool(tool, arguments=example, call=example is not None)
     except BrokenRule as error:
-        result.problem, result.hint = error.what, error.hint
+        result.passed, result.problem, result.hint = False, error.what, error.hint or None
     else:
         result.rules = {str(rule): str(figure) for rule, figure in report.figures.items()}
         result.notes = _notes(tool)
@@ -77,7 +87,6 @@ def _checked(tool: Tool, example: Mapping[str, Any] | None) -> ContractResult:
 
 
 def _notes(tool: Tool) -> list[str]:
-    """What could be better."""
     notes = []
     properties = tool.parameters.schema.get("properties", {})
     bare = [
@@ -90,23 +99,3 @@ def _notes(tool: Tool) -> list[str]:
     if tool.parameters.loose_because:
         notes.append(f"not strict: {tool.parameters.loose_because}")
     return notes
-
-
-def _text(result: ContractResult) -> str:
-    if result.problem:
-        told = f"✗ {result.tool}: {result.problem}{f' – {result.hint}' if result.hint else ''}"
-        return plain(told, one_line=True)
-    kept = f"✓ {result.tool}: {len(result.rules)} rules, {result.took_ms:.0f} ms"
-    return "\n".join(plain(line, one_line=True) for line in (kept, *(f"! {note}" for note in result.notes)))
-
-
-def _json(result: ContractResult) -> dict[str, Any]:
-    return {
-        "tool": result.tool,
-        "passed": not result.problem,
-        "problem": result.problem or None,
-        "hint": result.hint or None,
-        "notes": result.notes,
-        "rules": result.rules,
-        "took_ms": result.took_ms,
-    }

@@ -7,11 +7,11 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
@@ -24,31 +24,34 @@ if TYPE_CHECKING:
     from workbench.model.events import ToolReturned
     from workbench.tools.registry import Toolbox
     from workbench.tools.runner import Runner
+    from workbench.tools.tool import Tool
     from workbench.trace.trace import Trace
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbench:
     """Tools, and what runs them."""
 
-    name: str
+    title: str
     tools: Toolbox
     runner: Runner
     trace: Trace
     settings: Settings
 
+    def selected(self, name: str | None) -> list[Tool]:
+        """Return the tool of that name, or all. UsageError for an unknown name."""
+        return [self.tools.find(name)] if name else [*self.tools]
+
     async def call(self, name: str, arguments: str) -> ToolReturned:
-        """Call a tool as the model would; the end of it. Never raises what the tool did."""
+        """Call a tool as the model would, and return its end. Never raises what the tool did."""
         from workbench.model.events import ToolReturned
 
         call = await self.runner.perform(name, arguments)
-        ends = (entry.event for entry in reversed(self.trace.since(self.trace.start)))
-        return next(one for one in ends if isinstance(one, ToolReturned) and one.call == call.id)
+        events = (entry.event for entry in reversed(self.trace.since(self.trace.start)))
+        return next(event for event in events if isinstance(event, ToolReturned) and event.call == call.id)
 
-    def shown(self, end: ToolReturned) -> str:
-        """What the model is told of it."""
+    def shown_to_model(self, end: ToolReturned) -> str:
+        """Return what the model would read as the result."""
         from workbench.tools.result import shortened
 
         if end.status == "done":
@@ -62,28 +65,36 @@ class Selection:
 
     file: Path | None
     name: str | None
-    plugins: Sequence[Path] = ()
-    config: Path | None = None
+    plugins: Sequence[Path]
+    config: Path | None
 
+    @classmethod
+    def parse(
+        cls, words: Sequence[str], plugins: Sequence[Path], config: Path | None, *, names: bool
+    ) -> Self:
+        """Parse `[FILE.py] [NAME]`, the latter only with `names`. UsageError for more than that."""
+        rest = list(words)
+        is_file = bool(rest) and (rest[0].endswith(".py") or Path(rest[0]).is_file())
+        file = Path(rest.pop(0)) if is_file else None
+        name = rest.pop(0) if rest and names else None
+        if rest:
+            hint = (
+                f"give an agent file, which ends in .py, and {'one name of a tool' if names else 'no name'}"
+            )
+            raise UsageError(f"{plain(rest[0], 60)!r} is too much", hint)
+        return cls(file, name, plugins, config)
 
-def wanted(words: Sequence[str], *, name: bool | None = None, **options: Any) -> Selection:
-    """From `[FILE.py] [NAME]`. `name`: it has to be there (True), may be (None), must not be (False). UsageError."""
-    left = list(words)
-    file = Path(left.pop(0)) if left and (left[0].endswith(".py") or Path(left[0]).is_file()) else None
-    called = left.pop(0) if left and name is not False else None
-    if left:
-        what = "one name of a tool" if name is not False else "no name"
-        raise UsageError(
-            f"{plain(left[0], 60)!r} is too much", f"give an agent file, which ends in .py, and {what}"
-        )
-    if name and called is None:
-        raise UsageError("no name of a tool is given", "`workbench tools list` shows them")
-    return Selection(file, called, **options)
+    @property
+    def required_name(self) -> str:
+        """The name of the tool. UsageError if there is none."""
+        if self.name is None:
+            raise UsageError("no name of a tool is given", "`workbench tools list` shows them")
+        return self.name
 
 
 @asynccontextmanager
-async def opened(what: Selection) -> AsyncIterator[Toolbench]:
-    """Entered on a loop; notices and progress are told on standard error meanwhile."""
+async def open_toolbench(selection: Selection) -> AsyncIterator[Toolbench]:
+    """Open the tools on the running loop; notices and progress are printed on standard error meanwhile."""
     from workbench.agent import Agent
     from workbench.engine.tasks import beside
     from workbench.plugin.manager import manager
@@ -93,89 +104,78 @@ async def opened(what: Selection) -> AsyncIterator[Toolbench]:
     from workbench.tools.toolset import open_toolset
     from workbench.trace.trace import Trace
 
-    agent, settings = _loaded(what)
+    agent, settings = _load(selection)
     await asyncio.get_running_loop().run_in_executor(None, manager)  # some plugins import for a second
     began = time.perf_counter()
     trace = Trace(lambda: (time.perf_counter() - began) * 1000)
     tools = Toolbox(trace, lambda name, arguments: None)
-    around = ToolEnvironment(
-        data=lambda: agent.data if agent else None, say=lambda text: _err(f"says: {text}")
+    environment = ToolEnvironment(
+        data=lambda: agent.data if agent else None, say=lambda text: _print_error(f"says: {text}")
     )
-    readers = Readers(trace, [_tell])
-    async with open_toolset(tools, trace, settings, around) as toolset, beside(readers.run()):
+    title = (agent.name if agent else None) or (selection.file.stem if selection.file else "workbench")
+    readers = Readers(trace, [_print_event])
+    async with open_toolset(tools, trace, settings, environment) as toolset, beside(readers.run()):
         await toolset.use_agent(agent or Agent(instructions=""))
         try:
-            yield Toolbench(_title(what, agent), tools, toolset.runner, trace, settings)
+            yield Toolbench(title, tools, toolset.runner, trace, settings)
         finally:
             readers.catch_up()
 
 
-def _title(what: Selection, agent: Agent | None) -> str:
-    return (agent.name if agent else None) or (what.file.stem if what.file else "workbench")
-
-
-def _loaded(what: Selection) -> tuple[Agent | None, Settings]:
-    """The agent, or one made of the tools in a file that has none; and the settings."""
+def _load(selection: Selection) -> tuple[Agent | None, Settings]:
+    """Load the agent, or make one of the tools in a file that has none; and the settings."""
     from workbench.agent import Agent, load_agent
     from workbench.cli.options import load_plugins
     from workbench.config import load_settings
     from workbench.tools.mcp.server import McpServer
     from workbench.tools.tool import Tool
 
-    def of_tools(names: dict[str, Any]) -> Agent | None:
-        tools = [one for one in names.values() if isinstance(one, Tool | McpServer)]
+    def agent_of(names: dict[str, Any]) -> Agent | None:
+        tools = [value for value in names.values() if isinstance(value, Tool | McpServer)]
         return Agent(instructions="", tools=tuple(dict.fromkeys(tools))) if tools else None
 
-    agent = load_agent(what.file, of_tools) if what.file else None
-    settings = load_settings({}, agent=agent, config_path=what.config)
-    load_plugins(settings, what.plugins)
+    agent = load_agent(selection.file, agent_of) if selection.file else None
+    settings = load_settings({}, agent=agent, config_path=selection.config)
+    load_plugins(settings, selection.plugins)
     return agent, settings
 
 
-def _tell(entry: Any) -> None:
+def _print_event(entry: Any) -> None:
     from workbench.model.events import Notice, ToolProgressed
 
     match entry.event:
         case Notice(level=level, reason=reason, hint=hint):
-            _err(f"{level}: {reason}{f' – {hint}' if hint else ''}")
+            _print_error(f"{level}: {reason}{f' – {hint}' if hint else ''}")
         case ToolProgressed(name=name, text=text, fraction=fraction):
             share = "" if fraction is None else f"{100 * fraction:.0f} %"
-            _err(" ".join(part for part in (f"{name}:", share, text) if part))
+            _print_error(" ".join(part for part in (f"{name}:", share, text) if part))
 
 
-def _err(line: str) -> None:
+def _print_error(line: str) -> None:
     click.echo(plain(line, one_line=True), err=True)
 
 
-# --- standard output -------------------------------------------------------------------------------------------------
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """On a loop of its own; Ctrl-C cancels what runs there."""
-    return asyncio.run(main)
-
-
 @contextmanager
-def answers() -> Iterator[TextIO]:
-    """Where the answer goes. Whatever else is printed meanwhile, by tools or by programs that they start, goes to
-    standard error."""
+def answer_stream() -> Iterator[TextIO]:
+    """Yield the stream for the answer. Whatever else is printed meanwhile, by tools or by programs that they start,
+    goes to standard error."""
     out = sys.stdout
     out.flush()
-    kept = os.dup(1)
+    saved = os.dup(1)
     os.dup2(2, 1)
     try:
         with (
-            open(kept, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as real,
+            open(saved, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as original,
             contextlib.redirect_stdout(sys.stderr),
         ):
-            yield real if _is_the_first(out) else out
+            yield original if _is_standard_output(out) else out
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
-def _is_the_first(out: TextIO) -> bool:
-    """Whether that is standard output itself, and not what somebody put in its place."""
+def _is_standard_output(out: TextIO) -> bool:
+    """Decide whether that is standard output itself, and not what somebody put in its place."""
     try:
         return out.fileno() == 1
     except (OSError, ValueError):
