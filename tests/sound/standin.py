@@ -37,7 +37,7 @@ def tell(kind: str, /, **what: Any) -> None:
     print(json.dumps({"type": kind, **what}), flush=True)
 
 
-class ChirpTrack:
+class AnswerTrack:
     """Plays an answer when asked, silence otherwise; knows where on the track each answer began."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class ChirpTrack:
         return out
 
 
-async def listen(microphone: Microphone, mouth: ChirpTrack, heard: list[int]) -> None:
+async def listen(microphone: Microphone, mouth: AnswerTrack, heard: list[int]) -> None:
     """Answer each tone as soon as it is heard."""
     quiet, end = 0, 0
     async for frame in microphone.frames():
@@ -96,7 +96,7 @@ async def main(wanted: list[str | None]) -> int:
     loop = asyncio.get_running_loop()
     start = loop.time()
     trace = Trace(lambda: (loop.time() - start) * 1000)
-    mouth, heard = ChirpTrack(), list[int]()
+    mouth, heard = AnswerTrack(), list[int]()
     ended, failed = time.monotonic(), False
     try:
         async with AsyncExitStack() as stack:

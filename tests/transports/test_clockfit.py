@@ -96,12 +96,13 @@ def test_a_device_that_was_opened_again() -> None:
 def test_the_mapping_is_logged() -> None:
     clock = TrackClock(RATE)
     trace = Trace(lambda: 0.0)
-    log = MappingLog(trace, "user", clock, session_start=90.0)
+    log = MappingLog(trace, "user", clock)
+    log._session_start = 90.0
     clock.observe(0, 100.0)
     for position in range(0, 3 * RATE, BLOCK):
-        log.tell(position)
+        log.log(position)
     clock.restart(3 * RATE, 103.5)
-    log.tell(3 * RATE)
+    log.log(3 * RATE)
     told = [entry.event for entry in trace.since(0)]
     assert told == [ClockMapped("user", n * RATE, 10_000.0 + n * 1000, float(RATE)) for n in range(3)] + [
         ClockMapped("user", 3 * RATE, 13_500.0, float(RATE))

@@ -8,6 +8,7 @@ in.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from bisect import bisect_right
 from collections import deque
@@ -32,16 +33,16 @@ STEP_BUCKETS = 3
 """Buckets for which the edge must stay there: longer than any catching up after a stall."""
 FREEZE_S = 30.0
 """What is known of samples so old no longer changes, s: a new rate must not move them."""
-KEPT = 100
+MOST_SEGMENTS = 100
 """Segments remembered."""
-SAY_S = 1.0
+LOG_S = 1.0
 """The mapping is logged so often, s, …"""
-SAY_CHANGE_S = 0.001
+LOG_CHANGE_S = 0.001
 """… and when it changed by more, s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ClockSegment:
     """From sample `start` on, sample s is at `origin + s · period`, seconds."""
 
     start: int
@@ -60,7 +61,7 @@ class TrackClock:
         self.nominal = rate
         self.estimated = False
         """To be set where the device gives no time of its own."""
-        self._segments: tuple[Segment, ...] = ()
+        self._segments: tuple[ClockSegment, ...] = ()
         self._edge: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._strayed: list[tuple[float, float]] = []
         self._bucket = (0.0, math.inf)
@@ -152,30 +153,34 @@ class TrackClock:
         self._begin(start, origin, 1 / self.nominal + slope)
 
     def _begin(self, start: int, origin: float, period: float) -> None:
-        kept = tuple(segment for segment in self._segments if segment.start < start)
-        self._segments = (*kept[-KEPT:], Segment(start, origin, period))
+        segments = tuple(segment for segment in self._segments if segment.start < start)
+        self._segments = (*segments[-MOST_SEGMENTS:], ClockSegment(start, origin, period))
 
 
 class MappingLog:
     """Logs a track's mapping to the session's clock: every second, and when it changed."""
 
-    def __init__(self, trace: Trace, track: TrackName, clock: TrackClock, session_start: float) -> None:
-        """`session_start`: when the session's clock was 0, s."""
+    def __init__(self, trace: Trace, track: TrackName, clock: TrackClock) -> None:
         self._trace = trace
-        self._track = track
+        self._track: TrackName = track
         self._clock = clock
-        self._start = session_start
-        self._said: tuple[int, float] | None = None
+        self._session_start = 0.0
+        """When the session's clock was 0, on the loop's clock, s."""
+        self._last: tuple[int, float] | None = None
 
-    def tell(self, sample: int) -> None:
-        """The track has come to `sample`."""
-        if self._said is not None:
-            told, at = self._said
-            change = self._clock.time_of(sample) - at - (sample - told) / self._clock.nominal
-            if sample - told < SAY_S * self._clock.nominal and abs(change) < SAY_CHANGE_S:
-                return
+    def start(self) -> None:
+        """Note how the session's clock stands to the loop's; called on the loop."""
+        self._session_start = asyncio.get_running_loop().time() - self._trace.now() / 1000
+
+    def log(self, sample: int) -> None:
+        """Log that the track has come to `sample`, if that is due; callable from any thread."""
         at = self._clock.time_of(sample)
-        self._said = (sample, at)
-        at_ms = round((at - self._start) * 1000, 3)
+        if self._last is not None:
+            passed = sample - self._last[0]
+            change = at - self._last[1] - passed / self._clock.nominal
+            if passed < LOG_S * self._clock.nominal and abs(change) < LOG_CHANGE_S:
+                return
+        self._last = (sample, at)
+        at_ms = round((at - self._session_start) * 1000, 3)
         rate = round(self._clock.rate, 3)
         self._trace.emit(ClockMapped(self._track, sample, at_ms, rate, self._clock.estimated))

@@ -58,7 +58,7 @@ class BrowserMicrophone(Source):
         """When which sample was spoken, on the loop's clock."""
         self._link = link
         self._trace = trace
-        self._log: MappingLog | None = None
+        self._log = MappingLog(trace, "user", self.clock)
         self._chunks: deque[CapturedChunk] = deque()
         self._waiting = 0
         """Samples of 16 kHz in them; a chunk counts as a frame at least."""
@@ -82,7 +82,7 @@ class BrowserMicrophone(Source):
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._entered = loop.time()
-        self._log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
+        self._log.start()
 
         def wake() -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed under us
@@ -206,8 +206,8 @@ class BrowserMicrophone(Source):
     def _frame(self, samples: Samples) -> Frame:
         frame = Frame(samples, INPUT_RATE, self._position)
         self._position = frame.end
-        if self._log is not None and frame.position % (10 * FRAME) < FRAME:
-            self._log.tell(frame.position)
+        if frame.position % (10 * FRAME) < FRAME:
+            self._log.log(frame.position)
         return frame
 
 

@@ -131,7 +131,8 @@ class RoomSource(Source):
     async def frames(self) -> AsyncIterator[Frame]:
         """Frames until the room is lost. Raises the WorkbenchError that it was lost for."""
         loop = asyncio.get_running_loop()
-        log = MappingLog(self._trace, "user", self.clock, loop.time() - self._trace.now() / 1000)
+        log = MappingLog(self._trace, "user", self.clock)
+        log.start()
         self.clock.restart(0, loop.time())
         last = loop.time()
         while self._failure is None:
@@ -140,7 +141,7 @@ class RoomSource(Source):
                 self.clock.restart(self._position, last - len(samples) / INPUT_RATE)
                 for frame in self._framed(samples):
                     self._position = frame.end
-                    log.tell(frame.position)
+                    log.log(frame.position)
                     yield frame
                     await asyncio.sleep(0)  # seconds of it: others get their turn in between
                 self._starved = 0
@@ -155,7 +156,7 @@ class RoomSource(Source):
             for frame in self._framed(samples):
                 self._position = frame.end
                 self.clock.observe(frame.end, last)
-                log.tell(frame.position)
+                log.log(frame.position)
                 yield frame
         raise self._failure
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.text import plain
+from workbench.transports.local.stderr import silence_alsa
 
-Kind = Literal["input", "output"]
+DeviceKind = Literal["input", "output"]
 
 LATENCY_S = 0.02
 """The device's buffer that is asked for, s: three blocks of 10 ms on ALSA, enough beside a busy Python thread."""
@@ -19,8 +19,8 @@ USUAL_RATES = (48_000, 44_100, 16_000, 24_000, 96_000, 32_000, 22_050, 8_000)
 """Hz, in the order in which they are tried after the device's own."""
 CRASHING = ("JACK Audio Connection Kit",)
 """Where PortAudio 19.6 crashes at blocking reads and writes; JACK is reached by ALSA's plugin (the device `jack`)."""
-WHAT: dict[Kind, str] = {"input": "microphone", "output": "speaker"}
-INSTEAD: dict[Kind, str] = {
+WHAT: dict[DeviceKind, str] = {"input": "microphone", "output": "speaker"}
+INSTEAD: dict[DeviceKind, str] = {
     "input": "use `--source FILE.wav`",
     "output": "use `--sink FILE.wav` or `--sink none`",
 }
@@ -32,7 +32,7 @@ class Device:
 
     index: int
     name: str
-    kind: Kind
+    kind: DeviceKind
     channels: int
     rate: int
     default: bool
@@ -50,26 +50,11 @@ def portaudio() -> ModuleType:
             "install it: `apt-get install libportaudio2` (Debian, Ubuntu), `dnf install portaudio` (Fedora), "
             "`brew install portaudio` (macOS); a wav file needs none of it: `--source FILE.wav --sink none`",
         ) from error
-    _hush_alsa()
+    silence_alsa()
     return cast(ModuleType, sounddevice)
 
 
-@functools.cache
-def _hush_alsa() -> tuple[Any, ...]:
-    """ALSA's library writes to the terminal what it also returns as an error; keep it off the screen."""
-    try:
-        alsa = ctypes.CDLL("libasound.so.2")
-    except OSError:
-        return ()
-    kind = ctypes.CFUNCTYPE(
-        None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
-    )
-    handler = kind(lambda *_: None)
-    alsa.snd_lib_error_set_handler(handler)
-    return alsa, handler  # kept: ALSA goes on calling it
-
-
-def list_devices(kind: Kind) -> list[Device]:
+def list_devices(kind: DeviceKind) -> list[Device]:
     """The devices that have such a side. MissingError without PortAudio."""
     sound = portaudio()
     apis = [api["name"] for api in sound.query_hostapis()]
@@ -93,7 +78,7 @@ def list_devices(kind: Kind) -> list[Device]:
     ]
 
 
-def find_device(kind: Kind, wanted: str | int | None = None) -> Device:
+def find_device(kind: DeviceKind, choice: str | int | None = None) -> Device:
     """The device by its index, its name, a part of its name, or the default one.
 
     MissingError if there is none such, listing those that are there; UsageError if a part of a name fits several.
@@ -104,21 +89,21 @@ def find_device(kind: Kind, wanted: str | int | None = None) -> Device:
             f"there is no {WHAT[kind]}",
             f"plug one in, or start the sound server, and see `workbench doctor`; or {INSTEAD[kind]}",
         )
-    if wanted is None or wanted == "":
+    if choice is None or choice == "":
         fitting = [device for device in devices if device.default] or devices[:1]
-    elif isinstance(wanted, int) or wanted.isdecimal():
-        fitting = [device for device in devices if device.index == int(wanted)]
+    elif isinstance(choice, int) or choice.isdecimal():
+        fitting = [device for device in devices if device.index == int(choice)]
     else:
-        name = wanted.casefold()
+        name = choice.casefold()
         fitting = [device for device in devices if device.name.casefold() == name]
         fitting = fitting or [device for device in devices if name in device.name.casefold()]
     if not fitting:
-        shown = plain(str(wanted), limit=100, one_line=True)
+        shown = plain(str(choice), limit=100, one_line=True)
         raise MissingError(
             f"there is no {WHAT[kind]} {shown!r}", f"there are: {describe(devices)}; or {INSTEAD[kind]}"
         )
     if len(fitting) > 1:
-        shown = plain(str(wanted), limit=100, one_line=True)
+        shown = plain(str(choice), limit=100, one_line=True)
         raise UsageError(
             f"{shown!r} fits several {WHAT[kind]}s", f"give the number of one of: {describe(fitting)}"
         )
