@@ -1,19 +1,37 @@
-"""Arguments checked by pydantic, and put right where it is plain what was meant."""
+"""Arguments checked by pydantic, put right where it is plain what was meant, and its errors as our problems."""
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
+from workbench.model.text import plain
 from workbench.tools.arguments import ArgumentsError
-from workbench.tools.problems import ABSENT, Path, Problem, of_pydantic, path_of, put_right, sentences
+from workbench.tools.problems import (
+    ABSENT,
+    Path,
+    Problem,
+    expect,
+    missing,
+    not_a_choice,
+    of_union,
+    put_right,
+    sentences,
+    unknown,
+)
 
 LARGE = 10_000
 """Bits of a whole number that Python still writes as text."""
+LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+"""Where pydantic puts the limit that a value breaks."""
+CHOICE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,]+""")
 
 
 def validate(
@@ -37,7 +55,7 @@ def validate(
         if not enums and any(one["type"] == "enum" for one in errors):
             enums.update(_enums(adapter.core_schema))
         choices = {expected: _choices(kind) for expected, kind in enums.items()}
-        return of_pydantic(errors, value, names, choices), dict(_repairs(errors, value, enums))
+        return _problems_of(errors, value, names, choices), dict(_repairs(errors, value, enums))
 
     value, problems = put_right(dict(arguments), check)
     if not problems:
@@ -60,7 +78,7 @@ def _repairs(
     errors: Iterable[Any], value: object, enums: Mapping[str, type[Enum]]
 ) -> Iterator[tuple[Path, Any]]:
     for error in errors:
-        wrong, path = error["input"], path_of(error, value)
+        wrong, path = error["input"], _path_of(error, value)
         if wrong is None and path and isinstance(path[-1], str):
             yield path, ABSENT
         elif (
@@ -99,3 +117,103 @@ def _enums(core: object) -> Iterator[tuple[str, type[Enum]]]:
             waiting.extend(schema.values())
         elif isinstance(schema, list | tuple):
             waiting.extend(schema)
+
+
+# --- problems ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _ErrorPlace:
+    """One of pydantic's errors: its place, and the members of unions that led there, each with its depth."""
+
+    path: Path
+    branches: tuple[tuple[int, str], ...]
+    error: Mapping[str, Any]
+
+
+def _problems_of(
+    errors: Iterable[Mapping[str, Any]],
+    value: object,
+    names: Sequence[str],
+    enums: Mapping[str, Sequence[Any]],
+) -> list[Problem]:
+    """Return the problems of a value. `names` are the arguments; `enums` the choices by pydantic's words for them."""
+    return list(_by_union([_located(error, value) for error in errors], names, enums))
+
+
+def _path_of(error: Mapping[str, Any], value: object) -> Path:
+    """Return where in the value an error of pydantic's is."""
+    return _located(error, value).path
+
+
+def _located(error: Mapping[str, Any], value: Any) -> _ErrorPlace:
+    path: list[str | int] = []
+    branches: list[tuple[int, str]] = []
+    last = len(error["loc"]) - 1
+    for position, step in enumerate(error["loc"]):
+        inside = isinstance(value, Mapping) and step in value
+        if inside or (isinstance(step, int) and isinstance(value, list | tuple) and step < len(value)):
+            path.append(step)
+            value = value[step]
+        elif position == last and error["type"].startswith(("missing", "extra", "unexpected")):
+            path.append(step)
+        elif step != "[key]":
+            branches.append((len(path), str(step)))
+    return _ErrorPlace(tuple(path), tuple(branches), error)
+
+
+def _by_union(
+    places: Sequence[_ErrorPlace], names: Sequence[str], enums: Mapping[str, Sequence[Any]]
+) -> Iterator[Problem]:
+    unions: dict[Path, dict[str, list[_ErrorPlace]]] = {}
+    for place in places:
+        if not place.branches:
+            yield _problem(place.path, place.error, names, enums)
+            continue
+        (depth, branch), *inner = place.branches
+        members = unions.setdefault(place.path[:depth], {})
+        members.setdefault(branch, []).append(_ErrorPlace(place.path, tuple(inner), place.error))
+    for path, members in unions.items():
+        yield from of_union(path, (list(_by_union(inner, names, enums)) for inner in members.values()))
+
+
+def _problem(
+    path: Path, error: Mapping[str, Any], names: Sequence[str], enums: Mapping[str, Sequence[Any]]
+) -> Problem:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind.startswith("missing"):
+        return missing(path)
+    if kind.startswith(("extra", "unexpected")):
+        return unknown(path, names if len(path) == 1 else ())
+    if kind in {"literal_error", "enum"}:
+        choices = enums.get(context["expected"]) or list(_parsed_choices(context["expected"]))
+        return not_a_choice(path, choices, value)
+    if kind == "union_tag_invalid":
+        tag = _literal(context["discriminator"])
+        return not_a_choice((*path, tag), list(_parsed_choices(context["expected_tags"])), context["tag"])
+    if kind == "union_tag_not_found" and isinstance(value, Mapping):
+        return missing((*path, _literal(context["discriminator"])))
+    if kind in {"value_error", "assertion_error"}:
+        return Problem(path, sentence=_sentence(str(context.get("error") or error["msg"])))
+    limit = next((context[name] for name in LIMITS if name in context), "")
+    if expected := expect(kind, limit):
+        return Problem(path, expected, value)
+    return Problem(path, sentence=_sentence(error["msg"]))
+
+
+def _parsed_choices(expected: str) -> Iterator[Any]:
+    """Parse pydantic's list of choices: `'a', 'b' or 3`."""
+    return map(_literal, CHOICE.findall(expected.replace(" or ", ", ")))
+
+
+def _literal(word: str) -> Any:
+    try:
+        return ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return word
+
+
+def _sentence(message: str) -> str:
+    """Return a message of pydantic's or of a validator, to follow a place."""
+    text = plain(message, 200, one_line=True).strip().removesuffix(".")
+    return text.replace("Input should be", "must be", 1) or "is not right"

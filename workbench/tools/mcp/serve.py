@@ -7,42 +7,38 @@ from collections.abc import Awaitable, Callable
 from importlib import metadata
 from typing import Any
 
+import mcp.types as protocol
 from mcp.server.lowlevel import Server
-from mcp.types import (
-    CallToolRequestParams,
-    CallToolResult,
-    ListToolsResult,
-    PaginatedRequestParams,
-    TextContent,
-    Tool,
-    ToolAnnotations,
-)
 
 from workbench.plugin.loading import OURS
 from workbench.tools.registry import Toolbox
+from workbench.tools.tool import Tool
 
-Called = Callable[[str, str], Awaitable[tuple[str, bool]]]
+CallByName = Callable[[str, str], Awaitable[tuple[str, bool]]]
 """(name, arguments as JSON) → (text, whether it is an error)."""
 
 
-def mcp_server(name: str, tools: Toolbox, call: Called) -> Server[Any]:
-    """A server of the tools, to be run on any transport of the SDK."""
+def mcp_server(name: str, tools: Toolbox, call: CallByName) -> Server[Any]:
+    """Return a server of the tools, to be run on any transport of the SDK."""
 
-    async def listed(context: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=[_tool(one) for one in tools])
+    async def list_tools(
+        context: Any, params: protocol.PaginatedRequestParams | None
+    ) -> protocol.ListToolsResult:
+        return protocol.ListToolsResult(tools=[_listed(tool) for tool in tools])
 
-    async def called(context: Any, params: CallToolRequestParams) -> CallToolResult:
+    async def call_tool(context: Any, params: protocol.CallToolRequestParams) -> protocol.CallToolResult:
         text, failed = await call(params.name, json.dumps(params.arguments or {}))
-        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)
+        content = protocol.TextContent(type="text", text=text)
+        return protocol.CallToolResult(content=[content], is_error=failed)
 
-    return Server(name, version=metadata.version(OURS), on_list_tools=listed, on_call_tool=called)
+    return Server(name, version=metadata.version(OURS), on_list_tools=list_tools, on_call_tool=call_tool)
 
 
-def _tool(one: Any) -> Tool:
-    hints = ToolAnnotations(read_only_hint=one.idempotent, destructive_hint=bool(one.confirm))
-    return Tool(
-        name=one.name,
-        description=one.description,
-        input_schema=dict(one.parameters.schema),
-        annotations=hints if one.idempotent or one.confirm else None,
+def _listed(tool: Tool) -> protocol.Tool:
+    hints = protocol.ToolAnnotations(read_only_hint=tool.idempotent, destructive_hint=bool(tool.confirm))
+    return protocol.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=dict(tool.parameters.schema),
+        annotations=hints if tool.idempotent or tool.confirm else None,
     )

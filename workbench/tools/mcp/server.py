@@ -1,4 +1,4 @@
-"""What a user writes about an MCP server."""
+"""An MCP server as a user configures it."""
 
 from __future__ import annotations
 
@@ -52,37 +52,40 @@ class McpServer:
 
     def __post_init__(self) -> None:
         for word in ("command", "only", "confirm"):
-            object.__setattr__(self, word, _names(self, word, getattr(self, word)))
-        for word in ("env", "headers"):
             object.__setattr__(self, word, _texts(self, word, getattr(self, word)))
+        for word in ("env", "headers"):
+            object.__setattr__(self, word, _texts_by_name(self, word, getattr(self, word)))
         if not isinstance(self.prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{0,32}", self.prefix):
-            raise UsageError(
-                f"{self.who}: prefix={self.prefix!r:.60} cannot begin a name",
-                "write up to 32 letters, digits, _ or -",
-            )
+            reason = f"{self.who}: prefix={self.prefix!r:.60} cannot begin a name"
+            raise UsageError(reason, "write up to 32 letters, digits, _ or -")
         for word in ("timeout_s", "start_s"):
             value = getattr(self, word)
-            right = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
-            if not right and (value is not None or word == "start_s"):
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
+            if not fits and (value is not None or word == "start_s"):
                 raise UsageError(f"{self.who}: {word} must be seconds, not {value!r:.60}")
         if bool(self.command) == bool(self.url):
             raise UsageError(f"{self.who} needs a command or a url", "give one of them")
-        if self.url:
-            _check_url(self)
+        if self.url and not _is_http(self.url):
+            raise UsageError(
+                f"{self.who}: its url is no http address", "write it like http://127.0.0.1:8000/mcp"
+            )
 
     @classmethod
     def stdio(cls, *command: str, name: str = "", **options: Any) -> Self:
         """A program that is started with the session and ended with it. UsageError for what cannot be."""
         if not command or not all(isinstance(word, str) and word for word in command):
-            raise UsageError(
-                "McpServer.stdio: no command", 'write McpServer.stdio("npx", "-y", "@scope/server")'
-            )
-        return cls(name=name or _called(command), command=command, **options)
+            hint = 'write McpServer.stdio("npx", "-y", "@scope/server")'
+            raise UsageError("McpServer.stdio: no command", hint)
+        return cls(name=name or _program_name(command), command=command, **options)
 
     @classmethod
     def http(cls, url: str, *, name: str = "", **options: Any) -> Self:
         """A server that runs already. UsageError for what cannot be."""
-        return cls(name=name or _host(str(url)), url=url, **options)
+        try:
+            host = urlsplit(str(url)).netloc.rpartition("@")[2]
+        except ValueError:
+            host = ""
+        return cls(name=name or host or "?", url=url, **options)
 
     @property
     def who(self) -> str:
@@ -90,19 +93,18 @@ class McpServer:
         return f"MCP server {plain(str(self.name), 60, one_line=True)}"
 
     def line_html(self) -> str:
-        """As an agent lists it in a notebook: where its tools come from, without secrets."""
+        """Return it as an agent lists it in a notebook: where its tools come from, without secrets."""
         from workbench.views.html import safe
 
         where = self.clean(self.url or " ".join(self.command))
         which = "all of its tools" if self.only is None else f"of its tools {', '.join(self.only)}"
         return f"<code>{safe(self.name, 60)}</code> MCP server, {safe(which)}: {safe(where)}"
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows; its tools are in `session.tools` while a session has it."""
-        return self.line_html()
+    _repr_html_ = line_html
+    """What a notebook shows; its tools are in `session.tools` while a session has it."""
 
     def clean(self, text: str, limit: int = 300) -> str:
-        """Words of the server as they may be shown: without our secrets, in one line."""
+        """Return words of the server as they may be shown: without our secrets, in one line."""
         for value in (*self.env.values(), *self.headers.values(), *urlsplit(self.url).query.split("&")):
             for secret in (value, value.rpartition(" ")[2]):
                 if len(secret) >= 6:
@@ -111,73 +113,57 @@ class McpServer:
 
 
 def from_settings(tables: Mapping[str, Any]) -> list[McpServer]:
-    """The servers of `[mcp.NAME]`; `${NAME}` in a variable or header is one of our own environment. UsageError."""
+    """Return the servers of `[mcp.NAME]`; `${NAME}` in a variable or header is one of our own environment. UsageError
+    for what cannot be."""
     return [_from_table(name, table) for name, table in tables.items()]
 
 
 def _from_table(name: str, table: Any) -> McpServer:
-    given = {word: value for word, value in table if value is not None}
+    options = {word: value for word, value in table if value is not None}
+
+    def expand(word: str, key: str, text: str) -> str:
+        for variable in VARIABLE.findall(text):
+            if variable not in os.environ:
+                reason = f"[mcp.{name}] {word}.{key}: {variable} is not set"
+                raise UsageError(reason, f"export {variable}=…")
+        return VARIABLE.sub(lambda match: os.environ[match[1]], text)
+
     for word in ("env", "headers"):
-        values = given.get(word, {})
-        given[word] = {
-            key: _filled(name, word, key, value.get_secret_value()) for key, value in values.items()
-        }
-    return McpServer(name=name, **given)
+        secrets = options.get(word, {})
+        options[word] = {key: expand(word, key, value.get_secret_value()) for key, value in secrets.items()}
+    return McpServer(name=name, **options)
 
 
-def _filled(name: str, word: str, key: str, text: str) -> str:
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise UsageError(f"[mcp.{name}] {word}.{key}: {found[1]} is not set", f"export {found[1]}=…")
-        return os.environ[found[1]]
-
-    return VARIABLE.sub(value, text)
-
-
-def _names(server: McpServer, word: str, given: Any) -> tuple[str, ...] | None:
-    if given is None and word == "only":
+def _texts(server: McpServer, word: str, value: Any) -> tuple[str, ...] | None:
+    if value is None and word == "only":
         return None
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UsageError(f"{server.who}: {word} must be a list of texts, not {given!r:.60}")
-    found = tuple(given)
-    if not all(isinstance(one, str) for one in found):
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise UsageError(f"{server.who}: {word} must be a list of texts, not {value!r:.60}")
+    texts = tuple(value)
+    if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"{server.who}: {word} must be a list of texts")
-    return found
+    return texts
 
 
-def _texts(server: McpServer, word: str, given: Any) -> dict[str, str]:
-    right = isinstance(given, Mapping) and all(
-        isinstance(key, str) and isinstance(value, str) and "\0" not in key + value
-        for key, value in given.items()
-    )
-    if not right:
+def _texts_by_name(server: McpServer, word: str, value: Any) -> dict[str, str]:
+    words = [*value, *value.values()] if isinstance(value, Mapping) else [None]
+    if not all(isinstance(text, str) and "\0" not in text for text in words):
         raise UsageError(f"{server.who}: {word} must be texts by name", f'write {word}={{"NAME": "value"}}')
-    return dict(given)
+    return dict(value)
 
 
-def _check_url(server: McpServer) -> None:
+def _is_http(url: str) -> bool:
     try:
-        parts = urlsplit(server.url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or re.search(r"\s", server.url):
-        raise UsageError(
-            f"{server.who}: its url is no http address", "write it like http://127.0.0.1:8000/mcp"
-        )
+        return False
+    return valid and not re.search(r"\s", url)
 
 
-def _called(command: tuple[str, ...]) -> str:
-    """What people would call it: the last word that is no option, without its path."""
+def _program_name(command: tuple[str, ...]) -> str:
+    """Return what people would call it: the last word that is no option, without its path."""
     words = [word for word in command if not word.startswith("-")] or [command[0]]
-    script = next(
-        (word for word in words[1:] if word.endswith((".py", ".js"))), words[min(1, len(words) - 1)]
-    )
+    scripts = (word for word in words[1:] if word.endswith((".py", ".js")))
+    script = next(scripts, words[min(1, len(words) - 1)])
     return Path(script).name or script
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2] or "?"
-    except ValueError:
-        return "?"
