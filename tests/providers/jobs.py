@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from workbench.model.errors import BusyError, MissingError
-from workbench.providers.onboard.process import Handler, Job
+from workbench.providers.onboard.process import Handler, WorkerJob
 
 
 def open_odd(**options: Any) -> Handler:
@@ -23,7 +23,7 @@ def open_odd(**options: Any) -> Handler:
 def open_ears(*, slow_s: float = 0.0) -> Handler:
     """Transcribes any sound to how long it is, in ms."""
 
-    def handle(job: Job) -> None:
+    def handle(job: WorkerJob) -> None:
         if job.kind == "die":
             die(job)
         time.sleep(slow_s)
@@ -32,13 +32,13 @@ def open_ears(*, slow_s: float = 0.0) -> Handler:
     return handle
 
 
-def echo(job: Job) -> None:
+def echo(job: WorkerJob) -> None:
     """Everything back, `times`."""
     for time_ in range(job.header.get("times", 1)):
         job.send({**job.header, "time": time_}, job.payload)
 
 
-def count(job: Job) -> None:
+def count(job: WorkerJob) -> None:
     """Numbers without end, until cancelled."""
     number = 0
     while not job.cancelled:
@@ -47,13 +47,13 @@ def count(job: Job) -> None:
         time.sleep(0.005)
 
 
-def hang(job: Job) -> None:
+def hang(job: WorkerJob) -> None:
     """A native call that nothing can stop."""
     job.send({})
     time.sleep(600)
 
 
-def interruptible(job: Job) -> None:
+def interruptible(job: WorkerJob) -> None:
     """A native call that can be told to end."""
     ended: list[bool] = []
     job.when_cancelled(lambda: ended.append(True))
@@ -62,29 +62,29 @@ def interruptible(job: Job) -> None:
         time.sleep(0.001)
 
 
-def garbage(job: Job) -> None:
+def garbage(job: WorkerJob) -> None:
     """Something that is not a message, on the pipe for messages."""
-    os.write(job._wire._target, b"\x00\xff" * 50)
+    os.write(job._pipes._target, b"\x00\xff" * 50)
     time.sleep(600)
 
 
-def stranger(job: Job) -> None:
+def stranger(job: WorkerJob) -> None:
     """A result of a job that nobody gave."""
-    job._wire.send({"job": 999, "result": {}})
+    job._pipes.send({"job": 999, "result": {}})
     time.sleep(600)
 
 
-def fail(job: Job) -> None:
+def fail(job: WorkerJob) -> None:
     """An error that is to be expected."""
     raise BusyError("too much to do", "come back later")
 
 
-def surprise(job: Job) -> None:
+def surprise(job: WorkerJob) -> None:
     """An error that is not."""
     raise ValueError("\x1b[31mnobody thought of this")
 
 
-def die(job: Job) -> None:
+def die(job: WorkerJob) -> None:
     """A crash."""
     print("last words", file=sys.stderr, flush=True)
     os._exit(9)

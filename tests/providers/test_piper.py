@@ -14,7 +14,7 @@ import pytest
 from workbench.model.audio import Samples, first_audible, level_db
 from workbench.model.errors import UsageError
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.onboard.piper import plain
+from workbench.providers.onboard.piper import without_phonemes
 from workbench.providers.piper import Piper, make_tts
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ async def say(tts: Piper, text: str) -> list[Samples]:
 
 
 def test_brackets_are_no_phonemes() -> None:
-    assert plain("say [[ h@l'oU ]] now") == "say [ h@l'oU ] now"
+    assert without_phonemes("say [[ h@l'oU ]] now") == "say [ h@l'oU ] now"
 
 
 @pytest.mark.models

@@ -9,7 +9,7 @@ import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.silero import Room, Silero, make_vad, power
+from workbench.providers.silero import NoiseGate, Silero, make_vad, power
 from workbench.simulation.synthesis import noise
 
 DATA = Path(__file__).parent.parent / "data"
@@ -57,19 +57,19 @@ def test_speech_after_a_long_silence_is_found_soon(vad: Silero, noise_db: float,
 
 
 def test_a_quiet_room_costs_nothing() -> None:
-    room, sound = Room(), noise(20, seed=1, db=-66)
-    quiet = [room.quiet(power(sound[at : at + 512])) for at in range(0, 600 * 512, 512)]
+    gate, sound = NoiseGate(), noise(20, seed=1, db=-66)
+    quiet = [gate.is_closed(power(sound[at : at + 512])) for at in range(0, 600 * 512, 512)]
     assert all(quiet[7 * 31 :])
     loud = 10 ** (-40 / 10)
-    assert not room.quiet(loud)
-    assert [room.quiet(10 ** (-66 / 10)) for _ in range(10)] == [False] * 8 + [True] * 2
+    assert not gate.is_closed(loud)
+    assert [gate.is_closed(10 ** (-66 / 10)) for _ in range(10)] == [False] * 8 + [True] * 2
 
 
 def test_a_room_that_gets_noisy_is_listened_to() -> None:
-    room = Room()
+    gate = NoiseGate()
     for _ in range(1000):
-        room.quiet(10 ** (-70 / 10))
-    assert not room.quiet(10 ** (-62 / 10))
+        gate.is_closed(10 ** (-70 / 10))
+    assert not gate.is_closed(10 ** (-62 / 10))
 
 
 def test_two_sessions_share_the_model_and_nothing_else(vad: Silero) -> None:

@@ -19,10 +19,10 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.onboard.mel import features
-from workbench.providers.onboard.whisper import judge
+from workbench.providers.onboard.whisper import clean
 from workbench.providers.piper import make_tts
-from workbench.providers.whisper import Hearing, Whisper, make_stt
-from workbench.providers.worker import OnBoard
+from workbench.providers.whisper import TranscriptionPlan, Whisper, make_stt
+from workbench.providers.worker import OnboardProvider
 
 T = TypeVar("T")
 DATA = Path(__file__).parent.parent / "data"
@@ -41,19 +41,19 @@ def utterance() -> Utterance:
     return Utterance(1, LEAD_MS * MS)
 
 
-def span(hearing: Hearing) -> tuple[int, int, int] | None:
+def span(plan: TranscriptionPlan) -> tuple[int, int, int] | None:
     """What is to be transcribed, ms from the utterance's start: from, to, taken into account up to."""
-    stretch = hearing.next()
+    stretch = plan.next()
     if stretch is None:
         return None
     start, stop, upto = (at // MS - LEAD_MS for at in (stretch.start, stretch.stop, stretch.upto))
     return start, stop, upto
 
 
-def take(hearing: Hearing, text: str, confidence: float = 0.9) -> Transcript:
-    stretch = hearing.next()
+def take(plan: TranscriptionPlan, text: str, confidence: float = 0.9) -> Transcript:
+    stretch = plan.next()
     assert stretch
-    return hearing.take(stretch, text, confidence)
+    return plan.add(stretch, text, confidence)
 
 
 # --- what to do next, without a model -----------------------------------------------------------------------
@@ -61,126 +61,126 @@ def take(hearing: Hearing, text: str, confidence: float = 0.9) -> Transcript:
 
 def test_the_first_partial_comes_300_ms_after_the_onset_then_one_every_400_ms() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 590)  # 300 of them before the onset
-    assert span(hearing) is None
+    assert span(plan) is None
     grow(spoken, 10)
-    assert span(hearing) == (0, 600, 540)
-    take(hearing, "one")
+    assert span(plan) == (0, 600, 540)
+    take(plan, "one")
     grow(spoken, 390)
-    assert span(hearing) is None
+    assert span(plan) is None
     grow(spoken, 10)
-    assert span(hearing) == (0, 1000, 940)
+    assert span(plan) == (0, 1000, 940)
 
 
 def test_who_is_behind_goes_on_with_the_newest_sound() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 600)
-    stretch = hearing.next()
+    stretch = plan.next()
     assert stretch
     grow(spoken, 2000)
-    hearing.take(stretch, "one", 0.9)
-    assert span(hearing) == (0, 2600, 2540)
+    plan.add(stretch, "one", 0.9)
+    assert span(plan) == (0, 2600, 2540)
 
 
 def test_a_pause_is_transcribed_at_once_with_a_little_silence() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 700)
-    take(hearing, "one")
+    take(plan, "one")
     grow(spoken, 100, "silence")
     spoken.become("paused")
-    assert span(hearing) == (0, 800, 800)
-    assert take(hearing, "one two").upto_sample >= spoken.speech_end
+    assert span(plan) == (0, 800, 800)
+    assert take(plan, "one two").upto_sample >= spoken.speech_end
     grow(spoken, 500, "silence")
-    assert hearing.next() is None  # more silence is nothing new
+    assert plan.next() is None  # more silence is nothing new
 
 
 def test_no_more_than_a_little_silence_is_given_to_the_model() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=False)
+    plan = TranscriptionPlan(spoken, eager=False)
     grow(spoken, 700)
     grow(spoken, 900, "silence")
     spoken.become("ended")
-    assert span(hearing) == (0, 900, 900)
+    assert span(plan) == (0, 900, 900)
 
 
 def test_without_eager_a_pause_changes_nothing() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=False)
+    plan = TranscriptionPlan(spoken, eager=False)
     grow(spoken, 700)
-    take(hearing, "one")
+    take(plan, "one")
     spoken.become("paused")
-    assert hearing.next() is None
+    assert plan.next() is None
     spoken.become("ended")
-    assert span(hearing) == (0, 700, 700)
+    assert span(plan) == (0, 700, 700)
 
 
 def test_a_partial_that_took_in_the_end_of_speech_is_the_final_one() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=False)
+    plan = TranscriptionPlan(spoken, eager=False)
     grow(spoken, 700)
     grow(spoken, 100, "silence")  # not yet known to be one
-    take(hearing, "one")
+    take(plan, "one")
     spoken.become("ended")
-    assert hearing.next() is None
-    assert hearing.latest.text == "one"
+    assert plan.next() is None
+    assert plan.latest.text == "one"
 
 
 def test_whoever_goes_on_after_a_pause_is_heard_again() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 700)
     spoken.become("paused")
-    take(hearing, "one")
+    take(plan, "one")
     grow(spoken, 400)
-    assert span(hearing) == (0, 1100, 1040)
+    assert span(plan) == (0, 1100, 1040)
     spoken.become("ended")
-    assert span(hearing) == (0, 1100, 1100)
+    assert span(plan) == (0, 1100, 1100)
 
 
 def test_a_partial_is_useless_once_a_pause_has_begun() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 700)
-    partial = hearing.next()
+    partial = plan.next()
     assert partial
-    assert not hearing.useless(partial)
+    assert not plan.is_stale(partial)
     spoken.become("paused")
-    assert hearing.useless(partial)
-    covering = hearing.next()
+    assert plan.is_stale(partial)
+    covering = plan.next()
     assert covering
-    assert not hearing.useless(covering)
+    assert not plan.is_stale(covering)
     spoken.become("dismissed")
-    assert hearing.useless(covering)
+    assert plan.is_stale(covering)
 
 
 def test_long_speech_is_settled_piece_by_piece_at_a_quiet_point() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     loud = np.full(20_000 * MS, 9000, dtype=np.int16)
     for samples in (loud, silence(500 * MS), loud):
         spoken.append(Frame(samples, INPUT_RATE, spoken.end))
     spoken.become("speaking", spoken.end)
-    stretch = hearing.next()
+    stretch = plan.next()
     assert stretch
     assert stretch.settles
     assert 20_000 <= stretch.stop // MS - LEAD_MS <= 20_500
-    hearing.take(stretch, "twenty seconds", 0.8)
-    rest = hearing.next()
+    plan.add(stretch, "twenty seconds", 0.8)
+    rest = plan.next()
     assert rest
     assert (rest.start, rest.settles) == (stretch.stop, False)
-    assert hearing.take(rest, "and twenty", 0.9).text == "twenty seconds and twenty"
-    assert replace(hearing.latest, text="").confidence == 0.9
+    assert plan.add(rest, "and twenty", 0.9).text == "twenty seconds and twenty"
+    assert replace(plan.latest, text="").confidence == 0.9
 
 
 def test_silence_after_what_was_settled_keeps_its_confidence() -> None:
     spoken = utterance()
-    hearing = Hearing(spoken, eager=True)
+    plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 29_000)
-    take(hearing, "settled", 0.8)
-    assert take(hearing, "", 0.01).confidence == 0.8
+    take(plan, "settled", 0.8)
+    assert take(plan, "", 0.01).confidence == 0.8
 
 
 # --- the same with a worker, still without a model ----------------------------------------------------------
@@ -190,7 +190,7 @@ class Ears(Whisper):
     """Hears how long a sound is, in a real worker process."""
 
     def __init__(self, slow_s: float = 0.0) -> None:
-        OnBoard.__init__(self, "ears", "tests.providers.jobs:open_ears", lambda: {"slow_s": slow_s})
+        OnboardProvider.__init__(self, "ears", "tests.providers.jobs:open_ears", lambda: {"slow_s": slow_s})
 
 
 def run(stt: Whisper, work: Callable[[Whisper], Coroutine[Any, Any, T]]) -> T:
@@ -219,10 +219,10 @@ def test_transcripts_are_written_while_the_user_speaks() -> None:
             spoken.become("ended")
 
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(stt.transcribe(spoken, eager=True))
+            plan = tasks.create_task(stt.transcribe(spoken, eager=True))
             tasks.create_task(speak())
         assert texts == ["700 ms", "1400 ms"]
-        assert hearing.result() == Transcript("1400 ms", spoken.end, final=True, confidence=0.9)
+        assert plan.result() == Transcript("1400 ms", spoken.end, final=True, confidence=0.9)
 
     run(Ears(), main)
 
@@ -232,11 +232,11 @@ def test_a_dismissed_utterance_is_over_at_once() -> None:
         spoken = utterance()
         grow(spoken, 1000)
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(stt.transcribe(spoken, eager=True))
+            plan = tasks.create_task(stt.transcribe(spoken, eager=True))
             await asyncio.sleep(0.05)
             spoken.become("dismissed")
             async with asyncio.timeout(0.3):  # the worker needs half a second
-                result = await hearing
+                result = await plan
         assert result == Transcript("", spoken.start_sample, final=True, confidence=0.0)
 
     run(Ears(slow_s=0.4), main)
@@ -294,7 +294,7 @@ def test_features_fill_up_with_silence_as_if_zeros_had_been_spoken() -> None:
 def test_tags_and_what_was_made_up_are_no_words(
     text: str, score: float, no_speech: float, words: str
 ) -> None:
-    assert judge(text, score, no_speech).text == words
+    assert clean(text, score, no_speech)[0] == words
 
 
 # --- the model ----------------------------------------------------------------------------------------------

@@ -14,19 +14,19 @@ import pytest
 
 from workbench.model.errors import BusyError, GarbageError, InternalError, MissingError, StageError
 from workbench.providers.onboard.framing import Message
-from workbench.providers.onboard.process import from_wire, missing, to_wire
-from workbench.providers.worker import OnBoard, Results, Spec, Worker, lease
+from workbench.providers.onboard.process import decode_error, encode_error, missing_package
+from workbench.providers.worker import JobResults, OnboardProvider, Worker, WorkerSpec, lease
 from workbench.simulation.clock import run_virtual
 
 T = TypeVar("T")
-ODD = Spec("odd/one", "tests.providers.jobs:open_odd")
+ODD = WorkerSpec("odd/one", "tests.providers.jobs:open_odd")
 
 
-def odd() -> OnBoard:
-    return OnBoard("odd/one", ODD.target, dict)
+def odd() -> OnboardProvider:
+    return OnboardProvider("odd/one", ODD.target, dict)
 
 
-def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: Spec = ODD) -> T:
+def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: WorkerSpec = ODD) -> T:
     async def main() -> T:
         async with asyncio.timeout(30), Worker(spec) as worker:
             return await work(worker)
@@ -39,7 +39,7 @@ async def ask(worker: Worker, kind: str, **header: Any) -> list[dict[str, Any]]:
         return [result async for result, _ in results]
 
 
-async def _next(results: Results) -> Message:
+async def _next(results: JobResults) -> Message:
     return await anext(results)
 
 
@@ -220,7 +220,7 @@ def test_a_model_that_cannot_be_opened_says_why_each_time() -> None:
             with pytest.raises(MissingError, match="there is no such thing – get one"):
                 await worker.warm()
 
-    run(main, Spec("odd/none", "tests.providers.jobs:open_odd", {"absent": True}))
+    run(main, WorkerSpec("odd/none", "tests.providers.jobs:open_odd", {"absent": True}))
 
 
 def test_a_module_that_is_not_installed_is_missing() -> None:
@@ -228,19 +228,21 @@ def test_a_module_that_is_not_installed_is_missing() -> None:
         with pytest.raises(MissingError, match="no_such_package"):
             await worker.warm()
 
-    run(main, Spec("odd/none", "no_such_package:open"))
+    run(main, WorkerSpec("odd/none", "no_such_package:open"))
 
 
 def test_a_missing_system_library_is_named_by_its_package() -> None:
-    error = missing(ImportError("libgomp.so.1: cannot open shared object file: No such file or directory"))
+    error = missing_package(
+        ImportError("libgomp.so.1: cannot open shared object file: No such file or directory")
+    )
     assert "libgomp1" in str(error)
     assert "apt-get install" in error.hint
 
 
 def test_errors_cross_the_pipe() -> None:
-    error = from_wire(to_wire(BusyError("why", "what")))
+    error = decode_error(encode_error(BusyError("why", "what")))
     assert (type(error), error.reason, error.hint) == (BusyError, "why", "what")
-    assert type(from_wire({"type": "SystemExit", "reason": "no"})) is StageError
+    assert type(decode_error({"type": "SystemExit", "reason": "no"})) is StageError
 
 
 def test_ctrl_c_is_the_sessions_business() -> None:
@@ -258,9 +260,9 @@ def test_ctrl_c_is_the_sessions_business() -> None:
 
 PARENT = """
 import asyncio
-from workbench.providers.worker import Spec, Worker
+from workbench.providers.worker import WorkerSpec, Worker
 async def main():
-    async with Worker(Spec("odd/one", "tests.providers.jobs:open_odd")) as worker:
+    async with Worker(WorkerSpec("odd/one", "tests.providers.jobs:open_odd")) as worker:
         async with worker.job("hang") as results:
             await anext(results)
             print(worker.pid, flush=True)
@@ -305,7 +307,7 @@ def test_sessions_on_one_loop_share_a_worker_until_the_last_one_leaves() -> None
             await first.__aexit__(None, None, None)
             assert alive(pid)
             assert await ask(second.worker, "echo") == [{"time": 0}]
-            async with lease(Spec("odd/two", ODD.target, {"other": True})) as other:
+            async with lease(WorkerSpec("odd/two", ODD.target, {"other": True})) as other:
                 assert other is not second.worker
             await second.__aexit__(None, None, None)
             assert not alive(pid)
@@ -324,13 +326,16 @@ def test_what_is_not_there_is_said_on_the_way_in() -> None:
     def nothing() -> dict[str, str]:
         raise MissingError("the weights are not there", "pull them")
 
-    async def main(provider: OnBoard) -> None:
+    async def main(provider: OnboardProvider) -> None:
         async with provider:
             pass
 
     for provider, says in (
-        (OnBoard("odd/one", ODD.target, nothing), "the weights are not there"),
-        (OnBoard("odd/one", ODD.target, dict, needs=("no_such_package",)), "no_such_package for odd/one"),
+        (OnboardProvider("odd/one", ODD.target, nothing), "the weights are not there"),
+        (
+            OnboardProvider("odd/one", ODD.target, dict, packages=("no_such_package",)),
+            "no_such_package for odd/one",
+        ),
     ):
         with pytest.raises(MissingError, match=says):
             asyncio.run(main(provider))

@@ -12,28 +12,28 @@ from workbench.plugin.values import ProviderOptions
 
 WINDOW = 320
 BLOCK = 50
-"""Windows (1 s) whose quietest one is remembered."""
+"""Windows of a block (1 s); its quietest one is kept."""
 BLOCKS = 6
-"""So many quietest ones are looked at: a noise that begins counts as noise after 6 s without a pause."""
+"""Blocks in the floor: a noise that begins counts as noise after 6 s without a pause."""
 START_DB = -60.0
-"""What the noise floor is taken to be before it is known, dBFS."""
+"""The noise floor until it is measured, dBFS."""
 HIGHEST_DB = -35.0
 """The floor is never above this, dBFS: someone who speaks without a breath stays speech."""
 MARGIN_DB = 12.0
 """Above the floor at which speech and noise are equally likely."""
 QUIETEST_DB = -45.0
-"""What is quieter is noise in the quietest room, dBFS."""
+"""Quieter sound is noise in any room, dBFS."""
 SLOPE_DB = 2.0
 FULL_SCALE_DB = 20 * math.log10(32768)
 
 
 def make_vad(options: ProviderOptions) -> Energy:
-    """The VAD `energy`."""
+    """Make the VAD `energy`."""
     return Energy()
 
 
 class Energy:
-    """How likely it is that 20 ms are speech, by their level above the quietest of the last seconds."""
+    """The probability that 20 ms are speech, by their level above the quietest of the last seconds."""
 
     window = WINDOW
 
@@ -45,11 +45,11 @@ class Energy:
 
     @property
     def floor_db(self) -> float:
-        """The level of what is there when nobody speaks, dBFS."""
+        """The level of the noise, dBFS."""
         return min(HIGHEST_DB, self._quiet, *self._quietest)
 
     def __call__(self, samples: Samples) -> float:
-        """The probability (0…1) that the window is speech."""
+        """Return the probability (0…1) that the window is speech."""
         wave = samples.astype(np.float32)
         level = 10.0 * math.log10(float(np.dot(wave, wave)) / WINDOW + 1.0) - FULL_SCALE_DB
         self._quiet = min(self._quiet, level)
@@ -61,6 +61,6 @@ class Energy:
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, above / SLOPE_DB))))
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Forget the windows before."""
         self._count, self._quiet = 0, HIGHEST_DB
         self._quietest = deque([START_DB], maxlen=BLOCKS)

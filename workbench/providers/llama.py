@@ -1,6 +1,6 @@
 """`llama/…`: a small language model on board, by llama.cpp in a worker process.
 
-A demonstration that needs no key: its answers are weak, and it cannot call tools; it is not told of any.
+A demonstration that needs no key: its answers are weak, and it gets no tools.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from contextlib import aclosing, asynccontextmanager
 from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.worker import OnBoard, Results
+from workbench.providers.worker import JobResults, OnboardProvider
 from workbench.weights.store import path
 
 MAX_TOKENS = 160
-"""Of an answer: about a minute of speech."""
+"""The longest answer: about a minute of speech."""
 SAMPLING = {"temperature": 0.4, "min_p": 0.2, "top_k": 20, "repeat_penalty": 1.05, "seed": 7}
 """The seed is fixed: the same conversation gets the same answers."""
 
 
 def make_llm(options: ProviderOptions) -> Llama:
-    """The LLM for `llama/<model>`."""
+    """Make the LLM for `llama/<model>`."""
     return Llama(options.model, options.models_path)
 
 
-class Llama(OnBoard, Llm):
+class Llama(OnboardProvider, Llm):
     """A language model that streams text, and only text."""
 
     def __init__(self, model: str, models_path: str | None = None) -> None:
@@ -34,7 +34,7 @@ class Llama(OnBoard, Llm):
             name,
             "workbench.providers.onboard.llama:open_model",
             lambda: {"weights": str(path(name, models_path=models_path))},
-            needs=("xllamacpp",),
+            packages=("xllamacpp",),
         )
 
     @asynccontextmanager
@@ -52,7 +52,7 @@ class Llama(OnBoard, Llm):
             yield parts
 
 
-async def _parts(results: Results) -> AsyncGenerator[LlmPart]:
+async def _parts(results: JobResults) -> AsyncGenerator[LlmPart]:
     async for header, _ in results:
         if "text" in header:
             yield Text(header["text"])

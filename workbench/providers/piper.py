@@ -14,16 +14,16 @@ import numpy as np
 
 from workbench.engine.interfaces import Speech, Tts
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.worker import OnBoard, Results
+from workbench.providers.worker import JobResults, OnboardProvider
 from workbench.weights.store import path
 
 
 def make_tts(options: ProviderOptions) -> Piper:
-    """The TTS for `piper/<voice>`. Raises MissingError where the voice is not on this machine."""
+    """Make the TTS for `piper/<voice>`. Raises MissingError where the voice is not on this machine."""
     return Piper(options.model, options.models_path)
 
 
-class Piper(OnBoard, Tts):
+class Piper(OnboardProvider, Tts):
     """Text to speech, sentence by sentence. The voices give no word times; the silence before a sentence is left in."""
 
     def __init__(self, voice: str, models_path: str | None = None) -> None:
@@ -34,7 +34,7 @@ class Piper(OnBoard, Tts):
             name,
             "workbench.providers.onboard.piper:open_model",
             lambda: {"weights": str(path(name, models_path=models_path)), "settings": str(settings)},
-            needs=("piper", "onnxruntime"),
+            packages=("piper", "onnxruntime"),
         )
 
     @asynccontextmanager
@@ -44,6 +44,6 @@ class Piper(OnBoard, Tts):
             yield speech
 
 
-async def _speech(results: Results) -> AsyncGenerator[Speech]:
+async def _speech(results: JobResults) -> AsyncGenerator[Speech]:
     async for _, payload in results:
         yield Speech(np.frombuffer(payload, dtype=np.int16))

@@ -1,4 +1,4 @@
-"""The providers, transports, exporters and checks that come with workbench, by the door that everybody else's use."""
+"""Our own plugin: the providers, transports, exporters and checks that come with workbench."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench.plugin.hookspecs import hookimpl
-from workbench.plugin.values import Check, Export, Exporter, Provider, TransportProvider
+from workbench.plugin.values import Check, Export, Exporter, Provider, ProviderStage, TransportProvider
 
 if TYPE_CHECKING:
     from workbench.config import Settings
 
 
 def _from(module: str, function: str) -> Callable[[Any], Any]:
-    """Import the module when a session chooses what it makes: listing costs nothing."""
+    """Return a factory that imports its module when a session chooses it: listing costs nothing."""
     return lambda options: getattr(import_module(f"workbench.{module}"), function)(options)
 
 
@@ -26,13 +26,31 @@ def _silence(options: Any) -> Any:
 
 @hookimpl
 def workbench_providers() -> list[Provider]:
-    """Detectors, the models on board, the API of OpenAI, and the scripted ones."""
-    return [*_detectors(), *_on_board(), *_openai(), *_scripted()]
+    """Return the detectors, the models on board, the API of OpenAI, and the scripted providers."""
+    silero, energy = _from("providers.silero", "make_vad"), _from("providers.energy", "make_vad")
+    whisper, llama = _from("providers.whisper", "make_stt"), _from("providers.llama", "make_llm")
+    piper = _from("providers.piper", "make_tts")
+    voice = "a Piper voice on board: US English (piper-tts is GPL-3)"
+    smollm2 = "SmolLM2 on board: a demonstration, weak answers, no tools"
+    return [
+        _on_board("vad", "silero", "v6", "a small neural network; finds speech in noise", silero),
+        _on_board("vad", "energy", "default", "loudness above the noise; needs no model", energy),
+        _on_board("turn", "silence", "default", "a silence that adapts to this user's pauses", _silence),
+        _on_board("stt", "whisper", "tiny.en", "Whisper on board: English, partial transcripts", whisper),
+        _on_board("llm", "llama", "smollm2-135m", smollm2, llama),
+        _on_board("tts", "piper", "en_US-joe-medium", voice, piper),
+        _openai("stt", "transcriptions of whole utterances"),
+        _openai("llm", "chat completions"),
+        _openai("tts", "streamed speech"),
+        _scripted("stt", "hears what a script says"),
+        _scripted("llm", "answers what a script says"),
+        _scripted("tts", "speaks a tone for each word"),
+    ]
 
 
 @hookimpl
 def workbench_transports() -> list[TransportProvider]:
-    """This machine's devices, sound files, a browser's page, a LiveKit room, and none."""
+    """Return this machine's devices, sound files, a browser's page, a LiveKit room, and none."""
     return [
         TransportProvider(
             "local",
@@ -51,11 +69,7 @@ def workbench_transports() -> list[TransportProvider]:
             "microphone and speaker of a notebook's page",
             _from("transports.browser.transport", "BrowserTransport"),
         ),
-        TransportProvider(
-            "room",
-            "a LiveKit room",
-            _from("transports.livekit.transport", "RoomTransport"),
-        ),
+        TransportProvider("room", "a LiveKit room", _from("transports.livekit.transport", "RoomTransport")),
         TransportProvider(
             "none",
             "silence in, and nobody who listens: for conversations that are typed",
@@ -66,13 +80,13 @@ def workbench_transports() -> list[TransportProvider]:
 
 @hookimpl
 def workbench_exporters() -> list[Exporter]:
-    """Turns as a table."""
+    """Return turns as a table."""
     return [Exporter("csv", "a row for each turn, with what was said and where its time went", _csv)]
 
 
 @hookimpl
 def workbench_checks(settings: Settings) -> list[Check]:
-    """Devices, and what the providers need that the settings choose."""
+    """Return what is missing of devices, and of the providers that the settings choose."""
     from workbench.providers.checks import provider_checks
     from workbench.transports.local.checks import device_checks
 
@@ -85,84 +99,16 @@ def _csv() -> Export:
     return write_csv
 
 
-def _detectors() -> list[Provider]:
-    return [
-        Provider(
-            "vad",
-            "silero",
-            "a small neural network; finds speech in noise",
-            _from("providers.silero", "make_vad"),
-            models=("v6",),
-            onboard=True,
-        ),
-        Provider(
-            "vad",
-            "energy",
-            "loudness above the noise; needs no model",
-            _from("providers.energy", "make_vad"),
-            models=("default",),
-            onboard=True,
-        ),
-        Provider(
-            "turn",
-            "silence",
-            "a silence that adapts to this user's pauses",
-            _silence,
-            models=("default",),
-            onboard=True,
-        ),
-    ]
+def _on_board(
+    stage: ProviderStage, name: str, model: str, summary: str, make: Callable[[Any], Any]
+) -> Provider:
+    return Provider(stage, name, summary, make, models=(model,), onboard=True)
 
 
-def _on_board() -> list[Provider]:
-    return [
-        Provider(
-            "stt",
-            "whisper",
-            "Whisper on board: English, partial transcripts",
-            _from("providers.whisper", "make_stt"),
-            models=("tiny.en",),
-            onboard=True,
-        ),
-        Provider(
-            "llm",
-            "llama",
-            "SmolLM2 on board: a demonstration, weak answers, no tools",
-            _from("providers.llama", "make_llm"),
-            models=("smollm2-135m",),
-            onboard=True,
-        ),
-        Provider(
-            "tts",
-            "piper",
-            "a Piper voice on board: US English (piper-tts is GPL-3)",
-            _from("providers.piper", "make_tts"),
-            models=("en_US-joe-medium",),
-            onboard=True,
-        ),
-    ]
+def _scripted(stage: ProviderStage, summary: str) -> Provider:
+    return _on_board(stage, "scripted", "default", summary, _from("simulation.scripted", f"make_{stage}"))
 
 
-def _openai() -> list[Provider]:
-    says = {
-        "stt": "transcriptions of whole utterances, by the API of OpenAI or whoever speaks it",
-        "llm": "chat completions, by the API of OpenAI or whoever speaks it",
-        "tts": "streamed speech, by the API of OpenAI or whoever speaks it",
-    }
-    return [
-        Provider("stt", "openai", says["stt"], _from("providers.openai", "make_stt")),
-        Provider("llm", "openai", says["llm"], _from("providers.openai", "make_llm")),
-        Provider("tts", "openai", says["tts"], _from("providers.openai", "make_tts")),
-    ]
-
-
-def _scripted() -> list[Provider]:
-    def scripted(stage: Any, summary: str) -> Provider:
-        make = _from("simulation.scripted", f"make_{stage}")
-        return Provider(stage, "scripted", summary, make, models=("default",), onboard=True)
-
-    return [
-        scripted("stt", "hears what a script says"),
-        scripted("llm", "answers what a script says"),
-        scripted("tts", "speaks a tone for each word"),
-    ]
+def _openai(stage: ProviderStage, summary: str) -> Provider:
+    summary = f"{summary}, by the API of OpenAI or whoever speaks it"
+    return Provider(stage, "openai", summary, _from("providers.openai", f"make_{stage}"))

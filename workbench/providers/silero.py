@@ -18,10 +18,10 @@ from workbench.weights.store import path
 
 WINDOW = 512
 CONTEXT = 64
-"""Samples of the window before, which the model is shown again."""
+"""Samples of the window before that the model gets again."""
 SCALE = np.float32(1 / 32768)
 AUDIBLE_POWER = 10 ** (-50 / 10)
-"""Mean square of a window (full scale is 1) from which it is always looked at: −50 dBFS."""
+"""Mean square of a window (full scale is 1) from which on the model always runs: −50 dBFS."""
 ABOVE_NOISE = 10 ** (6 / 10)
 """Times the power of the quietest windows up to which a window is noise: 6 dB."""
 SECOND = 31
@@ -29,19 +29,19 @@ SECOND = 31
 SECONDS = 6
 """… and so many quietest ones."""
 BEFORE = 2
-"""Quiet windows that the model is shown when something is heard: with none, it knows less of what follows."""
+"""Quiet windows that the model gets before the first loud one: without them it is less sure of what follows."""
 HANG = 8
-"""Windows that are still looked at after the last one that was louder: speech ends there, 256 ms."""
+"""Windows for which the model still runs after the last loud one: speech ends there, 256 ms."""
 
 
 def make_vad(options: ProviderOptions) -> Silero:
-    """The VAD for `silero/<version>`. Raises MissingError where its weights or onnxruntime are not there."""
+    """Make the VAD for `silero/<version>`. Raises MissingError without its weights or onnxruntime."""
     return Silero(_session(path(f"silero/{options.model}", models_path=options.models_path)))
 
 
 @cache
 def _session(weights: Path) -> Any:
-    """The model, one for all sessions of the process: a run changes nothing in it."""
+    """Load the model, once for all sessions of the process: a run changes nothing in it."""
     try:
         import onnxruntime  # 90 ms, 25 MB
     except ImportError as error:
@@ -56,7 +56,7 @@ def _session(weights: Path) -> Any:
 
 
 class Silero:
-    """The probability of speech in each 32 ms; 0 where nothing but the room can be heard.
+    """The probability of speech in each 32 ms; 0 where there is nothing but noise.
 
     Its arrays are bound to the model once, which saves a tenth a window.
     """
@@ -70,54 +70,54 @@ class Silero:
         self._state, self._next = _floats(2, 1, 1, 128), _floats(2, 1, 1, 128)
         self._probability = _floats(1)
         self._run = session.run_with_iobinding
-        self._bound = session.io_binding()
-        self._room = Room()
+        self._binding = session.io_binding()
+        self._gate = NoiseGate()
         self._before: deque[Samples] = deque(maxlen=BEFORE)
         for name, array in ("input", self._input), ("h", self._state[0]), ("c", self._state[1]):
-            self._bound.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+            self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for name, array in ("speech_probs", self._probability), ("hn", self._next[0]), ("cn", self._next[1]):
-            self._bound.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+            self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
     def __call__(self, samples: Samples) -> float:
-        """The probability (0…1) that the window is speech."""
-        if self._room.quiet(power(samples)):
+        """Return the probability (0…1) that the window is speech."""
+        if self._gate.is_closed(power(samples)):
             self._before.append(samples.copy())
             return 0.0
         while self._before:
-            self._look(self._before.popleft())
-        return self._look(samples)
+            self._infer(self._before.popleft())
+        return self._infer(samples)
 
-    def _look(self, samples: Samples) -> float:
+    def _infer(self, samples: Samples) -> float:
         self._context[:] = self._last
         np.multiply(samples, SCALE, out=self._fresh)
-        self._run(self._bound)
+        self._run(self._binding)
         self._state[:] = self._next
         return float(self._probability[0])
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Forget the windows before."""
         self._input[:] = 0
         self._state[:] = 0
-        self._room = Room()
+        self._gate = NoiseGate()
         self._before.clear()
 
 
-class Room:
-    """Tells when nothing but the room can be heard, so that the model need not be asked.
+class NoiseGate:
+    """Closed while there is nothing but the noise of the room, so that the model need not run.
 
     That saves most of the work of a conversation, and finds speech 10–20 ms sooner: after a long silence the model is
-    slow to believe in it.
+    slow to react.
     """
 
     def __init__(self) -> None:
         self._count = 0
         self._loud = -HANG
-        """Number of the last window that was loud."""
+        """Number of the last loud window."""
         self._quietest = math.inf
         self._floors = deque([0.0], maxlen=SECONDS)
 
-    def quiet(self, mean_square: float) -> bool:
-        """Whether a window of this mean square and those just before it are no louder than the noise."""
+    def is_closed(self, mean_square: float) -> bool:
+        """Return whether a window of this mean square and those just before it are no louder than the noise."""
         self._count += 1
         self._quietest = min(self._quietest, mean_square)
         if self._count % SECOND == 0:
@@ -129,7 +129,7 @@ class Room:
 
 
 def power(samples: Samples) -> float:
-    """Mean square; full scale is 1."""
+    """Return the mean square; full scale is 1."""
     wave = samples.astype(np.float32)
     return float(np.dot(wave, wave)) / (32768.0**2 * WINDOW)
 

@@ -1,8 +1,7 @@
 """`whisper/…`: speech to text on board, by CTranslate2 in a worker process.
 
-It hears along: partial transcripts while the user speaks, one at each pause that takes in everything said so far, and
-at the end only what is not known yet. A worker does one piece at a time, always the newest sound; what comes too fast
-is skipped.
+It transcribes along: partial transcripts while the user speaks, one at each pause that covers all speech so far, and at
+the end only the rest. A worker does one span at a time, always the newest sound; others are skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.worker import OnBoard
+from workbench.providers.worker import OnboardProvider
 from workbench.weights.store import folder
 
 MS = INPUT_RATE // 1000
@@ -26,23 +25,23 @@ FIRST_PARTIAL = 600 * MS
 """Sound before the first partial transcript, samples: the utterance begins 300 ms before the onset."""
 PARTIAL_EVERY = 400 * MS
 EDGE = 60 * MS
-"""The last sound of a partial does not count as taken into account, samples: a word may be cut by it."""
+"""The end of a partial's sound that its text does not cover, samples: a word may be cut there."""
 TAIL = 200 * MS
 """Silence after the speech that the model is given, samples; with more it makes words up."""
 LONGEST = 28 * INPUT_RATE
-"""The model's window is 30 s; longer speech is settled piece by piece."""
+"""The model's window is 30 s, samples; longer speech is settled span by span."""
 SHORTEST = 100 * MS
-"""Less sound than this is no word."""
+"""Less sound than this is no word, samples."""
 
 
 def make_stt(options: ProviderOptions) -> Whisper:
-    """The STT for `whisper/<model>`."""
+    """Make the STT for `whisper/<model>`."""
     return Whisper(options.model, options.models_path)
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Sound to transcribe, as positions on `user`. `upto`: what its text takes into account; `settles`: it stays."""
+class AudioSpan:
+    """Sound to transcribe, as positions on `user`. Its text covers speech up to `upto`; with `settles`, it is final."""
 
     start: int
     stop: int
@@ -50,61 +49,61 @@ class Stretch:
     settles: bool = False
 
 
-class Hearing:
-    """What has been made of one utterance so far, and what to do next."""
+class TranscriptionPlan:
+    """Decides what to transcribe next of an utterance, and joins the texts."""
 
     def __init__(self, utterance: Utterance, *, eager: bool) -> None:
         self._utterance = utterance
         self._eager = eager
         self._settled: list[str] = []
         self._start = utterance.start_sample
-        """Everything before is settled."""
-        self._taken = utterance.start_sample + FIRST_PARTIAL - PARTIAL_EVERY
+        """The text of all sound before is settled."""
+        self._partial_end = utterance.start_sample + FIRST_PARTIAL - PARTIAL_EVERY
         """End of the sound of the last partial."""
         self.latest = Transcript("", utterance.start_sample, confidence=0.0)
 
     @property
     def _silent(self) -> bool:
-        """The user says nothing: what was said so far is wanted at once."""
+        """Whether the user is silent, so that a text for all speech so far is due."""
         state = self._utterance.state
         return state == "ended" or (state == "paused" and self._eager)
 
-    def next(self) -> Stretch | None:
-        """What to transcribe now; None if nothing is to be done before something changes."""
+    def next(self) -> AudioSpan | None:
+        """Return what to transcribe now; None if there is nothing before the utterance changes."""
         utterance = self._utterance
         stop = min(utterance.end, utterance.speech_end + TAIL) if self._silent else utterance.end
         if stop - self._start > LONGEST:
             cut = self._quietest(self._start + LONGEST // 2, self._start + LONGEST)
-            return Stretch(self._start, cut, cut, settles=True)
+            return AudioSpan(self._start, cut, cut, settles=True)
         if self._silent:
             upto = max(stop, utterance.speech_end)
             return (
-                Stretch(self._start, stop, upto) if self.latest.upto_sample < utterance.speech_end else None
+                AudioSpan(self._start, stop, upto) if self.latest.upto_sample < utterance.speech_end else None
             )
-        if utterance.state == "speaking" and stop - self._taken >= PARTIAL_EVERY:
-            return Stretch(self._start, stop, stop - EDGE)
+        if utterance.state == "speaking" and stop - self._partial_end >= PARTIAL_EVERY:
+            return AudioSpan(self._start, stop, stop - EDGE)
         return None
 
-    def useless(self, stretch: Stretch) -> bool:
-        """Nobody needs that stretch any more: a later one is wanted at once."""
+    def is_stale(self, span: AudioSpan) -> bool:
+        """Return whether that span is of no use any more, as a later one is due."""
         if self._utterance.state == "dismissed":
             return True
-        return self._silent and not stretch.settles and stretch.upto < self._utterance.speech_end
+        return self._silent and not span.settles and span.upto < self._utterance.speech_end
 
-    def take(self, stretch: Stretch, text: str, confidence: float) -> Transcript:
-        """The transcript so far, with the text of a stretch."""
-        self._taken = max(self._taken, stretch.stop)
+    def add(self, span: AudioSpan, text: str, confidence: float) -> Transcript:
+        """Add the text of a span. Return the transcript so far."""
+        self._partial_end = max(self._partial_end, span.stop)
         whole = " ".join(filter(None, [*self._settled, text]))
-        if stretch.settles:
-            self._start = stretch.stop
+        if span.settles:
+            self._start = span.stop
             self._settled.append(text)
         if not text and whole:  # silence after what was settled
             confidence = self.latest.confidence or 0.0
-        self.latest = Transcript(whole, stretch.upto, confidence=confidence)
+        self.latest = Transcript(whole, span.upto, confidence=confidence)
         return self.latest
 
     def _quietest(self, start: int, stop: int) -> int:
-        """The middle of the quietest fifth of a second, the last one of equals."""
+        """Return the middle of the quietest fifth of a second, the last one of equals."""
         wave = self._utterance.audio(start, stop).astype(np.float32)
         step = 20 * MS
         energy = np.square(wave[: len(wave) // step * step]).reshape(-1, step).sum(axis=1)
@@ -113,7 +112,7 @@ class Hearing:
         return start + (quiet + 5) * step
 
 
-class Whisper(OnBoard, Stt):
+class Whisper(OnboardProvider, Stt):
     """Speech to text with partial transcripts and a confidence."""
 
     partials = True
@@ -124,39 +123,39 @@ class Whisper(OnBoard, Stt):
             name,
             "workbench.providers.onboard.whisper:open_model",
             lambda: {"folder": str(folder(name, models_path=models_path))},
-            needs=("ctranslate2", "tokenizers"),
+            packages=("ctranslate2", "tokenizers"),
         )
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
-        """See `Stt`. A dismissed utterance gives what was known of it, at once."""
-        hearing = Hearing(utterance, eager=eager)
+        """See `Stt`. For a dismissed utterance the transcript so far is returned at once."""
+        plan = TranscriptionPlan(utterance, eager=eager)
         while utterance.state != "dismissed":
-            stretch = hearing.next()
-            if stretch:
-                await self._listen(utterance, hearing, stretch)
+            span = plan.next()
+            if span:
+                await self._transcribe(utterance, plan, span)
             elif utterance.over:
                 break
             else:
                 await utterance.changed()
-        return replace(hearing.latest, final=True)
+        return replace(plan.latest, final=True)
 
-    async def _listen(self, utterance: Utterance, hearing: Hearing, stretch: Stretch) -> None:
-        """Transcribe a stretch and write what is known then, unless it becomes useless meanwhile."""
+    async def _transcribe(self, utterance: Utterance, plan: TranscriptionPlan, span: AudioSpan) -> None:
+        """Transcribe a span and write the transcript so far, unless the span becomes stale meanwhile."""
         needed = CancelScope()
 
-        async def until_useless() -> None:
-            while not hearing.useless(stretch):
+        async def watch() -> None:
+            while not plan.is_stale(span):
                 await utterance.changed()
             needed.cut()
 
-        async with beside(until_useless()):
+        async with beside(watch()):
             with needed.entered():
-                transcript = hearing.take(stretch, *await self._hear(utterance, stretch))
+                transcript = plan.add(span, *await self._recognize(utterance, span))
                 if not utterance.over:
                     utterance.write(transcript)
 
-    async def _hear(self, utterance: Utterance, stretch: Stretch) -> tuple[str, float]:
-        samples = utterance.audio(stretch.start, stretch.stop)
+    async def _recognize(self, utterance: Utterance, span: AudioSpan) -> tuple[str, float]:
+        samples = utterance.audio(span.start, span.stop)
         if len(samples) < SHORTEST:
             return "", 0.0
         async with self.worker.job("transcribe", payload=samples.tobytes()) as results:

@@ -1,13 +1,13 @@
-"""A model in a process of its own: native calls can't be cancelled, hold memory, and crash.
+"""Worker processes for models on board: native calls can't be cancelled, hold memory, and crash.
 
-    async with lease(Spec("piper/…", "workbench.providers.onboard.piper:open_model", {"weights": …})) as worker:
+    async with lease(WorkerSpec("piper/…", "workbench.providers.onboard.piper:open_model", {…})) as worker:
         async with worker.job("speak", {"text": "Hello."}) as results:
             async for header, payload in results: …
 
 One job at a time, first come, first served; sessions on the same loop that ask for the same model share a worker.
-Leaving a job early cancels it: the leaver is free at once, the worker has `OVERRUN_S` to stop, then it is killed. A
-worker that dies, by itself or by us, fails the job it was doing and is started again for the next one. Nothing here is
-a task: the process's pipes call back, so a worker can outlive the session that opened it while another still uses it.
+Leaving a job early cancels it: the caller is free at once, the worker has `OVERRUN_S` to stop, then it is killed. A
+worker that dies fails its job and is started again for the next one. There are no tasks: the process's pipes call
+back, so a worker can outlive the session that opened it while another one uses it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from weakref import WeakKeyDictionary
 from workbench.model.clock import outside
 from workbench.model.errors import GarbageError, InternalError, StageError, WorkbenchError
 from workbench.providers.onboard.framing import GarbledError, Header, Message, Unpacker, pack
-from workbench.providers.onboard.process import from_wire, missing
+from workbench.providers.onboard.process import decode_error, missing_package
 
 OVERRUN_S = 0.5
 """How long a cancelled job may go on before its worker is killed."""
-STDERR_KEPT = 4096
-"""Bytes of a worker's last words that are kept for the error message."""
+STDERR_BYTES = 4096
+"""The end of a worker's standard error, for the error message."""
 
 
 @dataclass(frozen=True)
-class Spec:
-    """Which model: `target` is a `module:function` that the worker calls with `options` (JSON) to get its `Handler`."""
+class WorkerSpec:
+    """The model of a worker: it calls `target` (`module:function`) with `options` (JSON) to get its `Handler`."""
 
     name: str
     target: str
@@ -44,58 +44,58 @@ class Spec:
 
     @property
     def key(self) -> str:
-        """The same for whoever can share a worker."""
+        """Equal for sessions that can share a worker."""
         return json.dumps([self.target, self.options], sort_keys=True)
 
 
-class Results:
-    """What a job gives, in order: an async iterator of (header, payload). Raises the job's error at its end."""
+class JobResults:
+    """The results of a job: an async iterator of (header, payload). Raises the job's error at its end."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._news: asyncio.Queue[Message | WorkbenchError | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Message | WorkbenchError | None] = asyncio.Queue()
 
-    def put(self, news: Message | WorkbenchError | None) -> None:
-        """A result, the error it ended with, or None for its good end."""
-        self._news.put_nowait(news)
+    def put(self, item: Message | WorkbenchError | None) -> None:
+        """Add a result, the error it ended with, or None for its good end."""
+        self._queue.put_nowait(item)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
         with outside():
-            news = await self._news.get()
-        if isinstance(news, tuple):
-            return news
-        self._news.put_nowait(news)  # whoever asks again hears the same
-        if news is None:
+            item = await self._queue.get()
+        if isinstance(item, tuple):
+            return item
+        self._queue.put_nowait(item)  # the same for another call
+        if item is None:
             raise StopAsyncIteration
-        raise news
+        raise item
 
 
-class Process(asyncio.SubprocessProtocol):
-    """One run of the worker process, from its start to its end."""
+class WorkerProcess(asyncio.SubprocessProtocol):
+    """A run of the worker process, from its start to its end."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._unpacker = Unpacker()
         self._stderr = bytearray()
-        self._job: Results | None = None
+        self._job: JobResults | None = None
         self._overrun: asyncio.TimerHandle | None = None
         self._pending = ExitStack()
         self._failure: WorkbenchError | None = None
         self._transport: asyncio.SubprocessTransport | None = None
         self.opened = asyncio.Event()
-        """It has loaded its model, or is gone."""
+        """Set when it has loaded its model, or has ended."""
         self.idle = asyncio.Event()
-        """It does nothing, or is gone."""
-        self.gone = asyncio.Event()
-        """It has ended, and its pipes are closed."""
+        """Set while it has no job, or when it has ended."""
+        self.ended = asyncio.Event()
+        """Set when it has ended, and its pipes are closed."""
         self.idle.set()
 
     @classmethod
-    async def start(cls, spec: Spec) -> Process:
-        """Start a process and tell it what to open; `opened` is set when it has."""
+    async def start(cls, spec: WorkerSpec) -> WorkerProcess:
+        """Start a process and have it open the model; `opened` is set when it has."""
         loop = asyncio.get_running_loop()
         paths = [path for path in sys.path if path]
         with outside():
@@ -116,28 +116,28 @@ class Process(asyncio.SubprocessProtocol):
 
     @property
     def failure(self) -> WorkbenchError:
-        """Why it ended; to be asked when it is gone."""
+        """The reason of its end, once it has ended."""
         if self._failure:
             return self._failure
         code = self._transport.get_returncode() if self._transport else None
         how = f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
-        said = _last_words(self._stderr)
+        line = _last_line(self._stderr)
         return StageError(
-            f"the worker process of {self._name} {how}" + (f": {said}" if said else ""),
+            f"the worker process of {self._name} {how}" + (f": {line}" if line else ""),
             "it is started again for the next turn",
         )
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, number: int, kind: str, header: Header, payload: bytes) -> Results:
-        """Give it a job; it must be idle."""
+    def begin(self, number: int, kind: str, header: Header, payload: bytes) -> JobResults:
+        """Start a job; the process must be idle."""
         self.idle.clear()
-        self._job = Results(number)
+        self._job = JobResults(number)
         self._write(pack({"job": number, "kind": kind, "header": header}, payload))
         return self._job
 
-    def leave(self, results: Results) -> None:
-        """Nobody waits for the job's results any more: if it still runs, it has `OVERRUN_S` to stop."""
+    def leave(self, results: JobResults) -> None:
+        """Cancel the job if it still runs; it has `OVERRUN_S` to stop."""
         if self._job is not results:
             return
         self._write(pack({"cancel": results.number}))
@@ -145,7 +145,7 @@ class Process(asyncio.SubprocessProtocol):
         self._pending.enter_context(outside())
 
     def close(self) -> None:
-        """End it at once; `gone` follows."""
+        """End the process at once; `ended` follows."""
         if self._transport:
             self._transport.close()
 
@@ -154,69 +154,68 @@ class Process(asyncio.SubprocessProtocol):
         if pipe and not pipe.is_closing():
             cast(asyncio.WriteTransport, pipe).write(message)
 
-    def _kill(self, why: WorkbenchError | None) -> None:
-        self._failure = self._failure or why
+    def _kill(self, reason: WorkbenchError | None) -> None:
+        self._failure = self._failure or reason
         if self._transport and self._transport.get_returncode() is None:
             self._transport.kill()
 
-    def _end(self, news: WorkbenchError | None) -> None:
-        """The job is over, well or with an error."""
+    def _end_job(self, error: WorkbenchError | None) -> None:
+        """End the job, well or with an error."""
         if self._overrun:
             self._overrun.cancel()
         self._pending.close()
         if self._job:
-            self._job.put(news)
+            self._job.put(error)
         self._job = None
         self.idle.set()
 
-    # -- what the process says ----------------------------------------------------------------------------------------
+    # -- messages of the process --------------------------------------------------------------------------------------
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Bytes from its standard output (messages) or standard error (kept)."""
+        """Take bytes of its standard output (messages) or standard error (kept)."""
         if fd == 2:
             self._stderr += data
-            del self._stderr[:-STDERR_KEPT]
+            del self._stderr[:-STDERR_BYTES]
             return
         try:
             for header, payload in self._unpacker.feed(data):
-                self._hear(header, payload)
+                self._handle(header, payload)
         except (GarbledError, KeyError) as error:
-            self._kill(
-                GarbageError(
-                    f"the worker process of {self._name} sent garbage: {error}", "it is started again"
-                )
-            )
+            reason = f"the worker process of {self._name} sent garbage: {error}"
+            self._kill(GarbageError(reason, "it is started again"))
 
-    def _hear(self, header: dict[str, Any], payload: bytes) -> None:
+    def _handle(self, header: dict[str, Any], payload: bytes) -> None:
         if "ready" in header:
             self.opened.set()
         elif "failed" in header:
-            self._failure = from_wire(header["failed"])
+            self._failure = decode_error(header["failed"])
         elif self._job is None or header["job"] != self._job.number:
             raise GarbledError(f"a result of job {header['job']}, which it was not given")
         elif "result" in header:
             self._job.put((header["result"], payload))
         else:
-            self._end(from_wire(header["end"]) if header["end"] else None)
+            self._end_job(decode_error(header["end"]) if header["end"] else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone, and everything it said was heard."""
+        """The process has ended, and all its messages were handled."""
         self.close()
-        self.gone.set()
-        self._end(self.failure)
+        self.ended.set()
+        self._end_job(self.failure)
         self.opened.set()
 
 
 class Worker:
-    """A model's worker: starts its process when it is needed, and again when it has died. See the module."""
+    """The worker of a model: starts its process for the first job, and again when it has died. See the module."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
-        self._process: Process | None = None
+        self._process: WorkerProcess | None = None
         self._turn = asyncio.Lock()
         self._jobs = 0
         self.starts = 0
-        """Processes started so far."""
+        """Processes so far."""
+        self.leases = 0
+        """Providers that use it; see `lease`."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -226,24 +225,24 @@ class Worker:
         if process:
             process.close()
             with outside():
-                await process.gone.wait()
+                await process.ended.wait()
 
     @property
     def pid(self) -> int | None:
         """Id of the running process, None if there is none."""
-        return self._process.pid if self._process and not self._process.gone.is_set() else None
+        return self._process.pid if self._process and not self._process.ended.is_set() else None
 
     async def warm(self) -> None:
         """Start the process and load the model. Raises MissingError (weights, package), StageError."""
-        async with self._alone():
+        async with self._exclusive():
             pass
 
     @asynccontextmanager
     async def job(
         self, kind: str, header: Header | None = None, payload: bytes = b""
-    ) -> AsyncIterator[Results]:
-        """Do a job when those before are done. Raises MissingError, StageError, here or from the results."""
-        async with self._alone() as process:
+    ) -> AsyncIterator[JobResults]:
+        """Do a job after those before. Raises MissingError, StageError, here or from the results."""
+        async with self._exclusive() as process:
             self._jobs += 1
             results = process.begin(self._jobs, kind, header or {}, payload)
             try:
@@ -252,8 +251,8 @@ class Worker:
                 process.leave(results)
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[Process]:
-        """The process, opened and idle, for one caller at a time."""
+    async def _exclusive(self) -> AsyncIterator[WorkerProcess]:
+        """Give the process, opened and idle, to one caller at a time."""
         with outside():
             await self._turn.acquire()
         try:
@@ -261,73 +260,70 @@ class Worker:
         finally:
             self._turn.release()
 
-    async def _ready(self) -> Process:
+    async def _ready(self) -> WorkerProcess:
         with outside():
             if self._process:
                 await self._process.idle.wait()
-            if self._process is None or self._process.gone.is_set():
-                self._process = await Process.start(self.spec)
+            if self._process is None or self._process.ended.is_set():
+                self._process = await WorkerProcess.start(self.spec)
                 self.starts += 1
             await self._process.opened.wait()
-        if self._process.gone.is_set():
+        if self._process.ended.is_set():
             raise self._process.failure
         return self._process
 
 
-def _last_words(stderr: bytearray) -> str:
-    """The last line of what a process printed, without what could move a cursor."""
+def _last_line(stderr: bytearray) -> str:
+    """Return the last line that a process printed, without characters that could move a cursor."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    return "".join(sign if sign.isprintable() else " " for sign in lines[-1].strip())[:300] if lines else ""
+    last = lines[-1].strip() if lines else ""
+    return "".join(character if character.isprintable() else " " for character in last)[:300]
 
 
-@dataclass
-class _Shared:
-    worker: Worker
-    tenants: int = 0
-
-
-_workers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+_workers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Worker]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def lease(spec: Spec) -> AsyncIterator[Worker]:
-    """The worker for a model, shared by all on this loop; the last one out ends its process."""
-    here = _workers.setdefault(asyncio.get_running_loop(), {})
-    shared = here.setdefault(spec.key, _Shared(Worker(spec)))
-    shared.tenants += 1
+async def lease(spec: WorkerSpec) -> AsyncIterator[Worker]:
+    """Give the worker of a model, shared by all on this loop; its process ends with the last lease."""
+    workers = _workers.setdefault(asyncio.get_running_loop(), {})
+    worker = workers.setdefault(spec.key, Worker(spec))
+    worker.leases += 1
     try:
-        yield shared.worker
+        yield worker
     finally:
-        shared.tenants -= 1
-        if not shared.tenants:
-            del here[spec.key]
-            await shared.worker.__aexit__()
+        worker.leases -= 1
+        if not worker.leases:
+            del workers[spec.key]
+            await worker.__aexit__()
 
 
-class OnBoard:
-    """A provider whose model runs in a worker: entered, it holds a lease.
+class OnboardProvider:
+    """A provider whose model runs in a worker; it holds a lease while it is entered.
 
-    `find` gives the options for the worker: verified files. It runs in a thread, because hashing takes 60 ms per 100 MB
-    and up to a second; it raises MissingError. `needs` are the packages that the worker will import.
+    `find` returns the options for the worker: verified files. It runs in a thread, because hashing takes 60 ms per
+    100 MB and up to a second; it raises MissingError. `packages` are those that the worker will import.
     """
 
     def __init__(
-        self, name: str, target: str, find: Callable[[], Mapping[str, Any]], needs: Sequence[str] = ()
+        self, name: str, target: str, find: Callable[[], Mapping[str, Any]], packages: Sequence[str] = ()
     ) -> None:
         self.name = name
         self._target = target
         self._find = find
-        self._needs = needs
+        self._packages = packages
         self._lease = AsyncExitStack()
         self._worker: Worker | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises MissingError where weights or packages are not there, and refuses files with a wrong hash."""
-        for package in self._needs:
+        """Raises MissingError where weights or packages are missing, or a file has a wrong hash."""
+        for package in self._packages:
             if importlib.util.find_spec(package) is None:
-                raise missing(ModuleNotFoundError(f"{package} for {self.name}"))
+                raise missing_package(ModuleNotFoundError(f"{package} for {self.name}"))
         options = await asyncio.to_thread(self._find)
-        self._worker = await self._lease.enter_async_context(lease(Spec(self.name, self._target, options)))
+        self._worker = await self._lease.enter_async_context(
+            lease(WorkerSpec(self.name, self._target, options))
+        )
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -336,14 +332,14 @@ class OnBoard:
 
     @property
     def worker(self) -> Worker:
-        """The worker; InternalError where the provider was not entered."""
+        """The worker. InternalError before the provider is entered."""
         if self._worker is None:
             raise InternalError(f"{self.name} is used before it was entered", "use it inside `async with`")
         return self._worker
 
     @property
     def starts(self) -> int:
-        """How often the model was loaded: once, and again after each death of its process."""
+        """How often the model was loaded: once, and again after each end of its process."""
         return self._worker.starts if self._worker else 0
 
     async def warm(self) -> None:

@@ -17,7 +17,7 @@ MAGIC = b"WBF1"
 PREFIX = struct.Struct(">4sII")
 MAX_HEADER = 1 << 22
 MAX_PAYLOAD = 1 << 26
-"""64 MB: half an hour of speech at 16 kHz. Whatever claims to be longer is not a message of ours."""
+"""64 MB: half an hour of speech at 16 kHz. A longer one is not a message of ours."""
 
 
 class GarbledError(ValueError):
@@ -25,19 +25,19 @@ class GarbledError(ValueError):
 
 
 def pack(header: Header, payload: bytes = b"") -> bytes:
-    """One message as bytes."""
+    """Return a message as bytes."""
     head = json.dumps(header).encode()
     return PREFIX.pack(MAGIC, len(head), len(payload)) + head + payload
 
 
 class Unpacker:
-    """Makes messages of bytes that come in pieces of any length."""
+    """Parses messages from bytes that arrive in pieces of any length."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that are complete with `data`. Raises GarbledError; nothing can be read after that."""
+        """Yield the messages that are complete with `data`. Raises GarbledError; nothing can be read after that."""
         self._buffer += data
         while (message := self._next()) is not None:
             yield message

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.model.errors import GarbageError
-from workbench.providers.onboard.process import Handler, Job
+from workbench.providers.onboard.process import Handler, WorkerJob
 
 CONTEXT = 2048
 """Tokens of prompt and answer; 23 kB of memory each. A token of prompt that is not cached costs 3 ms."""
@@ -16,9 +16,8 @@ REUSE = 8
 """Tokens from which a stretch of the last prompt is used again at another place: the history moves on at its front, and
 without this all of it would be read again (2.6 s for 550 tokens instead of 0.28 s)."""
 THREADS = 2
-LATER = 6
-"""Nicer than the other models by this: its words are needed at the pace of speech, and whoever makes them heard
-meanwhile, or hears the user, goes first."""
+NICER = 6
+"""Nicer than the other models by this: its words are needed at the pace of speech, and the STT and the TTS go first."""
 
 Messages = list[dict[str, str]]
 
@@ -27,7 +26,7 @@ def open_model(*, weights: str) -> Handler:
     """Load a GGUF file."""
     import xllamacpp  # 15 ms; raises ImportError without the system's libgomp
 
-    os.nice(LATER)
+    os.nice(NICER)
     params = xllamacpp.CommonParams()
     params.model.path = weights
     params.n_ctx = CONTEXT
@@ -38,10 +37,10 @@ def open_model(*, weights: str) -> Handler:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = THREADS
     params.cpuparams.poll = params.cpuparams_batch.poll = 0
     params.verbosity = -1
-    _lock_door(params)
+    _close_http(params)
     server = xllamacpp.Server(params)
 
-    def handle(job: Job) -> None:
+    def handle(job: WorkerJob) -> None:
         if job.kind == "warm":
             job.header = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
         _chat(server, job)
@@ -49,15 +48,15 @@ def open_model(*, weights: str) -> Handler:
     return handle
 
 
-def _lock_door(params: Any) -> None:
-    """llama.cpp's server listens on a loopback port, wanted or not: nobody knows its key."""
+def _close_http(params: Any) -> None:
+    """Protect the loopback port, which llama.cpp's server always opens, by a key that nobody knows."""
     params.api_keys = [secrets.token_urlsafe(32)]
     params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
     params.n_threads_http = 1
 
 
-def _chat(server: Any, job: Job) -> None:
-    """Stream an answer, with the oldest messages left out until the rest fits."""
+def _chat(server: Any, job: WorkerJob) -> None:
+    """Stream an answer; the oldest messages are left out until the rest fits."""
     messages: Messages = job.header["messages"]
     while not job.cancelled:
         error = _stream(server, {**job.header, "messages": messages}, job)
@@ -68,12 +67,12 @@ def _chat(server: Any, job: Job) -> None:
         messages = shortened(messages, error["n_ctx"] / error["n_prompt_tokens"])
 
 
-def _stream(server: Any, request: dict[str, Any], job: Job) -> Mapping[str, Any] | None:
-    """Hand over the pieces as they come; an error of the server is returned."""
+def _stream(server: Any, request: dict[str, Any], job: WorkerJob) -> Mapping[str, Any] | None:
+    """Send the pieces as they come. Return the server's error, if any."""
     errors: list[Mapping[str, Any]] = []
 
-    def take(chunk: dict[str, Any]) -> bool:
-        """Called between two tokens; true stops."""
+    def send(chunk: dict[str, Any]) -> bool:
+        """Send a chunk, between two tokens; true stops the server."""
         if "error" in chunk:
             errors.append(chunk["error"])
         for choice in chunk.get("choices", ()):
@@ -84,24 +83,24 @@ def _stream(server: Any, request: dict[str, Any], job: Job) -> Mapping[str, Any]
         return job.cancelled
 
     options = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True}
-    server.handle_chat_completions({**request, **options}, take)
+    server.handle_chat_completions({**request, **options}, send)
     return errors[0] if errors else None
 
 
 def shortened(messages: Messages, share: float) -> Messages:
-    """About `share` of the messages' text: the oldest go first; the system prompt and the last message stay.
+    """Return about `share` of the messages' text: the oldest go first; the system prompt and the last message stay.
 
     Where those alone are too long, the longer of both loses its beginning.
     """
     system = [message for message in messages[:1] if message["role"] == "system"]
     rest = messages[len(system) :]
-    spare = (1 - share) * 1.1 * sum(len(message["content"]) for message in messages) + 1
+    excess = (1 - share) * 1.1 * sum(len(message["content"]) for message in messages) + 1
     dropped = 0
-    while len(rest) > 1 and dropped < spare:
+    while len(rest) > 1 and dropped < excess:
         dropped += len(rest[0]["content"])
         rest = rest[1:]
     if dropped:
         return [*system, *rest]
     longest = max([*system, *rest], key=lambda message: len(message["content"]))
-    short = {**longest, "content": longest["content"][int(spare) :]}
+    short = {**longest, "content": longest["content"][int(excess) :]}
     return [short if message is longest else message for message in (*system, *rest)]

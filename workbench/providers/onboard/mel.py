@@ -1,4 +1,4 @@
-"""Whisper's view of sound: the logarithm of the energy in 80 mel bands, 100 times a second."""
+"""Log-mel features for Whisper: the logarithm of the energy in 80 mel bands, 100 times a second."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BANDS = 80
 FFT = 400
 HOP = 160
 RANGE = 8.0
-"""Whatever is this many powers of ten below the loudest counts as silence."""
+"""Energy this many powers of ten below the loudest counts as silence."""
 
 Floats = NDArray[np.float32]
 
 
 def features(samples: Samples, frames: int) -> Floats:
-    """The log-mel spectrogram of 16 kHz sound, filled up with silence; shape (80, `frames`), contiguous.
+    """Return the log-mel spectrogram of 16 kHz sound, filled up with silence; shape (80, `frames`), contiguous.
 
     The same as computing it over the sound with zeros behind, without the work: 2 ms for 4 s.
     """
@@ -32,7 +32,7 @@ def features(samples: Samples, frames: int) -> Floats:
 
 
 def _log_mels(samples: Samples) -> Floats:
-    """log10 of the energies of each frame that has sound in it; shape (80, len / 160 + 2)."""
+    """Return log10 of the energies of each frame with sound in it; shape (80, len / 160 + 2)."""
     wave = samples.astype(np.float32) / np.float32(32768.0)
     wave = np.pad(np.pad(wave, (FFT // 2, 0), mode="reflect"), (0, FFT))
     windows = np.lib.stride_tricks.sliding_window_view(wave, FFT)[::HOP][
@@ -50,7 +50,7 @@ def _window() -> Floats:
 
 @cache
 def _filters() -> Floats:
-    """Slaney's mel filters: linear below 1 kHz, logarithmic above, each of the same area; shape (80, 201)."""
+    """Return Slaney's mel filters: linear below 1 kHz, logarithmic above, each of the same area; shape (80, 201)."""
     bins = np.fft.rfftfreq(FFT, 1 / INPUT_RATE)
     top = 15.0 + 27.0 * np.log(INPUT_RATE / 2 / 1000.0) / np.log(6.4)
     mels = np.linspace(0.0, top, BANDS + 2)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.providers.onboard.process import Handler, Job
+from workbench.providers.onboard.process import Handler, WorkerJob
 
 THREADS = 2
 
@@ -16,14 +16,14 @@ def open_model(*, weights: str, settings: str) -> Handler:
     """Load a voice: its .onnx and its .onnx.json."""
     from piper import PiperConfig, PiperVoice  # 160 ms, onnxruntime with it
 
-    session = Session(weights)
+    session = CancellableSession(weights)
     config = PiperConfig.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))
     voice = PiperVoice(config=config, session=session)
 
-    def handle(job: Job) -> None:
+    def handle(job: WorkerJob) -> None:
         session.begin(job)
         try:
-            for chunk in voice.synthesize(plain(job.header.get("text", "Hello."))):
+            for chunk in voice.synthesize(without_phonemes(job.header.get("text", "Hello."))):
                 job.send({}, chunk.audio_int16_bytes)
         except session.Stopped:
             if not job.cancelled:
@@ -32,13 +32,13 @@ def open_model(*, weights: str, settings: str) -> Handler:
     return handle
 
 
-def plain(text: str) -> str:
-    """The text without what Piper would take for phonemes: `[[ … ]]`."""
+def without_phonemes(text: str) -> str:
+    """Return the text without marks that Piper would take for phonemes: `[[ … ]]`."""
     return text.replace("[[", "[").replace("]]", "]")
 
 
-class Session:
-    """The model as piper-tts calls it; a run stops in the middle of a sentence when the job is cancelled."""
+class CancellableSession:
+    """The model as piper-tts runs it; a run stops in the middle of a sentence when the job is cancelled."""
 
     def __init__(self, weights: str) -> None:
         import onnxruntime as ort
@@ -53,8 +53,8 @@ class Session:
         self._run = ort.RunOptions()
         self.Stopped: type[Exception] = Fail
 
-    def begin(self, job: Job) -> None:
-        """The next runs are for this job."""
+    def begin(self, job: WorkerJob) -> None:
+        """Make the next runs for this job."""
         run = self._run = self._options()
 
         def stop() -> None:
@@ -63,5 +63,5 @@ class Session:
         job.when_cancelled(stop)
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> Any:
-        """As an InferenceSession's. Raises `Stopped` when the job is cancelled."""
+        """Run the model like an InferenceSession. Raises `Stopped` when the job is cancelled."""
         return self._session.run(outputs, inputs, self._run)

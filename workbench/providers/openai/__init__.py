@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def make_stt(options: ProviderOptions) -> OpenAiStt:
-    """Speech to text by `/audio/transcriptions`; UsageError if base_url is no http address."""
+    """Make the speech to text by `/audio/transcriptions`; UsageError if base_url is no http address."""
     from workbench.providers.openai.stt import OpenAiStt
 
     return OpenAiStt(options)
 
 
 def make_llm(options: ProviderOptions) -> OpenAiLlm:
-    """A language model by `/chat/completions`; UsageError if base_url is no http address."""
+    """Make the language model by `/chat/completions`; UsageError if base_url is no http address."""
     from workbench.providers.openai.llm import OpenAiLlm
 
     return OpenAiLlm(options)
 
 
 def make_tts(options: ProviderOptions) -> OpenAiTts:
-    """Text to speech by `/audio/speech`; UsageError if base_url is no http address."""
+    """Make the text to speech by `/audio/speech`; UsageError if base_url is no http address."""
     from workbench.providers.openai.tts import OpenAiTts
 
     return OpenAiTts(options)

@@ -1,4 +1,4 @@
-"""What an API's refusals and silences mean to the engine: every failure becomes a `StageError` with a next step."""
+"""The endpoint of a stage, and its errors: every failure becomes a `StageError` with a next step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 import openai
 
+from workbench.model.clock import outside
 from workbench.model.errors import (
     BusyError,
     DeadlineError,
@@ -35,8 +36,8 @@ LONGEST_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Whom a stage asks, and for what: the words of its errors."""
+class Endpoint:
+    """The API and the model of a stage."""
 
     stage: str
     model: str
@@ -45,46 +46,99 @@ class Asked:
     timeout_s: float
 
     @property
-    def place(self) -> str:
-        """The server without user name, password and path: fit to be shown."""
+    def server(self) -> str:
+        """The server without user name, password and path, fit for an error message."""
         if self.base_url is None:
             return "the OpenAI API"
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def clean(self, text: str) -> str:
-        """A server's text without the key, control characters and excess."""
+        """Return a server's text without the key, control characters and excess."""
         if self.key:
             text = text.replace(self.key.reveal(), "…")
         return plain(text, LONGEST_TEXT, one_line=True)
 
+    @contextmanager
+    def request(self, *, streaming: bool = False) -> Iterator[None]:
+        """Make a call of the SDK, whose errors and the HTTP library's become `StageError`s.
 
-@contextmanager
-def told(asked: Asked, *, streaming: bool = False) -> Iterator[None]:
-    """Around a call of the SDK: its errors, and the HTTP library's, leave as `StageError`s.
+        `streaming` says that the answer had begun, so that a lost connection means that it ended early. The original
+        error is kept out of tracebacks on purpose: it holds the request, and that holds the key.
+        """
+        try:
+            with outside():
+                yield
+            return
+        except (openai.APITimeoutError, transport.TimeoutException):
+            reason = f"{self.server} said nothing for {self.timeout_s:g} s"
+            failure: StageError = DeadlineError(reason, f"try again, or raise {self.stage}.timeout_ms")
+        except openai.APIResponseValidationError as error:
+            failure = self._garbage(error)
+        except (openai.APIConnectionError, transport.RequestError, anyio.EndOfStream, OSError) as error:
+            failure = self._unreachable(error, streaming)
+        except openai.APIError as error:
+            failure = self._refusal(error)
+        except ValueError as error:  # json.JSONDecodeError, UnicodeDecodeError
+            failure = self._garbage(error)
+        failure.stage = self.stage
+        raise failure from None
 
-    `streaming` says that the answer had begun, so that a lost connection means that it ended early. The original error
-    is kept out of tracebacks on purpose: it holds the request, and that holds the key.
-    """
-    try:
-        yield
-        return
-    except (openai.APITimeoutError, transport.TimeoutException):
-        problem: StageError = _late(asked)
-    except openai.APIResponseValidationError as error:
-        problem = _garbage(asked, str(error))
-    except (openai.APIConnectionError, transport.RequestError, anyio.EndOfStream, OSError) as error:
-        problem = _unreachable(asked, error, streaming)
-    except openai.APIError as error:
-        problem = _status(asked, error)
-    except ValueError as error:  # json.JSONDecodeError, UnicodeDecodeError
-        problem = _garbage(asked, str(error))
-    problem.stage = asked.stage
-    raise problem from None
+    def _garbage(self, error: Exception) -> StageError:
+        text = self.clean(str(error))
+        return GarbageError(
+            f"{self.server} answered with something that cannot be understood: {text}",
+            f"check that {self.stage}.base_url is an OpenAI-compatible API (it usually ends in /v1)",
+        )
+
+    def _unreachable(self, error: Exception, streaming: bool) -> StageError:
+        cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
+        text = self.clean(f"{type(cause).__name__}: {cause}")
+        if streaming or isinstance(cause, transport.RemoteProtocolError):
+            reason = f"{self.server} hung up before its answer was complete ({text})"
+            return EndedEarlyError(reason, "try again")
+        hint = f"check the network, that the server runs, and {self.stage}.base_url"
+        return StageError(f"cannot reach {self.server} ({text})", hint)
+
+    def _refusal(self, error: openai.APIError) -> StageError:
+        """Return the error for an HTTP status, or for the error code within a stream."""
+        status = _status(getattr(error, "status_code", None)) or _status(error.code)
+        message = (
+            error.body.get("message") if isinstance(error.body, dict) else None
+        )  # without the SDK's words
+        text = self.clean(message if isinstance(message, str) else error.message)
+        reason = f"{self.server} answered {status or 'with an error'}: {text}"
+        if error.code == "insufficient_quota":
+            hint = "the account has no credit left: see its billing page, or choose another provider"
+            return RefusedError(reason, hint)
+        if status in (429, 503):
+            wait_s = retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+            hint = "it is tried again after a while; if it stays so, ask less often"
+            return BusyError(reason, hint, retry_after=wait_s)
+        if status in (408, 504):
+            return DeadlineError(reason, "try again")
+        if status and 400 <= status < 500 and status not in (409, 425):
+            return RefusedError(reason, self._hint(status))
+        hint = "the server has a problem of its own: try again later, or choose another provider"
+        return StageError(reason, hint)
+
+    def _hint(self, status: int) -> str:
+        key = f"{self.stage}.api_key, or OPENAI_API_KEY in the environment"
+        model = f"the model in {self.stage}.provider (openai/{self.model})"
+        match status:
+            case 400 | 422:
+                return f"check {model} and the other settings [{self.stage}]"
+            case 401:
+                return f"check {key}" if self.key else f"set {key}"
+            case 403:
+                return f"the key may not use this: check its rights, {key}"
+            case 404:
+                return f"check {model}, and {self.stage}.base_url (it usually ends in /v1)"
+        return f"check the settings [{self.stage}]"
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that a server asks to wait: `Retry-After` (number or date) or `retry-after-ms`, None without.
+    """Return the seconds of `Retry-After` (number or date) or `retry-after-ms`, None without.
 
     A date is counted from the server's own `Date`, else from `now`: seconds since 1970, by default our clock.
     """
@@ -106,72 +160,6 @@ def _date(text: str | None) -> float | None:
         return None
 
 
-def _late(asked: Asked) -> StageError:
-    return DeadlineError(
-        f"{asked.place} said nothing for {asked.timeout_s:g} s",
-        f"try again, or raise {asked.stage}.timeout_ms",
-    )
-
-
-def _garbage(asked: Asked, why: str) -> StageError:
-    return GarbageError(
-        f"{asked.place} answered with something that cannot be understood: {asked.clean(why)}",
-        f"check that {asked.stage}.base_url is an OpenAI-compatible API (it usually ends in /v1)",
-    )
-
-
-def _unreachable(asked: Asked, error: Exception, streaming: bool) -> StageError:
-    cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
-    why = asked.clean(f"{type(cause).__name__}: {cause}")
-    if streaming or isinstance(cause, transport.RemoteProtocolError):
-        return EndedEarlyError(f"{asked.place} hung up before its answer was complete ({why})", "try again")
-    return StageError(
-        f"cannot reach {asked.place} ({why})",
-        f"check the network, that the server runs, and {asked.stage}.base_url",
-    )
-
-
-def _status(asked: Asked, error: openai.APIError) -> StageError:
-    """What an HTTP status, or the error code within a stream, means."""
-    status = _number(getattr(error, "status_code", None)) or _number(error.code)
-    reason = f"{asked.place} answered {status or 'with an error'}: {asked.clean(_message(error))}"
-    hint = _hints(asked).get(status) if status else None
-    if error.code == "insufficient_quota":
-        return RefusedError(
-            reason, "the account has no credit left: see its billing page, or choose another provider"
-        )
-    if status in (429, 503):
-        wait = retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
-        return BusyError(
-            reason, "it is tried again after a while; if it stays so, ask less often", retry_after=wait
-        )
-    if status in (408, 504):
-        return DeadlineError(reason, "try again")
-    if status and 400 <= status < 500 and status not in (409, 425):
-        return RefusedError(reason, hint or f"check the settings [{asked.stage}]")
-    return StageError(
-        reason, "the server has a problem of its own: try again later, or choose another provider"
-    )
-
-
-def _message(error: openai.APIError) -> str:
-    """The server's own words, without the SDK's around them."""
-    said = error.body.get("message") if isinstance(error.body, dict) else None
-    return said if isinstance(said, str) else error.message
-
-
-def _hints(asked: Asked) -> dict[int, str]:
-    key = f"{asked.stage}.api_key, or OPENAI_API_KEY in the environment"
-    model = f"the model in {asked.stage}.provider (openai/{asked.model})"
-    return {
-        400: f"check {model} and the other settings [{asked.stage}]",
-        401: f"check {key}" if asked.key else f"set {key}",
-        403: f"the key may not use this: check its rights, {key}",
-        404: f"check {model}, and {asked.stage}.base_url (it usually ends in /v1)",
-        422: f"check {model} and the other settings [{asked.stage}]",
-    }
-
-
-def _number(value: object) -> int | None:
+def _status(value: object) -> int | None:
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) == 3 else None

@@ -24,7 +24,7 @@ from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, U
 from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
-from workbench.providers.openai.errors import Asked, told
+from workbench.providers.openai.errors import Endpoint
 
 Chunks = AsyncStream[ChatCompletionChunk]
 
@@ -43,33 +43,33 @@ class OpenAiLlm(ApiStage, Llm):
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[LlmPart]]:
         """Ask for an answer; leaving the context closes the connection, so that the server stops too."""
-        more: dict[str, Any] = {"tools": [_tool(tool) for tool in tools]} if tools else {}
-        with told(self.asked), outside():
+        options: dict[str, Any] = {"tools": [_tool(tool) for tool in tools]} if tools else {}
+        with self.endpoint.request():
             chunks: Chunks = await self.client.chat.completions.create(
-                model=self.asked.model,
-                messages=_asked(messages),
+                model=self.endpoint.model,
+                messages=_messages(messages),
                 stream=True,
                 stream_options={"include_usage": True},
-                **more,
+                **options,
             )
         try:
-            async with aclosing(_parts(chunks, self.asked)) as parts:
+            async with aclosing(_parts(chunks, self.endpoint)) as parts:
                 yield parts
         finally:
             with outside():
                 await chunks.close()
 
 
-async def _parts(chunks: Chunks, asked: Asked) -> AsyncGenerator[LlmPart]:
-    answer = _Answer(asked)
+async def _parts(chunks: Chunks, endpoint: Endpoint) -> AsyncGenerator[LlmPart]:
+    answer = StreamedAnswer(endpoint)
     while True:
         try:
-            with told(asked, streaming=True), outside():
+            with endpoint.request(streaming=True):
                 chunk = await anext(chunks, None)
         except EndedEarlyError:
             if not answer.finished:
                 raise
-            break  # the answer is whole, only its bill or the farewell is missing
+            break  # the answer is whole, only its usage or the end of the stream is missing
         if chunk is None:
             break
         for part in answer.read(chunk):
@@ -79,34 +79,32 @@ async def _parts(chunks: Chunks, asked: Asked) -> AsyncGenerator[LlmPart]:
         yield answer.usage
 
 
-class _Answer:
-    """What the chunks so far add up to."""
+class StreamedAnswer:
+    """An answer, put together from its chunks."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._calls: list[_GrowingCall] = []
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._calls: list[StreamedCall] = []
         self._finish: str | None = None
-        """Why the model ended, as it says."""
+        """The `finish_reason` of the model."""
         self.usage: Usage | None = None
 
     @property
     def finished(self) -> bool:
-        """The model said that this is all."""
+        """Whether the model has ended the answer."""
         return self._finish is not None
 
     def read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
-        """The parts that are complete with this chunk; GarbageError if it is not shaped like one.
+        """Return the parts that are complete with this chunk; GarbageError if it is not shaped like one.
 
-        The SDK does not validate what it streams, so that anything can be in any field.
+        The SDK does not validate chunks, so that anything can be in any field.
         """
         try:
             return self._read(chunk)
         except (AttributeError, TypeError, ValueError, IndexError) as error:
-            raise GarbageError(
-                f"{self._asked.place} streamed what is no chunk of an answer: {self._asked.clean(str(error))}",
-                "check that llm.base_url is an OpenAI-compatible API",
-                stage="llm",
-            ) from error
+            text = f"streamed what is no chunk of an answer: {self._endpoint.clean(str(error))}"
+            hint = "check that llm.base_url is an OpenAI-compatible API"
+            raise GarbageError(f"{self._endpoint.server} {text}", hint, stage="llm") from error
 
     def _read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
         if chunk.usage:
@@ -116,17 +114,17 @@ class _Answer:
             if choice.delta and choice.delta.content:
                 parts.append(Text("" + choice.delta.content))
             for delta in (choice.delta and choice.delta.tool_calls) or ():
-                self._grow(delta)
+                self._extend(delta)
             if choice.finish_reason and not self._finish:
                 self._finish = choice.finish_reason
-                parts += [call.whole(number) for number, call in enumerate(self._calls)]
+                parts += [call.complete(number) for number, call in enumerate(self._calls)]
         return parts
 
-    def _grow(self, delta: ChoiceDeltaToolCall) -> None:
-        """Most servers give each piece an index and the first an id; some give whole calls, all with index 0."""
+    def _extend(self, delta: ChoiceDeltaToolCall) -> None:
+        """Most servers give each piece an index and the first an id; some send whole calls, all with index 0."""
         call = next((call for call in reversed(self._calls) if call.index == delta.index), None)
         if call is None or (delta.id and call.id and delta.id != call.id):
-            call = _GrowingCall(delta.index)
+            call = StreamedCall(delta.index)
             self._calls.append(call)
         call.id = call.id or delta.id or ""
         if delta.function:
@@ -135,27 +133,20 @@ class _Answer:
 
     def check_end(self, content_type: str) -> None:
         """Raise unless the answer came to an end of its own."""
+        server = self._endpoint.server
         if self._finish == "content_filter":
-            raise RefusedError(
-                f"the content filter of {self._asked.place} stopped the answer",
-                "say it in other words",
-                stage="llm",
-            )
+            reason = f"the content filter of {server} stopped the answer"
+            raise RefusedError(reason, "say it in other words", stage="llm")
         if self.finished:
             return
         if "event-stream" not in content_type:
-            sent = self._asked.clean(content_type) or "something unnamed"
-            raise GarbageError(
-                f"{self._asked.place} sent {sent} instead of streaming an answer",
-                "check that llm.base_url is an OpenAI-compatible API (it usually ends in /v1)",
-                stage="llm",
-            )
-        raise EndedEarlyError(
-            f"{self._asked.place} stopped its answer before the end", "try again", stage="llm"
-        )
+            sent = self._endpoint.clean(content_type) or "something unnamed"
+            hint = "check that llm.base_url is an OpenAI-compatible API (it usually ends in /v1)"
+            raise GarbageError(f"{server} sent {sent} instead of streaming an answer", hint, stage="llm")
+        raise EndedEarlyError(f"{server} stopped its answer before the end", "try again", stage="llm")
 
 
-class _GrowingCall:
+class StreamedCall:
     """A tool call that is still being streamed."""
 
     def __init__(self, index: int | None) -> None:
@@ -164,27 +155,27 @@ class _GrowingCall:
         self.name = ""
         self.arguments = ""
 
-    def whole(self, number: int) -> ToolCall:
-        """The call; one that came without an id is named by its number, so that its result can be told apart."""
+    def complete(self, number: int) -> ToolCall:
+        """Return the call; one without an id is named by its number, so that its result has one."""
         if not self.name:
             raise ValueError("a tool call without a name")
         return ToolCall(self.id or f"call_{number}", self.name, self.arguments or json.dumps({}))
 
 
-def _asked(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
-    """The messages as the API takes them: a tool's result is text, so its pictures follow the results as the user's."""
-    asked: list[ChatCompletionMessageParam] = []
-    shown: list[Picture] = []
+def _messages(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
+    """Return messages for the API: a tool's result is text, so its pictures follow the results as the user's."""
+    params: list[ChatCompletionMessageParam] = []
+    pictures: list[Picture] = []
     for message in messages:
-        if message.role != "tool" and shown:
-            asked.append({"role": "user", "content": _images(shown)})
-            shown = []
+        if message.role != "tool" and pictures:
+            params.append({"role": "user", "content": _images(pictures)})
+            pictures = []
         if message.role == "tool":
-            shown += [picture for picture in message.pictures if picture.jpeg]
-        asked.append(_message(message))
-    if shown:
-        asked.append({"role": "user", "content": _images(shown)})
-    return asked
+            pictures += [picture for picture in message.pictures if picture.jpeg]
+        params.append(_message(message))
+    if pictures:
+        params.append({"role": "user", "content": _images(pictures)})
+    return params
 
 
 def _images(pictures: Iterable[Picture]) -> list[ChatCompletionContentPartParam]:
@@ -227,6 +218,6 @@ def _tool(tool: ToolSpec) -> ChatCompletionToolParam:
         "description": tool.description,
         "parameters": dict(tool.parameters),
     }
-    if tool.strict:  # servers that do not know the word are not bothered with it
+    if tool.strict:  # some servers refuse a field that they do not know
         function["strict"] = True
     return {"type": "function", "function": function}

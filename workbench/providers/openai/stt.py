@@ -12,19 +12,17 @@ from openai.types.audio import Transcription
 from workbench.engine.interfaces import Stt
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Samples, last_audible
-from workbench.model.clock import outside
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
-from workbench.providers.openai.errors import told
 
 SHORTEST = INPUT_RATE // 10
 """Samples below which there is no word, and OpenAI answers 400."""
 
 
 class OpenAiStt(ApiStage, Stt):
-    """Sends what was said when the user has finished, and with `eager` also at each pause."""
+    """Sends the utterance when the user has finished, and with `eager` also at each pause."""
 
     partials = False
 
@@ -33,28 +31,28 @@ class OpenAiStt(ApiStage, Stt):
         self.language = options.language
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
-        """The final transcript once the utterance is over; with `eager`, one that may become it at each pause."""
-        heard: Transcript | None = None
+        """Return the final transcript once the utterance is over; with `eager`, transcribe at each pause too."""
+        latest: Transcript | None = None
         while not utterance.over:
-            if eager and utterance.state == "paused" and not _covers(heard, utterance):
-                heard = await self._while_paused(utterance)
+            if eager and utterance.state == "paused" and not _covers(latest, utterance):
+                latest = await self._while_paused(utterance)
             else:
                 await utterance.changed()
         if utterance.state == "dismissed":
             return Transcript("", utterance.end, final=True)
-        if heard is None or not _covers(heard, utterance):
-            heard = await self._ask(utterance)
-        return replace(heard, final=True)
+        if latest is None or not _covers(latest, utterance):
+            latest = await self._request(utterance)
+        return replace(latest, final=True)
 
     async def _while_paused(self, utterance: Utterance) -> Transcript | None:
-        """The transcript of what was said so far, written back too; None when the user went on before it came."""
+        """Return the transcript of all speech so far, written back too; None when the user went on before it came."""
         upto = utterance.end
         outcome: Transcript | StageError | None = None
 
         async def ask() -> None:
             nonlocal outcome
             try:
-                outcome = await self._ask(utterance)
+                outcome = await self._request(utterance)
             except StageError as error:  # a task group would wrap it
                 outcome = error
             finally:
@@ -63,7 +61,7 @@ class OpenAiStt(ApiStage, Stt):
         async def watch() -> None:
             while utterance.state in ("paused", "ended") and utterance.speech_end <= upto:
                 await utterance.changed()
-            asking.cancel()  # more was said: what this one will say is of no use
+            asking.cancel()  # more was said: this transcript is of no use
 
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch())
@@ -74,34 +72,31 @@ class OpenAiStt(ApiStage, Stt):
             utterance.write(outcome)
         return outcome
 
-    async def _ask(self, utterance: Utterance) -> Transcript:
+    async def _request(self, utterance: Utterance) -> Transcript:
         upto = utterance.end
         samples = utterance.audio()
         if len(samples) < SHORTEST or last_audible(samples, INPUT_RATE) is None:
             return Transcript("", upto)  # a model makes words up where nothing can be heard
-        with told(self.asked), outside():
+        with self.endpoint.request():
             answer: object = await self.client.audio.transcriptions.create(
                 file=("speech.wav", wav(samples), "audio/wav"),
-                model=self.asked.model,
+                model=self.endpoint.model,
                 language=self.language,
                 response_format="json",
             )
         text = answer.text if isinstance(answer, Transcription) else None
         if not isinstance(text, str):
-            raise GarbageError(
-                f"{self.asked.place} answered without a text",
-                "check that stt.base_url is an OpenAI-compatible API that transcribes",
-                stage="stt",
-            )
+            hint = "check that stt.base_url is an OpenAI-compatible API that transcribes"
+            raise GarbageError(f"{self.endpoint.server} answered without a text", hint, stage="stt")
         return Transcript(text.strip(), upto)
 
 
-def _covers(heard: Transcript | None, utterance: Utterance) -> bool:
-    return heard is not None and heard.upto_sample >= utterance.speech_end
+def _covers(latest: Transcript | None, utterance: Utterance) -> bool:
+    return latest is not None and latest.upto_sample >= utterance.speech_end
 
 
 def wav(samples: Samples, rate: int = INPUT_RATE) -> bytes:
-    """The samples, shape (n,), as a mono PCM16 wav file."""
+    """Return samples, shape (n,), as a mono PCM16 wav file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
