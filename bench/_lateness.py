@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from workbench.engine.pipeline import Pipeline
 from workbench.model.audio import Frame
@@ -19,8 +18,8 @@ class Lateness:
         self.late_ms: list[float] = []
         handle = Pipeline._hear
 
-        def timed(pipeline: Pipeline, frame: Frame, tasks: Any) -> None:
-            handle(pipeline, frame, tasks)
+        def timed(pipeline: Pipeline, frame: Frame) -> None:
+            handle(pipeline, frame)
             if self.on:
                 source = pipeline.stages.source
                 transit = source.transit(frame.end)

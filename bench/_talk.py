@@ -21,8 +21,6 @@ from workbench.model.conversation import Conversation
 from workbench.model.events import Event
 from workbench.plugin.manager import find_provider
 from workbench.providers.energy import Energy
-from workbench.readers import Readers
-from workbench.readers.acoustics import HeardLatencyMeter
 from workbench.session.build import echo_of
 from workbench.simulation.scripted import ScriptedLlm, ScriptedTts
 from workbench.trace.trace import Trace
@@ -106,7 +104,6 @@ async def talked(talk: Talk) -> Talked:
         lambda sample: (stages.source.time_of(sample) - began) * 1000,
         lambda sample: (stages.sink.time_of(sample) - began) * 1000,
     )
-    readers = Readers(trace, [HeardLatencyMeter(trace, result.heard_at, result.played_at).feed])
     tracks = Tracks(user, agent, LiveTrack("mic", INPUT_RATE) if talk.cancels else None)
     pipeline = Pipeline(
         stages,
@@ -115,9 +112,8 @@ async def talked(talk: Talk) -> Talked:
         tracks,
         Conversation(),
         echo_of=echo_of(tracks, stages),
-        settle=readers.catch_up,
     )
     during = talk.during(pipeline) if talk.during else asyncio.sleep(0)
-    async with stages.source, stages.sink, beside(readers.run()), beside(during):
+    async with stages.source, stages.sink, beside(during):
         await pipeline.run(greeting=talk.greeting)
     return result

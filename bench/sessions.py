@@ -22,8 +22,7 @@ from bench._lateness import Lateness
 from bench._memory import resident_mb
 from bench._spoken import QUESTIONS, spoken
 from workbench.model.audio import INPUT_RATE, Samples, silence
-from workbench.model.events import ReplyPlaying, TurnDecided
-from workbench.readers.acoustics import TrackClocks
+from workbench.model.events import ClockMapped, ReplyPlaying, TurnDecided
 from workbench.session import Session, open_session
 from workbench.session.process import tuned_process
 from workbench.simulation.synthesis import noise, write_wav
@@ -51,12 +50,15 @@ def wavs(folder: Path, sentences: list[Samples]) -> list[Path]:
 
 def overheads(session: Session) -> list[float]:
     """What each turn took beyond the silence that was waited for, ms."""
-    clocks, due, found = TrackClocks(), dict[int, float](), list[float]()
+    mapped: ClockMapped | None = None
+    due, found = dict[int, float](), list[float]()
     for entry in session.trace.since(0):
-        clocks.feed(entry)
         event = entry.event
-        if isinstance(event, TurnDecided) and event.end_sample is not None:
-            due[event.turn] = clocks.time_ms("user", event.end_sample, INPUT_RATE) + event.waited_ms
+        if isinstance(event, ClockMapped) and event.track == "user":
+            mapped = event
+        elif isinstance(event, TurnDecided) and event.end_sample is not None and mapped is not None:
+            spoken_ms = mapped.at_ms + (event.end_sample - mapped.sample) / mapped.rate * 1000
+            due[event.turn] = spoken_ms + event.waited_ms
         elif isinstance(event, ReplyPlaying) and event.turn in due:
             found.append(entry.t_ms - due.pop(event.turn))
     return found

@@ -524,7 +524,7 @@ def test_nothing_is_kept_of_noises(finally_said: str | None) -> None:
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     llm = ScriptedLlm([ANSWER * 3, "Very well."])
     run(scenario(score, stt=stt, verbs=[(1.0, kept.append)], llm=llm, settings=settings))
-    assert kept[0].floor._false == {}
+    assert kept[0].barge_in._false == {}
 
 
 def test_a_source_that_stalls_does_not_hold_the_reply() -> None:

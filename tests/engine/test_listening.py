@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.interfaces import TurnDetector, Vad
-from workbench.engine.listening import Listening
+from workbench.engine.listening import Listening, ListeningEvent, Onset
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
@@ -36,13 +36,18 @@ FRAME = 20 * MS
 
 
 @dataclass
-class Heard:
-    """What came of a sound."""
+class Listener:
+    """Listening on a track of its own, and the utterances that it opened."""
 
     listening: Listening
     track: LiveTrack
     trace: Trace
     utterances: list[Utterance] = field(default_factory=list)
+
+    def feed(self, frame: Frame) -> list[ListeningEvent]:
+        events = self.listening.feed(frame)
+        self.utterances += [event.utterance for event in events if isinstance(event, Onset)]
+        return events
 
     def all(self, kind: type[Event]) -> list[Event]:
         return [entry.event for entry in self.trace.since(0, 100_000) if isinstance(entry.event, kind)]
@@ -52,12 +57,12 @@ class Heard:
         return [utterance.state for utterance in self.utterances]
 
 
-def ear(
+def listener(
     *, vad: Vad | None = None, turn: TurnDetector | None = None, settings: EngineSettings | None = None
-) -> Heard:
+) -> Listener:
     trace, track = Trace(lambda: 0.0, keep=100_000), LiveTrack("user", INPUT_RATE, 30)
     listening = Listening(vad or Energy(), turn or SilenceTurn(), settings or EngineSettings(), trace, track)
-    return Heard(listening, track, trace)
+    return Listener(listening, track, trace)
 
 
 def frames(samples: Samples, size: int = FRAME, start: int = 0) -> Iterator[Frame]:
@@ -65,12 +70,11 @@ def frames(samples: Samples, size: int = FRAME, start: int = 0) -> Iterator[Fram
         yield Frame(samples[at : at + size], INPUT_RATE, start + at)
 
 
-def hear(heard: Heard, *sounds: Samples, size: int = FRAME) -> Heard:
+def hear(ear: Listener, *sounds: Samples, size: int = FRAME) -> Listener:
     """Feed sounds, one after the other."""
-    for frame in frames(np.concatenate(sounds), size, heard.track.end):
-        if (opened := heard.listening.feed(frame)) is not None:
-            heard.utterances.append(opened)
-    return heard
+    for frame in frames(np.concatenate(sounds), size, ear.track.end):
+        ear.feed(frame)
+    return ear
 
 
 def quiet(ms: int) -> Samples:
@@ -85,86 +89,86 @@ def voice(ms: int, db: float = -26.0) -> Samples:
 
 
 def test_an_utterance_ends_after_the_silence_that_the_setting_says() -> None:
-    heard = hear(ear(), quiet(500), voice(1000), quiet(1000))
-    (utterance,) = heard.utterances
+    ear = hear(listener(), quiet(500), voice(1000), quiet(1000))
+    (utterance,) = ear.utterances
     assert utterance.state == "ended"
     assert utterance.speech_end == pytest.approx(1500 * MS, abs=5 * MS)
     assert 350 * MS <= utterance.end - utterance.speech_end <= 350 * MS + 2 * FRAME
-    started, paused = heard.all(SpeechStarted), heard.all(SpeechPaused)
+    started, paused = ear.all(SpeechStarted), ear.all(SpeechPaused)
     assert [event.at_sample for event in started if isinstance(event, SpeechStarted)] == [utterance.onset]
     assert utterance.onset == pytest.approx(500 * MS, abs=2 * FRAME)
     assert [event.end_sample for event in paused if isinstance(event, SpeechPaused)] == [utterance.speech_end]
 
 
 def test_the_stt_is_given_the_sound_before_the_onset_too() -> None:
-    heard = hear(ear(), quiet(500), voice(600), quiet(1000))
-    (utterance,) = heard.utterances
+    ear = hear(listener(), quiet(500), voice(600), quiet(1000))
+    (utterance,) = ear.utterances
     assert utterance.start_sample == utterance.onset - 300 * MS
-    assert np.array_equal(utterance.audio(), heard.track.read(utterance.start_sample, utterance.end))
+    assert np.array_equal(utterance.audio(), ear.track.read(utterance.start_sample, utterance.end))
 
 
 def test_speech_at_the_very_start_has_no_sound_before_it() -> None:
-    (utterance,) = hear(ear(), voice(600), quiet(1000)).utterances
+    (utterance,) = hear(listener(), voice(600), quiet(1000)).utterances
     assert utterance.start_sample == 0
 
 
 def test_a_pause_that_is_short_enough_is_part_of_it() -> None:
-    heard = hear(ear(), quiet(400), voice(600), quiet(240), voice(600), quiet(1000))
-    (utterance,) = heard.utterances
+    ear = hear(listener(), quiet(400), voice(600), quiet(240), voice(600), quiet(1000))
+    (utterance,) = ear.utterances
     assert utterance.speech_end == pytest.approx(1840 * MS, abs=5 * MS)
-    (resumed,) = heard.all(SpeechResumed)
+    (resumed,) = ear.all(SpeechResumed)
     assert isinstance(resumed, SpeechResumed)
     assert resumed.pause_ms == pytest.approx(240, abs=25)
 
 
 def test_a_click_is_dismissed() -> None:
-    heard = hear(ear(), quiet(400), voice(40), quiet(600))
-    assert heard.states == ["dismissed"]
-    assert heard.all(UtteranceDismissed) == [UtteranceDismissed(1, "too short")]
-    assert heard.listening.utterance is None
+    ear = hear(listener(), quiet(400), voice(40), quiet(600))
+    assert ear.states == ["dismissed"]
+    assert ear.all(UtteranceDismissed) == [UtteranceDismissed(1, "too short")]
+    assert ear.listening.utterance is None
 
 
 def test_the_sound_before_an_utterance_is_never_what_the_last_one_said() -> None:
     settings = EngineSettings()
     settings.turn.adapt, settings.turn.silence_ms = False, 100
-    heard = hear(ear(settings=settings), quiet(400), voice(600), quiet(160), voice(600), quiet(600))
-    first, second = heard.utterances
+    ear = hear(listener(settings=settings), quiet(400), voice(600), quiet(160), voice(600), quiet(600))
+    first, second = ear.utterances
     assert second.start_sample >= first.speech_end
 
 
 def test_an_utterance_does_not_grow_for_ever() -> None:
     settings = EngineSettings()
     settings.turn.max_utterance_s = 2
-    heard = hear(ear(settings=settings), quiet(400), voice(5000), quiet(1000))
-    assert heard.states == ["ended"] * 3
-    assert [utterance.seconds for utterance in heard.utterances[:2]] == pytest.approx([2, 2], abs=0.02)
-    first, second, third = heard.utterances
+    ear = hear(listener(settings=settings), quiet(400), voice(5000), quiet(1000))
+    assert ear.states == ["ended"] * 3
+    assert [utterance.seconds for utterance in ear.utterances[:2]] == pytest.approx([2, 2], abs=0.02)
+    first, second, third = ear.utterances
     assert first.speech_end <= second.start_sample
     assert second.speech_end <= third.start_sample
     assert second.start_sample - first.speech_end < 2 * FRAME, "nothing is lost between them"
 
 
 def test_silence_opens_nothing() -> None:
-    heard = hear(ear(), quiet(5000))
-    assert heard.utterances == []
-    assert heard.listening.quiet_ms == 5000
+    ear = hear(listener(), quiet(5000))
+    assert ear.utterances == []
+    assert ear.listening.quiet_ms == 5000
 
 
 def test_while_deaf_nothing_is_an_onset_but_an_open_utterance_goes_on() -> None:
-    heard = ear()
-    heard.listening.deaf = True
-    assert hear(heard, quiet(400), voice(600), quiet(600)).utterances == []
-    heard.listening.deaf = False
-    hear(heard, voice(300))
-    heard.listening.deaf = True
-    hear(heard, voice(300), quiet(600))
-    assert heard.states == ["ended"]
+    ear = listener()
+    ear.listening.deaf = True
+    assert hear(ear, quiet(400), voice(600), quiet(600)).utterances == []
+    ear.listening.deaf = False
+    hear(ear, voice(300))
+    ear.listening.deaf = True
+    hear(ear, voice(300), quiet(600))
+    assert ear.states == ["ended"]
 
 
 @pytest.mark.parametrize("size", [160, 320, 441, 512, 1600])
 def test_the_size_of_frames_changes_little(size: int) -> None:
-    heard = hear(ear(), quiet(500), voice(1000), quiet(1500), size=size)
-    (utterance,) = heard.utterances
+    ear = hear(listener(), quiet(500), voice(1000), quiet(1500), size=size)
+    (utterance,) = ear.utterances
     assert utterance.state == "ended"
     assert utterance.speech_end == pytest.approx(1500 * MS, abs=5 * MS)
 
@@ -186,19 +190,26 @@ class Noting(SilenceTurn):
 
 def test_it_learns_from_pauses_within_a_turn_and_from_turns_that_ended_too_early() -> None:
     turn = Noting()
-    heard = hear(
-        ear(turn=turn), quiet(400), voice(600), quiet(200), voice(600), quiet(700), voice(600), quiet(900)
+    ear = hear(
+        listener(turn=turn),
+        quiet(400),
+        voice(600),
+        quiet(200),
+        voice(600),
+        quiet(700),
+        voice(600),
+        quiet(900),
     )
-    for utterance in heard.utterances:
-        heard.listening.learn(utterance)
+    for utterance in ear.utterances:
+        ear.listening.learn(utterance)
     assert turn.told == [pytest.approx(200, abs=25), pytest.approx(700, abs=25)]
 
 
 def test_a_cough_after_a_turn_teaches_nothing() -> None:
     turn = Noting()
-    heard = hear(ear(turn=turn), quiet(400), voice(600), quiet(700), voice(120), quiet(900))
-    first, cough = heard.utterances
-    heard.listening.learn(first)
+    ear = hear(listener(turn=turn), quiet(400), voice(600), quiet(700), voice(120), quiet(900))
+    first, cough = ear.utterances
+    ear.listening.learn(first)
     assert cough.state == "ended"
     assert turn.told == []
 
@@ -206,22 +217,22 @@ def test_a_cough_after_a_turn_teaches_nothing() -> None:
 def test_it_learns_nothing_from_who_comes_back_later_or_was_cut_off() -> None:
     turn, settings = Noting(), EngineSettings()
     settings.turn.max_utterance_s = 1
-    heard = hear(
-        ear(turn=turn, settings=settings), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900)
+    ear = hear(
+        listener(turn=turn, settings=settings), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900)
     )
-    for utterance in heard.utterances:
-        heard.listening.learn(utterance)
+    for utterance in ear.utterances:
+        ear.listening.learn(utterance)
     assert turn.told == []
 
 
 def test_a_user_with_long_pauses_is_waited_for() -> None:
-    heard, utterances = ear(), []
+    ear, utterances = listener(), []
     for _ in range(5):
-        before = len(heard.utterances)
-        hear(heard, voice(600), quiet(500), voice(600), quiet(500), voice(600), quiet(2000))
-        for utterance in heard.utterances[before:]:
-            heard.listening.learn(utterance)
-        utterances.append(len(heard.utterances) - before)
+        before = len(ear.utterances)
+        hear(ear, voice(600), quiet(500), voice(600), quiet(500), voice(600), quiet(2000))
+        for utterance in ear.utterances[before:]:
+            ear.listening.learn(utterance)
+        utterances.append(len(ear.utterances) - before)
     assert utterances[0] > 1
     assert utterances[2:] == [1, 1, 1]
 
@@ -248,27 +259,27 @@ def likely(percent: int, ms: int) -> Samples:
 
 
 def test_onset_needs_the_threshold_going_on_a_little_less() -> None:
-    heard = ear(vad=Levelled())
-    hear(heard, likely(49, 400))
-    assert heard.utterances == []
-    hear(heard, likely(50, 20), likely(36, 400))
-    assert heard.listening.voiced_ms() == 420
-    hear(heard, likely(34, 200))
-    assert heard.states == ["paused"]
-    hear(heard, likely(49, 100))
-    assert heard.states == ["paused"], "to go on it takes the whole threshold again"
-    hear(heard, likely(50, 20))
-    assert heard.states == ["speaking"]
+    ear = listener(vad=Levelled())
+    hear(ear, likely(49, 400))
+    assert ear.utterances == []
+    hear(ear, likely(50, 20), likely(36, 400))
+    assert ear.listening.voiced_ms() == 420
+    hear(ear, likely(34, 200))
+    assert ear.states == ["paused"]
+    hear(ear, likely(49, 100))
+    assert ear.states == ["paused"], "to go on it takes the whole threshold again"
+    hear(ear, likely(50, 20))
+    assert ear.states == ["speaking"]
 
 
 def test_after_a_false_pause_speech_must_be_surer_for_two_seconds() -> None:
-    heard = hear(ear(vad=Levelled()), likely(0, 1000))
-    heard.listening.raise_threshold()
-    hear(heard, likely(69, 1980))
-    assert heard.utterances == []
-    hear(heard, likely(69, 40))
-    assert len(heard.utterances) == 1
-    other = hear(ear(vad=Levelled()), likely(0, 100))
+    ear = hear(listener(vad=Levelled()), likely(0, 1000))
+    ear.listening.raise_threshold()
+    hear(ear, likely(69, 1980))
+    assert ear.utterances == []
+    hear(ear, likely(69, 40))
+    assert len(ear.utterances) == 1
+    other = hear(listener(vad=Levelled()), likely(0, 100))
     other.listening.raise_threshold()
     assert len(hear(other, likely(70, 100)).utterances) == 1
 
@@ -278,13 +289,13 @@ def test_after_a_false_pause_speech_must_be_surer_for_two_seconds() -> None:
 
 def test_lost_sound_is_silence_in_its_place() -> None:
     vad = Levelled()
-    heard = hear(ear(vad=vad), likely(0, 100), likely(90, 200))
+    ear = hear(listener(vad=vad), likely(0, 100), likely(90, 200))
     lost = 37 * MS
-    for frame in frames(likely(90, 200), start=heard.track.end + lost):
-        heard.listening.feed(frame)
-    (utterance,) = heard.utterances
-    assert heard.track.end == 500 * MS + lost
-    assert utterance.end == heard.track.end
+    for frame in frames(likely(90, 200), start=ear.track.end + lost):
+        ear.feed(frame)
+    (utterance,) = ear.utterances
+    assert ear.track.end == 500 * MS + lost
+    assert utterance.end == ear.track.end
     assert len(utterance.audio()) == utterance.end - utterance.start_sample
     assert not utterance.audio(300 * MS, 300 * MS + lost).any()
     assert (utterance.audio(300 * MS + lost) == 90).all()
@@ -292,10 +303,10 @@ def test_lost_sound_is_silence_in_its_place() -> None:
 
 
 def test_positions_of_probabilities_stay_true_when_sound_is_lost() -> None:
-    heard = hear(ear(vad=Levelled()), likely(10, 60))
+    ear = hear(listener(vad=Levelled()), likely(10, 60))
     for frame in frames(likely(70, 400), start=1000 * MS):
-        heard.listening.feed(frame)
-    first, second, *_ = heard.all(VadBatch)
+        ear.feed(frame)
+    first, second, *_ = ear.all(VadBatch)
     assert isinstance(first, VadBatch)
     assert isinstance(second, VadBatch)
     assert (first.start_sample, set(first.probabilities)) == (0, {0.1})
@@ -303,39 +314,37 @@ def test_positions_of_probabilities_stay_true_when_sound_is_lost() -> None:
 
 
 def test_a_long_gap_ends_the_utterance() -> None:
-    heard = hear(ear(), quiet(400), voice(600))
-    for frame in frames(quiet(200), start=heard.track.end + 60_000 * MS):
-        heard.listening.feed(frame)
-    assert heard.states == ["ended"]
+    ear = hear(listener(), quiet(400), voice(600))
+    for frame in frames(quiet(200), start=ear.track.end + 60_000 * MS):
+        ear.feed(frame)
+    assert ear.states == ["ended"]
 
 
 def test_sound_that_comes_twice_is_taken_once() -> None:
-    heard = hear(ear(), quiet(100))
+    ear = hear(listener(), quiet(100))
     sound = np.arange(1, 641, dtype=np.int16)
     for start in (0, 160, 320, 0):
-        heard.listening.feed(Frame(sound[start : start + 320], INPUT_RATE, 100 * MS + start))
-    assert np.array_equal(heard.track.read(100 * MS, 100 * MS + 640), sound)
-    assert heard.track.end == 100 * MS + 640
+        ear.feed(Frame(sound[start : start + 320], INPUT_RATE, 100 * MS + start))
+    assert np.array_equal(ear.track.read(100 * MS, 100 * MS + 640), sound)
+    assert ear.track.end == 100 * MS + 640
 
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(-700, 700), st.integers(0, 700)), max_size=60))
 def test_positions_stay_true_for_any_frames(pieces: list[tuple[int, int]]) -> None:
     """Whatever overlaps and gaps there are, an utterance holds what the track holds."""
-    heard, truth = ear(vad=Levelled()), np.zeros(200_000, dtype=np.int16)
+    ear, truth = listener(vad=Levelled()), np.zeros(200_000, dtype=np.int16)
     end = 0
     for shift, count in pieces:
         start = max(0, end + shift)
         sound = np.full(count, 80, dtype=np.int16)
         new = max(end, start)
         truth[new : start + count] = 80
-        opened = heard.listening.feed(Frame(sound, INPUT_RATE, start))
-        if opened is not None:
-            heard.utterances.append(opened)
+        ear.feed(Frame(sound, INPUT_RATE, start))
         end = max(end, start + count, new if start > end else 0)
-        assert heard.track.end == end
-    assert np.array_equal(heard.track.read(0, end), truth[:end])
-    for utterance in heard.utterances:
+        assert ear.track.end == end
+    assert np.array_equal(ear.track.read(0, end), truth[:end])
+    for utterance in ear.utterances:
         assert np.array_equal(utterance.audio(), truth[utterance.start_sample : utterance.end])
 
 
@@ -377,19 +386,19 @@ ANSWERS: list[Callable[[], object]] = [
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_vad_that_fails_is_replaced_with_a_notice(answer: Callable[[], object]) -> None:
-    heard = hear(ear(vad=Broken(answer, 10)), quiet(400), voice(600), quiet(1000))
-    assert heard.states == ["ended"]
-    (notice,) = heard.all(Notice)
+    ear = hear(listener(vad=Broken(answer, 10)), quiet(400), voice(600), quiet(1000))
+    assert ear.states == ["ended"]
+    (notice,) = ear.all(Notice)
     assert isinstance(notice, Notice)
     assert (notice.level, notice.owner) == ("error", "vad")
     assert notice.hint == "speech is found by its level from now on"
 
 
 def test_a_vad_that_cannot_start_anew_is_replaced_too() -> None:
-    heard = hear(ear(vad=Broken(fails, 1000, resets=False)), quiet(100))
-    heard.listening.feed(Frame(quiet(20), INPUT_RATE, 5000 * MS))
-    assert hear(heard, voice(600), quiet(1000)).states == ["ended"]
-    assert len(heard.all(Notice)) == 1
+    ear = hear(listener(vad=Broken(fails, 1000, resets=False)), quiet(100))
+    ear.feed(Frame(quiet(20), INPUT_RATE, 5000 * MS))
+    assert hear(ear, voice(600), quiet(1000)).states == ["ended"]
+    assert len(ear.all(Notice)) == 1
 
 
 class Moody:
@@ -409,36 +418,36 @@ class Moody:
 
 @pytest.mark.parametrize("answer", [*ANSWERS[:4], ANSWERS[5]])
 def test_a_turn_detector_that_fails_is_replaced_with_a_notice(answer: Callable[[], object]) -> None:
-    heard = hear(ear(turn=Moody(answer)), quiet(400), voice(600), quiet(1000))
-    (utterance,) = heard.utterances
+    ear = hear(listener(turn=Moody(answer)), quiet(400), voice(600), quiet(1000))
+    (utterance,) = ear.utterances
     assert utterance.state == "ended"
     assert utterance.end - utterance.speech_end == pytest.approx(350 * MS, abs=2 * FRAME)
-    assert len(heard.all(Notice)) == 1
-    assert hear(heard, voice(600), quiet(1000)).states == ["ended", "ended"]
-    assert len(heard.all(Notice)) == 1
+    assert len(ear.all(Notice)) == 1
+    assert hear(ear, voice(600), quiet(1000)).states == ["ended", "ended"]
+    assert len(ear.all(Notice)) == 1
 
 
 def test_a_turn_detector_that_cannot_learn_is_replaced_too() -> None:
     turn = Moody(lambda: 300, learns=False)
-    heard = hear(ear(turn=turn), quiet(400), voice(600), quiet(200), voice(600), quiet(1000))
-    assert heard.states == ["ended"]
-    assert len(heard.all(Notice)) == 1
+    ear = hear(listener(turn=turn), quiet(400), voice(600), quiet(200), voice(600), quiet(1000))
+    assert ear.states == ["ended"]
+    assert len(ear.all(Notice)) == 1
 
 
 def test_a_turn_detector_may_wait_until_the_utterance_is_too_long() -> None:
     settings = EngineSettings()
     settings.turn.max_utterance_s = 3
-    heard = hear(ear(turn=Moody(lambda: float("inf")), settings=settings), voice(600), quiet(5000))
-    assert heard.states == ["ended"]
-    assert heard.utterances[0].seconds == pytest.approx(3, abs=0.03)
-    assert heard.all(Notice) == []
+    ear = hear(listener(turn=Moody(lambda: float("inf")), settings=settings), voice(600), quiet(5000))
+    assert ear.states == ["ended"]
+    assert ear.utterances[0].seconds == pytest.approx(3, abs=0.03)
+    assert ear.all(Notice) == []
 
 
 # --- levels ----------------------------------------------------------------------------------------------------------
 
 
 def test_levels_are_told_ten_times_a_second() -> None:
-    heard = hear(ear(), Score().say("hello", seconds=1).samples())
-    levels = [event for event in heard.all(Levels) if isinstance(event, Levels)]
+    ear = hear(listener(), Score().say("hello", seconds=1).samples())
+    levels = [event for event in ear.all(Levels) if isinstance(event, Levels)]
     assert len(levels) == 10
     assert all(-40 < event.rms_db <= event.peak_db < 0 for event in levels)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.playout import Playout
+from workbench.engine.settings import BargeInSettings
 from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import Levels
 from workbench.simulation.clock import run_virtual
@@ -33,10 +34,10 @@ class Stage:
     """A playout with a clock of its own, and what it has played."""
 
     def __init__(self) -> None:
-        self.fade_ms = 15.0
+        self.settings = BargeInSettings()
         self.trace = Trace(lambda: 0.0)
         self.track = LiveTrack("agent", OUTPUT_RATE, 60)
-        self.playout = Playout(self.trace, self.track, lambda: self.fade_ms)
+        self.playout = Playout(self.trace, self.track, self.settings)
         self.began: list[int] = []
 
     async def begin(self, samples: Samples) -> ReplyAudio:
@@ -84,7 +85,7 @@ def test_a_pause_fades_within_its_length_at_once_and_goes_on_from_the_very_sampl
     fade = fade_ms * OUTPUT_RATE // 1000
 
     async def body(stage: Stage) -> None:
-        stage.fade_ms = fade_ms
+        stage.settings.fade_ms = fade_ms
         await stage.begin(ramp(5000))
         stage.playout.pull(480)
         assert stage.playout.hold() == 480
@@ -270,7 +271,7 @@ def test_any_sequence_plays_each_sample_once_in_order(steps: list[Step]) -> None
             if what == "pull":
                 assert len(stage.playout.pull(number)) == number
             elif what == "fade":
-                stage.fade_ms = number
+                stage.settings.fade_ms = number
             elif what == "begin":
                 audio = ReplyAudio(60)
                 stage.playout.begin(audio, lambda: None)

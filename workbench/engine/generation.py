@@ -18,7 +18,7 @@ from workbench.engine.settings import EngineSettings
 from workbench.engine.stages import Stages
 from workbench.engine.tasks import single
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
-from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
+from workbench.model.conversation import Conversation, Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, Part, ReplyText, Span
 from workbench.model.text import plain
@@ -30,21 +30,21 @@ LEADING_LIMIT = OUTPUT_RATE * 5
 
 
 class ReplyGenerator:
-    """Generates replies. `remember` takes messages of tools that end after their reply, `aside` speaks such a text."""
+    """Generates replies. `aside` says what a tool wants said after the end of its reply."""
 
     def __init__(
         self,
         stages: Stages,
         settings: EngineSettings,
         trace: Trace,
+        conversation: Conversation,
         *,
-        remember: Callable[[Message, Message], None],
         aside: Callable[[str], None],
     ) -> None:
         self._stages = stages
         self._settings = settings
         self._trace = trace
-        self._remember = remember
+        self._conversation = conversation
         self._aside = aside
 
     async def answer(self, reply: Reply, messages: Sequence[Message]) -> None:
@@ -147,8 +147,11 @@ class ReplyGenerator:
             if is_open:
                 results[number] = result
             else:
-                request = Message("assistant", "", calls=(call,))
-                self._remember(request, Message("tool", result, call_id=call.id))
+                self._conversation.add(
+                    Message("assistant", "", calls=(call,)),
+                    Message("tool", result, call_id=call.id),
+                    keep=self._settings.reply.history,
+                )
 
         def say(words: str) -> None:
             if is_open:

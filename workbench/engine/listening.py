@@ -1,6 +1,8 @@
-"""The listening half: frames in, utterances out. It runs inline for each frame and never waits."""
+"""Listening: frames of the user in, utterances and what happens to them out. It runs inline and never waits."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,6 +49,44 @@ GOES_ON_MS = 1_500
 """Speech that sets in so soon after the end of a turn shows that the turn was ended too early."""
 
 
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Speech begins: the utterance is open from here."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The user has fallen silent, perhaps for a moment only."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The user goes on within the same utterance."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfUtterance:
+    """The user has finished: the utterance grows no more."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    """It was a click, not speech."""
+
+    utterance: Utterance
+
+
+ListeningEvent = Onset | Pause | Resumption | EndOfUtterance | Dismissal
+
+
 class Listening:
     """Cuts the track `user` into utterances, with a VAD and a turn detector."""
 
@@ -58,7 +98,8 @@ class Listening:
         self.utterance: Utterance | None = None
         """The open one."""
         self.deaf = False
-        """Half duplex and the agent is speaking: nothing is an onset."""
+        """Nothing counts as an onset."""
+        self._events: list[ListeningEvent] = []
         self._settings = settings
         self._trace = trace
         self._track = track
@@ -93,70 +134,62 @@ class Listening:
         """After a false pause speech must be surer for a while."""
         self._raised_until = self.position + int(self._settings.bargein.raise_ms * PER_MS)
 
-    def feed(self, frame: Frame) -> Utterance | None:
-        """The next frame of `user`; the utterance that begins in it, if one does."""
-        was = self.utterance
+    def feed(self, frame: Frame) -> list[ListeningEvent]:
+        """Take the next frame of `user`, and return what happens in it, in order."""
+        utterance = self.utterance
         if (gap := frame.position - self._track.end) > 0:
-            self._lost(gap)
-        elif gap < 0:  # said twice: what is new of it
+            self._fill_gap(gap)
+        elif gap < 0:  # samples that came before
             frame = Frame(frame.samples[-gap:], frame.rate, self._track.end)
         self._track.append(frame.samples)
-        self._levels(frame)
-        if was is not None:
-            was.append(frame)
-        self._windows(frame)
-        if was is not None and was is self.utterance:
-            self._endpoint(was)
-        return self.utterance if was is None else None
-
-    def finish(self, utterance: Utterance) -> None:
-        """End an utterance now: its turn is over."""
-        self._ended_at = utterance.speech_end
-        self._close()
-        utterance.become("ended")
+        self._measure_level(frame)
+        if utterance is not None:
+            utterance.append(frame)
+        self._run_vad(frame)
+        if utterance is not None and utterance is self.utterance:
+            self._endpoint(utterance)
+        events, self._events = self._events, []
+        return events
 
     def learn(self, utterance: Utterance) -> None:
-        """An utterance became a turn: one that set in soon after the last one's end shows that it had not ended."""
+        """Learn from an utterance that became a turn: where it began soon after the last turn, that had not ended."""
         gap_ms = (utterance.onset - self._turn_end) / PER_MS
         if self._settings.vad.pause_ms <= gap_ms < GOES_ON_MS:
             self.turn.paused(gap_ms, went_on=True)
         self._turn_end = utterance.speech_end
 
     def dismiss(self, utterance: Utterance, reason: str) -> None:
-        """What was heard becomes no turn."""
+        """Close an utterance that becomes no turn."""
         if utterance is self.utterance:
-            self._close()
+            self.utterance = None
         if utterance.state != "dismissed":
             self._trace.emit(UtteranceDismissed(utterance.id, reason))
             utterance.become("dismissed")
 
     def number(self) -> int:
-        """The number of the next utterance (typed ones too)."""
+        """Return the number of the next utterance (typed ones too)."""
         self._count += 1
         return self._count
 
-    def _close(self) -> None:
-        self.utterance = None
-
-    def _levels(self, frame: Frame) -> None:
+    def _measure_level(self, frame: Frame) -> None:
         self._loudness.append(frame.samples)
         if frame.end // LEVEL_SAMPLES > frame.position // LEVEL_SAMPLES:
             recent = np.concatenate(self._loudness)
             self._loudness.clear()
             self._trace.emit(Levels("user", frame.end, round(level_db(recent), 1), round(peak_db(recent), 1)))
 
-    def _lost(self, count: int) -> None:
-        """Sound that never came: silence in its place, so that positions stay true; the VAD starts anew after it."""
+    def _fill_gap(self, count: int) -> None:
+        """Put silence in the place of lost samples, so that positions stay true; the VAD starts anew after it."""
         missing = Frame(silence(count), INPUT_RATE, self._track.end)
         self._track.append(missing.samples)
         if self.utterance is not None:
             self.utterance.append(missing)
         if self._batch:
-            self._tell_batch()
+            self._emit_batch()
         self._seen, self._rest = missing.end, silence(0)
         self.vad.reset()
 
-    def _windows(self, frame: Frame) -> None:
+    def _run_vad(self, frame: Frame) -> None:
         sound = np.concatenate((self._rest, frame.samples)) if len(self._rest) else frame.samples
         size = self.vad.window
         whole = len(sound) // size * size
@@ -164,17 +197,18 @@ class Listening:
             probability = self.vad(sound[at : at + size])
             self._seen += size
             self._batch.append(round(probability, 3))
-            self._judge(probability, self._seen)
+            self._take(probability, self._seen)
         self._rest = sound[whole:]
         if len(self._batch) >= BATCH:
-            self._tell_batch()
+            self._emit_batch()
 
-    def _tell_batch(self) -> None:
+    def _emit_batch(self) -> None:
         size = self.vad.window
         self._trace.emit(VadBatch(self._seen - size * len(self._batch), size, tuple(self._batch)))
         self._batch.clear()
 
-    def _judge(self, probability: float, end: int) -> None:
+    def _take(self, probability: float, end: int) -> None:
+        """Take the probability of the VAD window that ends at `end`: speech begins, goes on, or resumes."""
         settings = self._settings.vad
         threshold = settings.threshold
         if end < self._raised_until:
@@ -196,23 +230,25 @@ class Listening:
     def _open(self, end: int) -> None:
         onset = end - self.vad.window
         start = max(onset - int(self._settings.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
-        utterance = Utterance(self.number(), start)
+        utterance = Utterance(self.number(), start, self._trace)
         utterance.onset = onset
         utterance.append(Frame(self._track.read(start, self._track.end), INPUT_RATE, start))
         self.utterance, self._voiced_windows = utterance, 1
         self._trace.emit(SpeechStarted(utterance.id, onset))
+        self._events.append(Onset(utterance))
 
     def _resume(self, utterance: Utterance, end: int) -> None:
         pause_ms = (end - self.vad.window - utterance.speech_end) / PER_MS
         self.turn.paused(pause_ms, went_on=True)
         utterance.become("speaking", end)
         self._trace.emit(SpeechResumed(utterance.id, end - self.vad.window, round(pause_ms, 1)))
+        self._events.append(Resumption(utterance))
 
     def _endpoint(self, utterance: Utterance) -> None:
-        """Has the user paused, finished, or spoken for too long?"""
+        """Decide whether the user has paused, finished, or spoken for too long."""
         settings = self._settings
         if utterance.seconds >= settings.turn.max_utterance_s:
-            self.finish(utterance)
+            self._end(utterance)
         elif utterance.state == "speaking":
             if (utterance.end - self._voiced_end) / PER_MS < settings.vad.pause_ms / 2:
                 return
@@ -221,21 +257,29 @@ class Listening:
                 return
             if self.voiced_ms() < settings.vad.min_speech_ms:
                 self.dismiss(utterance, "too short")
+                self._events.append(Dismissal(utterance))
                 return
             utterance.become("paused", end)
             self._trace.emit(SpeechPaused(utterance.id, end))
+            self._events.append(Pause(utterance))
         elif (utterance.end - utterance.speech_end) / PER_MS >= self.turn.wait_ms(utterance, settings.turn):
-            self.finish(utterance)
+            self._end(utterance)
+
+    def _end(self, utterance: Utterance) -> None:
+        self._ended_at = utterance.speech_end
+        self.utterance = None
+        utterance.become("ended")
+        self._events.append(EndOfUtterance(utterance))
 
     def _audible_end(self) -> int:
-        """Where the speech before the VAD's end of it was last heard, or that end itself."""
+        """Return where the speech before the VAD's end of it was last audible, or that end itself."""
         vad_end = self._voiced_end
-        known = block_levels(
+        levels = block_levels(
             self._track.read(max(self._track.start, vad_end - NOISE_WINDOW), self._track.end), INPUT_RATE
         )
         # somebody who spoke all the time left no noise before; then what is there now is the better guess
-        noise_db = min(noise_floor_db(known), noise_floor_db(known[-JUST_NOW:]))
+        noise_db = min(noise_floor_db(levels), noise_floor_db(levels[-JUST_NOW:]))
         start = max(self._track.start, vad_end - LOOK_BACK)
         near = self._track.read(start, min(self._track.end, vad_end + LOOK_AHEAD))
-        found = last_audible(near, INPUT_RATE, noise_db)
-        return vad_end if found is None else start + found
+        offset = last_audible(near, INPUT_RATE, noise_db)
+        return vad_end if offset is None else start + offset

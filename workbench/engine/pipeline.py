@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import assert_never
 
 import numpy as np
 
-from workbench.engine.floor import EchoOf, Floor
+from workbench.engine.acoustics import HeardLatency
+from workbench.engine.barge_in import BargeIn, EchoOf
+from workbench.engine.floor import Floor
 from workbench.engine.interfaces import Sink
-from workbench.engine.listening import Listening
+from workbench.engine.listening import Dismissal, EndOfUtterance, Listening, Onset, Pause, Resumption
 from workbench.engine.played_text import split_played
 from workbench.engine.playout import Playout
 from workbench.engine.settings import EngineSettings
@@ -41,7 +44,7 @@ STALLED_S = 8.0
 
 
 class Pipeline:
-    """One session's engine. `settle` lets the readers catch up before a turn's end is told."""
+    """One session's engine. `on_silence` is what the agent says after a long silence."""
 
     def __init__(
         self,
@@ -53,88 +56,85 @@ class Pipeline:
         *,
         on_silence: str | None = None,
         echo_of: EchoOf | None = None,
-        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.stages = stages
         self.settings = settings
         self.trace = trace
         self.conversation = conversation
         self.on_silence = on_silence
-        """Said by the agent after a long silence."""
         self.muted = False
+        heard = HeardLatency(stages, tracks, trace)
         self.listening = Listening(stages.vad, stages.turn, settings, trace, tracks.user)
-        self.playout = Playout(trace, tracks.agent, lambda: settings.bargein.fade_ms)
-        self.floor = Floor(
-            self.playout,
-            self.listening,
-            settings.bargein,
-            trace,
-            wake=lambda: stages.sink.wake(),
-            partials=lambda: stages.stt is not None and stages.stt.provider.partials,
-            echo_of=echo_of,
+        self.playout = Playout(trace, tracks.agent, settings.bargein, heard)
+        self.floor = Floor(self.playout, stages, trace)
+        self.barge_in = BargeIn(
+            self.floor, self.playout, self.listening, stages, settings.bargein, trace, echo_of
         )
         self.transcriber = Transcriber(stages, settings, trace)
-        self.answers = TurnRunner(
+        self.turns = TurnRunner(
             stages,
             settings,
             trace,
             conversation,
             self.floor,
+            self.barge_in,
             self.listening,
             self.transcriber,
-            settle,
-            aside=self.say,
+            heard,
         )
         self._mic = tracks.mic
         self._loop = asyncio.get_running_loop()
-        self._tasks: asyncio.TaskGroup | None = None
         self._silence_said = False
 
     @property
     def talking(self) -> bool:
         """Whether `run` runs, so that verbs work."""
-        return self._tasks is not None
+        return self.turns.tasks is not None
 
     async def run(
         self, *, greeting: str | None = None, first: Sequence[Callable[[Pipeline], object]] = ()
     ) -> None:
-        """Talk until the source has ended and everything was answered; cancelled by whoever wants it to stop.
+        """Talk until the source has ended and everything was answered; cancel it to stop.
 
-        `first` are verbs that were called before there was anybody to talk to. What the source fails of is raised.
+        `first` are verbs that were called before the conversation began. Raises the source's error.
         """
         async with beside(self._play()):
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    self._tasks = tasks
+                    self.turns.tasks = tasks
                     if greeting:
                         self.say(greeting)
                     for verb in first:
                         verb(self)
                     try:
                         async for frame in self._frames():
-                            self._hear(frame, tasks)
+                            self._hear(frame)
                     finally:
-                        self._tasks = None
+                        self.turns.tasks = None
                         self.stages.tools.close()
             finally:
-                self.floor.close()
+                self.barge_in.drop()
             await self._played_out()
 
     # --- listening ---------------------------------------------------------------------------------------------------
 
-    def _hear(self, frame: Frame, tasks: asyncio.TaskGroup) -> None:
-        """One frame of the listening half."""
-        self.floor.listen()
-        was = self.listening.utterance
-        state = was.state if was else None
-        opened = self.listening.feed(frame)
-        if opened is not None:
-            opened.noted = self.transcriber.on_transcript
-            self.floor.hear(opened)
-            tasks.create_task(self.answers.answer(opened))
-        elif was is not None and was.state != state:
-            self.transcriber.on_state(was)
-        self.floor.judge()
+    def _hear(self, frame: Frame) -> None:
+        """Take one frame of the user: what happens in it concerns barge-in, transcription and turns here, by name."""
+        self.listening.deaf = self.barge_in.deaf
+        for event in self.listening.feed(frame):
+            match event:
+                case Onset(utterance):
+                    self.barge_in.onset(utterance)
+                    self.turns.start(utterance)
+                case Pause(utterance) | Dismissal(utterance):
+                    self.transcriber.silent(utterance)
+                case Resumption(utterance):
+                    self.transcriber.resumed(utterance)
+                case EndOfUtterance(utterance):
+                    self.transcriber.ended(utterance)
+                case _:
+                    assert_never(event)
+        self.barge_in.judge()
         self._mind_silence()
 
     async def _frames(self) -> AsyncIterator[Frame]:
@@ -216,21 +216,21 @@ class Pipeline:
     # --- verbs -------------------------------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
-        """The agent speaks of itself, when the floor is free."""
-        if self._tasks is not None:
-            self._tasks.create_task(self.answers.speak(text, self.listening.number()))
+        """Have the agent say a text, when the floor is free."""
+        self.turns.say(text)
 
     def type(self, text: str) -> int:
-        """The user types: a turn like any other. The number of its utterance."""
+        """Take what the user types: a turn like any other. Return the number of its utterance."""
         utterance = Utterance(self.listening.number(), self.listening.position)
-        if self._tasks is not None:
+        if self.talking:
             self._silence_said = False
             utterance.typed = text
             utterance.write(Transcript(text, utterance.start_sample, final=True))
             utterance.become("ended")
-            self._tasks.create_task(self.answers.answer(utterance))
+            self.turns.start(utterance)
         return utterance.id
 
     def interrupt(self) -> None:
-        """Cut whatever is being answered."""
-        self.floor.interrupt()
+        """Cut whatever is being answered; what the user is saying goes on."""
+        self.barge_in.drop()
+        self.floor.cut()

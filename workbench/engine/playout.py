@@ -1,4 +1,4 @@
-"""What is on the sink, sample by sample.
+"""Playout: what the sink plays, sample by sample.
 
 The sink pulls from its own thread, so everything here is guarded by one lock that is held for microseconds. A reply
 that is buffered plays on even while the loop is busy.
@@ -14,7 +14,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.engine.acoustics import HeardLatency
 from workbench.engine.buffer import ReplyAudio
+from workbench.engine.settings import BargeInSettings
 from workbench.model.audio import OUTPUT_RATE, Samples, level_db, peak_db, silence
 from workbench.model.events import Levels
 from workbench.trace.trace import Trace
@@ -31,10 +33,17 @@ class Playout:
     1 and 0, both excluded. So a reply that is held goes on from the very sample after the last one that sounded.
     """
 
-    def __init__(self, trace: Trace, track: LiveTrack, fade_ms: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        track: LiveTrack,
+        settings: BargeInSettings,
+        heard: HeardLatency | None = None,
+    ) -> None:
         self._trace = trace
         self._track = track
-        self._fade_ms = fade_ms
+        self._settings = settings
+        self._heard = heard
         self._lock = threading.Lock()
         self._audio: ReplyAudio | None = None
         self._held = False
@@ -64,7 +73,7 @@ class Playout:
         return 0.0 if self._quiet_since < 0 else (self.position - self._quiet_since) * 1000 / OUTPUT_RATE
 
     def begin(self, audio: ReplyAudio, started: Callable[[], None]) -> None:
-        """Play this from the next pull on; `started` is called on the loop when its first sample was pulled."""
+        """Play this from the next pull on; `started` is called on the loop after its first sample was pulled."""
         with self._lock:
             self._audio, self._started = audio, started
             self._gain = 0.0 if self._held else 1.0
@@ -79,7 +88,7 @@ class Playout:
                 self._audio = None
 
     def hold(self) -> int:
-        """Fade out and wait; the position on `agent` from which the sound fades."""
+        """Fade out and hold; return the position on `agent` from which the sound fades."""
         with self._lock:
             self._held = True
             if self._audio is None or not self._audio.played:
@@ -87,7 +96,7 @@ class Playout:
             return self.position
 
     def release(self) -> int:
-        """Go on from the very sample after the faded ones; the position on `agent`."""
+        """Go on from the very sample after the faded ones; return the position on `agent`."""
         with self._lock:
             self._held = False
             if self._audio is None or not self._audio.played:
@@ -95,24 +104,29 @@ class Playout:
             return self.position
 
     def pull(self, count: int) -> Samples:
-        """The next `count` samples of `agent`. Called by the sink, from any thread; never blocks."""
-        out = silence(count)
+        """Return the next `count` samples of `agent`. Called by the sink, from any thread; never blocks."""
+        out, started = silence(count), None
         with self._lock:
             at = min(len(self._tail), count)
             if at:
                 out[:at], self._tail = self._tail[:at], self._tail[at:]
-            if self._audio is not None and at < count:
-                at += self._fill(self._audio, out, at)
+            if (audio := self._audio) is not None and at < count:
+                begun = audio.began_at is not None
+                at += self._fill(audio, out, at)
+                if not begun and audio.began_at is not None:
+                    started = self._started
             if at:
                 self._quiet_since = -1
             elif self._quiet_since < 0:
                 self._quiet_since = self.position
             self._track.append(out)
-        self._levels(out)
+        self._measure_level(out)
+        if started is not None:
+            self._loop.call_soon_threadsafe(started)
         return out
 
     def _fill(self, audio: ReplyAudio, out: Samples, at: int) -> int:
-        """Play the reply from `at` on; how many samples there were."""
+        """Put the reply into `out` from `at` on, and return how many samples there were."""
         room = len(out) - at
         part = self._faded(audio, min(room, self._ramp())) if self._held else self._risen(audio.take(room))
         if len(part):
@@ -120,20 +134,19 @@ class Playout:
             out[at : at + len(part)] = part
             if audio.began_at is None:
                 audio.began_at = self.position + at
-                self._loop.call_soon_threadsafe(self._started)
         return len(part)
 
     @property
     def _step(self) -> float:
-        """What the gain changes by from sample to sample in a fade."""
-        return 1.0 / (int(self._fade_ms() * OUTPUT_RATE / 1000) + 1)
+        """By how much the gain changes from sample to sample in a fade."""
+        return 1.0 / (int(self._settings.fade_ms * OUTPUT_RATE / 1000) + 1)
 
     def _ramp(self) -> int:
-        """Samples from the present gain down to 0."""
+        """Return the number of samples from the present gain down to 0."""
         return max(0, ceil(self._gain / self._step - 1e-6) - 1)
 
     def _faded(self, audio: ReplyAudio, count: int) -> Samples:
-        """The next samples of the reply, up to `count` on the ramp that leads to 0."""
+        """Take samples of the reply, up to `count` on the ramp that leads to 0."""
         part = audio.take(count) if count else silence(0)
         gains = self._gain - self._step * np.arange(1, len(part) + 1)
         there = len(part) < count or count == self._ramp()
@@ -141,20 +154,23 @@ class Playout:
         return _times(part, gains)
 
     def _risen(self, part: Samples) -> Samples:
-        """Samples of the reply on the ramp that leads to 1, or there."""
+        """Put samples of the reply on the ramp that leads to 1, unless that is reached."""
         if self._gain >= 1.0 or not len(part):
             return part
         gains = np.minimum(1.0, self._gain + self._step * np.arange(1, len(part) + 1))
         self._gain = float(gains[-1])
         return _times(part, gains)
 
-    def _levels(self, out: Samples) -> None:
+    def _measure_level(self, out: Samples) -> None:
         self._level_parts.append(out)
         end = self.position
         if end // LEVEL_SAMPLES > (end - len(out)) // LEVEL_SAMPLES:
             recent = np.concatenate(self._level_parts)
             self._level_parts.clear()
-            self._trace.emit(Levels("agent", end, round(level_db(recent), 1), round(peak_db(recent), 1)))
+            levels = Levels("agent", end, round(level_db(recent), 1), round(peak_db(recent), 1))
+            entry = self._trace.emit(levels)
+            if self._heard is not None:
+                self._loop.call_soon_threadsafe(self._heard.played, end, entry.t_ms)
 
 
 def _times(part: Samples, gains: NDArray[np.floating]) -> Samples:

@@ -49,6 +49,8 @@ class Reply:
     """When it took the floor."""
     scope: CancelScope | None = None
     """In which it is made, and cancelled by an interruption."""
+    first_sample: int | None = None
+    """Position on `agent` of its first sample; None until it plays."""
     leading: int | None = None
     """Samples before the first audible one; None while none was made."""
     head: Samples = field(default_factory=lambda: silence(0))

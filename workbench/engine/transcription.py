@@ -7,12 +7,12 @@ from workbench.engine.stages import Stages, session_ms
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
-from workbench.model.events import Span, Transcribed
+from workbench.model.events import Span
 from workbench.trace.trace import Trace
 
 
 class Transcriber:
-    """Writes transcripts on utterances; the time they are waited for is the part `stt` of the waterfall."""
+    """Writes transcripts on utterances; the time that one is waited for is the part `stt` of the waterfall."""
 
     def __init__(self, stages: Stages, settings: EngineSettings, trace: Trace) -> None:
         self._stages = stages
@@ -31,6 +31,7 @@ class Transcriber:
         if stt is None:
             utterance.write(Transcript("", utterance.end, final=True))
             return
+        utterance.stt = stt.name
         try:
             final = await stt.transcribe(utterance, eager=self._eager)
         except StageError:
@@ -40,40 +41,22 @@ class Transcriber:
         if utterance.state != "dismissed":
             utterance.write(Transcript(final.text, final.upto_sample, True, True, final.confidence))
 
-    def on_state(self, utterance: Utterance) -> None:
-        """Start or stop the wait for a transcript: the user paused, went on, or has finished."""
-        now = self._trace.now()
-        if utterance.state == "speaking":
-            utterance.awaited_since_ms = None
-        elif not utterance.covered and (utterance.state == "ended" or self._eager):
-            utterance.awaited_since_ms = utterance.awaited_since_ms or now
-        if utterance.state == "ended":
-            self._emit_spans_to_end_of_turn(utterance, now)
+    def silent(self, utterance: Utterance) -> None:
+        """The user is silent: what was said so far may be waited for from now on."""
+        if not utterance.covered and (utterance.state == "ended" or self._eager):
+            utterance.awaited_since_ms = utterance.awaited_since_ms or self._trace.now()
 
-    def _emit_spans_to_end_of_turn(self, utterance: Utterance, now_ms: float) -> None:
-        """Emit the spans from the last sample of speech to the end of turn."""
-        source, last = self._stages.source, utterance.speech_end
+    def resumed(self, utterance: Utterance) -> None:
+        """The user goes on: nobody waits for what was said so far."""
+        utterance.awaited_since_ms = None
+
+    def ended(self, utterance: Utterance) -> None:
+        """The user has finished: emit how long it took from the last of the speech to this decision."""
+        self.silent(utterance)
+        source, last, now_ms = self._stages.source, utterance.speech_end, self._trace.now()
         at_ms = session_ms(self._trace, source.time_of(last))
         for part, until in source.transit(last):
             until_ms = max(at_ms, session_ms(self._trace, until))
             self._trace.emit(Span(part, round(at_ms, 3), round(until_ms, 3), utterance=utterance.id))
             at_ms = until_ms
         self._trace.emit(Span("endpointing", round(at_ms, 3), round(now_ms, 3), utterance=utterance.id))
-
-    def on_transcript(self, utterance: Utterance, transcript: Transcript) -> None:
-        """Emit a transcript, and the wait for it if it covers all speech."""
-        self._trace.emit(
-            Transcribed(
-                utterance.id,
-                transcript.text,
-                transcript.final,
-                transcript.upto_sample,
-                transcript.stable,
-                transcript.confidence,
-            )
-        )
-        if utterance.awaited_since_ms is not None and utterance.covered:
-            start, end = round(utterance.awaited_since_ms, 3), round(self._trace.now(), 3)
-            provider = self._stages.stt.name if self._stages.stt else ""
-            self._trace.emit(Span("stt", start, end, utterance=utterance.id, provider=provider))
-            utterance.awaited_since_ms = None

@@ -1,12 +1,14 @@
-"""The answering half: from an utterance to the end of its turn, one task each. Whatever fails here ends that turn."""
+"""Turns: from an utterance to the end of its turn, one task each. Whatever fails here ends that turn only."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from workbench.engine.acoustics import HeardLatency
+from workbench.engine.barge_in import BargeIn
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.floor import Floor
 from workbench.engine.generation import ReplyGenerator
@@ -14,7 +16,7 @@ from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.played_text import PlayedText, split_played
 from workbench.engine.reply import Reply
 from workbench.engine.settings import EngineSettings
-from workbench.engine.stages import Stages, session_ms
+from workbench.engine.stages import Stages
 from workbench.engine.tasks import CancelScope, beside
 from workbench.engine.transcription import Transcriber
 from workbench.engine.utterance import Utterance
@@ -23,12 +25,9 @@ from workbench.model.conversation import Conversation, Message, Picture, Usage
 from workbench.model.errors import StageError
 from workbench.model.events import (
     Notice,
-    Part,
     ReplyDiscarded,
     ReplyEnded,
-    ReplyPlaying,
     ReplyStarted,
-    Span,
     TurnDecided,
     TurnEnded,
     TurnStatus,
@@ -37,8 +36,8 @@ from workbench.trace.trace import Trace
 
 NOTABLE_GAP = OUTPUT_RATE // 50
 """Samples of silence within a reply that are worth a notice."""
-UNDERSTOOD_S = 2.0
-"""How long the words of an utterance are waited for that nobody answers any more, s."""
+TRANSCRIBED_S = 2.0
+"""How long the words of an utterance are waited for that is not answered any more, s."""
 
 
 @dataclass(slots=True)
@@ -62,8 +61,7 @@ class TurnOutcome:
 
 
 class TurnRunner:
-    """Answers utterances. `settle` lets the readers catch up before a turn's end; `aside` speaks a text of the agent's
-    own."""
+    """Answers utterances, and says what the agent has to say by itself, each in a task of its own."""
 
     def __init__(
         self,
@@ -72,40 +70,52 @@ class TurnRunner:
         trace: Trace,
         conversation: Conversation,
         floor: Floor,
+        barge_in: BargeIn,
         listening: Listening,
         transcriber: Transcriber,
-        settle: Callable[[], None],
-        aside: Callable[[str], None],
+        heard: HeardLatency,
     ) -> None:
         self.stages = stages
         self.settings = settings
         self.trace = trace
         self.conversation = conversation
         self.floor = floor
+        self.barge_in = barge_in
         self.listening = listening
-        self.generator = ReplyGenerator(stages, settings, trace, remember=self._remember, aside=aside)
+        self.tasks: asyncio.TaskGroup | None = None
+        """Where turns run, set while the pipeline runs."""
+        self._generator = ReplyGenerator(stages, settings, trace, conversation, aside=self.say)
         self._transcriber = transcriber
-        self._settle = settle
+        self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._turns = 0
         self._replies = 0
 
-    async def answer(self, utterance: Utterance) -> None:
-        """From an utterance to the end of its turn."""
+    def start(self, utterance: Utterance) -> None:
+        """Answer an utterance, which may still grow, in a task."""
+        if self.tasks is not None:
+            self.tasks.create_task(self._answer(utterance))
+
+    def say(self, text: str) -> None:
+        """Say a text that answers nothing, when the floor is free, in a task."""
+        if self.tasks is not None:
+            self.tasks.create_task(self._say(text, self.listening.number()))
+
+    async def _answer(self, utterance: Utterance) -> None:
+        """Run the turn from its utterance to its end."""
         with self._one_end_for(utterance) as end:
             async with beside(self._transcriber.transcribe(utterance)):
                 with end.scope.entered():
                     await self._reply_to(utterance, end)
                 if end.scope.was_cut:
-                    await self._understood(utterance)
+                    await self._transcribed(utterance)
 
-    async def speak(self, text: str, order: int) -> None:
-        """Say a given text: a reply to nothing."""
+    async def _say(self, text: str, order: int) -> None:
         reply = self._reply("", None)
         status: TurnStatus = "cut"
         try:
-            with self.floor.unfinished(order) as scope, scope.entered():
-                async with beside(self.generator.say(reply, text)):
+            with self.floor.claim(order) as scope, scope.entered():
+                async with beside(self._generator.say(reply, text)):
                     await self._perform(reply)
                 status = "done"
         except StageError as error:
@@ -117,28 +127,29 @@ class TurnRunner:
     # --- which reply -------------------------------------------------------------------------------------------------
 
     async def _reply_to(self, utterance: Utterance, end: TurnOutcome) -> None:
-        """Make replies until one of them is the answer, and have it heard."""
+        """Make replies until one of them is the answer, and play it."""
         attempts = 0
-        while end.reply is None and (said := await self._candidate(utterance, attempts)) is not None:
+        while end.reply is None and (text := await self._candidate(utterance, attempts)) is not None:
             attempts += 1
-            reply = self._reply(said, utterance)
+            reply = self._reply(text, utterance)
             reply.scope = end.scope
-            reply.prompt_text = end.filtered[said] = await self.stages.hooks.user_text(said)
+            reply.prompt_text = end.filtered[text] = await self.stages.hooks.user_text(text)
             reply.pictures = await self.stages.vision.look(reply.id)
             prompt = self.conversation.prompt(
                 reply.prompt_text, keep=self.settings.reply.history, pictures=reply.pictures
             )
             try:
-                async with beside(self.generator.answer(reply, prompt)):
+                async with beside(self._generator.answer(reply, prompt)):
                     if await self._settled(utterance, reply):
                         end.reply = reply
+                        self._heard.follow(reply, None if utterance.typed else utterance.speech_end)
                         await self._perform(reply)
             finally:
                 if end.reply is None:
                     end.discarded += self._discard(reply)
 
     async def _candidate(self, utterance: Utterance, attempts: int) -> str | None:
-        """The words to answer: the final ones, or those that may turn out to be; None when there are none."""
+        """Wait for the words to answer: the final ones, or those that may turn out to be. None where there are none."""
         while True:
             transcript = utterance.transcript
             if utterance.state == "dismissed":
@@ -146,8 +157,8 @@ class TurnRunner:
             if utterance.state == "ended" and transcript is not None and transcript.final:
                 if not self._is_turn(utterance):
                     return None
-                # what was heard of the reply before belongs to the history that this one is made on
-                await self.floor.cleared_for(utterance)
+                # what was played of the reply before belongs to the history that this one is made on
+                await self._take_turn(utterance)
                 return transcript.text
             if (
                 self.stages.speculates(self.settings.reply.speculate)
@@ -156,7 +167,7 @@ class TurnRunner:
                 and transcript.text.strip()
             ):
                 settled = utterance.state != "speaking" or transcript.stable
-                if settled and utterance.covered and self.floor.objection(utterance) is None:
+                if settled and utterance.covered and self.barge_in.objection(utterance) is None:
                     return transcript.text
             await utterance.marked()
 
@@ -177,7 +188,7 @@ class TurnRunner:
             await utterance.marked()
         if not self._is_turn(utterance):
             return False
-        await self.floor.cleared_for(utterance)
+        await self._take_turn(utterance)
         if reply.history != self.conversation.version:
             return False
         self._decide(utterance, reply.prompt_text, reply.pictures)
@@ -185,20 +196,26 @@ class TurnRunner:
         reply.confirmed.set()
         return True
 
+    async def _take_turn(self, utterance: Utterance) -> None:
+        """The utterance is a turn: end every answer to what was said before."""
+        self.barge_in.confirm(utterance)
+        await self.floor.cleared_for(utterance.id)
+
     def _is_turn(self, utterance: Utterance) -> bool:
         """Whether an utterance that ended has words for us; it is dismissed if not."""
         if utterance.typed is not None:
             return True
-        objection = self.floor.objection(utterance)
-        if not (utterance.transcript and utterance.transcript.text.strip()):
-            objection = (
-                "no words" if utterance.transcript and utterance.transcript.final else "not understood"
-            )
-        if objection is not None:
-            self.listening.dismiss(utterance, objection)
-        return objection is None
+        transcript = utterance.transcript
+        if transcript is not None and transcript.text.strip():
+            reason: str | None = self.barge_in.objection(utterance)
+        else:
+            reason = "no words" if transcript is not None and transcript.final else "not understood"
+        if reason is not None:
+            self.listening.dismiss(utterance, reason)
+        return reason is None
 
-    def _decide(self, utterance: Utterance, said: str, pictures: tuple[Picture, ...] = ()) -> None:
+    def _decide(self, utterance: Utterance, text: str, pictures: tuple[Picture, ...] = ()) -> None:
+        """Make the utterance a turn, and its text a message of the conversation, unless that was done."""
         if utterance.turn is None:
             self._turns += 1
             utterance.turn = self._turns
@@ -209,13 +226,13 @@ class TurnRunner:
             else:
                 decided = TurnDecided(self._turns, utterance.id, True)
             self.trace.emit(decided)
-            if said:
-                self._remember(Message("user", said, pictures=pictures))
+            if text:
+                self._remember(Message("user", text, pictures=pictures))
 
-    async def _understood(self, utterance: Utterance) -> None:
-        """Nobody answers it any more, but what was said counts."""
+    async def _transcribed(self, utterance: Utterance) -> None:
+        """Wait for the final transcript, a while: it is not answered any more, but it belongs to the conversation."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(UNDERSTOOD_S):
+            async with asyncio.timeout(TRANSCRIBED_S):
                 while not (
                     utterance.state == "dismissed" or (utterance.transcript and utterance.transcript.final)
                 ):
@@ -223,41 +240,27 @@ class TurnRunner:
 
     # --- replies -----------------------------------------------------------------------------------------------------
 
-    def _reply(self, said: str, utterance: Utterance | None) -> Reply:
+    def _reply(self, user_text: str, utterance: Utterance | None) -> Reply:
         self._replies += 1
-        reply = Reply(self._replies, said, ReplyAudio(self.settings.reply.buffer_s))
+        reply = Reply(self._replies, user_text, ReplyAudio(self.settings.reply.buffer_s))
         reply.history = self.conversation.version
         reply.started_at = self._loop.time()
         reply.utterance = utterance.id if utterance else None
         reply.turn = utterance.turn if utterance else None
         speculative = utterance is not None and utterance.state != "ended"
-        self.trace.emit(ReplyStarted(reply.id, reply.utterance, reply.turn, said, speculative))
+        self.trace.emit(ReplyStarted(reply.id, reply.utterance, reply.turn, user_text, speculative))
         return reply
 
     async def _perform(self, reply: Reply) -> None:
-        """Have the floor until all was handed to the sink."""
+        """Take the floor until all was handed to the sink."""
         await reply.audio.ready()
         reply.ready_ms = self.trace.now()
-        async with self.floor.taken_by(reply, lambda: self._playing(reply)):
-            reply.granted_ms = self.trace.now()
+        await self.floor.free()
+        self.barge_in.reply_begins()
+        with self.floor.taken_by(reply):
             await reply.audio.drained()
         if reply.failure is not None:
             raise reply.failure
-
-    def _playing(self, reply: Reply) -> None:
-        """The first sample was handed to the sink: tell when it is heard."""
-        first = reply.audio.began_at
-        assert first is not None
-        self.trace.emit(ReplyPlaying(reply.id, reply.turn, first))
-        free_ms = max(reply.granted_ms, self.floor.released_ms)
-        self._span("floor", reply, reply.ready_ms, free_ms)
-        leaves_ms = free_ms
-        for part, until in self.stages.sink.transit(first):
-            leaves_ms = session_ms(self.trace, until)
-            self._span(part, reply, free_ms, leaves_ms)
-            free_ms = max(free_ms, leaves_ms)
-        if reply.leading is not None:
-            self._span("leading_silence", reply, leaves_ms, leaves_ms + reply.leading * 1000 / OUTPUT_RATE)
 
     def _discard(self, reply: Reply) -> Usage:
         seconds, cost = self._loop.time() - reply.started_at, reply.cost
@@ -267,43 +270,37 @@ class TurnRunner:
         return cost
 
     def _finish_reply(self, reply: Reply, status: TurnStatus) -> PlayedText:
-        """Tell what was heard of a reply, and remember it so."""
+        """End a reply: what was played of its text goes into the trace and the conversation."""
         audio = reply.audio
-        read = self.stages.tts is None or (reply.voiceless and status == "failed")
-        result = (
-            PlayedText(reply.text, "", False)
-            if status == "done" or read
-            else split_played(reply.chunks, audio.played)
-        )
-        # what was said around the tools is in what was heard
+        if status == "done" or self.stages.tts is None or (reply.voiceless and status == "failed"):
+            text = PlayedText(reply.text, "", False)
+        else:
+            text = split_played(reply.chunks, audio.played)
+        # what was said around the tools is in what was played
         self._remember(*(replace(step, text="") if step.calls else step for step in reply.steps))
-        if result.played:
-            self._remember(Message("assistant", result.played, cut=bool(result.unplayed)))
+        if text.played:
+            self._remember(Message("assistant", text.played, cut=bool(text.unplayed)))
         if audio.missing > NOTABLE_GAP:
             gap_ms = audio.missing * 1000 / OUTPUT_RATE
             reason = f"speech was not ready in time: {gap_ms:.0f} ms of silence in it"
             self.trace.emit(Notice("warning", "tts", reason))
         self.trace.emit(
             ReplyEnded(
-                reply.id, reply.turn, status, result.played, result.unplayed, audio.ended_at, result.estimated
+                reply.id, reply.turn, status, text.played, text.unplayed, audio.ended_at, text.estimated
             )
         )
-        return result
+        self._heard.conclude(reply)
+        return text
 
     def _remember(self, *messages: Message) -> None:
-        if not messages:
-            return
-        self.conversation.add(*messages)
-        keep = self.settings.reply.history
-        if len(self.conversation.messages) > 2 * keep + 2:
-            self.conversation.messages[:] = self.conversation.latest(keep)
+        self.conversation.add(*messages, keep=self.settings.reply.history)
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _one_end_for(self, utterance: Utterance) -> Iterator[TurnOutcome]:
         """Whatever happens inside becomes the turn's end; only cancellation of the session leaves."""
-        with self.floor.unfinished(utterance.id, utterance) as scope:
+        with self.floor.claim(utterance.id, utterance) as scope:
             end = TurnOutcome(utterance, scope)
             try:
                 yield end
@@ -317,7 +314,7 @@ class TurnRunner:
                 end.status = "cut"
                 raise
             finally:
-                self.floor.forget(utterance)
+                self.barge_in.forget(utterance)
                 if utterance.turn is not None:
                     self._end(end)
 
@@ -332,7 +329,7 @@ class TurnRunner:
         utterance = end.utterance
         if utterance.turn is not None:
             return
-        if utterance.state != "dismissed" and self.floor.objection(utterance) is None:
+        if utterance.state != "dismissed" and self.barge_in.objection(utterance) is None:
             self._decide(utterance, end.words)
         else:
             self.listening.dismiss(utterance, "not understood")
@@ -340,8 +337,7 @@ class TurnRunner:
 
     def _end(self, end: TurnOutcome) -> None:
         utterance, reply, error = end.utterance, end.reply, end.error
-        heard = self._finish_reply(reply, end.status).played if reply is not None else ""
-        self._settle()
+        agent_text = self._finish_reply(reply, end.status).played if reply is not None else ""
         usage = (reply.cost if reply else Usage()) + end.discarded
         spoken_s = utterance.seconds if utterance.typed is None else 0.0
         cold, self.stages.cold = self.stages.cold, False
@@ -354,7 +350,7 @@ class TurnRunner:
                 utterance.turn,
                 end.status,
                 utterance.transcript.text if utterance.transcript else "",
-                heard,
+                agent_text,
                 cold,
                 {
                     "input_tokens": usage.input_tokens,
@@ -366,9 +362,4 @@ class TurnRunner:
                 error.reason if error else None,
                 error.hint if error else None,
             )
-        )
-
-    def _span(self, part: Part, reply: Reply, start_ms: float, end_ms: float) -> None:
-        self.trace.emit(
-            Span(part, round(start_ms, 3), round(end_ms, 3), reply.id, reply.utterance, reply.turn)
         )

@@ -1,9 +1,9 @@
-"""What the user says between speech onset and end of turn: readable while it is still growing."""
+"""What the user says between speech onset and end of turn: readable while it still grows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import numpy as np
@@ -11,37 +11,41 @@ import numpy as np
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
+from workbench.model.events import Span, Transcribed
 from workbench.model.text import plain
+from workbench.trace.trace import Trace
 
-State = Literal["speaking", "paused", "ended", "dismissed"]
+UtteranceState = Literal["speaking", "paused", "ended", "dismissed"]
 
 
 class Utterance:
     """An open stream of frames of the track `user` (16 kHz), and what the STT made of it so far.
 
-    The listening half writes frames and the state, the STT writes transcripts, everybody waits with `changed`.
+    `Listening` writes frames and the state, the STT writes transcripts, everybody waits with `changed`. Transcripts
+    are emitted to `trace`, where there is one.
     """
 
-    def __init__(self, id: int, start_sample: int) -> None:
+    def __init__(self, id: int, start_sample: int, trace: Trace | None = None) -> None:
         self.id = id
+        self._trace = trace
         self.turn: int | None = None
         """The turn that it became, None before that is decided."""
         self.start_sample = start_sample
         """First sample on `user`, a little before the onset so that the first sound is not lost."""
         self.onset = start_sample
-        """Where the VAD heard speech begin."""
+        """Where speech began by the VAD."""
         self.speech_end = start_sample
         """Position on `user` after the last speech so far."""
-        self.state: State = "speaking"
+        self.state: UtteranceState = "speaking"
         self.transcript: Transcript | None = None
         self.typed: str | None = None
         """The text of an utterance that was typed instead of spoken."""
         self._frames: list[Samples] = []
         self._end = start_sample
+        self.stt = ""
+        """The provider that transcribes it."""
         self.awaited_since_ms: float | None = None
         """Since when, on the session's clock, a transcript of all speech so far is waited for."""
-        self.noted: Callable[[Utterance, Transcript], None] = lambda utterance, transcript: None
-        """Called with each transcript that is written."""
         self._growing: set[asyncio.Event] = set()
         self._marking: set[asyncio.Event] = set()
 
@@ -52,23 +56,23 @@ class Utterance:
 
     @property
     def over(self) -> bool:
-        """No more sound will come."""
+        """Whether no more sound will come."""
         return self.state in ("ended", "dismissed")
 
     @property
     def covered(self) -> bool:
-        """The transcript takes all speech so far into account."""
+        """Whether the transcript takes all speech so far into account."""
         return self.transcript is not None and (
             self.transcript.final or self.transcript.stable or self.transcript.upto_sample >= self.speech_end
         )
 
     def append(self, frame: Frame) -> None:
-        """The next frame of the track."""
+        """Append the next frame of the track."""
         self._frames.append(frame.samples)
         self._end = frame.end
         _wake(self._growing)
 
-    def become(self, state: State, speech_end: int | None = None) -> None:
+    def become(self, state: UtteranceState, speech_end: int | None = None) -> None:
         """Enter a state; `speech_end` when the end of speech is known better."""
         self.state = state
         if speech_end is not None:
@@ -76,15 +80,33 @@ class Utterance:
         self._mark()
 
     def write(self, transcript: Transcript) -> None:
-        """The STT's text so far (partial), or for good (final). GarbageError for what is no transcript."""
+        """Set the STT's text so far (partial), or for good (final). GarbageError for what is no transcript."""
         if not (isinstance(transcript, Transcript) and isinstance(transcript.text, str)):
             raise GarbageError(f"a transcript is expected, not {plain(repr(transcript), limit=80)}")
         self.transcript = transcript
-        self.noted(self, transcript)
+        if self._trace is not None:
+            self._emit(transcript, self._trace)
         self._mark()
 
+    def _emit(self, transcript: Transcript, trace: Trace) -> None:
+        """Emit the transcript, and the time that it was waited for: the part `stt` of the waterfall."""
+        trace.emit(
+            Transcribed(
+                self.id,
+                transcript.text,
+                transcript.final,
+                transcript.upto_sample,
+                transcript.stable,
+                transcript.confidence,
+            )
+        )
+        if self.awaited_since_ms is not None and self.covered:
+            start, end = round(self.awaited_since_ms, 3), round(trace.now(), 3)
+            trace.emit(Span("stt", start, end, utterance=self.id, provider=self.stt))
+            self.awaited_since_ms = None
+
     def audio(self, start: int | None = None, stop: int | None = None) -> Samples:
-        """The samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""
+        """Return the samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""
         if len(self._frames) > 1:
             self._frames = [np.concatenate(self._frames)]
         whole = self._frames[0] if self._frames else silence(0)
@@ -93,7 +115,7 @@ class Utterance:
         return whole[first:last]
 
     async def chunks(self) -> AsyncIterator[Samples]:
-        """The sound from the start, as it comes, until the utterance is over."""
+        """Yield the sound from the start, as it comes, until the utterance is over."""
         read = self.start_sample
         while True:
             if read < self._end:

@@ -95,8 +95,13 @@ class Conversation:
     messages: list[Message] = field(default_factory=list)
     version: int = 0
 
-    def add(self, *messages: Message) -> None:
-        """Append messages. A picture is shown once, in the turn that it belongs to, and remembered by its file."""
+    def add(self, *messages: Message, keep: int | None = None) -> None:
+        """Append messages; now and then the older ones are dropped, with `keep` down to so many.
+
+        A picture is sent once, in the turn that it belongs to; afterwards only its file is known.
+        """
+        if not messages:
+            return
         self.messages.extend(
             replace(message, pictures=tuple(replace(picture, jpeg=b"") for picture in message.pictures))
             if message.pictures
@@ -104,6 +109,8 @@ class Conversation:
             for message in messages
         )
         self.version += 1
+        if keep is not None and len(self.messages) > 2 * keep + 2:
+            self.messages[:] = self.latest(keep)
 
     def instruct(self, instructions: str) -> None:
         """Replace the system prompt."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from workbench.config import Settings
-from workbench.engine.floor import EchoOf
+from workbench.engine.barge_in import EchoOf
 from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import TurnDetector, Vad

@@ -45,7 +45,6 @@ from workbench.model.text import plain
 from workbench.plugin.manager import load_files, manager, plugin_notices
 from workbench.plugin.session_hooks import SessionHooks
 from workbench.readers import Readers
-from workbench.readers.acoustics import HeardLatencyMeter
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
 from workbench.session.build import StageBuilder, check_choice, echo_of
@@ -245,13 +244,8 @@ class Session(Runtime):
             transport = builder.transport
             for tool, origin in transport.tools:
                 self.tools.add(tool, origin=origin)
-            acoustics = HeardLatencyMeter(
-                self.trace,
-                lambda sample: self._ms(stages.source.time_of(sample)),
-                lambda sample: self._ms(stages.sink.time_of(sample)),
-            )
             echo = EchoMonitor(settings.bargein, self._go_half_duplex)
-            readers = Readers(self.trace, [acoustics.feed, echo, self._note_turn, transport.note])
+            readers = Readers(self.trace, [echo, self._note_turn, transport.note])
             self._pipeline = pipeline = Pipeline(
                 stages,
                 settings,
@@ -260,7 +254,6 @@ class Session(Runtime):
                 self.conversation,
                 on_silence=self.agent.on_silence,
                 echo_of=echo_of(tracks, stages),
-                settle=readers.catch_up,
             )
             lag, own_work = measure_host_lag(self.trace), transport.run(self)
             async with beside(readers.run()), beside(lag), beside(own_work):
@@ -270,7 +263,7 @@ class Session(Runtime):
 
     def _go_half_duplex(self, reason: str) -> None:
         assert self._pipeline is not None
-        self._pipeline.floor.half_duplex(reason)
+        self._pipeline.barge_in.half_duplex(reason)
 
     def _note_turn(self, entry: Entry) -> None:
         """Read each turn while its events are in memory, so that `turns` has it for good."""

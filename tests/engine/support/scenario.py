@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from workbench.engine.barge_in import EchoOf
 from workbench.engine.endpointing import SilenceTurn
-from workbench.engine.floor import EchoOf
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
 from workbench.engine.pipeline import Pipeline, Stages, Tracks

@@ -12,7 +12,7 @@ import numpy as np
 
 from workbench.engine.interfaces import Stt
 from workbench.engine.tasks import beside
-from workbench.engine.utterance import State, Utterance
+from workbench.engine.utterance import Utterance, UtteranceState
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.plugin.values import ProviderOptions
@@ -63,7 +63,7 @@ class WrittenTranscript:
     """A transcript that the STT wrote, and the utterance's state and end then."""
 
     transcript: Transcript
-    state: State
+    state: UtteranceState
     end: int
 
 
@@ -192,9 +192,8 @@ class SttCheck(ModelCheck[Stt]):
 
     def _utterance(self) -> tuple[Utterance, list[WrittenTranscript]]:
         """Return a new utterance, and the list of what will be written about it."""
-        utterance, written = Utterance(next(self._numbers), START), list[WrittenTranscript]()
-        utterance.noted = lambda of, text: written.append(WrittenTranscript(text, of.state, of.end))
-        return utterance, written
+        utterance = _RecordingUtterance(next(self._numbers), START)
+        return utterance, utterance.written
 
     async def _final(
         self, stt: Stt, utterance: Utterance, written: list[WrittenTranscript], *, eager: bool
@@ -227,6 +226,18 @@ class SttCheck(ModelCheck[Stt]):
             f"upto_sample is {transcript.upto_sample}, the utterance is heard from {START} to {end}",
             "it is a position on the track, as utterance.start_sample and utterance.end are",
         )
+
+
+class _RecordingUtterance(Utterance):
+    """An utterance that keeps every transcript that is written on it."""
+
+    def __init__(self, id: int, start_sample: int) -> None:
+        super().__init__(id, start_sample)
+        self.written: list[WrittenTranscript] = []
+
+    def write(self, transcript: Transcript) -> None:
+        super().write(transcript)
+        self.written.append(WrittenTranscript(transcript, self.state, self.end))
 
 
 def _append(utterance: Utterance, samples: Samples) -> None:
