@@ -46,8 +46,8 @@ def test_a_session_that_cannot_be_is_a_picture_too(
         ["tui", "--profile", "scripted", "--source", str(source), "--no-record", "--screenshot", str(out)]
     )
     assert code == 2
-    assert "not a wav file" in words(out)
-    assert "not a wav file" in capsys.readouterr().err
+    assert "not a sound" in words(out)
+    assert "not a sound file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
