@@ -14,9 +14,9 @@ from textual.strip import Strip
 
 from tests.tui.acted import FakeSession
 from workbench.tui.app import WorkbenchApp
-from workbench.tui.host import Host, Opener
 from workbench.tui.live import LiveScreen
-from workbench.tui.panels import Offer
+from workbench.tui.panels import PanelSource
+from workbench.tui.session_thread import SessionOpener, SessionThread
 
 WIDE, USUAL, SMALL = (120, 40), (80, 24), (40, 10)
 
@@ -73,11 +73,11 @@ async def staged(screen: Callable[[], Screen[None]], size: tuple[int, int]) -> A
 async def live(
     session: FakeSession,
     size: tuple[int, int] = WIDE,
-    opener: Opener | None = None,
-    panels: Offer = tuple,
+    opener: SessionOpener | None = None,
+    panels: PanelSource = tuple,
 ) -> AsyncIterator[Stage]:
     """The live screen of a session."""
-    host = Host(opener or session.open)
+    host = SessionThread(opener or session.open)
     try:
         async with staged(lambda: LiveScreen(host, panels), size) as stage:
             yield stage

@@ -10,7 +10,7 @@ from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
 from workbench.readers.folds.conversation import KEPT, ConversationLine
 from workbench.readers.folds.log import log_line
-from workbench.tui.folds.recording import Recording
+from workbench.tui.recording import Recording
 from workbench.views.screen import ScreenFold
 
 

@@ -12,7 +12,7 @@ from tests.tui.acted import FIRST, FakeSession, conversation, heard_levels, spok
 from tests.tui.staged import SMALL, USUAL, WIDE, live, run
 from workbench.model import events as ev
 from workbench.model.errors import MissingError
-from workbench.tui.widgets.conversation import Row
+from workbench.tui.widgets.conversation import ConversationRow
 from workbench.tui.widgets.eventlog import EventLog
 
 SIZES = pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -274,11 +274,11 @@ def test_only_what_changed_is_drawn_anew() -> None:
             started(session)
             spoken_turn(session, 1, FIRST, "In 1969.")
             await stage.shows("In 1969.")
-            before = list(stage.app.screen.query(Row))
+            before = list(stage.app.screen.query(ConversationRow))
             spoken_turn(session, 2, "Who?", "Neil Armstrong.")
             heard_levels(session, -30, -90)
             await stage.shows("Neil Armstrong.", "-30 dB")
-            assert list(stage.app.screen.query(Row))[: len(before)] == before
+            assert list(stage.app.screen.query(ConversationRow))[: len(before)] == before
 
     run(scene())
 

@@ -18,11 +18,11 @@ from workbench.model import events as ev
 from workbench.model.errors import UsageError
 from workbench.model.events import Entry
 from workbench.readers.folds.tools import KEPT
-from workbench.tui.asking import Asking
 from workbench.tui.live import LiveScreen
-from workbench.tui.panels import Panels
+from workbench.tui.panels import PanelSwitcher
 from workbench.tui.replay import ReplayScreen
-from workbench.tui.widgets.tools import CallList
+from workbench.tui.tool_dialog import ToolDialog
+from workbench.tui.widgets.tool_panel import CallList
 
 HOSTILE = '\x1b[2J\x1b]0;owned\x07[red]Hello[/red] \u202egnp.exe\u202c [@click=app.quit]x[/] $error \\[b]"'
 
@@ -73,7 +73,7 @@ def test_who_closed_the_panel_is_left_alone() -> None:
             tool_turn(session, 1)
             await stage.shows("is free.")
             await stage.pilot.pause(0.2)
-            assert stage.app.screen.query_one(Panels).current is None
+            assert stage.app.screen.query_one(PanelSwitcher).current is None
 
     run(scene())
 
@@ -88,7 +88,7 @@ def test_a_key_opens_and_closes_it_at_every_size(size: tuple[int, int]) -> None:
             await stage.shows("is free.")
             if size == WIDE:  # it has opened by itself
                 await stage.pilot.press("ctrl+g")
-                await stage.until(lambda: stage.app.screen.query_one(Panels).current is None)
+                await stage.until(lambda: stage.app.screen.query_one(PanelSwitcher).current is None)
             elif size == USUAL:
                 await stage.shows("endpointing", "✓ weather   ", "heard after")
             await stage.pilot.press("f2" if size == USUAL else "ctrl+g")
@@ -185,7 +185,7 @@ def test_hostile_calls_are_only_text() -> None:
 async def opened(stage: Stage, key: str) -> TextArea:
     """Press the key for a dialog; its text."""
     await stage.pilot.press(key)
-    await stage.until(lambda: isinstance(stage.app.screen, Asking) and stage.app.screen.query(TextArea))
+    await stage.until(lambda: isinstance(stage.app.screen, ToolDialog) and stage.app.screen.query(TextArea))
     return stage.app.screen.query_one(TextArea)
 
 
@@ -442,7 +442,7 @@ def test_a_key_steps_through_the_panels_of_plugins() -> None:
         async with offered(session, WIDE, Made("count", "How [many]", lambda: counter)) as stage:
             tools_started(session)
             await stage.shows("● Listening")
-            await stage.until(lambda: len(stage.app.screen.query_one(Panels).titles) == 2)
+            await stage.until(lambda: len(stage.app.screen.query_one(PanelSwitcher).titles) == 2)
             await stage.pilot.press("ctrl+g")
             await stage.shows("No tool was called yet")
             assert not counter.is_attached
@@ -482,13 +482,13 @@ def test_a_panel_that_fails_is_named_and_dropped(make: Callable[[], Any], told: 
         session = FakeSession()
         async with offered(session, WIDE, Made("bad", "Bad", make)) as stage:
             tools_started(session)
-            await stage.until(lambda: len(stage.app.screen.query_one(Panels).titles) == 2)
+            await stage.until(lambda: len(stage.app.screen.query_one(PanelSwitcher).titles) == 2)
             await stage.pilot.press("ctrl+g", "ctrl+g")
             await stage.shows("Dropped: panel bad of jokes", told)
-            await stage.until(lambda: list(stage.app.screen.query_one(Panels).titles) == ["tools"])
+            await stage.until(lambda: list(stage.app.screen.query_one(PanelSwitcher).titles) == ["tools"])
             spoken_turn(session, 1, "Still there?", "Still here.")
             await stage.shows("Still here.", "p50 612 ms", "heard after")
-            panels = stage.app.screen.query_one(Panels)
+            panels = stage.app.screen.query_one(PanelSwitcher)
             assert panels.current in (None, "tools")
             await panels.show("tools")
             await stage.shows("No tool was called yet")
@@ -503,12 +503,12 @@ def test_a_panel_that_fails_later_is_dropped_then() -> None:
         panels = (Made("count", "Count", Counter), Made("other", "Other", Counter))
         async with offered(session, USUAL, *panels) as stage:
             tools_started(session)
-            await stage.until(lambda: len(stage.app.screen.query_one(Panels).titles) == 3)
+            await stage.until(lambda: len(stage.app.screen.query_one(PanelSwitcher).titles) == 3)
             await stage.pilot.press("ctrl+g", "ctrl+g")
             await stage.shows("seen ")
             session.at(9, ev.Bookmarked("here"))
             await stage.shows("Dropped: panel count of jokes", "[bookmarks]", "bookmark here")
-            assert list(stage.app.screen.query_one(Panels).titles.values()) == ["Tools", "Other"]
+            assert list(stage.app.screen.query_one(PanelSwitcher).titles.values()) == ["Tools", "Other"]
 
     run(scene())
 

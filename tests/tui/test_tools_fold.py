@@ -15,7 +15,7 @@ from workbench.readers.folds.calls import CallRecord, CallSpan, outcome, pretty,
 from workbench.readers.folds.conversation import ConversationLine
 from workbench.readers.folds.log import log_line
 from workbench.readers.folds.tools import KEPT, KEPT_CHARS, ToolsFold
-from workbench.tui.folds.recording import Recording
+from workbench.tui.recording import Recording
 from workbench.views.screen import ScreenFold
 
 

@@ -8,9 +8,9 @@ from workbench.readers.folds.status import LOST, ProviderStatus, RoomStatus, Ses
 from workbench.readers.latency import LatencyHistory, LatencyPoint
 from workbench.readers.timeline import Turn
 from workbench.tui import themes
-from workbench.tui.widgets import latency, stateline, waterfall
-from workbench.tui.widgets.header import Header, Heading
-from workbench.tui.widgets.meters import meter
+from workbench.tui.widgets import latency_chart, status_bar, waterfall
+from workbench.tui.widgets.header import Header, HeaderState
+from workbench.tui.widgets.level_meters import meter
 from workbench.views.waterfall import lay_out
 
 TURN = lay_out(
@@ -63,8 +63,8 @@ def test_a_typed_turn_has_lanes_only() -> None:
 def test_columns_over_turns() -> None:
     points = (LatencyPoint(1, 800.0, "cold"), LatencyPoint(2, 400.0), LatencyPoint(3, 200.0))
     history = LatencyHistory(points, 300.0, 390.0, 2)
-    assert latency.figures(history).plain == "p50 300 ms   p95 390 ms   n 2"
-    assert [row.plain for row in latency.columns(history, 16, 4)] == [
+    assert latency_chart.figures(history).plain == "p50 300 ms   p95 390 ms   n 2"
+    assert [row.plain for row in latency_chart.columns(history, 16, 4)] == [
         "  800 ░         ",
         "      ░         ",
         "  p50 ░╌█╌╌╌╌╌╌╌",
@@ -79,13 +79,13 @@ def test_turns_that_are_not_in_the_percentiles_have_a_legend() -> None:
         LatencyPoint(3, 200.0, "cut"),
         LatencyPoint(4, 100.0, "cut"),
     )
-    assert latency.legend(LatencyHistory(points)).plain == "░ 1 cold, 2 cut: not in p50 and p95"
-    assert not latency.legend(LatencyHistory((LatencyPoint(1, 400.0),)))
+    assert latency_chart.legend(LatencyHistory(points)).plain == "░ 1 cold, 2 cut: not in p50 and p95"
+    assert not latency_chart.legend(LatencyHistory((LatencyPoint(1, 400.0),)))
 
 
 def test_the_chosen_turn_is_pointed_at() -> None:
     history = LatencyHistory((LatencyPoint(1, 400.0), LatencyPoint(2, 400.0)), 400.0, 400.0, 2, chosen=1)
-    assert latency.columns(history, 16, 2)[-1].plain == "    0 █◂█       "
+    assert latency_chart.columns(history, 16, 2)[-1].plain == "    0 █◂█       "
 
 
 @pytest.mark.parametrize("width", [30, 38, 50, 100])
@@ -95,9 +95,9 @@ def test_a_meter_is_as_wide_as_its_place(width: int) -> None:
 
 
 def line_of(status: SessionStatus, width: int) -> str:
-    facts = stateline.pipeline(status)
-    return stateline.line(
-        [*facts, *stateline.with_recording(status, width - stateline.cells(facts))], width
+    facts = status_bar.pipeline(status)
+    return status_bar.line(
+        [*facts, *status_bar.with_recording(status, width - status_bar.cells(facts))], width
     ).plain
 
 
@@ -131,7 +131,7 @@ def test_trouble_is_readable_without_colour() -> None:
         line_of(status, 118)
         == "x │ llm ! breaker open │ ○ not recorded │ half duplex │ ! host 80 ms │ ! glitches 3"
     )
-    assert ("in lost", "$error") in stateline.stages(status)
+    assert ("in lost", "$error") in status_bar.stages(status)
 
 
 def test_the_theme_goes_with_the_terminal() -> None:
@@ -148,7 +148,7 @@ def test_both_themes_know_the_same_meanings() -> None:
 def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
     header = Header()
     header.set_reactive(
-        Header.heading, Heading("listening", SessionStatus(room=RoomStatus("demo", "reconnecting", 2)))
+        Header.heading, HeaderState("listening", SessionStatus(room=RoomStatus("demo", "reconnecting", 2)))
     )
     assert header._said() == (
         "◌",
@@ -167,4 +167,4 @@ def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
     ],
 )
 def test_the_room_is_the_first_fact_after_the_models(room: RoomStatus, told: str) -> None:
-    assert stateline.health(SessionStatus(room=room))[0][0] == told
+    assert status_bar.health(SessionStatus(room=room))[0][0] == told

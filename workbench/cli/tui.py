@@ -90,8 +90,8 @@ def _replay(folder: Path, screenshot: Path | None, size: tuple[int, int], option
 def _live(options: dict[str, Any], screenshot: Path | None, size: tuple[int, int]) -> int:
     from workbench.session.process import tuned_process
     from workbench.tui.app import WorkbenchApp
-    from workbench.tui.host import Host
     from workbench.tui.live import LiveScreen
+    from workbench.tui.session_thread import SessionThread
 
     no_record = options.pop("no_record")
     if options["record"] and no_record:
@@ -107,17 +107,17 @@ def _live(options: dict[str, Any], screenshot: Path | None, size: tuple[int, int
         screen = app.first(LiveScreen)
         return (screen.listening if settings.audio.source in ("mic", "room") else screen.ended).wait()
 
-    host = Host(opener)
-    app = WorkbenchApp(lambda: LiveScreen(host, _panels))
+    session_thread = SessionThread(opener)
+    app = WorkbenchApp(lambda: LiveScreen(session_thread, _panels))
     with tuned_process():
         try:
             code = _show(app, screenshot, size, ready)
         finally:
-            host.wait()
-    if host.handle is not None and host.handle.recording is not None:
-        click.echo(f"recorded in {host.handle.recording}", err=True)
-    if host.error is not None and code == 0:
-        raise host.error
+            session_thread.wait()
+    if session_thread.handle is not None and session_thread.handle.recording is not None:
+        click.echo(f"recorded in {session_thread.handle.recording}", err=True)
+    if session_thread.error is not None and code == 0:
+        raise session_thread.error
     return code
 
 

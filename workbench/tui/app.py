@@ -18,7 +18,7 @@ from textual.worker import WorkerFailed, get_current_worker
 
 from workbench.tui import themes
 from workbench.tui.commands import commands
-from workbench.tui.paneled import PaneledScreen
+from workbench.tui.panel_screen import PanelScreen
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -103,7 +103,7 @@ class WorkbenchApp(App[None]):
         else:  # a timer's callback may be a mere function
             owners.append(active_message_pump.get(None))
         widgets = [owner for owner in owners if isinstance(owner, Widget) and owner.is_attached]
-        if isinstance(screen, PaneledScreen) and any(screen.panels.drop(widget, error) for widget in widgets):
+        if isinstance(screen, PanelScreen) and any(screen.panels.drop(widget, error) for widget in widgets):
             return
         super()._handle_exception(error)
 

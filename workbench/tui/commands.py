@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
-from workbench.tui.paneled import PaneledScreen
+from workbench.tui.panel_screen import PanelScreen
 from workbench.tui.panels import TOOLS
 
 
@@ -21,7 +21,7 @@ def commands(app: App[None], screen: Screen[Any]) -> Iterable[SystemCommand]:
             named.add(binding.action)
             yield SystemCommand(binding.description, tooltip, _runner(app, binding.action))
     first = app.screen_stack[0]
-    if isinstance(first, PaneledScreen):
+    if isinstance(first, PanelScreen):
         for key, title in first.panels.titles.items():
             if key != TOOLS:
                 yield SystemCommand(f"Panel: {title}", "Show this panel.", partial(first.show_panel, key))

@@ -15,21 +15,21 @@ from textual.widgets import Footer, Static
 from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError
 from workbench.model.text import plain
-from workbench.tui.asking import Answer, Asking, Kind, answers_for, arguments_for
-from workbench.tui.host import Host
 from workbench.tui.messages import SessionClosed, Typed
-from workbench.tui.paneled import PaneledScreen
-from workbench.tui.panels import TOOLS, Offer
-from workbench.tui.widgets.conversation import Conversation
+from workbench.tui.panel_screen import PanelScreen
+from workbench.tui.panels import TOOLS, PanelSource
+from workbench.tui.session_thread import SessionThread
+from workbench.tui.tool_dialog import DialogKind, ToolDialog, ToolRequest, answers_for, arguments_for
+from workbench.tui.widgets.conversation import ConversationView
 from workbench.tui.widgets.eventlog import EventLog
-from workbench.tui.widgets.header import Header, Heading
-from workbench.tui.widgets.latency import Latency
-from workbench.tui.widgets.meters import Meters
+from workbench.tui.widgets.header import Header, HeaderState
+from workbench.tui.widgets.latency_chart import LatencyChart
+from workbench.tui.widgets.level_meters import LevelMeters
 from workbench.tui.widgets.prompt import Prompt
-from workbench.tui.widgets.stateline import StateLine
-from workbench.tui.widgets.tools import Shown
+from workbench.tui.widgets.status_bar import StatusBar
+from workbench.tui.widgets.tool_panel import ToolPanelState
 from workbench.tui.widgets.waterfall import Waterfall
-from workbench.tui.widgets.welcome import Welcome, Welcoming
+from workbench.tui.widgets.welcome import Welcome, WelcomeState
 from workbench.views.screen import ScreenFold
 
 POLL_S = 1 / 20
@@ -40,7 +40,7 @@ RUNNING = 50
 """Of so many calls, the newest, the time is shown while it passes."""
 
 
-class LiveScreen(PaneledScreen):
+class LiveScreen(PanelScreen):
     """A conversation and the instruments beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,7 +72,7 @@ class LiveScreen(PaneledScreen):
         Binding("pagedown", "scroll('down')", "Scroll down", id="screen.down", show=False),
     ]  # fmt: skip
 
-    def __init__(self, host: Host, offer: Offer = tuple) -> None:
+    def __init__(self, host: SessionThread, offer: PanelSource = tuple) -> None:
         super().__init__(offer)
         self._host = host
         self._fold = ScreenFold()
@@ -89,17 +89,17 @@ class LiveScreen(PaneledScreen):
         with Horizontal(id="body"):
             with Vertical(id="talk"):
                 yield Welcome()
-                yield Conversation()
+                yield ConversationView()
                 yield self.panels
                 yield EventLog()
             with Vertical(id="instruments"):
-                yield Meters()
+                yield LevelMeters()
                 yield Waterfall()
-                yield Latency()
+                yield LatencyChart()
         with Horizontal(id="ask"):
             yield Static("›", id="caret")
             yield Prompt()
-        yield StateLine()
+        yield StatusBar()
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -131,12 +131,12 @@ class LiveScreen(PaneledScreen):
     def _show(self, logged: list[str]) -> None:
         fold = self._fold
         status, lines = fold.status, fold.lines
-        self.query_one(Conversation).lines = lines
-        self.query_one(Meters).gauges = fold.levels
-        self.query_one(StateLine).status = status
+        self.query_one(ConversationView).lines = lines
+        self.query_one(LevelMeters).gauges = fold.levels
+        self.query_one(StatusBar).status = status
         self.query_one(Waterfall).turn = fold.waterfall
-        self.query_one(Latency).history = fold.history
-        self.query_one(Welcome).state = Welcoming(status)
+        self.query_one(LatencyChart).history = fold.history
+        self.query_one(Welcome).state = WelcomeState(status)
         self.set_class(bool(lines), "-noted")
         self.set_class(any(line.who != "note" for line in lines), "-talking")
         if logged:
@@ -153,9 +153,9 @@ class LiveScreen(PaneledScreen):
     def _tick(self, handle: SessionHandle) -> None:
         fold = self._fold
         t_ms = fold.t_ms if fold.activity == "ended" else handle.trace.now()
-        self.query_one(Header).heading = Heading(fold.activity, fold.status, t_ms // 1000 * 1000)
+        self.query_one(Header).heading = HeaderState(fold.activity, fold.status, t_ms // 1000 * 1000)
         running = any(call.open for call in fold.tools.calls[-RUNNING:])
-        self.tool_panel.shown = Shown(fold.tools, t_ms // 100 * 100 if running else 0.0)
+        self.tool_panel.shown = ToolPanelState(fold.tools, t_ms // 100 * 100 if running else 0.0)
 
     @on(SessionClosed)
     def _over(self) -> None:
@@ -164,7 +164,7 @@ class LiveScreen(PaneledScreen):
         if self._leaving is not None:
             self.app.exit(return_code=self._leaving)
         elif self._host.error is not None:
-            self.query_one(Header).heading = Heading("ended", self._fold.status, self._fold.t_ms)
+            self.query_one(Header).heading = HeaderState("ended", self._fold.status, self._fold.t_ms)
             self._show_end()
 
     def _show_end(self) -> None:
@@ -173,7 +173,7 @@ class LiveScreen(PaneledScreen):
         self.refresh_bindings()
         error = self._host.error
         if error is not None:
-            self.query_one(Welcome).state = Welcoming(self._fold.status, *explained(error))
+            self.query_one(Welcome).state = WelcomeState(self._fold.status, *explained(error))
             self.add_class("-failed")
         self.call_after_refresh(self.listening.set)
         self.call_after_refresh(self.ended.set)
@@ -224,7 +224,7 @@ class LiveScreen(PaneledScreen):
             return False
         return self.panels.current == TOOLS if action == "tool" else super().check_action(action, parameters)
 
-    def action_tool(self, kind: Kind) -> None:
+    def action_tool(self, kind: DialogKind) -> None:
         """Call a tool, or give its answer."""
         handle, tools, chosen = self._talking(), self._fold.tools, self.tool_panel.chosen
         if handle is None:
@@ -236,10 +236,10 @@ class LiveScreen(PaneledScreen):
         begin = (arguments_for if kind == "call" else answers_for)(tools, chosen)
         name = chosen.name if chosen is not None and chosen.name in names else names[0]
         self.app.push_screen(
-            Asking(kind, names, name, begin, tools.mocks), partial(self._asked, handle, kind)
+            ToolDialog(kind, names, name, begin, tools.mocks), partial(self._asked, handle, kind)
         )
 
-    def _asked(self, handle: SessionHandle, kind: Kind, answer: Answer | None) -> None:
+    def _asked(self, handle: SessionHandle, kind: DialogKind, answer: ToolRequest | None) -> None:
         if answer is None:
             return
         try:
@@ -252,7 +252,7 @@ class LiveScreen(PaneledScreen):
 
     def action_scroll(self, way: str) -> None:
         """Look back in the conversation."""
-        conversation = self.query_one(Conversation)
+        conversation = self.query_one(ConversationView)
         conversation.scroll_page_up() if way == "up" else conversation.scroll_page_down()
 
     def _talking(self) -> SessionHandle | None:

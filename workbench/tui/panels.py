@@ -17,7 +17,7 @@ from workbench.model.errors import StageError, foreign
 from workbench.model.events import Entry
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
-from workbench.tui.widgets.tools import ToolPanel
+from workbench.tui.widgets.tool_panel import ToolPanel
 
 TOOLS = "tools"
 BATCH = 1_000
@@ -37,12 +37,12 @@ class Panel(Protocol):
     def make(self) -> Callable[[], Any]: ...
 
 
-Offer = Callable[[], Sequence[tuple[str, Panel]]]
+PanelSource = Callable[[], Sequence[tuple[str, Panel]]]
 """Gives (plugin, panel) for each; called in a thread, because plugins are imported for it."""
 
 
 @dataclass(slots=True)
-class _Offered:
+class _PluginPanel:
     """A plugin's panel, its widget from when it is shown, and which entry it is given next."""
 
     plugin: str
@@ -56,11 +56,11 @@ class _Offered:
         return plain(f"panel {self.panel.name} of {self.plugin}", 80, one_line=True)
 
 
-class Slot(Vertical):
+class PanelSlot(Vertical):
     """The place of a plugin's panel: whatever raises in it is the plugin's."""
 
 
-class Panels(ContentSwitcher):
+class PanelSwitcher(ContentSwitcher):
     """Shows one panel or none. A plugin's is made when it is first shown, and dropped when it raises."""
 
     can_focus = False
@@ -75,13 +75,13 @@ class Panels(ContentSwitcher):
 
     def __init__(self) -> None:
         super().__init__(ToolPanel())
-        self._offered: dict[str, _Offered] = {}
+        self._offered: dict[str, _PluginPanel] = {}
         self._numbers = count()
 
     def offer(self, panels: Sequence[tuple[str, Panel]]) -> None:
         """There are these, too."""
         for plugin, panel in panels:
-            self._offered[f"panel-{next(self._numbers)}"] = _Offered(plugin, panel)
+            self._offered[f"panel-{next(self._numbers)}"] = _PluginPanel(plugin, panel)
 
     def watch_current(self, old: str | None, new: str | None) -> None:
         """The screen makes room where there is a panel."""
@@ -115,7 +115,7 @@ class Panels(ContentSwitcher):
                 self._feed(key, one, feed, entries)
 
     def _feed(
-        self, key: str, one: _Offered, feed: Callable[[list[Entry]], Any], entries: list[Entry]
+        self, key: str, one: _PluginPanel, feed: Callable[[list[Entry]], Any], entries: list[Entry]
     ) -> None:
         began = time.perf_counter()
         try:
@@ -128,7 +128,7 @@ class Panels(ContentSwitcher):
         if took > SLOW_S:
             self._drop(key, f"{one.who} took {took:.1f} s for {len(entries)} events")
 
-    async def _make(self, key: str, one: _Offered) -> bool:
+    async def _make(self, key: str, one: _PluginPanel) -> bool:
         try:
             with foreign(one.who, "host"):
                 made = one.panel.make()
@@ -139,7 +139,7 @@ class Panels(ContentSwitcher):
             return False
         one.widget = made
         made.border_title = made.border_title or self.titles[key].replace("[", "\\[")
-        slot = Slot(made, id=key)
+        slot = PanelSlot(made, id=key)
         await self.add_content(slot)
         one.mounted = True
         if key not in self._offered:  # it raised meanwhile
@@ -148,7 +148,7 @@ class Panels(ContentSwitcher):
 
     def drop(self, widget: Widget, error: BaseException) -> bool:
         """Drop the panel that this widget is in, if it is in one that is left; whether it is in one."""
-        slot = next((above for above in widget.ancestors_with_self if isinstance(above, Slot)), None)
+        slot = next((above for above in widget.ancestors_with_self if isinstance(above, PanelSlot)), None)
         if slot is None:
             return False
         if (one := self._offered.get(slot.id or "")) is not None:

@@ -16,18 +16,18 @@ from textual.widgets import Footer, Static
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
 from workbench.readers.folds.conversation import ConversationLine
-from workbench.tui.folds.recording import Recording
-from workbench.tui.paneled import PaneledScreen
-from workbench.tui.panels import TOOLS, Offer
+from workbench.tui.panel_screen import PanelScreen
+from workbench.tui.panels import TOOLS, PanelSource
 from workbench.tui.player import Player
-from workbench.tui.widgets.conversation import Conversation
+from workbench.tui.recording import Recording
+from workbench.tui.widgets.conversation import ConversationView
 from workbench.tui.widgets.eventlog import EventLog
-from workbench.tui.widgets.header import Header, Heading
-from workbench.tui.widgets.latency import Latency
-from workbench.tui.widgets.sound import Sound, columns
-from workbench.tui.widgets.stateline import StateLine
-from workbench.tui.widgets.tools import Shown
+from workbench.tui.widgets.header import Header, HeaderState
+from workbench.tui.widgets.latency_chart import LatencyChart
+from workbench.tui.widgets.status_bar import StatusBar
+from workbench.tui.widgets.tool_panel import ToolPanelState
 from workbench.tui.widgets.waterfall import Waterfall
+from workbench.tui.widgets.waveform import WaveformView, columns
 from workbench.views.trace import OpenTrace
 from workbench.views.waterfall import lay_out
 
@@ -37,7 +37,7 @@ AROUND = 40
 """Lines of the conversation shown before and after a turn."""
 
 
-class ReplayScreen(PaneledScreen):
+class ReplayScreen(PanelScreen):
     """Steps through the turns of a closed trace."""
 
     index: reactive[int] = reactive(0, init=False)
@@ -52,7 +52,7 @@ class ReplayScreen(PaneledScreen):
         Binding("ctrl+l", "log", "Log", id="screen.log", tooltip="Show or hide the turn's events."),
     ]  # fmt: skip
 
-    def __init__(self, trace: OpenTrace, offer: Offer = tuple) -> None:
+    def __init__(self, trace: OpenTrace, offer: PanelSource = tuple) -> None:
         super().__init__(offer)
         self._trace = trace
         self._player = Player()
@@ -66,14 +66,14 @@ class ReplayScreen(PaneledScreen):
         with Horizontal(id="body"):
             with Vertical(id="talk"):
                 yield Static("Reading the recording …", id="reading", markup=False)
-                yield Conversation()
+                yield ConversationView()
                 yield self.panels
                 yield EventLog()
             with Vertical(id="instruments"):
-                yield Sound()
+                yield WaveformView()
                 yield Waterfall()
-                yield Latency()
-        yield StateLine()
+                yield LatencyChart()
+        yield StatusBar()
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -88,12 +88,12 @@ class ReplayScreen(PaneledScreen):
 
     def _ready(self, recording: Recording) -> None:
         self.recording = recording
-        self.query_one(Header).heading = Heading("recording", recording.status, recording.t_ms)
-        self.query_one(StateLine).status = recording.status
+        self.query_one(Header).heading = HeaderState("recording", recording.status, recording.t_ms)
+        self.query_one(StatusBar).status = recording.status
         self.query_one("#reading", Static).update("There is no turn in this recording.")
         self.query_one("#reading").display = not recording.lines
         self.set_class(bool(recording.lines), "-noted")
-        self.tool_panel.shown = Shown(recording.tools, recording.t_ms)
+        self.tool_panel.shown = ToolPanelState(recording.tools, recording.t_ms)
         if recording.tools.calls and self.has_class("-wide", "-tall"):
             self.panels.current = TOOLS
         self.index = max(0, len(recording.turns) - 1)
@@ -115,28 +115,28 @@ class ReplayScreen(PaneledScreen):
         log.clear().write_lines(recording.log(index), scroll_end=False)
         log.scroll_home(animate=False)
         if not recording.turns:
-            self.query_one(Conversation).lines = recording.lines
+            self.query_one(ConversationView).lines = recording.lines
             return
         turn = recording.turns[index]
         drawn = lay_out(turn, recording.tools.of(turn.turn))
         self.query_one(Waterfall).turn = replace(
             drawn, title=f"{drawn.title} ({index + 1} of {len(recording.turns)})"
         )
-        self.query_one(Latency).history = replace(recording.history, chosen=turn.turn)
-        self.query_one(Conversation).lines = around(recording.lines, turn.turn)
+        self.query_one(LatencyChart).history = replace(recording.history, chosen=turn.turn)
+        self.query_one(ConversationView).lines = around(recording.lines, turn.turn)
         called = [call.key for call in recording.tools.calls if call.turn == turn.turn]
         if called:
             self.tool_panel.choose(called[0])
         self._draw_sound()
 
     def _draw_sound(self) -> None:
-        sound = self.query_one(Sound)
+        sound = self.query_one(WaveformView)
         if self.recording is not None and self.recording.turns:
             turn = self.recording.turns[self.index].turn
             sound.sounds = self.recording.sounds(turn, columns(sound.content_size.width))
 
     def _tick(self) -> None:
-        sound = self.query_one(Sound)
+        sound = self.query_one(WaveformView)
         sound.sounds = replace(sound.sounds, at_s=self._player.at_s)
         self.panels.feed(self._trace)
 

@@ -19,7 +19,7 @@ MARKS = {"failed": "✗", "error": "✗", "warning": "!", "info": "·"}
 WHO = {"user": "you", "agent": "agent", "tool": "⚙"}
 
 
-class Conversation(VerticalScroll):
+class ConversationView(VerticalScroll):
     """The lines of a conversation, followed at its end unless the user has scrolled up."""
 
     lines: reactive[tuple[ConversationLine, ...]] = reactive((), layout=False, repaint=False)
@@ -30,7 +30,7 @@ class Conversation(VerticalScroll):
         """Change only the rows that changed."""
         at_end = self.scroll_offset.y >= self.max_scroll_y
         shown = {line.key: line for line in lines[-SHOWN:]}
-        rows = {row.line.key: row for row in self.query(Row)}
+        rows = {row.line.key: row for row in self.query(ConversationRow)}
         kept = [key for key in shown if key in rows]
         if kept != list(shown)[: len(kept)]:  # something came in between
             kept = []
@@ -38,15 +38,15 @@ class Conversation(VerticalScroll):
             await self.remove_children([row for key, row in rows.items() if key not in kept])
             for key in kept:
                 rows[key].line = shown[key]
-            await self.mount_all(Row(line) for key, line in shown.items() if key not in kept)
-        chosen = [row for row in self.query(Row) if row.line.chosen]
+            await self.mount_all(ConversationRow(line) for key, line in shown.items() if key not in kept)
+        chosen = [row for row in self.query(ConversationRow) if row.line.chosen]
         if chosen:
             self.call_after_refresh(self.scroll_to_widget, chosen[0], animate=False, center=True)
         elif at_end:
             self.scroll_end(animate=False)
 
 
-class Row(Horizontal):
+class ConversationRow(Horizontal):
     """One line: who, and what."""
 
     line: reactive[ConversationLine] = reactive(
@@ -55,7 +55,7 @@ class Row(Horizontal):
 
     def __init__(self, line: ConversationLine) -> None:
         super().__init__(classes=f"{line.who} {line.state}")
-        self.set_reactive(Row.line, line)
+        self.set_reactive(ConversationRow.line, line)
 
     def compose(self) -> ComposeResult:
         """A label and the words beside it."""

@@ -25,7 +25,7 @@ ACTIVITIES: dict[Activity, tuple[str, str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class HeaderState:
     """What the header shows: what is going on in which session, and how long it has run, ms."""
 
     activity: Activity = "starting"
@@ -36,7 +36,7 @@ class Heading:
 class Header(Widget):
     """Activity on the left, agent and time on the right."""
 
-    heading: reactive[Heading] = reactive(Heading())
+    heading: reactive[HeaderState] = reactive(HeaderState())
 
     def render(self) -> Content:
         """One line."""

@@ -21,7 +21,7 @@ FAREWELL = Content.assemble(
 
 
 @dataclass(frozen=True, slots=True)
-class Welcoming:
+class WelcomeState:
     """The session's status, or the `trouble` that keeps it from starting and what to do (`hint`)."""
 
     status: SessionStatus = NOT_YET
@@ -32,7 +32,7 @@ class Welcoming:
 class Welcome(Widget):
     """A newcomer's first sight."""
 
-    state: reactive[Welcoming] = reactive(Welcoming(), layout=True)
+    state: reactive[WelcomeState] = reactive(WelcomeState(), layout=True)
 
     def render(self) -> Content:
         """Trouble, progress, or the invitation."""
@@ -44,7 +44,7 @@ class Welcome(Widget):
         return invitation(self.content_size.width) if status.listening else warming(status)
 
 
-def trouble(state: Welcoming) -> Content:
+def trouble(state: WelcomeState) -> Content:
     """Why there is no session, and the next step."""
     return Content.assemble(
         ("✗ The session could not start\n\n", "bold $error"),

@@ -21,7 +21,7 @@ NAMES_CHARS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ToolPanelState:
     """What the panel shows: the tools, and what time it is on the session's clock, ms."""
 
     tools: ToolActivity = ToolActivity()  # noqa: RUF009 - frozen
@@ -33,7 +33,7 @@ class ToolPanel(Horizontal):
 
     BORDER_TITLE = "Tools"
 
-    shown: reactive[Shown] = reactive(Shown(), layout=False, repaint=False)
+    shown: reactive[ToolPanelState] = reactive(ToolPanelState(), layout=False, repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="tools")
@@ -98,7 +98,7 @@ class ToolPanel(Horizontal):
 
 
 @dataclass(frozen=True, slots=True)
-class _Drawn:
+class _DrawnCall:
     """A line as it was drawn: three hundred anew, ten times a second, would be 5 % of a core."""
 
     call: CallRecord
@@ -113,15 +113,15 @@ class CallList(OptionList):
 
     def __init__(self) -> None:
         super().__init__(compact=True, markup=False)
-        self._drawn: dict[str, _Drawn] = {}
-        self._latest: tuple[Shown, CallRecord | None] = (Shown(), None)
+        self._drawn: dict[str, _DrawnCall] = {}
+        self._latest: tuple[ToolPanelState, CallRecord | None] = (ToolPanelState(), None)
 
     def on_resize(self) -> None:
         """A line is as long as there is room."""
         self.draw(*self._latest)
         self.call_after_refresh(self.scroll_to_highlight)
 
-    def draw(self, shown: Shown, chosen: CallRecord | None) -> None:
+    def draw(self, shown: ToolPanelState, chosen: CallRecord | None) -> None:
         """Change only the lines that changed, and keep the chosen one in sight."""
         self._latest = shown, chosen
         width = max(8, self.scrollable_content_region.width - 2)
@@ -130,7 +130,7 @@ class CallList(OptionList):
             known = before.get(call.key)
             same = known is not None and known.call is call and known.width == width and not call.open
             drawn[call.key] = (
-                known if known and same else _Drawn(call, width, line(call, shown.now_ms, width))
+                known if known and same else _DrawnCall(call, width, line(call, shown.now_ms, width))
             )
         keys = list(before)
         if list(drawn)[: len(keys)] == keys:

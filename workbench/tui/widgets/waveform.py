@@ -6,19 +6,19 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.tui.folds.recording import Envelope, Sounds
-from workbench.tui.widgets.latency import EIGHTHS
-from workbench.tui.widgets.meters import share
+from workbench.tui.recording import Envelope, TurnWaveform
+from workbench.tui.widgets.latency_chart import EIGHTHS
+from workbench.tui.widgets.level_meters import share
 
 LABEL_CELLS = 6
 
 
-class Sound(Widget):
+class WaveformView(Widget):
     """Two lines, one a side, and a line for the time."""
 
     BORDER_TITLE = "Sound"
 
-    sounds: reactive[Sounds] = reactive(Sounds())
+    sounds: reactive[TurnWaveform] = reactive(TurnWaveform())
 
     def render(self) -> Content:
         """Envelopes over time."""
@@ -47,7 +47,7 @@ def _side(label: str, envelope: Envelope, at: int | None, colour: str) -> Conten
     return line if at is None else line.stylize("reverse", LABEL_CELLS + at, LABEL_CELLS + at + 1)
 
 
-def _time(sounds: Sounds) -> str:
+def _time(sounds: TurnWaveform) -> str:
     state = "space plays" if sounds.at_s is None else f"▶ {sounds.at_s:.1f} s"
     return (
         f"{'':<{LABEL_CELLS}}{state} of {sounds.seconds:.1f} s"

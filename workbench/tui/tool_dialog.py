@@ -21,18 +21,18 @@ from workbench.model.text import plain
 from workbench.readers.folds.calls import READ_CHARS, CallRecord, parsed, trouble
 from workbench.readers.folds.tools import ToolActivity
 
-Kind = Literal["call", "mock"]
+DialogKind = Literal["call", "mock"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ToolRequest:
     """What came of a dialog: the tool, and arguments or answer; None: the tool is run again."""
 
     name: str
     text: str | None
 
 
-class Editor(TextArea):
+class ArgumentsEditor(TextArea):
     """Enter is for what Enter does everywhere on the screen; a new line has a key of its own.
 
     (No bindings: those overtake the letters before them where all come at once, over a slow line.)
@@ -41,7 +41,9 @@ class Editor(TextArea):
     def on_key(self, event: Key) -> None:
         """Take these keys before the text area does."""
         screen = self.screen
-        if event.key not in ("enter", "ctrl+s", "ctrl+j", "shift+enter") or not isinstance(screen, Asking):
+        if event.key not in ("enter", "ctrl+s", "ctrl+j", "shift+enter") or not isinstance(
+            screen, ToolDialog
+        ):
             return
         event.stop()
         event.prevent_default()
@@ -51,7 +53,7 @@ class Editor(TextArea):
             self.insert("\n")
 
 
-class Asking(ModalScreen[Answer | None]):
+class ToolDialog(ModalScreen[ToolRequest | None]):
     """A tool, a text that is checked while it is typed, and what Enter will do with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -62,7 +64,7 @@ class Asking(ModalScreen[Answer | None]):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: DialogKind,
         names: tuple[str, ...],
         name: str,
         begin: Callable[[str], str],
@@ -85,13 +87,13 @@ class Asking(ModalScreen[Answer | None]):
                 [(Text(plain(name, 60, one_line=True)), name) for name in self._names],
                 value=self._tool, allow_blank=False, compact=True,
             )  # fmt: skip
-            yield Editor(self._given, compact=True, soft_wrap=True)
+            yield ArgumentsEditor(self._given, compact=True, soft_wrap=True)
             yield Static(id="checked")
             yield Static(id="keys", markup=False)
 
     def on_mount(self) -> None:
         """The text is what one came for."""
-        editor = self.query_one(Editor)
+        editor = self.query_one(ArgumentsEditor)
         editor.focus()
         editor.move_cursor(editor.document.end)
         self._check()
@@ -101,7 +103,7 @@ class Asking(ModalScreen[Answer | None]):
         if event.value == self._tool or not isinstance(event.value, str):
             return
         self._tool = event.value
-        editor, before = self.query_one(Editor), self._given
+        editor, before = self.query_one(ArgumentsEditor), self._given
         self._given = self._begin(self._tool)
         if editor.text == before:
             editor.text = self._given
@@ -109,7 +111,7 @@ class Asking(ModalScreen[Answer | None]):
 
     @on(TextArea.Changed)
     def _check(self) -> None:
-        text = self.query_one(Editor).text
+        text = self.query_one(ArgumentsEditor).text
         self.query_one("#checked", Static).update(self._said(text))
         verb = "Enter calls it" if self._kind == "call" else "Enter answers so"
         verb = "Ctrl+S calls it all the same" if self._kind == "call" and trouble(text) else verb
@@ -132,16 +134,16 @@ class Asking(ModalScreen[Answer | None]):
 
     def action_send(self, anyway: bool) -> None:
         """Do it; text that is no JSON object is only sent as arguments when that is meant."""
-        text = self.query_one(Editor).text
+        text = self.query_one(ArgumentsEditor).text
         if self._kind == "call" and not anyway and trouble(text):
             self.app.bell()
             return
-        self.dismiss(Answer(self._tool, (text or "{}") if self._kind == "call" else text))
+        self.dismiss(ToolRequest(self._tool, (text or "{}") if self._kind == "call" else text))
 
     def action_unmock(self) -> None:
         """Let the tool run again."""
         if self._mocked:
-            self.dismiss(Answer(self._tool, None))
+            self.dismiss(ToolRequest(self._tool, None))
 
 
 def _unclosed(text: str) -> str:

@@ -21,7 +21,7 @@ Envelope = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sounds:
+class TurnWaveform:
     """What both sides sound like over `seconds`, in `len(user) == len(agent)` stretches; `at_s` is where playing is."""
 
     seconds: float = 0.0
@@ -62,11 +62,11 @@ class Recording:
         """Return both sides of a turn together, mono PCM16 at `OUTPUT_RATE`; empty where nothing was recorded."""
         return self._trace.audio(turn=turn)
 
-    def sounds(self, turn: int, columns: int) -> Sounds:
+    def sounds(self, turn: int, columns: int) -> TurnWaveform:
         """Return the envelopes of a turn in so many columns."""
         moment = self._trace.moment(turn)
         user, agent = (self._envelope(track, moment, columns) for track in SIDES)
-        return Sounds((moment.end_ms - moment.start_ms) / 1000, user, agent)
+        return TurnWaveform((moment.end_ms - moment.start_ms) / 1000, user, agent)
 
     def _envelope(self, track: TrackName, moment: Moment, columns: int) -> Envelope:
         samples = track_samples(self._trace, self._trace.moments, track, moment.start_ms, moment.end_ms)

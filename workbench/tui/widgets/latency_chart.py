@@ -21,7 +21,7 @@ Cell = tuple[str, str]
 """A character and its style."""
 
 
-class Latency(Widget):
+class LatencyChart(Widget):
     """A line of figures, and under it the columns as high as there is room."""
 
     BORDER_TITLE = "Heard latency"

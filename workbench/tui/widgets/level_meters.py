@@ -15,7 +15,7 @@ USER_WORDS: dict[VoiceState, str] = {"silent": "○ silence", "paused": "◐ pau
 AGENT_WORDS: dict[VoiceState, str] = {"silent": "○ silence", "paused": "◐ held", "speaking": "● speaking"}
 
 
-class Meters(Widget):
+class LevelMeters(Widget):
     """Two lines, one a side."""
 
     BORDER_TITLE = "Levels"

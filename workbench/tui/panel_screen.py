@@ -9,11 +9,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from workbench.model.text import plain
-from workbench.tui.panels import TOOLS, Offer, Panels
-from workbench.tui.widgets.tools import ToolPanel
+from workbench.tui.panels import TOOLS, PanelSource, PanelSwitcher
+from workbench.tui.widgets.tool_panel import ToolPanel
 
 
-class PaneledScreen(Screen[None]):
+class PanelScreen(Screen[None]):
     """A screen with a place for panels below the conversation. No panel takes the focus away from typing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -27,10 +27,10 @@ class PaneledScreen(Screen[None]):
         Binding("ctrl+down", "details(2)", "Details down", id="tools.down", show=False),
     ]  # fmt: skip
 
-    def __init__(self, offer: Offer = tuple) -> None:
+    def __init__(self, offer: PanelSource = tuple) -> None:
         super().__init__()
         self._offer = offer
-        self.panels = Panels()
+        self.panels = PanelSwitcher()
         """To be composed where there is room for it."""
 
     @work(thread=True)
@@ -61,8 +61,8 @@ class PaneledScreen(Screen[None]):
         if self.panels.current == TOOLS:
             self.tool_panel.scroll_details(by)
 
-    @on(Panels.Dropped)
-    def _dropped(self, event: Panels.Dropped) -> None:
+    @on(PanelSwitcher.Dropped)
+    def _dropped(self, event: PanelSwitcher.Dropped) -> None:
         self.notify(
             plain(event.reason, 300), title=f"Dropped: {event.who}", severity="warning", timeout=10, markup=False
         )  # fmt: skip

@@ -23,7 +23,7 @@ Fact = tuple[str, str]
 """Text and style."""
 
 
-class StateLine(Widget):
+class StatusBar(Widget):
     """One line of the most needed, or two lines of all where there is room."""
 
     status: reactive[SessionStatus] = reactive(SessionStatus())

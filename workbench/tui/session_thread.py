@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, suppress
 from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError
 
-Opener = Callable[[], AbstractContextManager[SessionHandle]]
+SessionOpener = Callable[[], AbstractContextManager[SessionHandle]]
 """Opens a session; importing and opening may take as long as they do."""
 
 
-class Host:
+class SessionThread:
     """Holds a session open from `start` until `leave`."""
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: SessionOpener) -> None:
         self._opener = opener
         self._reason = "stopped"
         self._leaving = threading.Event()
