@@ -277,12 +277,12 @@ def test_a_widget_that_is_taken_away_gives_up_the_sound() -> None:
     assert page.owner == "abcd"
     more.leave()
     more.close()
-    assert (page.owner or "", page.left) == ("", AWAY)
+    assert (page.owner or "", page.leave_reason) == ("", AWAY)
     assert not widget.session.over
     for stays, why in ((True, AWAY), (False, GONE)):
         page.claim("abcd")
         widget._handler.handle({"k": "close", "page": "abcd", "stays": stays}, [])
-        assert page.left == why
+        assert page.leave_reason == why
 
 
 def test_a_session_without_a_widget_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

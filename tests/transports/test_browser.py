@@ -15,8 +15,8 @@ from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, Duplex
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
 from workbench.transports.browser.audio import BrowserMicrophone, BrowserSpeaker
-from workbench.transports.browser.duplex import PageDuplex
-from workbench.transports.browser.page import AWAY, GONE, CapturedChunk, Left, PageLink, PlaybackChunk
+from workbench.transports.browser.page import AWAY, GONE, CapturedChunk, LeaveReason, PageLink, PlaybackChunk
+from workbench.transports.browser.transport import EchoDuplex
 
 RATE = 48_000
 CHUNK = RATE // 50
@@ -43,7 +43,7 @@ async def some(frames: AsyncIterator[Frame], count: int) -> list[Frame]:
 
 def talking(link: PageLink, page: str = "page", n: int = 1) -> None:
     link.claim(page)
-    link.captures(page, "a microphone", True, n)
+    link.set_capture(page, "a microphone", True, n)
 
 
 def kinds(trace: Trace, kind: type) -> int:
@@ -79,7 +79,7 @@ def test_what_comes_late_is_heard_and_dated_by_when_it_was_said() -> None:
             await asyncio.sleep(5)
             assert not asking.done()  # no silence was put in the place of what is on its way
             for n in range(100):
-                link.heard("page", chunk(n, begin + (n + 1) * 0.02))
+                link.take_audio("page", chunk(n, begin + (n + 1) * 0.02))
             heard = await asking
         assert loop.time() - begin == pytest.approx(5)
         positions = [frame.position for frame in heard]
@@ -103,7 +103,7 @@ def test_a_lost_chunk_is_a_gap_and_one_that_comes_twice_is_dropped() -> None:
         async with BrowserMicrophone(link, trace) as source:
             talking(link)
             for n in (0, 1, 2, 2, 1, 4, 5, 6, 7):
-                link.heard("page", chunk(n, loop.time() + n * 0.02))
+                link.take_audio("page", chunk(n, loop.time() + n * 0.02))
             heard = await some(source.frames(), 6)
         lost = [entry.event for entry in trace.since(0) if isinstance(entry.event, Glitch)]
         assert [glitch.lost_samples for glitch in lost] == [320]
@@ -114,13 +114,13 @@ def test_a_lost_chunk_is_a_gap_and_one_that_comes_twice_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("why", [GONE, AWAY, None])
-def test_why_the_microphone_is_lost_is_told_unless_that_was_wanted(why: Left | None) -> None:
+def test_why_the_microphone_is_lost_is_told_unless_that_was_wanted(why: LeaveReason | None) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         trace, link = a_trace(), PageLink()
         async with BrowserMicrophone(link, trace) as source:
             talking(link)
-            link.heard("page", chunk(0, loop.time()))
+            link.take_audio("page", chunk(0, loop.time()))
             loop.call_later(1, link.leave, "page", why)
             await some(source.frames(), 5)
         told = [e.event for e in trace.since(0) if isinstance(e.event, DeviceLost)]
@@ -139,20 +139,20 @@ def test_sound_in_no_order_is_bounded_and_told() -> None:
             frames = source.frames()
             talking(link)
             for n in (3, 4, 5):
-                link.heard("page", chunk(n, loop.time()))
+                link.take_audio("page", chunk(n, loop.time()))
             await some(frames, 2)
             for n in (2**40, 10, 7, 2**40, 3, 11, 9, 0, 12, 13, 2**40, 61 * 50):
-                link.heard("page", chunk(n, loop.time()))
+                link.take_audio("page", chunk(n, loop.time()))
             heard = await some(frames, 3)
             for n in range(14, 40_000):
-                link.heard("page", chunk(n, loop.time()))
+                link.take_audio("page", chunk(n, loop.time()))
             assert len(source._chunks) == 30_000
             half_a_second = np.zeros(RATE // 2, np.int16)
             for n in range(3_000):
-                link.heard("page", CapturedChunk(1, half_a_second, RATE, n * RATE // 2, loop.time()))
+                link.take_audio("page", CapturedChunk(1, half_a_second, RATE, n * RATE // 2, loop.time()))
             assert len(source._chunks) == 1_200
             for n in range(40_000):
-                link.heard("page", CapturedChunk(1, half_a_second[:1], RATE, n, loop.time()))
+                link.take_audio("page", CapturedChunk(1, half_a_second[:1], RATE, n, loop.time()))
             assert len(source._chunks) == 30_000
         assert heard[-1].position < 16_000
         assert np.diff([frame.position for frame in heard]).min() > 0
@@ -171,9 +171,9 @@ def test_a_flood_of_captures_rates_and_gaps_leaves_little_in_the_trace() -> None
             frames = source.frames()
             talking(link)
             for n in range(1_000):
-                link.heard("page", chunk(n, loop.time(), capture=n + 1))
-                link.heard("page", CapturedChunk(1, tone(0), 8_000 + n, n * CHUNK, loop.time()))
-                link.heard("page", chunk(2 * n, loop.time()))  # every second one is missing
+                link.take_audio("page", chunk(n, loop.time(), capture=n + 1))
+                link.take_audio("page", CapturedChunk(1, tone(0), 8_000 + n, n * CHUNK, loop.time()))
+                link.take_audio("page", chunk(2 * n, loop.time()))  # every second one is missing
             heard = await some(frames, 900)
             await asyncio.sleep(2)
             heard += await some(frames, 90)
@@ -198,16 +198,16 @@ def test_another_page_is_heard_from_its_first_word_on() -> None:
             frames = source.frames()
             talking(link)
             for n in range(100):
-                link.heard("page", chunk(n, loop.time() + n * 0.02))
+                link.take_audio("page", chunk(n, loop.time() + n * 0.02))
             before = await some(frames, 98)
             talking(link, "other")
-            link.heard("page", chunk(100, loop.time()))  # it was on its way
+            link.take_audio("page", chunk(100, loop.time()))  # it was on its way
             for n in range(100):
-                link.heard("other", chunk(n, loop.time() + n * 0.02))
+                link.take_audio("other", chunk(n, loop.time() + n * 0.02))
             after = await some(frames, 98)
             talking(link, "other")  # the same page, reloaded
             for n in range(100):
-                link.heard("other", chunk(n, loop.time() + n * 0.02))
+                link.take_audio("other", chunk(n, loop.time() + n * 0.02))
             again = await some(frames, 98)
         assert all(frame.samples.any() for frame in before[1:] + after[1:] + again[1:])
         assert np.all(np.diff([frame.position for frame in before + after + again]) == 320)
@@ -219,10 +219,10 @@ def test_another_page_is_heard_from_its_first_word_on() -> None:
 def test_a_page_that_hears_us_makes_it_half_duplex_until_one_does_not() -> None:
     async def main() -> None:
         trace, settings = a_trace(), load_settings({})
-        duplex = PageDuplex(settings, trace)
+        duplex = EchoDuplex(settings, trace)
         modes = list[str]()
         for cancelled in (True, False, None, True, True, None, True):
-            duplex.heard(cancelled)
+            duplex.begin_capture(cancelled)
             modes.append(settings.bargein.mode)
         assert modes == ["full", "half", "half", "full", "full", "half", "full"]
         changes = [entry.event for entry in trace.since(0)]
@@ -239,13 +239,13 @@ def test_how_it_was_chosen_to_be_stays() -> None:
         trace = a_trace()
         for chosen in ("full", "half"):
             settings = load_settings({"bargein.mode": chosen})
-            PageDuplex(settings, trace).heard(False)
+            EchoDuplex(settings, trace).begin_capture(False)
             assert settings.bargein.mode == chosen
         changed = load_settings({})
-        duplex = PageDuplex(changed, trace)
-        duplex.heard(False)
+        duplex = EchoDuplex(changed, trace)
+        duplex.begin_capture(False)
         change(changed, "bargein.mode", "full")
-        duplex.heard(False)
+        duplex.begin_capture(False)
         assert changed.bargein.mode == "full"
         kinds = [type(entry.event) for entry in trace.since(0)]
         assert kinds == [Notice, DuplexChanged, Notice]  # where it hears itself it is told
@@ -261,17 +261,17 @@ def test_a_page_that_is_gone_is_told_and_another_may_come() -> None:
             frames = source.frames()
             talking(link)
             for n in range(3):
-                link.heard("page", chunk(n, loop.time()))
+                link.take_audio("page", chunk(n, loop.time()))
             before = await some(frames, 2)
             link.leave("page")
             quiet = await some(frames, 3)
             assert not any(frame.samples.any() for frame in quiet)
             assert [entry.event for entry in trace.since(0) if isinstance(entry.event, DeviceLost)]
             link.claim("other")
-            link.captures("other", "another one", False, 2)
-            link.heard("page", chunk(99, loop.time()))  # it has nothing to say any more
+            link.set_capture("other", "another one", False, 2)
+            link.take_audio("page", chunk(99, loop.time()))  # it has nothing to say any more
             for n in range(8):
-                link.heard("other", chunk(n, loop.time() + n * 0.02, capture=2))
+                link.take_audio("other", chunk(n, loop.time() + n * 0.02, capture=2))
             after = [frame for frame in await some(frames, 4) if frame.samples.any()]
         assert before[0].position < quiet[0].position < after[0].position
         assert cancelled == [True, False]
@@ -306,8 +306,8 @@ def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent(
             playing = asyncio.ensure_future(sink.play(mouth.pull))
             await asyncio.sleep(0.1)
             assert not sent  # it waits for a page that plays
-            link.plays("page", True)
-            link.measured("page", 0.01, 0.03, 0.1)
+            link.set_playing("page", True)
+            link.set_playback_delay("page", 0.01, 0.03, 0.1)
             await asyncio.sleep(1.234)
             sink.wake()
             mouth.left = 6_000
@@ -321,8 +321,8 @@ def test_sound_is_sent_with_the_time_at_which_it_is_due_and_silence_is_not_sent(
             way = dict(sink.transit(first.position))
             assert way["network_out"] == pytest.approx(sink.due(first.position) + 0.01)
             assert way["playback_buffer"] == pytest.approx(first.due - 0.03)
-            link.measured("page", 0.01, 0.03, 0.2)  # a worse network: from the next words on
-            link.left_speaker("page", first.position + 2400, first.due + 0.1 + 0.02)
+            link.set_playback_delay("page", 0.01, 0.03, 0.2)  # a worse network: from the next words on
+            link.take_played("page", first.position + 2400, first.due + 0.1 + 0.02)
             await asyncio.sleep(0)
             assert sink.time_of(first.position + 2400) == pytest.approx(first.due + 0.12)
             await asyncio.sleep(1)
@@ -357,12 +357,12 @@ def test_a_session_that_no_page_comes_to_speaks_to_nobody() -> None:
 def test_only_the_owner_is_listened_to_and_delays_are_bounded() -> None:
     link = PageLink()
     link.claim("one")
-    link.plays("two", True)
-    link.captures("two", "a microphone")
-    link.measured("two", 1, 1, 1)
+    link.set_playing("two", True)
+    link.set_capture("two", "a microphone")
+    link.set_playback_delay("two", 1, 1, 1)
     assert (link.playing, link.capture) == (False, None)
-    link.measured("one", -5, -5, 99)
-    assert (link.way.network, link.way.output, link.way.delay) == (0, 0, 0.4)
+    link.set_playback_delay("one", -5, -5, 99)
+    assert (link.playback.network, link.playback.output, link.playback.total) == (0, 0, 0.4)
     assert link.present
     link.claim("two")
     link.leave("one")

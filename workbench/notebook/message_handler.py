@@ -84,7 +84,7 @@ class MessageHandler:
         page, kind = fields.pop("page", None), fields.pop("k", None)
         if not isinstance(page, str) or not PAGE.fullmatch(page):
             raise UnusableMessage("it does not say which page it is from")
-        self._link.seen(page)
+        self._link.touch(page)
         handler = _handlers.get(kind) if isinstance(kind, str) else None
         if handler is None:
             raise UnusableMessage("it is of no known kind")
@@ -157,10 +157,10 @@ class MessageHandler:
     ) -> None:
         """Capture number `n` begins; `echo`: whether the browser says that it cancels ours."""
         if not on:
-            self._link.captures(page, None)
+            self._link.set_capture(page, None)
             return
         name = plain(device, 80, one_line=True) or "microphone"
-        self._link.captures(page, name, True if file else echo, n)  # there is no echo in a file
+        self._link.set_capture(page, name, True if file else echo, n)  # there is no echo in a file
 
     @_handles
     def _audio(
@@ -176,25 +176,25 @@ class MessageHandler:
     ) -> None:
         """Of capture `n`, from sample `at` on; the last one was captured at `t`."""
         captured = min(time.monotonic(), t / 1000)
-        self._link.heard(page, CapturedChunk(n, samples_of(buffers, rate), rate, at, captured))
+        self._link.take_audio(page, CapturedChunk(n, samples_of(buffers, rate), rate, at, captured))
 
     @_handles
     def _play(self, page: str, _: Any, /, *, on: bool) -> None:
-        self._link.plays(page, on)
+        self._link.set_playing(page, on)
 
     @_handles
     def _played(self, page: str, _: Any, /, *, at: Count, t: Time) -> None:
         """Sample `at` left the speaker at `t`."""
         if abs(t / 1000 - time.monotonic()) > NEAR_S:
             raise UnusableMessage("t is out of bounds")
-        self._link.left_speaker(page, at, t / 1000)
+        self._link.take_played(page, at, t / 1000)
 
     @_handles
     def _delays(
         self, page: str, _: Any, /, *, network: float, output: float, total: float, underruns: Count
     ) -> None:
         """Measured on the way to the speaker, ms; `total` is wanted from sending to the speaker."""
-        self._link.measured(page, network / 1000, output / 1000, total / 1000, underruns)
+        self._link.set_playback_delay(page, network / 1000, output / 1000, total / 1000, underruns)
 
     @_handles
     def _trouble(self, page: str, _: Any, /, *, code: Label, detail: Label) -> None:

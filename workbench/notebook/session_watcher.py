@@ -86,7 +86,7 @@ class SessionWatcher:
     def _poll(self) -> None:
         with contextlib.suppress(WorkbenchError):  # `error` has it
             self._session.wait(POLL_S)
-        link_of(self._session).look()
+        link_of(self._session).check_presence()
         if self._update():
             with self._lock:
                 subscribers = list(self._subscribers)

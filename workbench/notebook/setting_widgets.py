@@ -25,7 +25,7 @@ from workbench.model.errors import UsageError, WorkbenchError, tried
 from workbench.model.events import DuplexChanged, SettingChanged
 from workbench.model.text import plain
 from workbench.session import FIXED, Session
-from workbench.transports.browser.duplex import MODE
+from workbench.transports.browser.transport import MODE
 from workbench.views.html import safe, table
 
 DEFAULT_NAMES = ("turn.silence_ms", "turn.adapt", "vad.threshold", "bargein.mode", "reply.speculate")

@@ -1,4 +1,4 @@
-"""A browser's microphone and speaker as source and sink, over the way that a front end keeps (`PageLink`)."""
+"""A browser page's microphone and speaker as source and sink, over a `PageLink`."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from workbench.transports.resample import Resampler, Wave, to_samples, to_wave
 
 FRAME = INPUT_RATE // 50
 """Samples in a frame of 20 ms."""
-LAST = OUTPUT_RATE // 5
+TAIL = OUTPUT_RATE // 5
 """Silence after a reply that is still sent, samples: 200 ms."""
 WAIT_S = 5.0
 """How long the first words wait for a page that plays, s: it is drawn a second or two after the session began."""
-KEPT = 500
-"""Chunks of which it is known when they came: 10 s, longer than any pause that ends a turn."""
-WAITING_S = 600.0
+ARRIVALS = 500
+"""Chunks whose arrival is remembered: 10 s, longer than any pause that ends a turn."""
+BACKLOG_S = 600.0
 """Sound that waits for the loop is at most so long, s: more than any cell keeps a kernel busy."""
 AHEAD_S = 60.0
 """Sound that a page says is further ahead of the clock is left out, s."""
 GLITCH_S = 1.0
-"""Gaps are told no more often, s; those between are told together."""
+"""Gaps are reported no more often, s; those between are summed."""
 STEP_S = 0.003
-"""A mapping that is off by so much is told anew, s."""
+"""A mapping that is off by so much is logged anew, s."""
 
 
 class BrowserMicrophone(Source):
@@ -49,8 +49,8 @@ class BrowserMicrophone(Source):
     def __init__(
         self, link: PageLink, trace: Trace, on_echo: Callable[[bool | None], None] = lambda cancelled: None
     ) -> None:
-        """`on_echo` is told at each capture whether our echo is taken out of it, which the browser must do: it alone
-        has both sides."""
+        """`on_echo` is called at each capture with whether our echo is taken out of it, which the browser must do: it
+        alone has both sides."""
         self.name = "browser"
         """The microphone's, as the browser calls it."""
         self._on_echo = on_echo
@@ -60,24 +60,24 @@ class BrowserMicrophone(Source):
         self._trace = trace
         self._log = MappingLog(trace, "user", self.clock)
         self._chunks: deque[CapturedChunk] = deque()
-        self._waiting = 0
+        self._backlog = 0
         """Samples of 16 kHz in them; a chunk counts as a frame at least."""
         self._lock = threading.Lock()
         """For both."""
-        self._told = False
-        self._come = asyncio.Event()
+        self._ahead_reported = False
+        self._changed = asyncio.Event()
         self._entered = 0.0
         self._position = 0
-        self._lost = 0
-        """Samples of the gaps that are not told yet."""
-        self._tell_after = 0.0
+        self._unreported = 0
+        """Samples of the gaps that are not reported yet."""
+        self._report_after = 0.0
         self._chunk: CapturedChunk | None = None
         """The last one, or the one that will be the first, without its sound."""
         self._resampler = Resampler(INPUT_RATE, INPUT_RATE)
         self._rest: Wave = np.zeros(0, np.float32)
         self._begin = 0
         self._base = 0
-        self._arrived: deque[tuple[int, float]] = deque(maxlen=KEPT)
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -86,17 +86,17 @@ class BrowserMicrophone(Source):
 
         def wake() -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed under us
-                loop.call_soon_threadsafe(self._come.set)
+                loop.call_soon_threadsafe(self._changed.set)
 
         def take(chunk: CapturedChunk) -> None:
-            self._put(chunk)
+            self._enqueue(chunk)
             wake()
 
-        self._link.on_chunk, self._link.changed = take, wake
+        self._link.on_chunk, self._link.on_capture = take, wake
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._link.on_chunk, self._link.changed = lambda chunk: None, lambda: None
+        self._link.on_chunk, self._link.on_capture = lambda chunk: None, lambda: None
 
     def time_of(self, sample: int) -> float:
         """When that sample was spoken into the microphone, on the loop's clock, s."""
@@ -104,20 +104,18 @@ class BrowserMicrophone(Source):
 
     def transit(self, sample: int) -> Transit:
         """Until when that sample was on its way from the page."""
-        came = [at for end, at in self._arrived if end >= sample]
+        came = [at for end, at in self._arrivals if end >= sample]
         return [("network_in", came[0])] if came else []
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Frames from now on until the source is left; where the positions jump, sound was lost."""
         while True:
-            async for frame in self._nobody():
+            async for frame in self._silence():
                 yield frame
             async for frame in self._captured():
                 yield frame
 
-    # --- nobody captures ---------------------------------------------------------------------------------------------
-
-    async def _nobody(self) -> AsyncIterator[Frame]:
+    async def _silence(self) -> AsyncIterator[Frame]:
         """Silence by the clock, until a page captures."""
         loop = asyncio.get_running_loop()
         self.clock.restart(self._position, loop.time())
@@ -126,34 +124,32 @@ class BrowserMicrophone(Source):
             await asyncio.sleep(max(0.0, due - loop.time()))
             yield self._frame(silence(FRAME))
 
-    # --- a page captures ---------------------------------------------------------------------------------------------
-
     async def _captured(self) -> AsyncIterator[Frame]:
         """What the page sends, until it no longer captures."""
         while self._link.capture is not None or self._chunks:
-            self._come.clear()
+            self._changed.clear()
             while self._chunks:
-                self._take(self._get())
+                self._take(self._dequeue())
                 while len(self._rest) >= FRAME:
                     now, self._rest = self._rest[:FRAME], self._rest[FRAME:]
                     yield self._frame(to_samples(now))
-            await self._come.wait()
-        if self._link.owner is None and self._link.left is not None:
-            self._trace.emit(DeviceLost("mic", self.name, *self._link.left))
+            await self._changed.wait()
+        if self._link.owner is None and self._link.leave_reason is not None:
+            self._trace.emit(DeviceLost("mic", self.name, *self._link.leave_reason))
 
-    def _put(self, chunk: CapturedChunk) -> None:
+    def _enqueue(self, chunk: CapturedChunk) -> None:
         """It waits for the loop; where too much does, the oldest is lost."""
         with self._lock:
             self._chunks.append(chunk)
-            self._waiting += _weight(chunk)
-            while self._waiting > WAITING_S * INPUT_RATE:
-                self._waiting -= _weight(self._chunks.popleft())
+            self._backlog += _weight(chunk)
+            while self._backlog > BACKLOG_S * INPUT_RATE:
+                self._backlog -= _weight(self._chunks.popleft())
 
-    def _get(self) -> CapturedChunk:
+    def _dequeue(self) -> CapturedChunk:
         """The oldest that waits; there is one, as a full queue keeps its last."""
         with self._lock:
             chunk = self._chunks.popleft()
-            self._waiting -= _weight(chunk)
+            self._backlog -= _weight(chunk)
             return chunk
 
     def _take(self, chunk: CapturedChunk) -> None:
@@ -171,15 +167,15 @@ class BrowserMicrophone(Source):
         self._chunk = chunk
         end = self._begin + (chunk.end - self._base) * per_sample
         self.clock.observe(end, chunk.ended_at)
-        self._arrived.append((round(end), asyncio.get_running_loop().time()))
+        self._arrivals.append((round(end), asyncio.get_running_loop().time()))
         self._rest = np.concatenate((self._rest, self._resampler(to_wave(chunk.samples))))
 
     def _ahead(self, lost: float) -> bool:
         """Whether a gap would lead far beyond the clock, where nobody has spoken yet; it is told of once."""
         passed = asyncio.get_running_loop().time() - self._entered
         ahead = (self._position + lost) / INPUT_RATE - passed > AHEAD_S
-        if ahead and not self._told:
-            self._told = True
+        if ahead and not self._ahead_reported:
+            self._ahead_reported = True
             reason = f"the page's sound is more than {AHEAD_S:.0f} s ahead of the clock, and is left out"
             self._trace.emit(Notice("warning", "page", reason, "reload the page"))
         return ahead
@@ -187,10 +183,10 @@ class BrowserMicrophone(Source):
     def _gap(self, lost: int) -> None:
         """So many samples are missing here, maybe none."""
         now = asyncio.get_running_loop().time()
-        self._lost += lost
-        if self._lost and now >= self._tell_after:
-            self._trace.emit(Glitch("user", self._position, self._lost))
-            self._lost, self._tell_after = 0, now + GLITCH_S
+        self._unreported += lost
+        if self._unreported and now >= self._report_after:
+            self._trace.emit(Glitch("user", self._position, self._unreported))
+            self._unreported, self._report_after = 0, now + GLITCH_S
         self._position += lost
 
     def _opened(self, chunk: CapturedChunk) -> None:
@@ -229,7 +225,7 @@ class BrowserSpeaker(PacedSink):
         self.clock = TrackClock(OUTPUT_RATE)
         """When which sample is heard, on the loop's clock."""
         self._link = link
-        self._quiet_sent = LAST
+        self._quiet_sent = TAIL
         self._spurt = 0
         self._plays = asyncio.Event()
 
@@ -238,20 +234,20 @@ class BrowserSpeaker(PacedSink):
 
         def left(sample: int, at: float) -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed under us
-                loop.call_soon_threadsafe(self._heard_at, sample, at)
+                loop.call_soon_threadsafe(self._correct, sample, at)
 
         def plays() -> None:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._plays.set)
 
-        self._link.on_heard, self._link.on_plays = left, plays
+        self._link.on_played, self._link.on_playing = left, plays
         if self._link.playing:
             self._plays.set()
         self._trace.emit(DeviceOpened("agent", "browser", OUTPUT_RATE))
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._link.on_heard, self._link.on_plays = lambda sample, at: None, lambda: None
+        self._link.on_played, self._link.on_playing = lambda sample, at: None, lambda: None
 
     async def play(self, pull: Pull) -> None:
         """Pull until cancelled; the first words wait for the page for a while."""
@@ -262,11 +258,13 @@ class BrowserSpeaker(PacedSink):
 
     def time_of(self, sample: int) -> float:
         """When that sample leaves the page's speaker, on the loop's clock, s."""
-        return self.clock.time_of(sample) if self.clock.known else self.due(sample) + self._link.way.delay
+        return (
+            self.clock.time_of(sample) if self.clock.known else self.due(sample) + self._link.playback.total
+        )
 
     def transit(self, sample: int) -> Transit:
         """Until when a sample is on the network, in the page's buffer, and in the browser's output."""
-        way, heard = self._link.way, self.time_of(sample)
+        way, heard = self._link.playback, self.time_of(sample)
         arrived = min(heard, self.due(sample) + way.network)
         left = max(arrived, heard - way.output)
         return [("network_out", arrived), ("playback_buffer", left), ("output_buffer", heard)]
@@ -274,7 +272,7 @@ class BrowserSpeaker(PacedSink):
     def deliver(self, samples: Samples) -> None:
         """Send what is no silence, and the silence after it for 200 ms."""
         position = self._position - len(samples)
-        first = self._quiet_sent >= LAST
+        first = self._quiet_sent >= TAIL
         if samples.any():
             self._quiet_sent = 0
         elif first:
@@ -283,7 +281,7 @@ class BrowserSpeaker(PacedSink):
             self._quiet_sent += len(samples)
         if first:
             self._spurt = position
-            self._map(position, self.due(position) + self._link.way.delay)
+            self._map(position, self.due(position) + self._link.playback.total)
         pulled = self.due(position)
         for at in range(0, len(samples), BLOCK):
             due = self.time_of(position + at)
@@ -291,7 +289,7 @@ class BrowserSpeaker(PacedSink):
                 PlaybackChunk(samples[at : at + BLOCK], position + at, pulled, due, first and at == 0)
             )
 
-    def _heard_at(self, sample: int, at: float) -> None:
+    def _correct(self, sample: int, at: float) -> None:
         """What the page says of samples before the last words that began is of no use any more."""
         if self._spurt <= sample <= self._position and abs(at - self.time_of(sample)) > STEP_S:
             self._map(sample, at)

@@ -1,8 +1,8 @@
-"""The way between a session and a browser's page: what a front end feeds, and what the session's ends take from it.
+"""The link between a session and a browser's page: the state that the transport and a front end share.
 
-A front end (a notebook's widget) carries messages; this is the state that both sides share. Sound comes in by `heard`
-and goes out by `post`; times are of the monotonic clock, s: the page knows it by asking, and tells its own times in it.
-One page at a time has the sound: the owner. Everything here may be called from any thread.
+A front end (a notebook's widget) carries the messages. Sound comes in by `take_audio` and goes out by `post`; times are
+of the monotonic clock, s: the page asks for it, and gives its own times in it. One page at a time has the sound: the
+owner. Everything here may be called from any thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from workbench.model.audio import Samples
 
 PRESENT_S = 15.0
-"""A page of which nothing was heard for so long is gone, s: a connection may be lost for ten."""
+"""A page that was silent for so long is gone, s: a connection may be lost for ten."""
 FIRST_DELAY_S = 0.12
 """How long after it was sent sound is due at the ear, s, until something was measured."""
 DELAY_S = 0.03, 0.4
@@ -39,10 +39,13 @@ class CapturedChunk:
         return self.position + len(self.samples)
 
 
-Left = tuple[str, str]
+LeaveReason = tuple[str, str]
 """Why a page no longer has the sound, and what to do."""
-GONE: Left = "the page was closed or is gone", "open the notebook again and press Talk; the recording is kept"
-AWAY: Left = "its widget was taken away", "press Talk; the recording is kept"
+GONE: LeaveReason = (
+    "the page was closed or is gone",
+    "open the notebook again and press Talk; the recording is kept",
+)
+AWAY: LeaveReason = "its widget was taken away", "press Talk; the recording is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +61,23 @@ class PlaybackChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How sound goes from here to the ear behind a page, s: on the network, in the page's jitter buffer (`buffer`:
-    all of it but the network and the device), and in the browser's output; and how often that buffer ran dry."""
+class PlaybackDelay:
+    """How long sound takes to the ear behind a page, s: on the network, in the browser's output, and in all, the page's
+    jitter buffer with them; and how often that buffer was empty."""
 
     network: float = 0.0
     output: float = 0.0
-    delay: float = FIRST_DELAY_S
-    dry: int = 0
+    total: float = FIRST_DELAY_S
+    underruns: int = 0
 
 
 class PageLink:
-    """What a page and a session tell each other."""
+    """One page's microphone and speaker, as the session's source and sink and the front end see them."""
 
     def __init__(self) -> None:
         self.owner: str | None = None
         """The page that has the sound."""
-        self.left: Left | None = None
+        self.leave_reason: LeaveReason | None = None
         """Why the last one no longer has it, and what to do; None where its user wanted that."""
         self.playing = False
         """Whether its speaker runs."""
@@ -82,96 +85,99 @@ class PageLink:
         """Its microphone's name, while it captures."""
         self.echo_cancelled: bool | None = None
         """Whether the browser says that it takes our echo out of what it captures."""
-        self.way = Way()
-        """What was measured of the way to its ear."""
+        self.playback = PlaybackDelay()
+        """As the page measured it."""
         self.post: Callable[[PlaybackChunk], None] = lambda sound: None
         """Carries sound to the page; set by the front end."""
         self.on_chunk: Callable[[CapturedChunk], None] = lambda chunk: None
-        """Takes what the microphone heard; set by the session's source."""
-        self.on_heard: Callable[[int, float], None] = lambda sample, at: None
-        """Is told when a sample of `agent` leaves the speaker, s; set by the session's sink."""
-        self.on_plays: Callable[[], None] = lambda: None
-        """Is called when the page's speaker runs; set by the session's sink."""
-        self.changed: Callable[[], None] = lambda: None
-        """Is called when the capture began or ended; set by the session's source."""
+        """Called with what the microphone captured; set by the source."""
+        self.on_capture: Callable[[], None] = lambda: None
+        """Called when the capture begins or ends; set by the source."""
+        self.on_played: Callable[[int, float], None] = lambda sample, at: None
+        """Called when a sample of `agent` leaves the speaker, s; set by the sink."""
+        self.on_playing: Callable[[], None] = lambda: None
+        """Called when the page's speaker runs; set by the sink."""
         self._lock = threading.Lock()
-        self._announced = 0
-        self._captured = 0
-        self._seen = 0.0
+        self._page_capture = 0
+        """Number of the capture, as the page counts."""
+        self._captures = 0
+        self._touched = 0.0
+
+    @property
+    def present(self) -> bool:
+        """Whether there is an owner that sent something lately."""
+        return self.owner is not None and time.monotonic() - self._touched < PRESENT_S
 
     # --- called by the front end -------------------------------------------------------------------------------------
 
-    def seen(self, page: str) -> None:
-        """The page has said something."""
+    def touch(self, page: str) -> None:
+        """Note that the page is there."""
         if page == self.owner:
-            self._seen = time.monotonic()
+            self._touched = time.monotonic()
+
+    def check_presence(self) -> None:
+        """Take the sound from an owner that is no longer there."""
+        if not self.present and self.owner is not None:
+            self.leave(self.owner)
 
     def claim(self, page: str) -> None:
-        """The page takes the sound, from whichever had it."""
+        """Give the page the sound, from whichever had it."""
         with self._lock:
             if page != self.owner:
                 self.owner, self.playing = page, False
-                self._captures(None, None)
-            self._seen = time.monotonic()
+                self._set_capture(None, None)
+            self._touched = time.monotonic()
 
-    def leave(self, page: str, why: Left | None = GONE) -> None:
-        """The page gives the sound up."""
+    def leave(self, page: str, reason: LeaveReason | None = GONE) -> None:
+        """Let the page give the sound up."""
         with self._lock:
             if page == self.owner:
-                self.owner, self.playing, self.left = None, False, why
-                self._captures(None, None)
+                self.owner, self.playing, self.leave_reason = None, False, reason
+                self._set_capture(None, None)
 
-    def captures(self, page: str, device: str | None, echo_cancelled: bool | None = None, n: int = 0) -> None:
-        """The page's microphone was opened (`device`) or closed (None); the page counts it as capture `n`."""
+    def set_capture(
+        self, page: str, device: str | None, echo_cancelled: bool | None = None, n: int = 0
+    ) -> None:
+        """Note that the page's microphone was opened (`device`) or closed (None); the page counts it as capture `n`."""
         with self._lock:
             if page == self.owner:
-                self._captures(device, echo_cancelled, n)
+                self._set_capture(device, echo_cancelled, n)
 
-    def plays(self, page: str, on: bool) -> None:
-        """The page's speaker runs, or does not."""
+    def set_playing(self, page: str, on: bool) -> None:
+        """Note whether the page's speaker runs."""
         if page == self.owner:
             self.playing = on
             if on:
-                self.on_plays()
+                self.on_playing()
 
-    def heard(self, page: str, chunk: CapturedChunk) -> None:
-        """The page's microphone heard this; what is of no capture that it has told of is left out.
+    def set_playback_delay(
+        self, page: str, network_s: float, output_s: float, total_s: float, underruns: int = 0
+    ) -> None:
+        """Take what the page measured of the transit to its ear; sound is due `total_s` after it was sent."""
+        if page == self.owner:
+            least, most = DELAY_S
+            total = min(most, max(least, total_s))
+            self.playback = PlaybackDelay(max(0.0, network_s), max(0.0, output_s), total, underruns)
+
+    def take_audio(self, page: str, chunk: CapturedChunk) -> None:
+        """Take what the page's microphone captured; what belongs to no capture that was announced is left out.
 
         Each page counts its captures from 1. They are numbered anew here, or a page that was reloaded would seem to
         repeat what the one before it said.
         """
         with self._lock:
-            known = page == self.owner and self.capture is not None and chunk.capture == self._announced
-            mine = replace(chunk, capture=self._captured)
-        if known:
-            self.on_chunk(mine)
+            mine = page == self.owner and self.capture is not None
+            announced = mine and chunk.capture == self._page_capture
+            chunk = replace(chunk, capture=self._captures)
+        if announced:
+            self.on_chunk(chunk)
 
-    def measured(self, page: str, network_s: float, output_s: float, delay_s: float, dry: int = 0) -> None:
-        """The page has measured the way to its ear, and wants sound to be due so long after it was sent. `dry`: how
-        often it had nothing to play."""
+    def take_played(self, page: str, sample: int, at: float) -> None:
+        """Note that sample `sample` of `agent` left the page's speaker at `at`."""
         if page == self.owner:
-            least, most = DELAY_S
-            delay = min(most, max(least, delay_s))
-            self.way = Way(max(0.0, network_s), max(0.0, output_s), delay, dry)
+            self.on_played(sample, at)
 
-    def left_speaker(self, page: str, sample: int, at: float) -> None:
-        """Sample `sample` of `agent` leaves the page's speaker at `at`."""
-        if page == self.owner:
-            self.on_heard(sample, at)
-
-    def look(self) -> None:
-        """Whoever waits for the owner looks whether it is still there; one that is gone gives the sound up."""
-        if not self.present and self.owner is not None:
-            self.leave(self.owner)
-
-    def _captures(self, device: str | None, echo_cancelled: bool | None, n: int = 0) -> None:
-        self.capture, self.echo_cancelled, self._announced = device, echo_cancelled, n
-        self._captured += device is not None
-        self.changed()
-
-    # --- asked by both -----------------------------------------------------------------------------------------------
-
-    @property
-    def present(self) -> bool:
-        """Whether the owner has been heard of lately."""
-        return self.owner is not None and time.monotonic() - self._seen < PRESENT_S
+    def _set_capture(self, device: str | None, echo_cancelled: bool | None, n: int = 0) -> None:
+        self.capture, self.echo_cancelled, self._page_capture = device, echo_cancelled, n
+        self._captures += device is not None
+        self.on_capture()
