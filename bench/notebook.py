@@ -173,7 +173,7 @@ def talking(browser: Browser, lab: Lab) -> dict[str, Any]:
             "n => document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].innerText.includes('network_ms')",
             arg=n,
         )
-        found[name] = book.said(n) | {"page_percent": work.percent()}
+        found[name] = book.printed(n) | {"page_percent": work.percent()}
         if name in ("talk", "turns"):
             told = json.loads(book.output(n).strip().splitlines()[0])
             found[name] |= dict(zip(("dry", "buffer_ms", "delay_ms"), told, strict=True))
@@ -188,7 +188,7 @@ def drawing(browser: Browser, lab: Lab) -> dict[str, Any]:
         book.run(n)
     book.page.wait_for_function("document.querySelectorAll('.wb-live').length === 10")
     book.run(5)
-    bare, one, ten = book.said(5)
+    bare, one, ten = book.printed(5)
     book.page.locator(".wb-type").first.fill("Is anybody there?")
     began = time.monotonic()
     book.page.locator(".wb-type").first.press("Enter")

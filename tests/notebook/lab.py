@@ -20,6 +20,11 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
 PATIENCE_S = 60.0
+SLOW_TIMERS = """() => {
+    const every = window.setInterval;
+    window.setInterval = (call, ms, ...more) => every(call, Math.max(1000, ms), ...more);
+}"""
+"""As the browser does with a page that nobody sees."""
 CHROMIUM = shutil.which("chromium") or "chromium"
 
 
@@ -64,8 +69,13 @@ class Lab:
 
     def kernels(self) -> list[dict[str, Any]]:
         """The kernels that run."""
-        found: list[dict[str, Any]] = self.ask("api/kernels")
-        return found
+        kernels: list[dict[str, Any]] = self.ask("api/kernels")
+        return kernels
+
+    def end_kernels(self) -> None:
+        """End all of them."""
+        for kernel in self.kernels():
+            self.ask(f"api/kernels/{kernel['id']}", "DELETE")
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """The server's own API."""
@@ -215,6 +225,6 @@ class Book:
         """The text of a cell's output."""
         return self.cell(n).locator(".jp-OutputArea").first.inner_text()
 
-    def said(self, n: int) -> Any:
-        """What a cell printed, as JSON."""
+    def printed(self, n: int) -> Any:
+        """What a cell printed last, as JSON."""
         return json.loads(self.output(n).strip().splitlines()[-1])

@@ -18,25 +18,25 @@ async function withWorklet(context) {
 }
 
 // What can stand in the way, and what to do about it. `MICROPHONE_TROUBLES` offers a file in its place.
-const INSTEAD = "or type, or let a file speak";
+const ALTERNATIVES = "or type, or let a file speak";
 const TROUBLES = {
   insecure: [
     "this page is not secure, so the browser gives it no microphone",
-    `open JupyterLab by https or on localhost (ssh -L 8888:localhost:8888); ${INSTEAD}`,
+    `open JupyterLab by https or on localhost (ssh -L 8888:localhost:8888); ${ALTERNATIVES}`,
   ],
   denied: [
     "the browser was told to give this page no microphone",
-    `allow it at the lock in the address bar and press Talk again; ${INSTEAD}`,
+    `allow it at the lock in the address bar and press Talk again; ${ALTERNATIVES}`,
   ],
   blocked: [
     "this page is in a frame that may not use a microphone",
-    `open the notebook in a tab of its own, in JupyterLab or Notebook 7; ${INSTEAD}`,
+    `open the notebook in a tab of its own, in JupyterLab or Notebook 7; ${ALTERNATIVES}`,
   ],
-  none: ["there is no microphone", `plug one in and press Talk again; ${INSTEAD}`],
-  busy: ["the microphone is in use by something else, or broken", `close what uses it and press Talk again; ${INSTEAD}`],
-  old: ["this browser has no AudioWorklet", `use a newer one; ${INSTEAD}`],
-  worklet: ["this page may not run audio code", `open the notebook in JupyterLab; ${INSTEAD}`],
-  ended: ["the microphone was unplugged or taken away", `plug it in and press Talk again; ${INSTEAD}`],
+  none: ["there is no microphone", `plug one in and press Talk again; ${ALTERNATIVES}`],
+  busy: ["the microphone is in use by something else, or broken", `close what uses it and press Talk again; ${ALTERNATIVES}`],
+  old: ["this browser has no AudioWorklet", `use a newer one; ${ALTERNATIVES}`],
+  worklet: ["this page may not run audio code", `open the notebook in JupyterLab; ${ALTERNATIVES}`],
+  ended: ["the microphone was unplugged or taken away", `plug it in and press Talk again; ${ALTERNATIVES}`],
   speaker: ["this speaker cannot be used", "choose another one"],
   broken: ["something in this page's program failed", "reload the page; what was said is kept"],
   asleep: ["the browser holds its sound back", "press Talk"],
@@ -85,9 +85,9 @@ class Microphone {
     this.close();
     const mine = (this.opening = {});
     const stale = () => this.opening !== mine;
-    const got = {};
+    const capture = {};
     try {
-      got.stream = await navigator.mediaDevices.getUserMedia({
+      capture.stream = await navigator.mediaDevices.getUserMedia({
         audio: {
           echoCancellation: echo,
           noiseSuppression: false,
@@ -96,31 +96,31 @@ class Microphone {
           ...(device ? { deviceId: { exact: device } } : {}),
         },
       });
-      got.stream.getAudioTracks()[0].onended = () => stale() || this.lost();
+      capture.stream.getAudioTracks()[0].onended = () => stale() || this.lost();
       if (!stale()) {
-        got.context = new AudioContext({ latencyHint: "interactive" });
-        await withWorklet(got.context);
+        capture.context = new AudioContext({ latencyHint: "interactive" });
+        await withWorklet(capture.context);
       }
-      if (!stale() && got.context.state !== "running") await Promise.race([got.context.resume(), pause(1500)]);
+      if (!stale() && capture.context.state !== "running") await Promise.race([capture.context.resume(), pause(1500)]);
       if (!stale()) {
-        got.node = new AudioWorkletNode(got.context, "workbench-capture", { numberOfOutputs: 0 });
-        got.source = got.context.createMediaStreamSource(got.stream);
+        capture.node = new AudioWorkletNode(capture.context, "workbench-capture", { numberOfOutputs: 0 });
+        capture.source = capture.context.createMediaStreamSource(capture.stream);
       }
     } catch (error) {
-      releaseCapture(got);
+      releaseCapture(capture);
       if (stale()) return false;
       this.opening = null;
       throw toTrouble(error);
     }
     if (stale()) {
-      releaseCapture(got);
+      releaseCapture(capture);
       return false;
     }
-    Object.assign(this, got);
-    this.began(got.stream.getAudioTracks()[0]);
+    Object.assign(this, capture);
+    this.start(capture.stream.getAudioTracks()[0]);
     return true;
   }
-  began(track) {
+  start(track) {
     const settings = track.getSettings();
     this.latencyMs = 1000 * (settings.latency || 0);
     this.name = track.label || "microphone";
@@ -128,7 +128,7 @@ class Microphone {
     const cancelled = settings.echoCancellation;
     this.echo = cancelled === undefined ? null : cancelled !== false && cancelled !== "none";
     this.announce();
-    this.node.port.onmessage = ({ data }) => this.give(data);
+    this.node.port.onmessage = ({ data }) => this.send(data);
     this.source.connect(this.node);
     this.on = true;
   }
@@ -142,16 +142,16 @@ class Microphone {
     this.nextCapture();
     this.connection.send({ k: "capture", on: true, n: this.capture, device: this.name.slice(0, 300), echo: this.echo });
   }
-  give({ samples, at }) {
+  send({ samples, at }) {
     if (!this.context) return; // closed meanwhile
     this.connection.alive();
     this.held.push(samples);
     if (this.held.length < (this.connection.jammed ? JAMMED : 1)) return;
-    const all = new Int16Array(this.held.reduce((sum, one) => sum + one.length, 0));
+    const all = new Int16Array(this.held.reduce((sum, samples) => sum + samples.length, 0));
     let end = 0;
-    for (const one of this.held) {
-      all.set(one, end);
-      end += one.length;
+    for (const samples of this.held) {
+      all.set(samples, end);
+      end += samples.length;
     }
     this.held = [];
     const t = this.connection.kernelTime() - this.latencyMs;
@@ -210,7 +210,7 @@ class Speaker {
     if (device && context.setSinkId) await context.setSinkId(device).catch(() => {});
     if (this.context !== context) return false;
     this.node = node;
-    this.node.port.onmessage = ({ data }) => this.told(data);
+    this.node.port.onmessage = ({ data }) => this.report(data);
     this.node.connect(context.destination);
     if (context.state !== "running") await Promise.race([context.resume(), pause(1500)]);
     if (this.context !== context) return false;
@@ -238,17 +238,17 @@ class Speaker {
   }
   // When the context's frame leaves the speaker, ms of the page's clock: the browser's own word, smoothed.
   stamp() {
-    const told = this.context.getOutputTimestamp?.() ?? {};
+    const output = this.context.getOutputTimestamp?.() ?? {};
     const now = performance.now();
     const fallback = now - 1000 * this.context.currentTime + 1000 * (this.context.outputLatency || this.context.baseLatency || 0);
-    const known = told.contextTime > 0 && told.performanceTime > 0;
-    const shift = known ? told.performanceTime - 1000 * told.contextTime : fallback;
+    const known = output.contextTime > 0 && output.performanceTime > 0;
+    const shift = known ? output.performanceTime - 1000 * output.contextTime : fallback;
     this.shift.push(shift);
     if (this.shift.length > 20) this.shift.shift();
   }
   get shiftMs() {
     if (!this.shift.length) this.stamp();
-    const sorted = [...this.shift].sort((one, two) => one - two);
+    const sorted = [...this.shift].sort((a, b) => a - b);
     return sorted[sorted.length >> 1];
   }
   // How far ahead of the ear the context renders, ms.
@@ -264,11 +264,11 @@ class Speaker {
     if (sound.first) this.stamp();
     const frame = ((this.connection.pageTime(sound.due) - this.shiftMs) / 1000) * OUTPUT_RATE;
     this.node.port.postMessage(
-      { samples, at: sound.at, first: sound.first, frame, tell: this.blocks % 50 === 0 },
+      { samples, at: sound.at, first: sound.first, frame, report: this.blocks % 50 === 0 },
       [samples.buffer],
     );
   }
-  told(data) {
+  report(data) {
     if (!this.context) return;
     if (data.underrun) {
       this.underruns += 1;
@@ -282,7 +282,7 @@ class Speaker {
     if (!this.running || !this.connection.known) return;
     this.stamp();
     this.extraMs = Math.max(0, this.extraMs - 0.5);
-    const sorted = [...this.delays].sort((one, two) => one - two);
+    const sorted = [...this.delays].sort((a, b) => a - b);
     const part = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const network = sorted.length ? part(0.5) : this.connection.rtt / 2;
     const worst = sorted.length ? part(0.995) + 25 : this.connection.rtt;

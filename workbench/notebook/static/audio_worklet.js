@@ -17,11 +17,11 @@ class CaptureProcessor extends AudioWorkletProcessor {
       let value = 0;
       for (const channel of input) value += channel[i] / input.length;
       this.chunk[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(value * 32768)));
-      if (this.filled === this.size) this.give();
+      if (this.filled === this.size) this.post();
     }
     return this.alive;
   }
-  give() {
+  post() {
     const samples = this.chunk;
     this.port.postMessage({ samples, at: this.position }, [samples.buffer]);
     this.position += this.size;
@@ -67,7 +67,7 @@ class PlaybackProcessor extends AudioWorkletProcessor {
           if (wait >= out.length - i) break;
           if (wait > 0) i += wait;
         }
-        if (!block.follows || block.tell) this.port.postMessage({ at: block.at, frame: currentFrame + i });
+        if (!block.follows || block.report) this.port.postMessage({ at: block.at, frame: currentFrame + i });
       }
       const count = Math.min(out.length - i, block.samples.length - this.offset);
       for (let k = 0; k < count; k++) out[i + k] = block.samples[this.offset + k] / 32768;

@@ -7,7 +7,7 @@ const AT_ONCE = INPUT_RATE / 5; // samples in a message at most
 const BEHIND_MS = 2000; // a page that was held up for longer goes on where it was, not faster
 
 // Mono PCM16 at INPUT_RATE, and how many samples; raises a Trouble for what cannot be spoken.
-async function decoded(file) {
+async function decode(file) {
   if (!file.size) throw new Trouble("empty", file.name);
   if (file.size > LARGEST_FILE) throw new Trouble("long", file.name);
   let sound;
@@ -52,22 +52,22 @@ class FileSource {
   // What would have been said by now.
   speak() {
     const now = performance.now();
-    const said = (1000 * this.sent) / INPUT_RATE;
-    if (now - this.began - said > BEHIND_MS) this.began = now - said;
+    const sentMs = (1000 * this.sent) / INPUT_RATE;
+    if (now - this.began - sentMs > BEHIND_MS) this.began = now - sentMs;
     const due = Math.min(this.samples.length, Math.round(((now - this.began) / 1000) * INPUT_RATE));
     while (this.sent < due) {
-      const some = this.samples.slice(this.sent, Math.min(due, this.sent + AT_ONCE));
+      const chunk = this.samples.slice(this.sent, Math.min(due, this.sent + AT_ONCE));
       const at = this.sent;
-      this.sent += some.length;
+      this.sent += chunk.length;
       const t = this.connection.kernelTime(this.began + (1000 * this.sent) / INPUT_RATE);
-      this.connection.send({ k: "audio", n: this.capture, at, t, rate: INPUT_RATE }, [some.buffer]);
+      this.connection.send({ k: "audio", n: this.capture, at, t, rate: INPUT_RATE }, [chunk.buffer]);
     }
     if (this.sent >= this.samples.length) {
       this.close();
       this.onEnd();
     }
   }
-  get word() {
+  get progress() {
     const clock = (samples) => {
       const seconds = Math.floor(samples / INPUT_RATE);
       return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;

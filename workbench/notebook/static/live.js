@@ -1,7 +1,7 @@
 // The widget: a page (one for each model and tab) with its sound, and views of it.
 
 const pages = new Map();
-const SAID_MS = 30000; // how long a word about what is over stays
+const NOTICE_MS = 30000; // how long a notice about what is over stays
 const KERNEL_ENDED = "the kernel ended"; // what the session says of it
 
 class Page {
@@ -12,16 +12,16 @@ class Page {
     this.trouble = null;
     this.connection = new Connection(model, this.id);
     this.connection.onReceive = (content, buffers) => this.take(content, buffers);
-    this.connection.onWake = (ms) => this.woken(ms);
+    this.connection.onWake = (ms) => this.wokeUp(ms);
     this.connection.onOwner = (owner, asked) => owner === "" && asked > this.claimedAt && this.reclaim();
     this.microphone = new Microphone(this.connection, (trouble) => this.fail(trouble));
     this.file = new FileSource(this.connection, this.microphone, () => this.fileEnded());
     this.speaker = null;
     this.talking = false;
-    this.wanted = null; // the last press of Talk, or file that was chosen, until Stop
+    this.request = null; // the last press of Talk, or file that was chosen, until Stop
     this.claimedAt = Infinity;
     this.slept = null;
-    this.onOwner = () => this.owned();
+    this.onOwner = () => this.ownerChanged();
     model.on("change:owner", this.onOwner);
     this.onHide = (event) => !event.persisted && this.close(false);
     window.addEventListener("pagehide", this.onHide);
@@ -41,7 +41,7 @@ class Page {
     if (this.closed) return;
     this.closed = true;
     this.connection.send({ k: "close", stays }); // first: the capture ends because the page does
-    this.quiet();
+    this.silence();
     clearInterval(this.timer);
     window.removeEventListener("pagehide", this.onHide);
     this.model.off("change:owner", this.onOwner);
@@ -51,14 +51,14 @@ class Page {
   // JupyterLab and Notebook 7 say what the kernel does; elsewhere its silence must do.
   watchKernel() {
     const changed = this.model.widget_manager?.kernel?.statusChanged;
-    const told = (_, status) => {
+    const onStatus = (_, status) => {
       if (!["restarting", "autorestarting", "dead", "terminating"].includes(status)) return;
       this.gone = status === "dead" || status === "terminating" ? "the kernel has ended" : "the kernel was restarted";
-      this.quiet();
+      this.silence();
       for (const view of this.views) view.rest();
     };
-    changed?.connect(told);
-    this.leaveKernel = () => changed?.disconnect(told);
+    changed?.connect(onStatus);
+    this.leaveKernel = () => changed?.disconnect(onStatus);
   }
   draw() {
     for (const view of this.views) view.header();
@@ -94,22 +94,22 @@ class Page {
   }
   async talk() {
     if (this.talking) {
-      this.quiet();
+      this.silence();
       this.connection.send({ k: "release" });
       this.draw();
       return;
     }
     this.trouble = null;
     this.talking = true;
-    const mine = (this.wanted = {});
+    const request = (this.request = {});
     this.draw();
     try {
       this.claim();
       await this.openSpeaker();
-      if (this.wanted === mine) await this.speaker?.context.resume();
-      if (this.wanted === mine && this.status.hears) await this.listen();
+      if (this.request === request) await this.speaker?.context.resume();
+      if (this.request === request && this.status.hears) await this.listen();
     } catch (error) {
-      if (this.wanted === mine) this.fail(error);
+      if (this.request === request) this.fail(error);
     }
     this.draw();
   }
@@ -118,20 +118,20 @@ class Page {
     if (open) this.device = this.microphone.device ?? this.device;
   }
   // A file speaks in the place of the microphone, which takes over again when it has ended, if it was on.
-  async letSpeak(file) {
+  async playFile(file) {
     this.trouble = null;
     try {
-      const samples = await decoded(file);
+      const samples = await decode(file);
       if (this.closed) return;
       const after = this.file.on ? this.file.after : this.talking;
-      const mine = (this.wanted = {});
+      const request = (this.request = {});
       this.microphone.close();
       this.file.close();
       this.file.after = after;
       this.talking = true;
       this.claim();
       await this.openSpeaker().catch((error) => console.warn("workbench:", error)); // its answer can be read
-      if (this.wanted === mine) this.file.start(file.name, samples);
+      if (this.request === request) this.file.start(file.name, samples);
     } catch (error) {
       this.trouble = error instanceof Trouble ? error : new Trouble("silent", String(error));
     }
@@ -163,8 +163,8 @@ class Page {
     if (this.microphone.on) this.microphone.announce();
     if (this.file.on) this.file.announce();
   }
-  woken(ms) {
-    this.slept = { seconds: Math.round(ms / 1000), shownUntil: performance.now() + SAID_MS };
+  wokeUp(ms) {
+    this.slept = { seconds: Math.round(ms / 1000), shownUntil: performance.now() + NOTICE_MS };
     this.speaker?.wake();
     this.announce();
   }
@@ -180,8 +180,8 @@ class Page {
     this.connection.send({ k: "trouble", code: trouble.code, detail: trouble.detail.slice(0, 300) });
     this.draw();
   }
-  quiet() {
-    this.wanted = null;
+  silence() {
+    this.request = null;
     this.talking = false;
     this.microphone.close();
     this.file.after = false;
@@ -189,8 +189,8 @@ class Page {
     this.speaker?.close();
     this.speaker = null;
   }
-  owned() {
-    if (this.taken && (this.talking || this.speaker)) this.quiet();
+  ownerChanged() {
+    if (this.taken && (this.talking || this.speaker)) this.silence();
     this.draw();
   }
   async useMicrophone(id) {
@@ -214,7 +214,7 @@ class Page {
   }
   async listDevices() {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
-    const kind = (name) => all.filter((one) => one.kind === name);
+    const kind = (name) => all.filter((device) => device.kind === name);
     return { inputs: kind("audioinput"), outputs: this.speaker?.context?.setSinkId ? kind("audiooutput") : [] };
   }
   take(content, buffers) {
@@ -234,7 +234,7 @@ class Page {
     }
   }
   // What stands in the way, in words, what to do, and whether a file may speak instead.
-  word() {
+  notice() {
     const again = "run the cell again; live(agent, resume=True) takes up the conversation where it was";
     if (this.gone) return [this.gone, again];
     if (this.status.ended === KERNEL_ENDED) return ["the kernel was restarted or has ended", again];

@@ -1,5 +1,5 @@
 // The jitter buffer where no code of ours runs in the audio thread: a page that is not secure has no AudioWorklet. It
-// takes and tells what PlaybackProcessor in worklet.js does, by the same rules, but schedules each block when it comes.
+// takes and reports what PlaybackProcessor in audio_worklet.js does, by the same rules, but schedules each block when it comes.
 
 const CUSHION_S = 0.04; // against the next late block
 const AHEAD_S = 0.01; // the audio thread renders some quanta at a time: what is to begin sooner would begin late
@@ -22,18 +22,18 @@ class ScheduledPlayback {
     const rate = this.context.sampleRate;
     const soonest = this.frame + AHEAD_S * rate;
     const follows = !block.first && block.at === this.next;
-    const dry = follows && this.end < soonest;
-    if (dry) {
+    const underrun = follows && this.end < soonest;
+    if (underrun) {
       this.port.onmessage({ data: { underrun: true } });
       block.frame = this.frame + CUSHION_S * rate;
     }
-    const goesOn = follows && !dry;
-    const frame = goesOn ? this.end : Math.max(Math.round(block.frame), this.end, soonest);
+    const continues = follows && !underrun;
+    const frame = continues ? this.end : Math.max(Math.round(block.frame), this.end, soonest);
     this.next = block.at + block.samples.length;
     this.end = frame + block.samples.length;
     const source = this.sourceOf(block.samples);
-    const told = { at: block.at, frame };
-    if (!goesOn || block.tell) source.onended = () => this.port.onmessage({ data: told }); // only what was rendered ends
+    const report = { at: block.at, frame };
+    if (!continues || block.report) source.onended = () => this.port.onmessage({ data: report }); // only what was rendered ends
     source.start(frame / rate);
   }
   sourceOf(samples) {

@@ -28,7 +28,7 @@ class View {
   constructor(model, el, page) {
     this.model = model;
     this.page = page;
-    this.held = false; // "Hold to talk"
+    this.holding = false; // "Hold to talk"
     this.build(el);
     this.seen = {};
     this.handlers = {
@@ -72,7 +72,7 @@ class View {
       this.push.addEventListener(down, (event) => key(event, true));
       this.push.addEventListener(up, (event) => key(event, false));
     }
-    this.away = () => this.hold(false); // whoever goes elsewhere has let it go, and its end may not be told
+    this.away = () => this.hold(false); // whoever goes elsewhere has let it go, and its end may not be reported
     for (const lost of ["pointerleave", "pointercancel", "blur"]) this.push.addEventListener(lost, this.away);
     window.addEventListener("blur", this.away);
     const interrupt = button("interrupt", "Interrupt", "Stop the agent's answer here", () => page.verb("interrupt"));
@@ -126,8 +126,8 @@ class View {
   }
 
   hold(on) {
-    if (on === this.held) return;
-    this.held = on;
+    if (on === this.holding) return;
+    this.holding = on;
     this.push.classList.toggle("wb-on", on);
     this.page.verb("mute", { on: !on });
   }
@@ -165,7 +165,7 @@ class View {
   // The page's own trouble comes first, then the session's.
   say() {
     const status = this.model.get("status");
-    const [reason, hint, instead] = this.page.word() ?? status.error ?? (status.ended ? [`the session has ended: ${status.ended}`, status.recording ? `recorded in ${status.recording}; run the cell again for a new one` : "run the cell again for a new one"] : ["", ""]);
+    const [reason, hint, instead] = this.page.notice() ?? status.error ?? (status.ended ? [`the session has ended: ${status.ended}`, status.recording ? `recorded in ${status.recording}; run the cell again for a new one` : "run the cell again for a new one"] : ["", ""]);
     this.notice.hidden = !reason;
     this.word.replaceChildren(make("b", {}, reason), ...(hint ? [` → ${hint}`] : []));
     this.instead.hidden = !(instead && status.hears);
@@ -175,7 +175,7 @@ class View {
   picker() {
     const input = make("input", { type: "file", accept: "audio/*,.wav,.mp3,.ogg,.m4a,.flac", class: "wb-file", hidden: true, "aria-label": "A file that speaks" });
     input.addEventListener("change", () => {
-      if (input.files.length) this.page.letSpeak(input.files[0]);
+      if (input.files.length) this.page.playFile(input.files[0]);
       input.value = ""; // the same file may be chosen again
     });
     const ask = make("button", { title: "It speaks in the place of the microphone", onclick: () => input.click() }, "Let a file speak …");
@@ -215,7 +215,7 @@ class View {
       if (speaker?.bufferMs) facts.push(`playback buffer ${ms(speaker.bufferMs)}`);
       if (speaker?.underruns) facts.push(`${speaker.underruns} under-run${speaker.underruns === 1 ? "" : "s"}`);
       if (microphone?.on) facts.push(this.model.get("status").echo);
-      facts.push(file.word);
+      facts.push(file.progress);
     }
     this.way.textContent = facts.filter(Boolean).join(" · ");
   }
@@ -301,7 +301,7 @@ class View {
 
   choose({ inputs, outputs }) {
     const select = (label, all, chosen, use) => {
-      const box = make("select", { "aria-label": label }, ...all.map((one) => make("option", { value: one.deviceId, selected: one.deviceId === chosen }, one.label || "(allow the microphone to see names)")));
+      const box = make("select", { "aria-label": label }, ...all.map((device) => make("option", { value: device.deviceId, selected: device.deviceId === chosen }, device.label || "(allow the microphone to see names)")));
       box.addEventListener("change", () => use(box.value));
       return make("label", {}, make("span", {}, label), box);
     };
