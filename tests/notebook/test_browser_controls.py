@@ -37,7 +37,7 @@ def test_interrupt_is_heard_at_once(browser: Browser, lab: Lab) -> None:
 PLUGIN = f"""
 import html
 from workbench import hookimpl
-from workbench.plugin.hookspecs import Panel
+from workbench.plugin.values import Panel
 
 class Count:
     said = ""
