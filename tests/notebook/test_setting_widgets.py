@@ -13,7 +13,7 @@ from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs
 from workbench.notebook.widget import slider_bounds
 from workbench.session import Session, open_session
-from workbench.transports.browser.duplex import PageDuplex
+from workbench.transports.browser.transport import EchoDuplex
 
 
 @pytest.fixture
@@ -116,13 +116,13 @@ def test_knobs_follow_what_the_page_does_not_cancel_and_no_observer_ends_that(se
     box = knobs(session, "bargein.mode", "turn.silence_ms")
     mode, silence, said = box.children
     mode.observe(fails, names="value")
-    page = PageDuplex(session.settings, session.trace)
-    page.heard(False)
+    duplex = EchoDuplex(session.settings, session.trace)
+    duplex.begin_capture(False)
     until(lambda: mode.value == "half")
     until(lambda: "an observer of bargein.mode raised ValueError: not today" in said.value)
     session.set(turn_silence_ms=250)
     until(lambda: silence.value == 250)
-    page.heard(True)
+    duplex.begin_capture(True)
     until(lambda: mode.value == "full")
     assert session.settings.origin("bargein.mode") == "default", "a widget that follows chooses nothing"
 
