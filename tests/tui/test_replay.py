@@ -16,6 +16,7 @@ from workbench.tui.app import WorkbenchApp
 from workbench.tui.player import Player
 from workbench.tui.replay import ReplayScreen
 from workbench.tui.screenshot import shoot
+from workbench.tui.widgets.waveform import LABEL_CELLS, WaveformView
 
 
 @pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -45,6 +46,24 @@ def test_the_log_is_of_the_turn() -> None:
             await stage.shows("session_started", "session=7f3a")
             await stage.pilot.press("end")
             await stage.shows("speech_started utterance=2")
+
+    run(scene())
+
+
+def test_the_waveform_is_as_wide_as_its_place_after_the_terminal_was_resized() -> None:
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), USUAL) as stage:
+            await stage.shows("space plays")
+            await stage.pilot.press("ctrl+g")
+            await stage.until(lambda: "Sound" not in stage.text)  # no room for both
+            for columns in (120, 200, 120):
+                await stage.pilot.resize_terminal(columns, 40)
+                await stage.shows("Sound")
+                width = stage.app.screen.query_one(WaveformView).content_size.width
+                drawn = max(sum(cell in "▁▂▃▄▅▆▇█" for cell in row) for row in stage.rows)
+                assert drawn == width - LABEL_CELLS
 
     run(scene())
 

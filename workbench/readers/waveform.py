@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.model.audio import OUTPUT_RATE, SILENCE_DB, Samples, block_levels, silence
+from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.model.events import TrackName
 from workbench.readers.moments import MomentsFold
 from workbench.trace.trace import Trace
@@ -45,12 +45,6 @@ def mixed_samples(trace: Trace, moments: MomentsFold, start_ms: float, end_ms: f
     for one in sides:
         mixed[: len(one)] += one
     return np.clip(mixed, -32768, 32767).astype(np.int16)
-
-
-def envelope_db(samples: Samples, rate: int, columns: int) -> tuple[float, ...]:
-    """Loudest level (5 ms blocks) in so many equal stretches, dBFS."""
-    parts = np.array_split(block_levels(samples, rate), max(1, columns))
-    return tuple(float(part.max()) if len(part) else SILENCE_DB for part in parts)
 
 
 def peaks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workbench.model.audio import OUTPUT_RATE, Samples
+from workbench.model.audio import Samples, block_levels
 from workbench.model.events import TrackName, TurnEnded
 from workbench.readers import entries
 from workbench.readers.folds.conversation import ConversationLine
@@ -12,22 +12,20 @@ from workbench.readers.folds.status import SessionStatus
 from workbench.readers.folds.tools import ToolActivity
 from workbench.readers.latency import LatencyHistory
 from workbench.readers.moments import Moment
-from workbench.readers.waveform import SIDES, envelope_db, track_samples
+from workbench.readers.waveform import SIDES, track_samples
 from workbench.views.screen import ScreenFold
 from workbench.views.trace import OpenTrace, Turns
-
-Envelope = tuple[float, ...]
-"""Loudest level in equal stretches of time, dBFS."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnWaveform:
-    """What both sides sound like over `seconds`, in `len(user) == len(agent)` stretches; `at_s` is where playing is."""
+    """Levels of both sides over `seconds`, dBFS, one for each block of 5 ms; empty where nothing was recorded."""
 
     seconds: float = 0.0
-    user: Envelope = ()
-    agent: Envelope = ()
+    user_db: tuple[float, ...] = ()
+    agent_db: tuple[float, ...] = ()
     at_s: float | None = None
+    """Where playing is."""
 
 
 class Recording:
@@ -62,13 +60,14 @@ class Recording:
         """Return both sides of a turn together, mono PCM16 at `OUTPUT_RATE`; empty where nothing was recorded."""
         return self._trace.audio(turn=turn)
 
-    def sounds(self, turn: int, columns: int) -> TurnWaveform:
-        """Return the envelopes of a turn in so many columns."""
+    def waveform(self, turn: int) -> TurnWaveform:
+        """Return what both sides sound like in a turn."""
         moment = self._trace.moment(turn)
-        user, agent = (self._envelope(track, moment, columns) for track in SIDES)
+        user, agent = (self._levels_db(track, moment) for track in SIDES)
         return TurnWaveform((moment.end_ms - moment.start_ms) / 1000, user, agent)
 
-    def _envelope(self, track: TrackName, moment: Moment, columns: int) -> Envelope:
+    def _levels_db(self, track: TrackName, moment: Moment) -> tuple[float, ...]:
+        if track not in self._trace.tracks:
+            return ()
         samples = track_samples(self._trace, self._trace.moments, track, moment.start_ms, moment.end_ms)
-        rate = self._trace.rate(track) if track in self._trace.tracks else OUTPUT_RATE
-        return envelope_db(samples, rate, columns)
+        return tuple(block_levels(samples, self._trace.rate(track)).tolist())

@@ -27,7 +27,7 @@ from workbench.tui.widgets.latency_chart import LatencyChart
 from workbench.tui.widgets.status_bar import StatusBar
 from workbench.tui.widgets.tool_panel import ToolPanelState
 from workbench.tui.widgets.waterfall import Waterfall
-from workbench.tui.widgets.waveform import WaveformView, columns
+from workbench.tui.widgets.waveform import WaveformView
 from workbench.views.trace import OpenTrace
 from workbench.views.waterfall import lay_out
 
@@ -101,10 +101,6 @@ class ReplayScreen(PanelScreen):
         self.set_interval(TICK_S, self._tick)
         self.call_after_refresh(self.drawn.set)
 
-    def on_resize(self) -> None:
-        """An envelope has as many columns as there is room."""
-        self.call_after_refresh(self._draw_sound)
-
     def watch_index(self, index: int) -> None:
         """Show that turn."""
         recording = self.recording
@@ -118,26 +114,19 @@ class ReplayScreen(PanelScreen):
             self.query_one(ConversationView).lines = recording.lines
             return
         turn = recording.turns[index]
-        drawn = lay_out(turn, recording.tools.of(turn.turn))
-        self.query_one(Waterfall).turn = replace(
-            drawn, title=f"{drawn.title} ({index + 1} of {len(recording.turns)})"
-        )
+        layout = lay_out(turn, recording.tools.of(turn.turn))
+        title = f"{layout.title} ({index + 1} of {len(recording.turns)})"
+        self.query_one(Waterfall).turn = replace(layout, title=title)
         self.query_one(LatencyChart).history = replace(recording.history, chosen=turn.turn)
         self.query_one(ConversationView).lines = around(recording.lines, turn.turn)
-        called = [call.key for call in recording.tools.calls if call.turn == turn.turn]
-        if called:
-            self.tool_panel.choose(called[0])
-        self._draw_sound()
-
-    def _draw_sound(self) -> None:
-        sound = self.query_one(WaveformView)
-        if self.recording is not None and self.recording.turns:
-            turn = self.recording.turns[self.index].turn
-            sound.sounds = self.recording.sounds(turn, columns(sound.content_size.width))
+        keys = [call.key for call in recording.tools.calls if call.turn == turn.turn]
+        if keys:
+            self.tool_panel.choose(keys[0])
+        self.query_one(WaveformView).waveform = recording.waveform(turn.turn)
 
     def _tick(self) -> None:
-        sound = self.query_one(WaveformView)
-        sound.sounds = replace(sound.sounds, at_s=self._player.at_s)
+        view = self.query_one(WaveformView)
+        view.waveform = replace(view.waveform, at_s=self._player.at_s)
         self.panels.feed(self._trace)
 
     def action_step(self, by: int) -> None:

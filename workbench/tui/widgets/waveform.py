@@ -1,12 +1,15 @@
-"""What a turn of a recording sounds like: the envelope of both sides, and where playing is."""
+"""What a turn of a recording sounds like: the levels of both sides over time, and where playing is."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from workbench.tui.recording import Envelope, TurnWaveform
+from workbench.model.audio import SILENCE_DB
+from workbench.tui.recording import TurnWaveform
 from workbench.tui.widgets.latency_chart import EIGHTHS
 from workbench.tui.widgets.level_meters import share
 
@@ -18,39 +21,35 @@ class WaveformView(Widget):
 
     BORDER_TITLE = "Sound"
 
-    sounds: reactive[TurnWaveform] = reactive(TurnWaveform())
+    waveform: reactive[TurnWaveform] = reactive(TurnWaveform())
 
     def render(self) -> Content:
-        """Envelopes over time."""
-        sounds = self.sounds
-        if not sounds.seconds:
+        """Draw levels over time, as many columns as there is room."""
+        waveform, room = self.waveform, max(1, self.content_size.width - LABEL_CELLS)
+        if not waveform.seconds:
             return Content.styled("No sound was recorded for this turn.", "$quiet")
-        room = len(sounds.user)
-        at = None if sounds.at_s is None else min(room - 1, int(room * sounds.at_s / sounds.seconds))
+        seconds, at_s = waveform.seconds, waveform.at_s
+        at = None if at_s is None else min(room - 1, int(room * at_s / seconds))
+        time = f"{seconds:.1f} s, space plays" if at_s is None else f"▶ {at_s:.1f} s of {seconds:.1f} s"
         return Content("\n").join(
             [
-                _side("you", sounds.user, at, "$user"),
-                _side("agent", sounds.agent, at, "$agent"),
-                Content.styled(_time(sounds), "$quiet" if at is None else ""),
+                side("you", waveform.user_db, room, at, "$user"),
+                side("agent", waveform.agent_db, room, at, "$agent"),
+                Content.styled(f"{'':<{LABEL_CELLS}}{time}", "$quiet" if at is None else ""),
             ]
         )
 
 
-def columns(width: int) -> int:
-    """How many columns an envelope has in a widget of that width."""
-    return max(1, width - LABEL_CELLS)
-
-
-def _side(label: str, envelope: Envelope, at: int | None, colour: str) -> Content:
-    bars = "".join(EIGHTHS[round(8 * share(db))] for db in envelope)
+def side(label: str, levels_db: tuple[float, ...], room: int, at: int | None, colour: str) -> Content:
+    """Return a side's line with `room` columns, the one at `at` marked; a column is as high as its loudest level."""
+    bars = "".join(EIGHTHS[round(8 * share(db))] for db in loudest(levels_db, room))
     line = Content.assemble((f"{label:<{LABEL_CELLS}}", colour), (bars, colour))
     return line if at is None else line.stylize("reverse", LABEL_CELLS + at, LABEL_CELLS + at + 1)
 
 
-def _time(sounds: TurnWaveform) -> str:
-    state = "space plays" if sounds.at_s is None else f"▶ {sounds.at_s:.1f} s"
-    return (
-        f"{'':<{LABEL_CELLS}}{state} of {sounds.seconds:.1f} s"
-        if sounds.at_s
-        else f"{'':<{LABEL_CELLS}}{sounds.seconds:.1f} s, {state}"
-    )
+def loudest(levels_db: tuple[float, ...], columns: int) -> list[float]:
+    """Return the loudest level in each of so many equal stretches."""
+    if not levels_db:
+        return [SILENCE_DB] * columns
+    edges = [column * len(levels_db) // columns for column in range(columns + 1)]
+    return [max(levels_db[low : max(low + 1, high)]) for low, high in pairwise(edges)]
