@@ -6,21 +6,17 @@ _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
 ONES = f"zero one two three four five six seven eight nine {_TEENS}".split()
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
-ORDINALS = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
+_CARDINALS, _ORDINALS = (
+    "one two three five eight nine twelve",
+    "first second third fifth eighth ninth twelfth",
+)
+ORDINALS = dict(zip(_CARDINALS.split(), _ORDINALS.split(), strict=True))
 LARGEST = 10**15
 """From here on, numbers are read digit by digit."""
 
 
 def cardinal(number: int) -> str:
-    """`1234` → one thousand two hundred thirty-four."""
+    """Return words: `1234` → one thousand two hundred thirty-four."""
     if number < 0:
         return f"minus {cardinal(-number)}"
     if number >= LARGEST:
@@ -51,7 +47,7 @@ def _below_hundred(number: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """`22` → twenty-second."""
+    """Return words: `22` → twenty-second."""
     words = cardinal(number)
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     head, last = words[:cut], words[cut:]
@@ -61,12 +57,12 @@ def ordinal(number: int) -> str:
 
 
 def digits(text: str) -> str:
-    """`042` → zero four two; what is no digit is left out."""
+    """Return words: `042` → zero four two; other characters are left out."""
     return " ".join(ONES[int(digit)] for digit in text if digit.isdecimal())
 
 
 def number(text: str) -> str:
-    """`1,234.5` → one thousand two hundred thirty-four point five; `007` → zero zero seven."""
+    """Return words: `1,234.5` → one thousand two hundred thirty-four point five; `007` → zero zero seven."""
     whole, _, fraction = text.replace(",", "").partition(".")
     by_digit = len(whole) > 15 or (len(whole) > 1 and whole.startswith("0"))
     spoken = digits(whole) if by_digit else cardinal(int(whole or 0))
@@ -74,7 +70,7 @@ def number(text: str) -> str:
 
 
 def year(number: int) -> str:
-    """`1984` → nineteen eighty-four; `2005` → two thousand five; `1905` → nineteen oh five."""
+    """Return words: `1984` → nineteen eighty-four; `2005` → two thousand five; `1905` → nineteen oh five."""
     century, rest = divmod(number, 100)
     if not 1100 <= number < 10_000 or (century % 10 == 0 and rest < 10):
         return cardinal(number)

@@ -1,4 +1,4 @@
-"""Cutting a growing text into what is spoken at once: the first clause alone, then sentences."""
+"""Cuts a growing text into chunks to speak: the first clause alone, then sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_FIRST = 60
 
 
 class Chunker:
-    """Feed it pieces of text; it returns chunks as soon as each is complete."""
+    """Cuts text that arrives in pieces; a chunk is returned as soon as it is complete."""
 
     def __init__(self, first_chars: int, chunk_chars: int) -> None:
         self._first_chars = first_chars
@@ -25,7 +25,7 @@ class Chunker:
         self._spoken = False
 
     def feed(self, text: str) -> list[str]:
-        """The chunks that this piece of text completes."""
+        """Return the chunks that this piece of text completes."""
         self._text += text
         chunks = []
         while (at := self._boundary()) is not None:
@@ -35,12 +35,12 @@ class Chunker:
         return chunks
 
     def flush(self) -> list[str]:
-        """What is left at the end of the text."""
+        """Return the rest at the end of the text."""
         rest, self._text = self._text, ""
         return [rest] if rest.strip() else []
 
     def _boundary(self) -> int | None:
-        """Where the next chunk ends, None while that is not known."""
+        """Return where the next chunk ends, None while that is open."""
         least = 2 if self._spoken else self._first_chars
         most = self._chunk_chars if self._spoken else LONGEST_FIRST
         for end in self._ends(SENTENCE if self._spoken else CLAUSE, len(self._text)):
@@ -52,14 +52,14 @@ class Chunker:
         return clauses[-1] if clauses else self._word_end(most)
 
     def _ends(self, mark: re.Pattern[str], stop: int) -> Iterator[int]:
-        """Ends of stretches that say something."""
+        """Yield the ends of clauses or sentences."""
         for match in mark.finditer(self._text, 0, stop):
             before = self._text[: match.end()]
             if before.strip() and not ABBREVIATION.search(before):
                 yield match.end()
 
     def _word_end(self, most: int) -> int:
-        """The last space before `most`, else a break within a word that is that long."""
+        """Return the last space before `most`, else a break within a word that is that long."""
         blank = len(self._text) - len(self._text.lstrip())
         space = self._text.rfind(" ", blank, most)
         return space + 1 if space > 0 else most

@@ -1,6 +1,6 @@
-"""Written text made speakable: what a model writes for the eye, as a voice should read it. English.
+"""Speakable text: written English as a voice should read it.
 
-Rules run in their order, each on what the one before left; markdown and addresses first, single numbers last.
+Rules run in their order, each on the result of the one before; markdown and addresses first, single numbers last.
 """
 
 from __future__ import annotations
@@ -14,22 +14,10 @@ from workbench.text.numerals import cardinal, digits, number, ordinal, year
 
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+_MONTHS = "January February March April May June July August September October November December"
+MONTHS = _MONTHS.split()
 MONTH = "(" + "|".join(rf"{name[:3]}(?:{name[3:]}\b|t?\.|t?\b)" for name in MONTHS) + ")"
-"""A month by its name or the short form of it."""
+"""A month by its name or its short form."""
 CURRENCIES = {
     "$": ("dollar", "cent"),
     "€": ("euro", "cent"),
@@ -96,14 +84,8 @@ UNITS = {
     "V": "volts",
     "dB": "decibels",
 }
-SINGULAR = {
-    "feet": "foot",
-    "hertz": "hertz",
-    "kilohertz": "kilohertz",
-    "megahertz": "megahertz",
-    "gigahertz": "gigahertz",
-}
-SHORT = {
+SINGULAR = {"feet": "foot"}
+ABBREVIATIONS = {
     "e.g.": "for example",
     "i.e.": "that is",
     "etc.": "et cetera",
@@ -139,14 +121,14 @@ SIGNS = {
     "®": "",
     "™": "",
 }
-N = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 """A number as people write it."""
-FREE = r"(?<![\w.,])"
-"""Before a number that stands for itself."""
+STANDALONE = r"(?<![\w.,])"
+"""Before a number that is no part of a word or another number."""
 
 
 def speakable(text: str) -> str:
-    """The text as a voice should read it, on one line: no markup, code, addresses, digits, emojis, control characters.
+    """Return the text as a voice should read it, on one line: no markup, addresses, digits, emojis, controls.
 
     Empty if nothing is left to say. Takes 0.03 ms a sentence.
     """
@@ -168,28 +150,28 @@ def _tidy(text: str) -> str:
 # --- markup ----------------------------------------------------------------------------------------------------------
 
 
-def _code_block(found: re.Match[str]) -> str:
-    lines = [line for line in found[2].splitlines() if line.strip()]
-    language = f" in {found[1]}" if found[1] else ""
+def _code_block(match: re.Match[str]) -> str:
+    lines = [line for line in match[2].splitlines() if line.strip()]
+    language = f" in {match[1]}" if match[1] else ""
     count = f"{cardinal(len(lines))} line{'s' * (len(lines) != 1)}"
     return f"\nA code example{language}, {count}.\n" if lines else "\n"
 
 
-def _table_row(found: re.Match[str]) -> str:
-    cells = [cell.strip() for cell in found[1].split("|")]
+def _table_row(match: re.Match[str]) -> str:
+    cells = [cell.strip() for cell in match[1].split("|")]
     words = ", ".join(cell for cell in cells if cell and not re.fullmatch(r":?-+:?", cell))
     return f"{words}." if words else ""
 
 
-def _item(found: re.Match[str]) -> str:
-    """A line of a list, or a heading: a sentence of its own."""
-    line = found[1].strip()
+def _item(match: re.Match[str]) -> str:
+    """Return a line of a list, or a heading, as a sentence of its own."""
+    line = match[1].strip()
     return line if not line or line[-1] in ".!?:;," else f"{line}."
 
 
-def _numbered(found: re.Match[str]) -> str:
-    line = found[2].strip()
-    return f"{cardinal(int(found[1]))}: {line}{'' if line[-1] in '.!?:;,' else '.'}"
+def _numbered(match: re.Match[str]) -> str:
+    line = match[2].strip()
+    return f"{cardinal(int(match[1]))}: {line}{'' if line[-1] in '.!?:;,' else '.'}"
 
 
 _MARKUP: list[Rule] = [
@@ -209,7 +191,7 @@ _MARKUP: list[Rule] = [
     (re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>"), " "),
     (
         re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-zA-Z]{2,10});"),
-        lambda found: plain(html.unescape(found[0])),
+        lambda match: plain(html.unescape(match[0])),
     ),
     (re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE), _table_row),
     (re.compile(r"^[ \t]*(?:[-*_=][ \t]*){3,}$", re.MULTILINE), ""),
@@ -228,7 +210,7 @@ _MARKUP: list[Rule] = [
 
 
 def _spelled(address: str) -> str:
-    """Signs of an address as words; its numbers digit by digit, as nobody takes them for amounts."""
+    """Return an address with its signs as words, and its numbers digit by digit, as they are no amounts."""
     words = {
         ".": " dot ",
         "-": " dash ",
@@ -241,22 +223,22 @@ def _spelled(address: str) -> str:
     }
     spelled = "".join(words.get(sign, sign) for sign in address)
     return re.sub(
-        r"\d+", lambda found: f" {digits(found[0]) if len(found[0]) > 2 else number(found[0])} ", spelled
+        r"\d+", lambda match: f" {digits(match[0]) if len(match[0]) > 2 else number(match[0])} ", spelled
     )
 
 
-def _url(found: re.Match[str]) -> str:
-    """Host and path; what follows ? and # is for machines."""
-    address = found[1].rstrip(".,;:!?)")
-    end = found[1][len(address) :]
-    shown = re.split(r"[?#]", address.removeprefix("www."))[0].rstrip("/")
-    return f" {_spelled(shown)}{end} "
+def _url(match: re.Match[str]) -> str:
+    """Return host and path as words; query and fragment are left out."""
+    address = match[1].rstrip(".,;:!?)")
+    end = match[1][len(address) :]
+    path = re.split(r"[?#]", address.removeprefix("www."))[0].rstrip("/")
+    return f" {_spelled(path)}{end} "
 
 
 _ADDRESSES: list[Rule] = [
     (
         re.compile(r"(?:mailto:)?\b([\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})\b"),
-        lambda found: f" {_spelled(found[1])} ",
+        lambda match: f" {_spelled(match[1])} ",
     ),
     (re.compile(r"\b(?:https?|ftp)://([^\s<>\"]+)"), _url),
     (re.compile(r"\b(www\.[^\s<>\"]+)"), _url),
@@ -268,7 +250,7 @@ _ADDRESSES: list[Rule] = [
     ),
     (
         re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.]*\d)"),
-        lambda found: found[1].replace(".", " dot "),
+        lambda match: match[1].replace(".", " dot "),
     ),
 ]
 
@@ -282,34 +264,29 @@ def _plural(count: str, word: str) -> str:
     return {"penny": "pence", "yen": "yen"}.get(word, f"{word}s")
 
 
-def _money(found: re.Match[str]) -> str:
-    sign, amount, magnitude = found["sign"], found["amount"].replace(",", ""), found["magnitude"]
-    minus = "minus " if found["minus"] else ""
+def _money(match: re.Match[str]) -> str:
+    sign, amount, magnitude = match["sign"], match["amount"].replace(",", ""), match["magnitude"]
+    minus = "minus " if match["minus"] else ""
     unit, part = CURRENCIES[sign]
     if magnitude:
         return f"{minus}{number(amount)} {MAGNITUDES.get(magnitude.lower(), magnitude)} {_plural('', unit)}"
     whole, _, cents = amount.partition(".")
     if len(cents) not in (0, 2) or not part:
         return f"{minus}{number(amount)} {_plural('', unit)}"
-    few = f"{cardinal(int(cents))} {_plural(str(int(cents)), part)}" if int(cents or 0) else ""
-    most = f"{number(whole)} {_plural(whole, unit)}" if whole.strip("0") or not few else ""
-    return minus + " and ".join(filter(None, (most, few)))
+    small = f"{cardinal(int(cents))} {_plural(str(int(cents)), part)}" if int(cents or 0) else ""
+    large = f"{number(whole)} {_plural(whole, unit)}" if whole.strip("0") or not small else ""
+    return minus + " and ".join(filter(None, (large, small)))
 
 
-def _time(found: re.Match[str]) -> str:
-    hour, minute, half = int(found[1]), int(found[2] or 0), found[3]
+def _time(match: re.Match[str]) -> str:
+    hour, minute, half = int(match[1]), int(match[2] or 0), match[3]
     if hour > 23 or minute > 59:
-        return found[0]
+        return match[0]
+    spoken = cardinal(hour)
     if minute:
-        spoken = f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
-    else:
-        spoken = (
-            cardinal(hour)
-            if half
-            else f"{cardinal(hour)} o'clock"
-            if 0 < hour < 13
-            else f"{cardinal(hour)} hundred"
-        )
+        spoken += f" {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+    elif not half:
+        spoken += " o'clock" if 0 < hour < 13 else " hundred"
     return f"{spoken} {half[0].lower()} m" if half else spoken
 
 
@@ -317,61 +294,58 @@ def _month(name: str) -> str:
     return next(month for month in MONTHS if month[:3].lower() == name[:3].lower())
 
 
-def _date(day: str, month: int, in_year: str | None, found: re.Match[str]) -> str:
+def _date(day: str, month: int, in_year: str | None, match: re.Match[str]) -> str:
     if not (1 <= int(day) <= 31 and 1 <= month <= 12):
-        return found[0]
+        return match[0]
     return f"{MONTHS[month - 1]} {ordinal(int(day))}" + (f", {year(int(in_year))}" if in_year else "")
 
 
-def _decade(found: re.Match[str]) -> str:
-    spoken = year(int(f"{found[1]}0"))
+def _decade(match: re.Match[str]) -> str:
+    spoken = year(int(f"{match[1]}0"))
     return f"{spoken[:-1]}ies" if spoken.endswith("y") else f"{spoken}s"
 
 
-def _quantity(found: re.Match[str]) -> str:
-    many = UNITS[found[2]]
-    if found[1] != "1":
-        return f"{number(found[1])} {many}"
-    first, _, rest = many.partition(" ")
-    one = SINGULAR.get(first, first.removesuffix("s"))
-    return f"one {one} {rest}".rstrip()
+def _quantity(match: re.Match[str]) -> str:
+    plural = UNITS[match[2]]
+    if match[1] != "1":
+        return f"{number(match[1])} {plural}"
+    first, _, rest = plural.partition(" ")
+    singular = SINGULAR.get(first, first.removesuffix("s"))
+    return f"one {singular} {rest}".rstrip()
 
 
-def _phone(found: re.Match[str]) -> str:
-    groups = [digits(group) for group in re.findall(r"\d+", found[0])]
-    return ("plus " if found[0].startswith("+") else "") + ", ".join(groups)
+def _phone(match: re.Match[str]) -> str:
+    groups = [digits(group) for group in re.findall(r"\d+", match[0])]
+    return ("plus " if match[0].startswith("+") else "") + ", ".join(groups)
 
 
-def _fraction(found: re.Match[str]) -> str:
-    above, below = int(found[1]), int(found[2])
+def _fraction(match: re.Match[str]) -> str:
+    above, below = int(match[1]), int(match[2])
     names = {2: "half", 4: "quarter"}
     if not 0 < above < below or below > 10:
-        return (
-            f"{cardinal(above)} slash {cardinal(below)}"
-            if found[1] + found[2] != "247"
-            else "twenty-four seven"
-        )
+        is_always = match[1] + match[2] == "247"
+        return "twenty-four seven" if is_always else f"{cardinal(above)} slash {cardinal(below)}"
     name = names.get(below, ordinal(below))
     return f"{cardinal(above)} {name if above == 1 else 'halves' if below == 2 else f'{name}s'}"
 
 
-def _left_over(found: re.Match[str]) -> str:
-    """A number that is part of a word."""
-    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
-    return f"{' ' * before.isalpha()}{number(found[0])}{' ' * after.isalpha()}"
+def _number_in_word(match: re.Match[str]) -> str:
+    """Return a number that is part of a word, with spaces around it."""
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return f"{' ' * before.isalpha()}{number(match[0])}{' ' * after.isalpha()}"
 
 
-def _version(found: re.Match[str]) -> str:
-    return " point ".join(number(part) for part in found[1].split("."))
+def _version(match: re.Match[str]) -> str:
+    return " point ".join(number(part) for part in match[1].split("."))
 
 
-_AMOUNT = rf"(?P<amount>{N})(?:\s?(?P<magnitude>[kKmMbBtT]n?\b|(?:thousand|[mbtr]+illion)\b))?"
+_AMOUNT = rf"(?P<amount>{NUMBER})(?:\s?(?P<magnitude>[kKmMbBtT]n?\b|(?:thousand|[mbtr]+illion)\b))?"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
 _MONEY = re.compile(rf"(?<![\w.])(?P<minus>-)?(?P<sign>[$€£¥])\s?{_AMOUNT}")
 _CODED = re.compile(rf"(?<![\w.])(?P<minus>-)?{_AMOUNT}\s?(?P<sign>USD|EUR|GBP|€|£)(?!\w)")
 
 _NUMBERS: list[Rule] = [
-    *((re.compile(rf"(?<!\w){re.escape(short)}"), said) for short, said in SHORT.items()),
+    *((re.compile(rf"(?<!\w){re.escape(short)}"), words) for short, words in ABBREVIATIONS.items()),
     (
         re.compile(
             r"(?:\+\d{1,3}[ .-]?)?\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}(?!\d)"
@@ -382,34 +356,34 @@ _NUMBERS: list[Rule] = [
     ),
     (
         re.compile(r"(?<![\d-])(\d{4})-(\d{2})-(\d{2})(?![\d-])"),
-        lambda found: _date(found[3], int(found[2]), found[1], found),
+        lambda match: _date(match[3], int(match[2]), match[1], match),
     ),
     (
         re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])"),
-        lambda found: _date(found[2], int(found[1]), found[3], found),
+        lambda match: _date(match[2], int(match[1]), match[3], match),
     ),
     (
         re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?![\d.])"),
-        lambda found: _date(found[1], int(found[2]), found[3], found),
+        lambda match: _date(match[1], int(match[2]), match[3], match),
     ),
     (
         re.compile(rf"\b{MONTH}\s+(\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(\d{{4}}))?(?![\d.,:]*\d)", 0),
-        lambda found: _date(found[2], MONTHS.index(_month(found[1])) + 1, found[3], found),
+        lambda match: _date(match[2], MONTHS.index(_month(match[1])) + 1, match[3], match),
     ),
     (
         re.compile(rf"(?<![\d.])(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{MONTH}(?:,?\s+(\d{{4}}))?(?!\w)"),
-        lambda found: _date(found[1], MONTHS.index(_month(found[2])) + 1, found[3], found),
+        lambda match: _date(match[1], MONTHS.index(_month(match[2])) + 1, match[3], match),
     ),
-    (re.compile(rf"\b{MONTH}\s+(\d{{4}})(?!\d)"), lambda found: f"{_month(found[1])} {year(int(found[2]))}"),
+    (re.compile(rf"\b{MONTH}\s+(\d{{4}})(?!\d)"), lambda match: f"{_month(match[1])} {year(int(match[2]))}"),
     (
         re.compile(
             r"\b([Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Yy]ear|[Oo]f)\s+((?:1[1-9]|20)\d\d)(?=[.,;:!?)]|\s*$|\s+(?:and|or|to|the|he|she|it|they|we|I|was|were)\b)"
         ),
-        lambda found: f"{found[1]} {year(int(found[2]))}",
+        lambda match: f"{match[1]} {year(int(match[2]))}",
     ),
     (
         re.compile(r"\b([Ff]rom|[Bb]etween)\s+((?:19|20)\d\d)\s+(to|and|until)\s+((?:19|20)\d\d)\b"),
-        lambda found: f"{found[1]} {year(int(found[2]))} {found[3]} {year(int(found[4]))}",
+        lambda match: f"{match[1]} {year(int(match[2]))} {match[3]} {year(int(match[4]))}",
     ),
     (re.compile(r"(?<![\d.])((?:1[1-9]|20)\d)0s\b"), _decade),
     (re.compile(r"(?<=\d)(?:-|\s?[–—]\s?)(?=[$€£]?\d[\d.,:]*(?![\w-]*-))"), " to "),
@@ -417,21 +391,21 @@ _NUMBERS: list[Rule] = [
     (re.compile(r"(?<![\d:.])(\d{1,2})()\s?([AaPp])\.?[Mm]\b\.?"), _time),
     (_MONEY, _money),
     (_CODED, _money),
-    (re.compile(rf"{FREE}({N})\s?%"), lambda found: f"{number(found[1])} percent"),
-    (re.compile(r"(?<![\w.])(\d{1,15})(?:st|nd|rd|th)\b"), lambda found: ordinal(int(found[1]))),
+    (re.compile(rf"{STANDALONE}({NUMBER})\s?%"), lambda match: f"{number(match[1])} percent"),
+    (re.compile(r"(?<![\w.])(\d{1,15})(?:st|nd|rd|th)\b"), lambda match: ordinal(int(match[1]))),
     (re.compile(r"(?<![\w.])(\d+(?:\.\d+){2,})(?![\w.]*\d)"), _version),
     (re.compile(r"(?<![\w./])(\d{1,4})/(\d{1,4})(?![\w/]|\.\d)"), _fraction),
-    (re.compile(rf"(?<![\w.)])[-−](?={N})"), "minus "),
-    (re.compile(rf"{FREE}({N})\s?({_UNIT})(?![\w/²])"), _quantity),
+    (re.compile(rf"(?<![\w.)])[-−](?={NUMBER})"), "minus "),
+    (re.compile(rf"{STANDALONE}({NUMBER})\s?({_UNIT})(?![\w/²])"), _quantity),
     (re.compile(r"#(?=\d)"), "number "),
     (re.compile(r"(?<=\d)\^(?=\d)"), " to the power of "),
     (re.compile(r"(?<![\w.])\.(?=\d)"), "point "),
     (re.compile(r"(?<=[\d)])\s*\+\s*(?=[\d(])"), " plus "),
     (re.compile(r"(?<=[\d)])\s+[-−]\s+(?=[\d(])"), " minus "),
     (re.compile(r"(?<=[\d)])\s*[*×]\s*(?=[\d(])"), " times "),
-    (re.compile(rf"(?<![\w.])({N})(?!\w|\.\d)"), lambda found: number(found[1])),
-    (re.compile(rf"(?<=[A-Za-z])({N})"), lambda found: f" {number(found[1])} "),
-    (re.compile(r"\d+"), _left_over),
+    (re.compile(rf"(?<![\w.])({NUMBER})(?!\w|\.\d)"), lambda match: number(match[1])),
+    (re.compile(rf"(?<=[A-Za-z])({NUMBER})"), lambda match: f" {number(match[1])} "),
+    (re.compile(r"\d+"), _number_in_word),
 ]
 
 
@@ -441,11 +415,11 @@ _PICTURES = (
     "\U0001f000-\U0001faff\U0001fb00-\U0001fbff\u2600-\u27bf\u2b00-\u2bff\u2300-\u23ff\u25a0-\u25ff"
     "\ufe0e\ufe0f\u20e3\u200d\u3030\u303d\u3297\u3299\ue000-\uf8ff"
 )
-"""Emojis, dingbats and what joins them."""
+"""Emojis, dingbats and their joiners."""
 
 _SIGNS: list[Rule] = [
-    *((re.compile(re.escape(sign)), f" {said} ") for sign, said in FRACTIONS.items()),
-    *((re.compile(re.escape(sign)), said) for sign, said in SIGNS.items()),
+    *((re.compile(re.escape(sign)), f" {words} ") for sign, words in FRACTIONS.items()),
+    *((re.compile(re.escape(sign)), words) for sign, words in SIGNS.items()),
     (re.compile(f"[{_PICTURES}]+"), " "),
     (re.compile(r"\s+[-*|~^]+\s+"), ", "),
     (re.compile(r"[*|~^<>{}\[\]\\_#`$€£¥\ufffd]+"), " "),
