@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scripts.document_events import document
 from workbench.model.events import (
     EVENT_TYPES,
     Entry,
@@ -25,7 +26,7 @@ from workbench.model.events import (
     VadBatch,
 )
 from workbench.plugin.values import Secret
-from workbench.trace.codec import decode, document, encode
+from workbench.trace.codec import decode, encode
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda number: round(number, 3))
 JSON = st.recursive(
@@ -158,5 +159,5 @@ def test_a_later_version_may_say_more_and_an_earlier_one_less() -> None:
 
 def test_the_documentation_is_up_to_date() -> None:
     written = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
-    assert written == document(), "run `python -m workbench.trace.codec > docs/events.md`"
+    assert written == document(), "run `python -m scripts.document_events > docs/events.md`"
     assert all(f"## {name}\n" in written for name in EVENT_TYPES)

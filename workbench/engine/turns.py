@@ -48,16 +48,44 @@ class TurnOutcome:
     scope: CancelScope
     reply: Reply | None = None
     filtered: dict[str, str] = field(default_factory=dict)
-    """What the user may have said, and how it was put to the model."""
+    """Texts that the user may have said, and as the model was sent them."""
     status: TurnStatus = "done"
     error: StageError | None = None
     discarded: Usage = field(default_factory=Usage)
+    """Of replies that were not played."""
 
     @property
-    def words(self) -> str:
-        """What the user said, as far as it is known."""
-        text = self.utterance.transcript.text if self.utterance.transcript else ""
-        return self.filtered.get(text, text)
+    def user_text(self) -> str:
+        """What the user said, as far as it is transcribed."""
+        return self.utterance.transcript.text if self.utterance.transcript else ""
+
+    @property
+    def prompt_text(self) -> str:
+        """The same as the model was sent it."""
+        return self.filtered.get(self.user_text, self.user_text)
+
+    def event(self, agent_text: str, cold: bool) -> TurnEnded:
+        """Return the end of a turn that was decided."""
+        utterance, error = self.utterance, self.error
+        usage = (self.reply.cost if self.reply else Usage()) + self.discarded
+        spoken_s = utterance.seconds if utterance.typed is None else 0.0
+        assert utterance.turn is not None
+        return TurnEnded(
+            utterance.turn,
+            self.status,
+            self.user_text,
+            agent_text,
+            cold,
+            {
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+                "stt_seconds": round(spoken_s, 3),
+                "tts_seconds": round(usage.tts_seconds, 3),
+            },
+            error.stage if error else None,
+            error.reason if error else None,
+            error.hint if error else None,
+        )
 
 
 class TurnRunner:
@@ -142,7 +170,8 @@ class TurnRunner:
                 async with beside(self._generator.answer(reply, prompt)):
                     if await self._settled(utterance, reply):
                         end.reply = reply
-                        self._heard.follow(reply, None if utterance.typed else utterance.speech_end)
+                        vad_end = utterance.speech_end if utterance.typed is None else None
+                        self._heard.follow(reply, vad_end)
                         await self._perform(reply)
             finally:
                 if end.reply is None:
@@ -233,9 +262,7 @@ class TurnRunner:
         """Wait for the final transcript, a while: it is not answered any more, but it belongs to the conversation."""
         with suppress(TimeoutError):
             async with asyncio.timeout(TRANSCRIBED_S):
-                while not (
-                    utterance.state == "dismissed" or (utterance.transcript and utterance.transcript.final)
-                ):
+                while utterance.state != "dismissed" and not utterance.transcribed:
                     await utterance.marked()
 
     # --- replies -----------------------------------------------------------------------------------------------------
@@ -322,7 +349,7 @@ class TurnRunner:
         """An answer was cut: if its turn was not decided yet, its words make it one."""
         utterance = end.utterance
         if utterance.turn is None and utterance.state != "dismissed" and self._is_turn(utterance):
-            self._decide(utterance, end.words)
+            self._decide(utterance, end.prompt_text)
 
     def _failed(self, end: TurnOutcome, error: StageError) -> None:
         """A turn fails; what would have been none (a cough) only leaves a notice."""
@@ -330,36 +357,15 @@ class TurnRunner:
         if utterance.turn is not None:
             return
         if utterance.state != "dismissed" and self.barge_in.objection(utterance) is None:
-            self._decide(utterance, end.words)
+            self._decide(utterance, end.prompt_text)
         else:
             self.listening.dismiss(utterance, "not understood")
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))
 
     def _end(self, end: TurnOutcome) -> None:
-        utterance, reply, error = end.utterance, end.reply, end.error
-        agent_text = self._finish_reply(reply, end.status).played if reply is not None else ""
-        usage = (reply.cost if reply else Usage()) + end.discarded
-        spoken_s = utterance.seconds if utterance.typed is None else 0.0
+        agent_text = self._finish_reply(end.reply, end.status).played if end.reply is not None else ""
         cold, self.stages.cold = self.stages.cold, False
         if self.stages.started_anew():
             cold = True
             self.trace.emit(Notice("warning", "host", "a model had to be started again: this turn was cold"))
-        assert utterance.turn is not None
-        self.trace.emit(
-            TurnEnded(
-                utterance.turn,
-                end.status,
-                utterance.transcript.text if utterance.transcript else "",
-                agent_text,
-                cold,
-                {
-                    "input_tokens": usage.input_tokens,
-                    "output_tokens": usage.output_tokens,
-                    "stt_seconds": round(spoken_s, 3),
-                    "tts_seconds": round(usage.tts_seconds, 3),
-                },
-                error.stage if error else None,
-                error.reason if error else None,
-                error.hint if error else None,
-            )
-        )
+        self.trace.emit(end.event(agent_text, cold))

@@ -60,6 +60,11 @@ class Utterance:
         return self.state in ("ended", "dismissed")
 
     @property
+    def transcribed(self) -> bool:
+        """Whether the final transcript is there."""
+        return self.transcript is not None and self.transcript.final
+
+    @property
     def covered(self) -> bool:
         """Whether the transcript takes all speech so far into account."""
         return self.transcript is not None and (

@@ -55,6 +55,11 @@ class SessionEnded:
 
     reason: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it; recordings have no other sign of that than the text."""
+        return self.reason.startswith("failed")
+
 
 @dataclass(frozen=True, slots=True)
 class ListeningStarted:

@@ -200,8 +200,8 @@ def _note_of(event: ev.Event) -> tuple[LineState, str, str] | None:
             return "info", f"{identity} {'is listened to' if state == 'heard' else state}", ""
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
-        case ev.SessionEnded(reason=reason):
-            return None if reason.startswith("failed") else ("info", f"session ended: {reason}", "")
+        case ev.SessionEnded(reason=reason) as ended:
+            return None if ended.failed else ("info", f"session ended: {reason}", "")
         case _:
             return None
 
