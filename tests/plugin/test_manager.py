@@ -169,7 +169,7 @@ def test_a_hanging_import_is_left_behind(site: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_hanging_hook_is_asked_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BRING_S", 0.05)
+    monkeypatch.setattr(module, "CONTRIBUTE_S", 0.05)
     publish(
         site,
         "hangs",

@@ -49,7 +49,7 @@ class Limits:
     observer_ms: float = 10_000.0
 
 
-def lifecycle(*bodies: Any, limits: Any = None) -> tuple[SessionHooks, OpenTrace]:
+def session_hooks(*bodies: Any, limits: Any = None) -> tuple[SessionHooks, OpenTrace]:
     """The hooks of a session with these plugins, called a, b, c…"""
     plugins = PluginRegistry()
     for name, body in zip("abcdef", bodies, strict=False):
@@ -90,11 +90,11 @@ def test_nobody_changes_anything() -> None:
         assert threading.active_count() == before
 
     asyncio.run(main(hooks))
-    asyncio.run(main(lifecycle()[0]))
+    asyncio.run(main(session_hooks()[0]))
 
 
 def test_a_hook_that_nobody_has_is_no_await() -> None:
-    hooks, _ = lifecycle(filtering(str.upper))
+    hooks, _ = session_hooks(filtering(str.upper))
     with pytest.raises(StopIteration, match="x"):
         hooks.before_tts(1, "x").send(None)
 
@@ -118,7 +118,7 @@ def test_each_hook_changes_what_it_is_given(run: Callable[[Any], None]) -> None:
         def workbench_before_llm(self, messages: Sequence[Message]) -> Sequence[Message]:
             return [*messages, Message("system", "Rhyme.")]
 
-    hooks, trace = lifecycle(Plugin())
+    hooks, trace = session_hooks(Plugin())
 
     async def main() -> None:
         assert await hooks.user_text("x") == "xu"
@@ -136,7 +136,7 @@ def test_each_plugin_is_given_what_the_one_before_made_of_it() -> None:
         def workbench_filter_user_text(self, text: str) -> str:
             return f"{text} last"
 
-    hooks, _ = lifecycle(filtering(lambda text: f"{text} a"), Last(), filtering(lambda text: None))
+    hooks, _ = session_hooks(filtering(lambda text: f"{text} a"), Last(), filtering(lambda text: None))
     assert run_virtual(hooks.user_text("x")) == "x a last"
 
 
@@ -146,7 +146,7 @@ def test_ours_cannot_be_changed_from_a_thread() -> None:
         def workbench_before_llm(self, messages: Any) -> None:
             messages.append(Message("system", "Rhyme."))
 
-    hooks, trace = lifecycle(Plugin())
+    hooks, trace = session_hooks(Plugin())
     assert [*run_virtual(hooks.before_llm(1, MESSAGES))] == MESSAGES
     assert "'tuple' object has no attribute 'append'" in failures(trace)[0].reason
 
@@ -158,10 +158,13 @@ def _raise(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (lambda text: 1 / 0, "ZeroDivisionError: division by zero (test_lifecycle.py:"),
-        (lambda text: _raise(ValueError("?token=abcdef123456")), "ValueError: ?token=… (test_lifecycle.py:"),
-        (lambda text: sys.exit(3), "sys.exit(3) (test_lifecycle.py:"),
-        (lambda text: _raise(KeyboardInterrupt()), "KeyboardInterrupt (test_lifecycle.py:"),
+        (lambda text: 1 / 0, "ZeroDivisionError: division by zero (test_session_hooks.py:"),
+        (
+            lambda text: _raise(ValueError("?token=abcdef123456")),
+            "ValueError: ?token=… (test_session_hooks.py:",
+        ),
+        (lambda text: sys.exit(3), "sys.exit(3) (test_session_hooks.py:"),
+        (lambda text: _raise(KeyboardInterrupt()), "KeyboardInterrupt (test_session_hooks.py:"),
         (lambda text: _raise(asyncio.CancelledError()), "CancelledError"),
         (lambda text: _raise(StopIteration()), "StopIteration"),
         (lambda text: 7, "gave int 7 and no text"),
@@ -178,7 +181,7 @@ def test_a_bad_hook_is_named_and_dropped_and_the_text_goes_on(
         calls.append(text)
         return bad(text)
 
-    hooks, trace = lifecycle(filtering(lambda text: f"{text}!"), filtering(once))
+    hooks, trace = session_hooks(filtering(lambda text: f"{text}!"), filtering(once))
 
     async def main() -> str:
         return await hooks.user_text(await hooks.user_text("x"))
@@ -197,14 +200,14 @@ def test_messages_must_be_messages(answer: Any) -> None:
         def workbench_before_llm(self) -> Any:
             return answer
 
-    hooks, trace = lifecycle(Plugin())
+    hooks, trace = session_hooks(Plugin())
     assert [*run_virtual(hooks.before_llm(1, MESSAGES))] == MESSAGES
     assert failures(trace)[0].reason.startswith("gave ")
 
 
 def test_a_hook_that_hangs_is_left_behind() -> None:
     go = threading.Event()
-    hooks, trace = lifecycle(filtering(lambda text: go.wait(30)), limits=Limits(hook_ms=30))
+    hooks, trace = session_hooks(filtering(lambda text: go.wait(30)), limits=Limits(hook_ms=30))
 
     async def main() -> None:
         assert [*await asyncio.gather(hooks.user_text("x"), hooks.user_text("y"))] == ["x", "y"]
@@ -228,7 +231,7 @@ def test_a_hook_that_is_ready_counts_however_late_the_loop_looks() -> None:
         ran.wait(10)
         time.sleep(0.2)
 
-    hooks, trace = lifecycle(filtering(quick), limits=Limits(hook_ms=50))
+    hooks, trace = session_hooks(filtering(quick), limits=Limits(hook_ms=50))
 
     async def main() -> str:
         asyncio.get_running_loop().call_later(0, busy)  # which is not the plugin's fault
@@ -240,7 +243,7 @@ def test_a_hook_that_is_ready_counts_however_late_the_loop_looks() -> None:
 
 def test_cancelling_a_reply_is_no_failure_of_the_hook() -> None:
     go = threading.Event()
-    hooks, trace = lifecycle(filtering(lambda text: go.wait(30)), limits=Limits(hook_ms=10_000))
+    hooks, trace = session_hooks(filtering(lambda text: go.wait(30)), limits=Limits(hook_ms=10_000))
 
     async def main() -> None:
         task = asyncio.create_task(hooks.user_text("x"))
@@ -255,7 +258,7 @@ def test_cancelling_a_reply_is_no_failure_of_the_hook() -> None:
 
 
 def test_the_settings_have_the_limits() -> None:
-    hooks, _ = lifecycle(filtering(str.upper), limits=LimitSettings())
+    hooks, _ = session_hooks(filtering(str.upper), limits=LimitSettings())
     assert run_virtual(hooks.user_text("x")) == "X"
 
 
@@ -321,7 +324,7 @@ def one_turn(trace: OpenTrace, hooks: SessionHooks) -> None:
 @pytest.mark.parametrize("cancelled", [True, False])
 def test_all_that_happens_is_told(run: Callable[[Any], None], cancelled: bool) -> None:
     watcher = Watcher()
-    hooks, trace = lifecycle(watcher)
+    hooks, trace = session_hooks(watcher)
 
     async def main() -> None:
         if cancelled:
@@ -353,7 +356,7 @@ def test_all_that_happens_is_told(run: Callable[[Any], None], cancelled: bool) -
 
 
 def test_nobody_watches() -> None:
-    hooks, trace = lifecycle(filtering(str.upper))
+    hooks, trace = session_hooks(filtering(str.upper))
 
     async def main() -> None:
         one_turn(trace, hooks)
@@ -383,7 +386,7 @@ def test_a_watcher_that_raises_or_hangs_keeps_nobody_else() -> None:
         def workbench_readers(self) -> list[Any]:
             return [lambda: 7, lambda: lambda entry: 1 / 0]
 
-    hooks, trace = lifecycle(Bad(), watcher, limits=Limits(observer_ms=1000))
+    hooks, trace = session_hooks(Bad(), watcher, limits=Limits(observer_ms=1000))
 
     async def main() -> None:
         async with watched(hooks):
@@ -413,7 +416,7 @@ def test_readers_that_fail_are_named_one_by_one() -> None:
             return [lambda: 7]
 
     watcher = Watcher()
-    hooks, trace = lifecycle(Bad(), Worse(), watcher)
+    hooks, trace = session_hooks(Bad(), Worse(), watcher)
 
     async def main() -> None:
         one_turn(trace, hooks)
@@ -436,7 +439,7 @@ def test_the_end_of_a_session_does_not_wait_for_a_hanging_watcher(monkeypatch: p
         def workbench_session_ended(self) -> None:
             go.wait(30)
 
-    hooks, trace = lifecycle(Slow(), limits=Limits(observer_ms=20_000))
+    hooks, trace = session_hooks(Slow(), limits=Limits(observer_ms=20_000))
 
     async def main() -> None:
         one_turn(trace, hooks)
