@@ -1,4 +1,4 @@
-"""What a hook may give: the shape of every value that a plugin brings."""
+"""What a plugin may contribute: the check of every value that its hooks return."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = {
     "workbench_readers": "reader",
     "workbench_exporters": "exporter",
 }
-"""The hooks that bring things, and what one of them is called."""
+"""The hooks by which plugins contribute things, and what one of them is called."""
 
 
 def check_contributions(hook: str, items: Any) -> list[Any]:
@@ -26,8 +26,8 @@ def check_contributions(hook: str, items: Any) -> list[Any]:
     if not isinstance(items, list | tuple):
         raise WrongValueError(f"gave {describe_value(items)} and no list")
     for item in items:
-        if (misfit := _SHAPES[hook](item)) is not None:
-            raise WrongValueError(f"gave {describe_value(item)}: {misfit}")
+        if (problem := _CHECKS[hook](item)) is not None:
+            raise WrongValueError(f"gave {describe_value(item)}: {problem}")
     return list(items)
 
 
@@ -38,17 +38,20 @@ def _tool(item: Any) -> str | None:
 
 
 def _provider(item: Any) -> str | None:
-    if not isinstance(item, Provider):
-        return "no Provider"
-    if item.stage not in get_args(ProviderStage):
+    if isinstance(item, Provider) and item.stage not in get_args(ProviderStage):
         return f"{item.stage!r:.40} is none of the stages {', '.join(get_args(ProviderStage))}"
-    return _made(item)
+    return _instance(Provider)(item)
 
 
-def _made(item: Any) -> str | None:
-    if not isinstance(item.name, str) or not item.name or any(sign in item.name for sign in "/ \t\n"):
-        return "a name has no spaces and no /"
-    return None if callable(item.make) else "make is no function"
+def _instance(kind: type[Any]) -> Callable[[Any], str | None]:
+    def check(item: Any) -> str | None:
+        if not isinstance(item, kind):
+            return f"no {kind.__name__}"
+        if not isinstance(item.name, str) or not item.name or any(sign in item.name for sign in "/ \t\n"):
+            return "a name has no spaces and no /"
+        return None if callable(item.make) else "make is no function"
+
+    return check
 
 
 def _command(item: Any) -> str | None:
@@ -57,10 +60,6 @@ def _command(item: Any) -> str | None:
     if not isinstance(item, click.Command):
         return "no click.Command"
     return None if item.name else "a command needs a name"
-
-
-def _of(kind: type[Any]) -> Callable[[Any], str | None]:
-    return lambda item: _made(item) if isinstance(item, kind) else f"no {kind.__name__}"
 
 
 def _reader(item: Any) -> str | None:
@@ -73,14 +72,14 @@ def _check(item: Any) -> str | None:
     return None if item.state in ("ok", "note", "missing") else "state is ok, note or missing"
 
 
-_SHAPES: dict[str, Callable[[Any], str | None]] = {
+_CHECKS: dict[str, Callable[[Any], str | None]] = {
     "workbench_tools": _tool,
     "workbench_providers": _provider,
-    "workbench_transports": _of(TransportProvider),
+    "workbench_transports": _instance(TransportProvider),
     "workbench_commands": _command,
-    "workbench_tui_panels": _of(Panel),
-    "workbench_notebook_panels": _of(Panel),
+    "workbench_tui_panels": _instance(Panel),
+    "workbench_notebook_panels": _instance(Panel),
     "workbench_readers": _reader,
-    "workbench_exporters": _of(Exporter),
+    "workbench_exporters": _instance(Exporter),
     "workbench_checks": _check,
 }

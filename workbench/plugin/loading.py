@@ -1,4 +1,4 @@
-"""From an entry point or a file to a plugin, or to what is wrong with it."""
+"""Finding and importing plugins, and checking which of their hooks can be called."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class PluginProblem:
-    """What is wrong with a plugin or a part of it, and what to do. The others are not touched by it."""
+    """What is wrong with a plugin or a part of it, and what to do."""
 
     plugin: str
     origin: Origin
@@ -91,18 +91,18 @@ class Plugin:
 
 
 def installed_plugins() -> tuple[list[InstalledPlugin], list[PluginProblem]]:
-    """What the entry points say, ours first, without importing any of it; and names that are taken twice."""
-    found: dict[str, InstalledPlugin] = {}
+    """Return what the entry points name, ours first, without importing any of it; and names that are taken twice."""
+    plugins: dict[str, InstalledPlugin] = {}
     problems: list[PluginProblem] = []
     for entry in sorted(metadata.entry_points(group=GROUP), key=_rank):
         origin = Origin(_package(entry), entry.dist.version if entry.dist else "")
         name = plain(entry.name, 60, one_line=True)
-        if name in found:
-            reason = f"another plugin is called {name!r} too: that of {found[name].origin}"
+        if name in plugins:
+            reason = f"another plugin is called {name!r} too: that of {plugins[name].origin}"
             problems.append(PluginProblem(name, origin, reason, "uninstall one of them"))
         else:
-            found[name] = InstalledPlugin(name, origin, entry)
-    return list(found.values()), problems
+            plugins[name] = InstalledPlugin(name, origin, entry)
+    return list(plugins.values()), problems
 
 
 def _rank(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
@@ -113,82 +113,77 @@ def _package(entry: metadata.EntryPoint) -> str:
     return entry.dist.name if entry.dist else "?"
 
 
-def import_plugin(found: InstalledPlugin) -> tuple[Plugin | None, list[PluginProblem]]:
-    """Import a plugin in a thread of its own, and look at what it is."""
-    threads = DaemonThreads(f"import {found.name}")
+def import_plugin(installed: InstalledPlugin) -> tuple[Plugin | None, list[PluginProblem]]:
+    """Import a plugin in a thread of its own; return it, None if it cannot be used, and what is wrong with it."""
+    name, origin = installed.name, installed.origin
+    threads = DaemonThreads(f"import {name}")
     began = time.perf_counter()
-
-    def problem(reason: str, hint: str) -> PluginProblem:
-        return PluginProblem(found.name, found.origin, reason, hint)
-
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is no result of a command
-            body = call_in_thread(threads, found.entry.load, IMPORT_S)
+            body = call_in_thread(threads, installed.entry.load, IMPORT_S)
     except HookError as error:
-        refusal = version_mismatch(_asked_in_source(found.entry.module))
-        if refusal:
-            return None, [problem(*refusal)]
-        hint = f"`pip install --upgrade {found.origin.package}`, or uninstall it"
-        return None, [problem(f"cannot be imported: {error.reason}", hint)]
+        hint = f"`pip install --upgrade {origin.package}`, or uninstall it"
+        mismatch = version_mismatch(_required_version(installed.entry.module))
+        return None, [
+            PluginProblem(name, origin, *(mismatch or (f"cannot be imported: {error.reason}", hint)))
+        ]
     finally:
         threads.shutdown()
     took_s = time.perf_counter() - began
-    if refusal := version_mismatch(getattr(body, "workbench_requires", None)):
-        return None, [problem(*refusal)]
-    problems = []
-    if took_s > SLOW_S:
-        hint = "import what is heavy in the functions that use it"
-        problems.append(problem(f"took {took_s:.1f} s to import", hint))
-    return Plugin(found.name, found.origin, body, round(took_s * 1000, 1)), problems
+    if mismatch := version_mismatch(getattr(body, "workbench_requires", None)):
+        return None, [PluginProblem(name, origin, *mismatch)]
+    hint = "import what is heavy in the functions that use it"
+    slow = PluginProblem(name, origin, f"took {took_s:.1f} s to import", hint)
+    return Plugin(name, origin, body, round(took_s * 1000, 1)), [slow] if took_s > SLOW_S else []
 
 
 def load_plugin_file(file: Path) -> Plugin:
-    """Run a loose plugin's file. Raises UsageError that names file, line and reason."""
+    """Run a loose plugin's file. UsageError names file, line and reason."""
     began = time.perf_counter()
     absent = UsageError(f"there is no plugin file {file}", "write one as in docs/plugins.md")
     name = re.sub(r"\W", "_", file.stem)
     with contextlib.redirect_stdout(sys.stderr):
         body = run_file(file, f"workbench_plugin_{name}_{abs(hash(file.resolve())):x}", absent=absent)
-    if refusal := version_mismatch(getattr(body, "workbench_requires", None)):
-        raise UsageError(f"{file}: {refusal[0]}", refusal[1])
+    if mismatch := version_mismatch(getattr(body, "workbench_requires", None)):
+        raise UsageError(f"{file}: {mismatch[0]}", mismatch[1])
     return Plugin(file.stem, Origin(file=file), body, round((time.perf_counter() - began) * 1000, 1))
 
 
-# --- which workbench it asks for -------------------------------------------------------------------------------------
+# --- the version that it requires ------------------------------------------------------------------------------------
 
 
 def version_mismatch(requires: Any) -> tuple[str, str] | None:
-    """Why this workbench does not do, and what to do; None where it does. `requires` is `workbench_requires`."""
+    """Return (reason, hint) where `workbench_requires` excludes this workbench, None where it does not."""
     if requires is None:
         return None
     from packaging.specifiers import InvalidSpecifier, SpecifierSet  # 5 ms, for those who ask
 
     ours = metadata.version(OURS)
     try:
-        wanted = SpecifierSet(requires)
+        versions = SpecifierSet(requires)
     except (InvalidSpecifier, TypeError, AttributeError):
         return f"workbench_requires = {requires!r:.60} is no version", 'write it like ">=0.3"'
-    if wanted.contains(ours, prereleases=True):
+    if versions.contains(ours, prereleases=True):
         return None
-    return f"needs workbench {wanted}, this is {ours}", f'`pip install "{OURS}{wanted}"`'
+    return f"needs workbench {versions}, this is {ours}", f'`pip install "{OURS}{versions}"`'
 
 
-def _asked_in_source(module: str) -> str | None:
-    """What a module that can't be imported asks for: it may be just what it lacks."""
+def _required_version(module: str) -> str | None:
+    """Return `workbench_requires` of a module that can't be imported: the version may be just what it lacks."""
     try:
         spec = importlib.util.find_spec(module)
         source = Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
     except (ImportError, ValueError, OSError, AttributeError):
         return None
-    asked = re.search(r"""^workbench_requires\s*=\s*["']([^"']*)["']""", source, re.MULTILINE)
-    return asked[1] if asked else None
+    match = re.search(r"""^workbench_requires\s*=\s*["']([^"']*)["']""", source, re.MULTILINE)
+    return match[1] if match else None
 
 
-# --- which hooks it implements ---------------------------------------------------------------------------------------
+# --- the hooks that it implements ------------------------------------------------------------------------------------
 
 
 class HookRegistry(pluggy.PluginManager):
-    """pluggy's manager, which leaves out implementations that can't be called and says why."""
+    """pluggy's manager, but for implementations that can't be called: they are left out, with the reason."""
 
     def __init__(self) -> None:
         super().__init__(GROUP)
@@ -197,23 +192,23 @@ class HookRegistry(pluggy.PluginManager):
         """(function, reason, hint) of what the last `register` left out."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        """As pluggy does it, None for what can't be called."""
+        """Return what pluggy does, None for what can't be called."""
         opts = super().parse_hookimpl_opts(plugin, name)
         method = getattr(plugin, name) if opts is not None or name in HOOKS else None
         if method is None:
             return None
         if opts is None:
-            refusal = _unmarked(plugin, method, name)
+            problem = _missing_decorator(plugin, method, name)
         else:
-            refusal = _misfit(method, opts, opts.get("specname") or name)
-        if refusal is None:
+            problem = _wrong_signature(method, opts, opts.get("specname") or name)
+        if problem is None:
             return opts
-        self.refused.append((method, *refusal))
+        self.refused.append((method, *problem))
         return None
 
 
-def _unmarked(plugin: Any, method: Any, name: str) -> tuple[str, str] | None:
-    """A function that has a hook's name and no decorator: forgotten, unless it only came in by an import."""
+def _missing_decorator(plugin: Any, method: Any, name: str) -> tuple[str, str] | None:
+    """Return (reason, hint) for a function with a hook's name and no decorator, unless the plugin only imports it."""
     if not inspect.isroutine(method) or hasattr(method, "workbench_spec"):
         return None
     if inspect.ismodule(plugin) and method.__module__ != plugin.__name__:
@@ -221,7 +216,8 @@ def _unmarked(plugin: Any, method: Any, name: str) -> tuple[str, str] | None:
     return f"{name} is not decorated, so it is never called", "write @hookimpl above it"
 
 
-def _misfit(method: Any, opts: Any, name: str) -> tuple[str, str] | None:
+def _wrong_signature(method: Any, opts: Any, name: str) -> tuple[str, str] | None:
+    """Return (reason, hint) where a decorated function cannot be called as that hook."""
     if name not in HOOKS:
         near = get_close_matches(name, HOOKS, n=1)
         hint = f"did you mean {near[0]}?" if near else "docs/hooks.md lists the hooks"
@@ -230,17 +226,21 @@ def _misfit(method: Any, opts: Any, name: str) -> tuple[str, str] | None:
         return f"{name} is a wrapper, which workbench does not call", "write a plain function"
     if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
         return f"{name} is no plain function", "it runs in a thread of its own, so it may block: write `def`"
-    extra = [one for one, by_position in _required(method) if one not in HOOKS[name] or not by_position]
+    extra = [
+        parameter
+        for parameter, by_position in _required_arguments(method)
+        if parameter not in HOOKS[name] or not by_position
+    ]
     if extra:
         gives = ", ".join(HOOKS[name]) or "nothing"
         return f"{name} takes {', '.join(extra)}, which it is not given", f"it may take: {gives}"
     return None
 
 
-def _required(method: Any) -> Iterator[tuple[str, bool]]:
-    """The arguments that have to be given, and whether they can be given by position, as pluggy does it."""
+def _required_arguments(method: Any) -> Iterator[tuple[str, bool]]:
+    """Yield the arguments without a default, and whether they can be passed by position, as pluggy does it."""
     kinds = inspect.Parameter
-    for name, one in inspect.signature(method).parameters.items():
-        if one.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD) or one.default is not kinds.empty:
-            continue
-        yield name, one.kind != kinds.KEYWORD_ONLY
+    for name, parameter in inspect.signature(method).parameters.items():
+        variable = parameter.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
+        if not variable and parameter.default is kinds.empty:
+            yield name, parameter.kind != kinds.KEYWORD_ONLY

@@ -124,7 +124,7 @@ class PluginRegistry:
     # --- what they bring ---------------------------------------------------------------------------------------------
 
     def implementations(self, hook: str) -> list[tuple[Plugin, HookImpl]]:
-        """Return who implements a hook, in the order of calls: the last registered first, or by `tryfirst`, `trylast`."""
+        """Return who implements a hook in the order of calls: the last registered first (or `tryfirst`, `trylast`)."""
         owners = {id(plugin.body): plugin for plugin in self.loaded.values()}
         impls: Sequence[HookImpl] = getattr(self._hooks.hook, hook).get_hookimpls()
         return [(owners[id(impl.plugin)], impl) for impl in reversed(impls)]
