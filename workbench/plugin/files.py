@@ -16,7 +16,7 @@ from workbench.model.text import plain, redacted
 def run_file(
     file: Path, name: str, *, absent: UsageError, advise: Callable[[BaseException], str] | None = None
 ) -> ModuleType:
-    """Run the file as the module `name`. Raises UsageError that names file, line and reason; `absent` if there is none.
+    """Run the file as the module `name`; UsageError names file, line and reason, and is `absent` if there is no file.
 
     Like with `python FILE`, the file's folder is where it can import its neighbours from.
     """
@@ -30,12 +30,12 @@ def run_file(
     try:
         exec(code, vars(module))
     except (Exception, SystemExit) as error:  # the code is the user's: anything may come out of it
-        raise _refused(file, error, advise or advice) from error
+        raise _error_in(file, error, advise or advice) from error
     return module
 
 
 def advice(error: BaseException) -> str:
-    """What to do about an error of the file's own."""
+    """Return what to do about an error that the file raised."""
     if isinstance(error, ModuleNotFoundError):
         return "install it where workbench is installed, or put it beside the file"
     return "correct the file"
@@ -54,7 +54,7 @@ def _compiled(file: Path, absent: UsageError) -> Any:
         raise UsageError(f"{file} is not a Python file: {error}") from None
 
 
-def _refused(file: Path, error: BaseException, advise: Callable[[BaseException], str]) -> UsageError:
+def _error_in(file: Path, error: BaseException, advise: Callable[[BaseException], str]) -> UsageError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     line = frames[-1].lineno if frames else 1
     if isinstance(error, UsageError):

@@ -1,4 +1,4 @@
-"""Calling strangers: in a thread, under a deadline, and whatever becomes of it is a value or a `HookError`."""
+"""Calls of foreign code: in a thread, under a deadline, and the outcome is a value or a `HookError`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from workbench.plugin.threads import AbnormalExit, DaemonThreads, contain
 T = TypeVar("T")
 LIMIT = 300
 """Characters of a reason."""
-OURS = str(Path(__file__).parents[1])
-"""Where our own code is: what went wrong is looked for elsewhere."""
+PACKAGE = str(Path(__file__).parents[1])
+"""Our own code: the place of an error is looked for outside of it."""
 
 
 class HookError(Exception):
-    """A hook raised, hung, or gave what it must not; `took_ms` is how long that took."""
+    """A hook raised, hung, or returned what it must not; `took_ms` is how long that took."""
 
     def __init__(self, reason: str, took_ms: float) -> None:
         super().__init__(reason)
@@ -30,11 +30,11 @@ class HookError(Exception):
 
 
 class WrongValueError(TypeError):
-    """A hook gave something else than it says."""
+    """A hook returned something else than it says."""
 
 
 def call_in_thread(threads: DaemonThreads, job: Callable[[], T], limit_s: float) -> T:
-    """The result of the job, waited for at most `limit_s`. Raises HookError."""
+    """Return the result of the job, which is waited for at most `limit_s`. Raises HookError."""
     began = time.perf_counter()
     future = threads.submit(job)
     wait([future], limit_s)
@@ -42,7 +42,10 @@ def call_in_thread(threads: DaemonThreads, job: Callable[[], T], limit_s: float)
 
 
 async def call_from_loop(threads: DaemonThreads, job: Callable[[], T], limit_ms: float) -> T:
-    """The same on a loop, by its clock. A job that was ready in time counts, however late the loop looks."""
+    """Await the result of the job, by the loop's clock. Raises HookError.
+
+    A job that was ready in time counts, however late the loop looks.
+    """
     loop = asyncio.get_running_loop()
     began = loop.time()
     future = loop.run_in_executor(threads, contain, job)
@@ -63,16 +66,16 @@ def _result(future: Future[T] | asyncio.Future[T], took_ms: float) -> T:
 
 
 def describe_error(error: BaseException) -> str:
-    """An error in one line, without what looks like a key, with the place where it was raised."""
+    """Return an error in one line, without what looks like a key, with the place where it was raised."""
     if isinstance(error, WrongValueError):
         return plain(str(error), LIMIT, one_line=True)
     frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
-    theirs = next((frame for frame in reversed(frames) if not frame.filename.startswith(OURS)), None)
-    said = str(error) if isinstance(error, AbnormalExit) else f"{type(error).__name__}: {error}"
-    place = f" ({plain(Path(theirs.filename).name, 60, one_line=True)}:{theirs.lineno})" if theirs else ""
-    return plain(redacted(said), LIMIT, one_line=True) + place
+    origin = next((frame for frame in reversed(frames) if not frame.filename.startswith(PACKAGE)), None)
+    text = str(error) if isinstance(error, AbnormalExit) else f"{type(error).__name__}: {error}"
+    place = f" ({plain(Path(origin.filename).name, 60, one_line=True)}:{origin.lineno})" if origin else ""
+    return plain(redacted(text), LIMIT, one_line=True) + place
 
 
 def describe_value(value: Any) -> str:
-    """What a hook gave, in a few words."""
+    """Return a value in a few words."""
     return plain(f"{type(value).__name__} {value!r:.60}", 80, one_line=True)

@@ -2,8 +2,8 @@
 
 A plugin is a module (or an object) with functions of these names, each decorated with `from workbench import hookimpl`.
 They are plain functions and may take fewer arguments than stand here. All are called in threads, never on the session's
-loop, so they may block; one that raises, gives something else than it says, or takes too long is named, and not called
-again in that session. What must return before the agent can go on has 250 ms (`[limits] hook_ms`), the others 5 s.
+loop, so they may block; one that raises, returns something else than it says, or takes too long is named, and not
+called again in that session. What the agent waits for has 250 ms (`[limits] hook_ms`), the others 5 s.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ hookspec = pluggy.HookspecMarker("workbench")
 hookimpl = pluggy.HookimplMarker("workbench")
 
 
-# --- what a plugin brings: asked once --------------------------------------------------------------------------------
+# --- what a plugin contributes: asked once ---------------------------------------------------------------------------
 
 
 @hookspec
@@ -76,7 +76,7 @@ def workbench_checks(settings: Settings) -> list[Check]:  # type: ignore[empty-b
     """What this plugin needs and whether it is there, for `workbench doctor`."""
 
 
-# --- what a plugin is told: nobody waits for it ----------------------------------------------------------------------
+# --- notifications: nobody waits for them ----------------------------------------------------------------------------
 
 
 @hookspec
@@ -96,7 +96,7 @@ def workbench_after_llm(turn: int | None, text: str, calls: Sequence[ToolCall]) 
 
 @hookspec
 def workbench_turn_ended(session: SessionHandle, turn: Turn) -> None:
-    """A turn ended, with what was said and heard and where its time went."""
+    """A turn ended, with what was said, what was played of the answer, and where its time went."""
 
 
 @hookspec
@@ -104,7 +104,7 @@ def workbench_session_ended(session: SessionHandle) -> None:
     """A session is over; its trace is complete."""
 
 
-# --- what a plugin may change: None, or what it was given, changes nothing -------------------------------------------
+# --- filters: None, or the argument itself, changes nothing ----------------------------------------------------------
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""Threads for the code of strangers: a job that hangs is left behind, and keeps neither the loop nor the process."""
+"""Threads for foreign code: a job that hangs is left behind, and holds up neither the loop nor the process."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def contain(job: Callable[[*Ts], T], *args: *Ts) -> T:
     try:
         return job(*args)
     except (StopIteration, CancelledError) as error:  # no future takes the one, asyncio mistakes the other
-        raise AbnormalExit(_told(error)) from error
+        raise AbnormalExit(_describe(error)) from error
     except Exception:
         raise
     except BaseException as error:
-        raise AbnormalExit(_told(error)) from error
+        raise AbnormalExit(_describe(error)) from error
 
 
-def _told(error: BaseException) -> str:
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else said
+def _describe(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else text
 
 
 class DaemonThreads(Executor):
@@ -57,10 +57,10 @@ class DaemonThreads(Executor):
         return await asyncio.get_running_loop().run_in_executor(self, contain, job, *args)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """As any executor's. RuntimeError after `shutdown`, or where the system has no thread left."""
+        """Run a job, as any executor does. RuntimeError after `shutdown`, or where the system has no thread left."""
         future: Future[T] = Future()
         context = copy_context()
-        job = _Job(future, lambda: context.run(contain, lambda: fn(*args, **kwargs)))
+        job = _ThreadJob(future, lambda: context.run(contain, lambda: fn(*args, **kwargs)))
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the threads {self._name!r} are shut down")
@@ -80,7 +80,7 @@ class DaemonThreads(Executor):
             jobs.put(None)
 
     def _work(self, jobs: _Jobs) -> None:
-        """A thread's life."""
+        """Run jobs until there is none, in a thread."""
         while (job := self._next(jobs)) is not None:
             job.run()
             del job  # its result may be large
@@ -89,7 +89,7 @@ class DaemonThreads(Executor):
                     return
                 self._idle.append(jobs)
 
-    def _next(self, jobs: _Jobs) -> _Job | None:
+    def _next(self, jobs: _Jobs) -> _ThreadJob | None:
         while True:
             try:
                 return jobs.get(timeout=IDLE_S)
@@ -101,7 +101,7 @@ class DaemonThreads(Executor):
                 # a job is on its way: whoever took this thread from the idle ones puts it in a moment later
 
 
-class _Job:
+class _ThreadJob:
     __slots__ = ("_call", "_future")
 
     def __init__(self, future: Future[Any], call: Callable[[], Any]) -> None:
@@ -119,4 +119,4 @@ class _Job:
             self._future.set_result(result)
 
 
-_Jobs = SimpleQueue[_Job | None]
+_Jobs = SimpleQueue[_ThreadJob | None]

@@ -1,5 +1,8 @@
-"""What plugins give and are given. Each value says what a thing is and how it is made: `make` is called when it is
-needed, and imports then what is heavy, so that listing costs nothing."""
+"""The values that hooks return and providers are made with.
+
+Each describes a thing and how it is made: `make` is called when it is needed, and imports then what is heavy, so that
+listing costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The secret itself."""
+        """Return the secret itself."""
         return self._value
 
     def __repr__(self) -> str:
@@ -81,7 +84,7 @@ class Panel:
 
     In the terminal that is a Textual widget. In a notebook it is an ipywidget or anywidget, or any object: its
     `_repr_html_()` is shown as HTML (what was said must be escaped in it: `html.escape`), else its `str()` as text.
-    One that has `feed(entries)` is given the trace's entries in batches, from the first on: in the terminal on the
+    One that has `feed(entries)` gets the trace's entries in batches, from the first on: in the terminal on the
     screen's own thread, in a notebook on a thread for panels. One that raises or takes a second over a batch is
     dropped, and says so in its place.
     """
@@ -120,4 +123,4 @@ class Check:
 Export = Callable[["Trace", TextIO], None]
 Read = Callable[["Entry"], None]
 ReaderFactory = Callable[[], Read]
-"""Makes a reader, one for each session: a callable that is given every entry of the trace, in order and once."""
+"""Makes a reader, one for each session: a callable that gets every entry of the trace, in order and once."""
