@@ -293,9 +293,15 @@ SCENES: dict[str, Callable[[], Scene]] = {
 """By name; each call makes a new one."""
 
 
+def write(name: str, place: Path) -> None:
+    """Write a scene's events and turns into `traces/`."""
+    folder = record(SCENES[name](), place / name)
+    turns = [json.dumps(turn.to_json(), ensure_ascii=False) for turn in open_trace(folder).turns]
+    for kind, rows in (("events", lines(folder)), ("turns", turns)):
+        (TRACES / f"{name}.{kind}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as place:
-        for scene_name, make_scene in SCENES.items():
-            events = lines(record(make_scene(), Path(place) / scene_name))
-            (TRACES / f"{scene_name}.events.jsonl").write_text("\n".join(events) + "\n", encoding="utf-8")
-            print(f"{scene_name}: {len(events)} events")
+    with tempfile.TemporaryDirectory() as temporary:
+        for scene_name in SCENES:
+            write(scene_name, Path(temporary))
