@@ -155,26 +155,19 @@ def heard_levels(session: FakeSession, user_db: float, agent_db: float) -> None:
     )
 
 
-def spoken_turn(
-    session: FakeSession,
-    number: int,
-    asked: str,
-    answered: str,
-    *,
-    total_ms: float = 612.0,
-    unheard: str = "",
-    cold: bool = False,
-) -> None:
-    """One spoken turn, from onset to end; cut off before `unheard`, if there is any."""
+def heard_turn(
+    session: FakeSession, number: int, question: str, answer: str, total_ms: float = 612.0
+) -> float:
+    """One spoken turn, from onset until the answer is heard; the time of that."""
     t0 = session.clock.ms + 900
     end = t0 + 1800
     decided = end + 350
     reply = 10 * number
     session.at(t0, ev.SpeechStarted(number, user(t0)))
-    session.at(t0 + 700, ev.Transcribed(number, asked[: len(asked) // 2], False, 0))
+    session.at(t0 + 700, ev.Transcribed(number, question[: len(question) // 2], False, 0))
     session.at(end + 100, ev.SpeechPaused(number, 0))
-    session.at(end + 190, ev.Transcribed(number, asked, True, 0, True, 0.93))
-    session.at(end + 191, ev.ReplyStarted(reply, number, None, asked, True))
+    session.at(end + 190, ev.Transcribed(number, question, True, 0, True, 0.93))
+    session.at(end + 191, ev.ReplyStarted(reply, number, None, question, True))
     session.at(decided, ev.TurnDecided(number, number, False, 0, 350))
     scale = (total_ms - 350) / 262
     llm, first, tts, lead = (decided + scale * ms for ms in (92, 122, 215, 237))
@@ -183,7 +176,7 @@ def spoken_turn(
     session.at(
         first,
         ev.Span("first_chunk", llm, first, reply, number, number),
-        ev.ReplyText(reply, number, answered, answered),
+        ev.ReplyText(reply, number, answer, answer),
     )
     session.at(tts, ev.Span("tts_first_byte", first, tts, reply, number, number, PROVIDERS["tts"]))
     heard = end + total_ms
@@ -194,13 +187,28 @@ def spoken_turn(
     )
     session.at(lead, ev.Span("output_buffer", lead, heard - 2, reply, number, number))
     session.at(heard, ev.Heard(number, user(end), end, agent(heard), heard))
+    return heard
+
+
+def spoken_turn(
+    session: FakeSession,
+    number: int,
+    question: str,
+    answer: str,
+    *,
+    total_ms: float = 612.0,
+    unheard: str = "",
+    cold: bool = False,
+) -> None:
+    """One spoken turn, from onset to end; cut off before `unheard`, if there is any."""
+    heard = heard_turn(session, number, question, answer, total_ms)
     status: ev.TurnStatus = "cut" if unheard else "done"
     session.at(
         heard + 1500,
-        ev.ReplyEnded(reply, number, status, answered, unheard, agent(heard + 1500), bool(unheard)),
+        ev.ReplyEnded(10 * number, number, status, answer, unheard, agent(heard + 1500), bool(unheard)),
     )
     usage = {"input_tokens": 40.0, "output_tokens": 12.0}
-    session.at(heard + 1501, ev.TurnEnded(number, status, asked, answered, cold, usage))
+    session.at(heard + 1501, ev.TurnEnded(number, status, question, answer, cold, usage))
 
 
 WEATHER = '{"city": "Oslo", "days": 3}'

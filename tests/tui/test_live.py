@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from tests.tui.acted import FIRST, FakeSession, conversation, heard_levels, spoken_turn, started
+from tests.tui.acted import FIRST, FakeSession, conversation, heard_levels, heard_turn, spoken_turn, started
 from tests.tui.staged import SMALL, USUAL, WIDE, live, run
 from workbench.model import events as ev
 from workbench.model.errors import MissingError
@@ -67,6 +67,24 @@ def test_wide_shows_every_instrument() -> None:
                 "unexplained", "596 ms", "p50 612 ms", "p95 798 ms", "n 9", "full duplex", "host 2 ms", "echo −31 dB",
                 "● rec /data/sessions/20260301T101500Z-7f3a", "whisper/tiny.en", "in Built-in microphone",
             )  # fmt: skip
+
+    run(scene())
+
+
+def test_a_waterfall_is_drawn_from_the_first_sound_of_the_answer_on() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, WIDE) as stage:
+            started(session)
+            spoken_turn(session, 1, FIRST, "In 1969.")
+            await stage.shows("Turn 1─", "heard after")
+            heard_turn(session, 2, "Who?", "Neil Armstrong was the first", total_ms=750)
+            await stage.shows("Turn 2 · running", "750 ms", "▶ Speaking")
+            session.at(
+                session.clock.ms + 900, ev.ReplyEnded(20, 2, "done", "Neil Armstrong was the first", "", 0)
+            )
+            session.at(session.clock.ms + 1, ev.TurnEnded(2, "done", "Who?", "Neil Armstrong was the first"))
+            await stage.shows("Turn 2─", "750 ms")
 
     run(scene())
 
