@@ -68,7 +68,7 @@ def test_the_live_widget_leaves_the_whole_conversation_behind(book: Any) -> None
         assert "host · scripted" in page.text
         assert "ended" in page.text
         assert "1you: Is breakfast included?agent: Breakfast is included." in page.text
-        assert f"2And {HOSTILE}?Parking costs {HOSTILE}." in page.text
+        assert f"2you: And {HOSTILE}?agent: Parking costs {HOSTILE}." in page.text
         assert page.tags & {"script", "a", "iframe", "link"} == set()
         assert "onerror" not in page.attributes
         assert size(b64decode(saved["image/png"]))[0] > 500

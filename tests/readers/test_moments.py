@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from workbench.model import events as ev
 from workbench.model.events import Entry
 from workbench.readers.moments import Moment, MomentsFold
@@ -40,3 +42,13 @@ def test_a_typed_turn_counts_from_when_it_was_typed() -> None:
         ev.TurnDecided(1, 1, True), ev.ReplyEnded(1, 1, "done", "", "", None), ev.TurnEnded(1, "done", "", "")
     )
     assert fold.of(1) == Moment(8850.0, 9150.0, 9000.0)
+
+
+def test_clocks_follow_the_last_mapping() -> None:
+    clocks = MomentsFold({"agent": 24_000})
+    assert clocks.time_ms("user", 1600) == 100
+    clocks.feed(Entry(0, 0.0, ev.ClockMapped("user", 16_000, 1500.0, 15_900.0)))
+    clocks.feed(Entry(1, 0.0, ev.Bookmarked("x")))
+    clocks.feed(Entry(2, 0.0, ev.ClockMapped("agent", 0, 1500.0, 0.0)))
+    assert clocks.time_ms("user", 16_000 + 159) == pytest.approx(1510.0)
+    assert clocks.time_ms("agent", 2400) == 100

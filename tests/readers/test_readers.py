@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from workbench.model.events import Bookmarked, Entry, Event, Notice, ReaderFailed
-from workbench.readers import BREATH, Readers, drive, entries
+from workbench.readers import BREATH, Readers, entries
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
 
@@ -36,7 +36,7 @@ def test_a_reader_that_raises_is_dropped_and_named_and_the_others_go_on() -> Non
             seen.append(entry.i)
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(drive(trace, [Broken(), keeps]))
+            tasks.create_task(Readers(trace, [Broken(), keeps]).run())
             for k in range(6):
                 trace.emit(Bookmarked(f"{k}"))
                 await asyncio.sleep(0.01)
@@ -101,7 +101,7 @@ def test_a_backlog_leaves_room_for_others() -> None:
             trace.emit(Bookmarked(f"{k}"))
         trace.close()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(drive(trace, [lambda entry: None]))
+            tasks.create_task(Readers(trace, [lambda entry: None]).run())
             tasks.create_task(other())
         assert turns >= 3
 

@@ -14,24 +14,22 @@ from workbench.model.events import (
     Entry,
     Event,
     Heard,
+    ListeningStarted,
     ReplyDiscarded,
     ReplyEnded,
     ReplyPaused,
     ReplyPlaying,
     ReplyResumed,
     ReplyStarted,
-    ReplyText,
     Span,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
-    Transcribed,
     TurnDecided,
     TurnEnded,
     UtteranceDismissed,
 )
 from workbench.readers.timeline import (
-    KEPT_TEXTS,
     Timeline,
     Turn,
     TurnError,
@@ -252,64 +250,73 @@ def test_each_turn_is_told_when_it_ends_and_only_the_last_are_kept() -> None:
 
 def test_live_state_follows_a_conversation() -> None:
     timeline = Timeline()
-    states = []
-    score: Score = [
-        (0, SpeechStarted(1, 0)),
-        (1, Transcribed(1, "hel", False, 100)),
-        (2, SpeechPaused(1, 100)),
-        (3, SpeechResumed(1, 120, 20)),
-        (4, TurnDecided(1, 1)),
-        (5, ReplyText(1, 1, "Hi ", "Hi")),
-        (6, ReplyPlaying(1, 1, 0)),
-        (7, ReplyText(1, 1, "there", "there")),
-        (8, ReplyPaused(1, 1, 50)),
-        (9, ReplyResumed(1, 1, 50)),
-        (10, BargeInJudged(1, 2, "interruption", "words", 200)),
-        (11, TurnDecided(2, 2)),
-        (12, ReplyEnded(1, 1, "cut", "Hi", "there")),
-        (13, TurnEnded(1, "cut", "hel", "Hi")),
-        (14, TurnEnded(2, "failed", "", "", stage="llm")),
+    story: list[tuple[Event, str, str]] = [
+        (SpeechStarted(1, 0), "speaking", "idle"),
+        (SpeechPaused(1, 100), "paused", "idle"),
+        (SpeechResumed(1, 120, 20), "speaking", "idle"),
+        (TurnDecided(1, 1), "silent", "thinking"),
+        (ReplyPlaying(1, 1, 0), "silent", "speaking"),
+        (ReplyPaused(1, 1, 50), "silent", "paused"),
+        (ReplyResumed(1, 1, 50), "silent", "speaking"),
+        (BargeInJudged(1, 2, "interruption", "words", 200), "silent", "speaking"),
+        (TurnDecided(2, 2), "silent", "speaking"),
+        (ReplyEnded(1, 1, "cut", "Hi", "there"), "silent", "thinking"),
+        (TurnEnded(1, "cut", "hel", "Hi"), "silent", "thinking"),
+        (TurnEnded(2, "failed", "", "", stage="llm"), "silent", "idle"),
+        (SpeechStarted(3, 0), "speaking", "idle"),
+        (UtteranceDismissed(3, "no words"), "silent", "idle"),
+        (ReplyPlaying(3, None, 0), "silent", "speaking"),
+        (ReplyEnded(99, None, "done", "", ""), "silent", "speaking"),
     ]
-    for entry in entries(score):
-        timeline.feed(entry)
-        live = timeline.live
-        states.append((live.user, live.agent, live.partial, live.said))
-    assert states == [
-        ("speaking", "idle", "", ""),
-        ("speaking", "idle", "hel", ""),
-        ("paused", "idle", "hel", ""),
-        ("speaking", "idle", "hel", ""),
-        ("silent", "thinking", "hel", ""),
-        ("silent", "thinking", "hel", ""),
-        ("silent", "speaking", "hel", "Hi "),
-        ("silent", "speaking", "hel", "Hi there"),
-        ("silent", "paused", "hel", "Hi there"),
-        ("silent", "speaking", "hel", "Hi there"),
-        ("silent", "speaking", "hel", "Hi there"),
-        ("silent", "speaking", "hel", "Hi there"),
-        ("silent", "thinking", "hel", ""),
-        ("silent", "thinking", "hel", ""),
-        ("silent", "idle", "hel", ""),
-    ]
+    for i, (event, user, agent) in enumerate(story):
+        timeline.feed(Entry(i, float(i), event))
+        assert (timeline.live.user, timeline.live.agent) == (user, agent), event
 
 
-def test_live_state_forgets_what_came_to_nothing() -> None:
+def test_a_turn_runs_from_its_first_audible_sample_until_it_ends() -> None:
     timeline = Timeline()
-    score: Score = [
-        (0, SpeechStarted(1, 0)),
-        (1, Transcribed(1, "mhm", True, 100)),
-        (2, UtteranceDismissed(1, "no words")),
-    ]
-    score += [(3, ReplyText(n, None, "never played", "")) for n in range(KEPT_TEXTS + 5)]
-    score += [
-        (4, ReplyPlaying(0, None, 0)),
-        (5, ReplyEnded(99, None, "done", "", "")),
-        (6, ReplyDiscarded(0, None, "", 0, 0)),
-    ]
-    for entry in entries(score):
+    seen: list[Turn | None] = []
+    for entry in entries(PLAIN):
         timeline.feed(entry)
-    assert (timeline.live.user, timeline.live.partial) == ("silent", "")
-    assert (timeline.live.agent, timeline.live.said) == ("speaking", "")
+        if isinstance(entry.event, ReplyPlaying | Heard | TurnEnded):
+            seen.append(timeline.running)
+    before, running, after = seen
+    assert before is None
+    assert running is not None
+    assert (running.turn, running.status) == (1, "running")
+    assert running.heard_latency_ms == timeline.turns[0].heard_latency_ms
+    assert running.lanes_ms.keys() <= timeline.turns[0].lanes_ms.keys()
+    assert after is None
+
+
+def test_a_span_that_comes_late_is_in_the_running_turn_too() -> None:
+    timeline = Timeline()
+    late = Span("output_buffer", 600, 620, turn=1)
+    for entry in entries([(500, TurnDecided(1, 1)), (640, heard(1, 100, 620)), (641, late)]):
+        timeline.feed(entry)
+    assert timeline.running is not None
+    assert timeline.running.parts_ms["output_buffer"] == 20
+
+
+def test_words_from_before_the_session_listened_waited_for_its_startup() -> None:
+    way = Span("network_in", 100, 2047, utterance=1)
+    turn = only_turn(
+        [
+            (2000, ListeningStarted()),
+            (2300, TurnDecided(1, 1)),
+            (2300, way),
+            (2500, heard(1, 100, 2400)),
+            (3000, TurnEnded(1, "done", "", "")),
+        ]
+    )
+    parts = {part: ms for part, ms in turn.parts_ms.items() if ms}
+    assert parts == {"startup": 1900, "network_in": 47, "endpointing": 253, "unexplained": 100}
+    assert sum(parts.values()) == turn.heard_latency_ms
+    assert turn.lanes_ms == {"startup": (0, 1900), "network_in": (1900, 1947), "endpointing": (1947, 2200)}
+
+
+def test_turns_after_the_first_know_of_no_startup() -> None:
+    assert "startup" not in only_turn([(400, ListeningStarted()), *PLAIN]).parts_ms
 
 
 def test_a_recording_of_this_version_stays_readable_and_says_the_same() -> None:

@@ -1,23 +1,32 @@
-"""Folds over the trace: called with each entry, live and from a recording alike.
+"""Folds over the trace: fed each entry in order, live and from a recording alike.
 
-A reader is any callable that takes an `Entry`. It can break only itself: `drive` drops one that raises and says so in
-the trace. Readers run on the loop that drives them, so they must be quick; one that was not is named in a notice.
+A fold has `feed(entry)`, and what it has made of them by now as attributes. Its `feed` is a reader, as any callable
+that takes an `Entry` is. A reader can break only itself: one that raises is dropped, and the trace says so. Readers run
+on the loop that drives them, so they must be quick; one that was not is named in a notice.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from workbench.model.events import Entry, Notice, ReaderFailed
 from workbench.trace.trace import Trace
 
-Reader = Callable[[Entry], None]
+Reader = Callable[[Entry], object]
 
 SLOW_MS = 50.0
 """One entry may cost a reader this much before it is named."""
 BREATH = 256
 """Entries after which the loop's other tasks get a turn while a backlog is read: 1–2 ms of work."""
+
+
+class Fold(Protocol):
+    """What is made of a trace's entries."""
+
+    def feed(self, entry: Entry) -> object:
+        """Take the next entry; may return what changed by it."""
 
 
 class Readers:
@@ -28,9 +37,10 @@ class Readers:
     """
 
     def __init__(self, trace: Trace, readers: Sequence[Reader], index: int = 0) -> None:
-        now = asyncio.get_running_loop().time
+        self._now = asyncio.get_running_loop().time
         self._trace = trace
-        self._driven = [_Driven(trace, reader, now) for reader in readers]
+        self._readers = list(readers)
+        self._slow: set[int] = set()
         self._index = index
 
     def catch_up(self) -> None:
@@ -40,7 +50,7 @@ class Readers:
                 self._give(entry)
 
     async def run(self) -> None:
-        """Until the trace is closed and read to its end."""
+        """Give until the trace is closed and read to its end."""
         count = 0
         async for entry in self._trace.follow(self._index):
             if entry.i >= self._index:
@@ -51,45 +61,28 @@ class Readers:
 
     def _give(self, entry: Entry) -> None:
         self._index = entry.i + 1
-        for one in self._driven:
-            one.give(entry)
+        for reader in list(self._readers):
+            began = self._now()
+            try:
+                reader(entry)
+            except Exception as error:  # noqa: BLE001 - a stranger's code, and the session must outlive it
+                self._readers.remove(reader)
+                self._trace.emit(ReaderFailed(_name(reader), f"{type(error).__name__}: {error}"))
+                continue
+            took_ms = (self._now() - began) * 1000
+            if took_ms > SLOW_MS and id(reader) not in self._slow:
+                self._slow.add(id(reader))
+                reason = f"reader {_name(reader)} took {took_ms:.0f} ms for one event"
+                self._trace.emit(Notice("warning", "host", reason, "move its work to a thread of its own"))
 
 
-async def drive(trace: Trace, readers: Sequence[Reader], index: int = 0) -> None:
-    """Give every entry from `index` on to each reader, until the trace is closed and read to its end."""
-    await Readers(trace, readers, index).run()
+def _name(reader: Reader) -> str:
+    fold = getattr(reader, "__self__", None)
+    return type(fold).__name__ if fold is not None else getattr(reader, "__name__", type(reader).__name__)
 
 
 def entries(trace: Trace, index: int = 0) -> Iterator[Entry]:
-    """Every entry of a closed trace from `index` on, read in blocks."""
+    """Yield every entry of a closed trace from `index` on, read in blocks."""
     while block := trace.since(index):
         yield from block
         index = block[-1].i + 1
-
-
-class _Driven:
-    """A reader, until it fails."""
-
-    def __init__(self, trace: Trace, reader: Reader, now: Callable[[], float]) -> None:
-        self._trace = trace
-        self._reader: Reader | None = reader
-        self._name = getattr(reader, "__name__", type(reader).__name__)
-        self._now = now
-        self._slow = False
-
-    def give(self, entry: Entry) -> None:
-        """Call the reader; whatever it raises ends it alone."""
-        if self._reader is None:
-            return
-        began = self._now()
-        try:
-            self._reader(entry)
-        except Exception as error:  # noqa: BLE001 - a stranger's code, and the session must outlive it
-            self._reader = None
-            self._trace.emit(ReaderFailed(self._name, f"{type(error).__name__}: {error}"))
-            return
-        took_ms = (self._now() - began) * 1000
-        if took_ms > SLOW_MS and not self._slow:
-            self._slow = True
-            reason = f"reader {self._name} took {took_ms:.0f} ms for one event"
-            self._trace.emit(Notice("warning", "host", reason, "move its work to a thread of its own"))

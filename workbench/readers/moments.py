@@ -23,6 +23,8 @@ KEPT = 1000
 """Moments that a fold keeps by default, as a timeline does turns."""
 AROUND_MS = 150.0
 """Sound before and after a turn that belongs to hearing it."""
+DEFAULT_RATE = 16_000
+"""Hz of a track of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,62 +37,64 @@ class Moment:
 
 
 class MomentsFold:
-    """Feed it every entry in order; `of` gives the moment of a turn that has ended; the last `keep` (None: all)."""
+    """A fold: `of` gives the moment of a turn that has ended, of the last `keep` (None: all).
+
+    Samples of a track and times of the session's clock are told from each other by the recorded mappings; before the
+    first of them the track began with the session, at the rate in `rates`.
+    """
 
     def __init__(self, rates: Mapping[TrackName, int], *, keep: int | None = KEPT) -> None:
         self._rates = rates
         self._keep = keep
-        self._maps: defaultdict[TrackName, list[ClockMapped]] = defaultdict(list)
+        self._mappings: defaultdict[TrackName, list[ClockMapped]] = defaultdict(list)
         self._onsets: dict[int, float] = {}
-        self._started: dict[int, float] = {}
+        self._starts: dict[int, float] = {}
         self._zeros: dict[int, float] = {}
-        self._replied: dict[int, float] = {}
+        self._reply_ends: dict[int, float] = {}
         self._moments: dict[int, Moment] = {}
 
     def of(self, turn: int) -> Moment | None:
-        """From the user's first to the agent's last sound in it."""
+        """Return the time from the user's first to the agent's last sound in it."""
         return self._moments.get(turn)
 
     def feed(self, entry: Entry) -> None:
-        """Take one entry in."""
+        """Take the next entry."""
         match entry.event:
-            case ClockMapped(track=track) as mapped:
-                self._maps[track].append(mapped)
+            case ClockMapped(track=track, rate=rate) as mapped if rate > 0:
+                self._mappings[track].append(mapped)
             case SpeechStarted(utterance=utterance, at_sample=sample):
-                self._onsets[utterance] = self._ms("user", sample)
+                self._onsets[utterance] = self.time_ms("user", sample)
             case TurnDecided(turn=turn, utterance=utterance):
-                self._started[turn] = self._onsets.pop(utterance, entry.t_ms)
+                self._starts[turn] = self._onsets.pop(utterance, entry.t_ms)
                 self._zeros[turn] = entry.t_ms
             case Heard(turn=turn, user_end_ms=ms) if ms is not None:
                 self._zeros[turn] = ms
             case ReplyPlaying(turn=int(turn)):
-                self._replied[turn] = entry.t_ms
+                self._reply_ends[turn] = entry.t_ms
             case ReplyEnded(turn=int(turn), end_sample=sample):
-                self._replied[turn] = entry.t_ms if sample is None else self._ms("agent", sample)
+                self._reply_ends[turn] = entry.t_ms if sample is None else self.time_ms("agent", sample)
             case TurnEnded(turn=turn):
-                self._over(turn, entry.t_ms)
+                self._end(turn, entry.t_ms)
             case _:
                 pass
 
-    def _over(self, turn: int, now_ms: float) -> None:
-        start = self._started.pop(turn, now_ms)
-        end = max(start, self._replied.pop(turn, now_ms))
+    def _end(self, turn: int, now_ms: float) -> None:
+        start = self._starts.pop(turn, now_ms)
+        end = max(start, self._reply_ends.pop(turn, now_ms))
         zero = self._zeros.pop(turn, start)
         self._moments[turn] = Moment(max(0.0, start - AROUND_MS), end + AROUND_MS, zero)
         if self._keep is not None and len(self._moments) > self._keep:
             del self._moments[next(iter(self._moments))]
 
-    def sample(self, track: TrackName, ms: float) -> int:
-        """The position on the track at that time of the session's clock; below 0 before its first sample."""
-        maps = self._maps[track]
-        at = bisect_right(maps, ms, key=lambda mapped: mapped.at_ms) - 1
-        if not maps:
-            return round(ms * self._rates.get(track, 16_000) / 1000)
-        near = maps[max(0, at)]
-        return near.sample + round((ms - near.at_ms) * near.rate / 1000)
+    def time_ms(self, track: TrackName, sample: int) -> float:
+        """Return when that sample was at the device, by the newest mapping."""
+        if not (mappings := self._mappings[track]):
+            return sample * 1000 / self._rates.get(track, DEFAULT_RATE)
+        return mappings[-1].at_ms + (sample - mappings[-1].sample) * 1000 / mappings[-1].rate
 
-    def _ms(self, track: TrackName, sample: int) -> float:
-        if not self._maps[track]:
-            return sample * 1000 / self._rates.get(track, 16_000)
-        near = self._maps[track][-1]
-        return near.at_ms + (sample - near.sample) * 1000 / near.rate
+    def sample(self, track: TrackName, ms: float) -> int:
+        """Return the position on the track at that time of the session's clock; below 0 before its first sample."""
+        if not (mappings := self._mappings[track]):
+            return round(ms * self._rates.get(track, DEFAULT_RATE) / 1000)
+        near = mappings[max(0, bisect_right(mappings, ms, key=lambda mapped: mapped.at_ms) - 1)]
+        return near.sample + round((ms - near.at_ms) * near.rate / 1000)

@@ -18,6 +18,7 @@ from workbench.model.events import (
     PARTS,
     EchoState,
     Entry,
+    Event,
     Heard,
     HostLag,
     Levels,
@@ -28,12 +29,10 @@ from workbench.model.events import (
     ReplyPaused,
     ReplyPlaying,
     ReplyResumed,
-    ReplyText,
     Span,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
-    Transcribed,
     TurnDecided,
     TurnEnded,
     TurnStatus,
@@ -66,8 +65,6 @@ KEPT_TURNS = 1000
 """Turns that a timeline keeps: 2 MB."""
 KEPT_SPANS = 1000
 """Spans that may still find their turn; an answer has ten, one with many tool calls fifty."""
-KEPT_TEXTS = 16
-"""Answers in the making whose text is kept: the one that plays, and what was prepared and never heard of again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +111,10 @@ class Turn:
 
 @dataclass(slots=True)
 class LiveState:
-    """What is going on right now, for screens. `partial`: the user's words so far; `said`: the answer's text so far."""
+    """Who speaks right now; the agent is `thinking` from the end of a turn until its answer plays."""
 
     user: Literal["silent", "speaking", "paused"] = "silent"
     agent: Literal["idle", "thinking", "speaking", "paused"] = "idle"
-    partial: str = ""
-    said: str = ""
-    turn: int | None = None
-    reply: int | None = None
 
 
 @dataclass(slots=True)
@@ -160,14 +153,14 @@ class Timeline:
         self._open: dict[int, _OpenTurn] = {}
         self._spans: deque[Span] = deque(maxlen=KEPT_SPANS)
         self._discarded: deque[int | None] = deque(maxlen=KEPT_SPANS)
-        self._texts: dict[int, str] = {}
+        self._last_turn = 0
+        self._playing: int | None = None
 
     def feed(self, entry: Entry) -> None:
         """Take the next entry."""
         if type(entry.event) in FREQUENT:
             return
-        self._watch_user(entry)
-        self._watch_agent(entry)
+        self._watch(entry.event)
         match entry.event:
             case ListeningStarted():
                 self._listening_ms = entry.t_ms
@@ -191,9 +184,7 @@ class Timeline:
                 pass
 
     def _run(self, turn: int) -> Turn:
-        return replace(
-            self._turn(TurnEnded(turn, "done", self.live.partial, ""), self._open[turn]), status="running"
-        )
+        return replace(self._turn(TurnEnded(turn, "done", "", ""), self._open[turn]), status="running")
 
     def _end(self, ended: TurnEnded) -> None:
         turn = self._turn(ended, self._open.pop(ended.turn, _OpenTurn()))
@@ -224,54 +215,32 @@ class Timeline:
             **latency,
         )
 
-    def _watch_user(self, entry: Entry) -> None:
+    def _watch(self, event: Event) -> None:
         live = self.live
-        match entry.event:
-            case SpeechStarted():
-                live.user, live.partial = "speaking", ""
+        match event:
+            case SpeechStarted() | SpeechResumed():
+                live.user = "speaking"
             case SpeechPaused():
                 live.user = "paused"
-            case SpeechResumed():
-                live.user = "speaking"
-            case Transcribed(text=text):
-                live.partial = text
             case UtteranceDismissed():
-                live.user, live.partial = "silent", ""
+                live.user = "silent"
             case TurnDecided(turn=turn):
-                live.user, live.turn = "silent", turn
+                live.user, self._last_turn = "silent", turn
                 live.agent = "thinking" if live.agent == "idle" else live.agent
-            case TurnEnded(turn=turn) if turn == live.turn and live.agent == "thinking":
+            case TurnEnded(turn=turn) if turn == self._last_turn and live.agent == "thinking":
                 live.agent = "idle"
-            case _:
-                pass
-
-    def _watch_agent(self, entry: Entry) -> None:
-        live = self.live
-        match entry.event:
-            case ReplyText(reply=reply, text=text):
-                self._texts[reply] = self._texts.get(reply, "") + text
-                if reply == live.reply:
-                    live.said = self._texts[reply]
-                if len(self._texts) > KEPT_TEXTS:
-                    del self._texts[next(iter(self._texts))]
-            case ReplyDiscarded(reply=reply):
-                self._texts.pop(reply, None)
             case ReplyPlaying(reply=reply):
-                live.agent, live.reply, live.said = "speaking", reply, self._texts.get(reply, "")
+                live.agent, self._playing = "speaking", reply
             case ReplyPaused():
                 live.agent = "paused"
             case ReplyResumed():
                 live.agent = "speaking"
-            case ReplyEnded(reply=reply):
-                self._texts.pop(reply, None)
-                if reply == live.reply:
-                    live.reply, live.said = None, ""
-                    live.agent = "thinking" if self._unanswered(live.turn) else "idle"
+            case ReplyEnded(reply=reply) if reply == self._playing:
+                self._playing = None
+                last = self._open.get(self._last_turn)
+                live.agent = "thinking" if last is not None and last.reply is None else "idle"
             case _:
                 pass
-
-    def _unanswered(self, turn: int | None) -> bool:
-        return turn in self._open and self._open[turn].reply is None
 
 
 def turns(entries: Iterable[Entry]) -> Iterator[Turn]:

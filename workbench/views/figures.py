@@ -184,7 +184,13 @@ def draw_latency(axes: Axes, sessions: Sequence[tuple[str, str, Sequence[Turn]]]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     apart = sorted({kind_of(turn) for turn in turns} - {"done"})
     hollow = Line2D(
-        [], [], marker="o", linestyle="", color=QUIET, mfc="none", label=f"{', '.join(apart)}: not in them"
+        [],
+        [],
+        marker="o",
+        linestyle="",
+        color=QUIET,
+        mfc="none",
+        label=f"{', '.join(apart)}: not in p50 and p95",
     )
     handles = axes.get_legend_handles_labels()[0]
     _above(axes, [*handles, *([hollow] if apart else [])], 3)

@@ -136,7 +136,7 @@ def turns_html(
         for turn in turns
     ]
     note = f"<small>the {count(omitted, 'turn')} before are not shown</small>" if omitted else ""
-    return note + table(["turn", "what was said", "heard after, and where the time went"], rows)
+    return note + table(["turn", "what was said", "heard after"], rows)
 
 
 def turn_html(turn: Turn) -> str:
