@@ -68,10 +68,10 @@ def test_words_may_be_heard_in_parts_and_are_answered_all_the_same() -> None:
 
 def test_of_the_same_words_each_time_is_answered_in_its_turn() -> None:
     script = Script(answers=[("And?", "First."), ("Well?", "Second."), ("And?", "Third.")])
-    assert [script.fitting("and?", turn) for turn in range(3)] == ["First.", "First.", "Third."]
-    assert script.fitting("Well? And?", 1) == "Second."
-    assert script.fitting("Never heard", 0) is None
-    assert script.fitting("", 0) is None
+    assert [script.answer_to("and?", turn) for turn in range(3)] == ["First.", "First.", "Third."]
+    assert script.answer_to("Well? And?", 1) == "Second."
+    assert script.answer_to("Never heard", 0) is None
+    assert script.answer_to("", 0) is None
     assert score("you: And?\nagent: A.\nyou: And?\nagent: B.").turns[1].agent_text == "B."
 
 

@@ -1,13 +1,13 @@
-"""An event loop whose time is virtual: what waits only for time does not wait at all.
+"""An event loop whose time is virtual: tasks that wait for time only do not wait at all.
 
     result = run_virtual(main())     # an hour of sleeps is over at once, and every run is the same
 
 When nothing is ready, the clock jumps to the next timer; callbacks run in the order of (virtual time, sequence).
-Executor jobs run on the loop's own thread while the clock stands still; those for an executor of their own (the code of
-strangers) run there, and time is real for one that takes longer than a second. If nothing is ready, no timer is set and
-nobody waits for the world outside, no run could ever go on: that is a `Deadlock`, at once. While somebody does wait for
+Executor jobs run on the loop's own thread while the clock stands still; those for an executor of their own (plugins'
+code) run there, and time is real for one that takes longer than a second. If nothing is ready, no timer is set and no
+task waits for the world outside, the run could never go on: that is a `Deadlock`, at once. While a task does wait for
 it (`workbench.model.clock.outside`), time flows at its real rate and the loop really waits, so that the latency of
-sockets and worker processes is a real one.
+sockets and worker processes is real.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 POLL_EVERY = 64
-"""Turns of the loop between two looks at the file descriptors while nobody waits for them: a look costs 2 µs, and only
+"""Turns of the loop between two polls of file descriptors while no task waits for them: a poll costs 2 µs, and only
 signals come this way."""
 PATIENCE_S = 1.0
-"""For so long the clock stands still for a job on an executor of its own, real seconds: longer than any that is no
-hanging one takes on a busy machine."""
+"""How long the clock stands still for a job on an executor of its own, real seconds: longer than any job takes on a
+busy machine, unless it hangs."""
 
 
 class Deadlock(InternalError):
@@ -41,13 +41,13 @@ class Deadlock(InternalError):
 
 
 def run_virtual(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
-    """Run a coroutine on a `VirtualLoop` and cancel what it left behind. Raises what it raises, or Deadlock."""
+    """Run a coroutine on a `VirtualLoop` and cancel the tasks that remain. Raises its error, or Deadlock."""
     with asyncio.Runner(debug=debug, loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """The loop; its clock starts at 0."""
+    """An event loop with a virtual clock, which starts at 0."""
 
     _scheduled: list[asyncio.TimerHandle]  # asyncio's own heap of timers
 
@@ -58,12 +58,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(self))
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was made."""
         outside = self._outside
         return self._now + (monotonic() - outside.since) if outside.pending else self._now
 
     def outside(self) -> _Outside:
-        """Around an await on something outside of the loop: time is real meanwhile."""
+        """Return the context for an await on the world outside: time is real meanwhile."""
         return self._outside
 
     def call_at(
@@ -73,7 +73,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """As any loop's, but timers of the same time run in the order in which they were set."""
+        """Set a timer; timers of the same time run in the order in which they were set."""
         timer = _Timer(when, callback, args, self, context)
         timer.number = next(self._numbers)
         heapq.heappush(self._scheduled, timer)
@@ -97,10 +97,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if executor is None:
             self.call_soon(_run_job, future, func, args)
         else:
-            self.call_soon(self._run_there, future, executor, func, args)
+            self.call_soon(self._run_on, future, executor, func, args)
         return future
 
-    def _run_there(
+    def _run_on(
         self, future: asyncio.Future[T], executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
     ) -> None:
         if future.done():  # cancelled before its turn
@@ -115,17 +115,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         asyncio.wrap_future(job, loop=self).add_done_callback(lambda late: _run_job(future, late.result, ()))
 
     async def shutdown_default_executor(self, *timeout: float) -> None:
-        """As any loop's: it waits for threads, so time is real."""
+        """Shut the executor down in real time, as it waits for threads."""
         with self._outside:
             await super().shutdown_default_executor(*timeout)
 
     def skip_to_next_timer(self) -> None:
-        """Let the time pass that everybody would only wait for."""
+        """Let the time pass until the next timer."""
         self._now = max(self._now, self._scheduled[0].when())
 
 
 class _Outside:
-    """Counts who waits for the world outside."""
+    """Counts the tasks that wait for the world outside."""
 
     __slots__ = ("_loop", "pending", "since")
 
@@ -146,7 +146,7 @@ class _Outside:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Lets virtual time pass instead of waiting."""
+    """A selector that lets virtual time pass instead of waiting."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer that knows which of two at the same time was set first."""
+    """A timer with a number, which orders timers of the same time."""
 
     __slots__ = ("number",)
     number: int
@@ -188,16 +188,16 @@ def _run_job(future: asyncio.Future[T], func: Callable[[*Ts], T], args: tuple[*T
 
 def _give_up(loop: VirtualLoop) -> NoReturn:
     waiting = sorted(f"{task.get_name()} at {_where(task)}" for task in asyncio.all_tasks(loop))
-    who = "; ".join(waiting) or "nobody"
+    tasks = "; ".join(waiting) or "nobody"
     raise Deadlock(
-        f"deadlock at {loop.time():.3f} s: nothing is ready, no timer is set; waiting: {who}",
+        f"deadlock at {loop.time():.3f} s: nothing is ready, no timer is set; waiting: {tasks}",
         "wait for a condition with a timeout; an await on a process or socket belongs inside "
         "`with workbench.model.clock.outside():`",
     )
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """The innermost place that a task waits at."""
+    """Return the innermost place at which a task waits."""
     place = "?"
     awaited: object = task.get_coro()
     while isinstance(awaited, CoroutineType):

@@ -44,7 +44,7 @@ PAGE = "<!doctype html><title>Please log in</title>"
 
 
 class FaultyApi:
-    """The server, open while entered. `fault` may be changed at any time and holds for the requests after that."""
+    """The server, open while entered. `fault` may be changed at any time and applies to the requests after that."""
 
     def __init__(self, fault: Fault | None = None, *, retry_after: str = "1", slow_s: float = 0.05) -> None:
         self.fault = fault
@@ -55,7 +55,7 @@ class FaultyApi:
         self.calls: Counter[str] = Counter()
         """Requests so far by path, `/v1/audio/speech` for one."""
         self.bodies: list[Any] = []
-        """What the chat and speech requests held, and the fields of the transcriptions, the file as bytes."""
+        """Bodies of chat and speech requests, and fields of transcriptions, the file as bytes."""
         self.arrived = asyncio.Event()
         """Set when a request comes; clear it to wait for the next."""
         self.left = asyncio.Event()
@@ -83,13 +83,13 @@ class FaultyApi:
                 self.bodies.append(await request.json())
             elif request.content_type == "multipart/form-data":
                 self.bodies.append(_fields(await request.post()))
-            return await self._refused(request) or await self._begun(request)
+            return await self._refuse(request) or await self._respond(request)
         except (asyncio.CancelledError, ConnectionError):
             self.left.set()
             raise
 
-    async def _refused(self, request: web.Request) -> web.StreamResponse | None:
-        """The answer of a fault that says something else than what was asked for, None for the others."""
+    async def _refuse(self, request: web.Request) -> web.StreamResponse | None:
+        """Return the response of a fault that answers otherwise than asked, None for the others."""
         match self.fault:
             case "unauthorized":
                 key = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -108,9 +108,9 @@ class FaultyApi:
                 await asyncio.sleep(self.slow_s)
         return None
 
-    async def _begun(self, request: web.Request) -> web.StreamResponse:
-        """The right answer, or the right beginning of one."""
-        pieces, content_type = _right(request.path)
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        """Return the right answer, or its beginning."""
+        pieces, content_type = _answer_to(request.path)
         if self.fault == "garbage":
             pieces = [b'data: {"choices": [}\n\n'] if "event-stream" in content_type else [b'{"text": \xff']
             content_type = "application/json" if "audio" in content_type else content_type
@@ -129,7 +129,7 @@ class FaultyApi:
 
 
 def _fields(form: Mapping[str, str | bytes | bytearray | web.FileField]) -> dict[str, Any]:
-    """The fields of a form, a file as its bytes."""
+    """Return the fields of a form, a file as its bytes."""
     fields: dict[str, Any] = {}
     for name, value in form.items():
         if isinstance(value, web.FileField):
@@ -140,8 +140,8 @@ def _fields(form: Mapping[str, str | bytes | bytearray | web.FileField]) -> dict
     return fields
 
 
-def _right(path: str) -> tuple[list[bytes], str]:
-    """The right answer in pieces, and its content type."""
+def _answer_to(path: str) -> tuple[list[bytes], str]:
+    """Return the right answer in pieces, and its content type."""
     match path.rpartition("/")[2]:
         case "models":
             body = json.dumps({"object": "list", "data": []})

@@ -1,4 +1,4 @@
-"""Network trouble on purpose: loss, delay, jitter and reordering between a user and the engine, by a seed.
+"""A simulated bad network between a user and the engine: loss, delay, jitter and reordering, by a seed.
 
     source = TroubledSource(ArraySource(score), Trouble(loss=0.05, delay_ms=80, jitter_ms=20, seed=1))
     sink = TroubledSink(PacedSink(trace), Trouble(loss=0.05, delay_ms=80))      # sink.heard: what the listener got
@@ -25,7 +25,7 @@ PACKET_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What a network does. `loss` and `reorder` are shares of the packets, 0…1; a reordered one comes `reorder_ms`
+    """Properties of a network. `loss` and `reorder` are shares of the packets, 0…1; a reordered one comes `reorder_ms`
     later. Jitter is the standard deviation of the delay, never below zero."""
 
     loss: float = 0.0
@@ -44,7 +44,7 @@ class Trouble:
 
 
 class Line:
-    """One direction: says of each packet in turn whether it is there when it has to be played."""
+    """One direction of a network: decides of each packet in turn whether it is there when it has to be played."""
 
     def __init__(self, trouble: Trouble) -> None:
         self._trouble = trouble
@@ -58,7 +58,7 @@ class Line:
         return (self.lost + self.late) / self.sent if self.sent else 0.0
 
     def arrives(self) -> bool:
-        """Of the next packet. Always draws the same numbers, so that one kind of trouble does not shift another."""
+        """Decide on the next packet; it always draws the same numbers, so that one trouble does not shift another."""
         trouble = self._trouble
         lost, reordered, shaken = (*self._chance.random(2), self._chance.normal())
         extra_ms = max(0.0, shaken * trouble.jitter_ms + trouble.reorder_ms * (reordered < trouble.reorder))
@@ -89,26 +89,26 @@ class TroubledSource(Source):
         await self._source.__aexit__(*error)
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Every frame of the source, later; silence in the place of those that are missing."""
+        """Yield every frame of the source, later; lost packets are silence."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Queue[tuple[float, Frame] | None] = asyncio.Queue()
 
-        async def sent() -> None:
+        async def send() -> None:
             async for frame in self._source.frames():
                 waiting.put_nowait((loop.time() + self._trouble.behind_s, frame))
             waiting.put_nowait(None)
 
         async with asyncio.TaskGroup() as tasks:
-            sending = tasks.create_task(sent())
+            sending = tasks.create_task(send())
             try:
-                while (one := await waiting.get()) is not None:
-                    due, frame = one
+                while (item := await waiting.get()) is not None:
+                    due, frame = item
                     await asyncio.sleep(max(0.0, due - loop.time()))
-                    yield self._received(frame)
+                    yield self._receive(frame)
             finally:
                 sending.cancel()
 
-    def _received(self, frame: Frame) -> Frame:
+    def _receive(self, frame: Frame) -> Frame:
         samples = frame.samples.copy()
         packet = round(PACKET_S * INPUT_RATE)
         for at in range(0, len(samples), packet):
@@ -117,7 +117,7 @@ class TroubledSource(Source):
         return Frame(samples, frame.rate, frame.position)
 
     def time_of(self, sample: int) -> float:
-        """When that sample was spoken, on the loop's clock, s."""
+        """Return when that sample was spoken, on the loop's clock, s."""
         return self._source.time_of(sample)
 
     def transit(self, sample: int) -> Transit:
@@ -129,7 +129,7 @@ class TroubledSource(Source):
 
 
 class TroubledSink(Sink):
-    """A sink with such a network behind it. What the engine hands over is what was sent; `heard` is what came."""
+    """A sink with such a network behind it; `heard` is the sound that arrived."""
 
     def __init__(self, sink: Sink, trouble: Trouble) -> None:
         self.line = Line(trouble)
@@ -141,7 +141,7 @@ class TroubledSink(Sink):
 
     @property
     def heard(self) -> Samples:
-        """What the listener heard, from the track's first sample on; shape (n,)."""
+        """The sound that arrived, from the track's first sample on; shape (n,)."""
         return np.concatenate(self._parts) if self._parts else silence(0)
 
     async def __aenter__(self) -> Self:
@@ -152,21 +152,21 @@ class TroubledSink(Sink):
         await self._sink.__aexit__(*error)
 
     async def play(self, pull: Pull) -> None:
-        """As the sink does."""
+        """Play on the sink, and send the same over the network."""
 
-        def sent(count: int) -> Samples:
+        def pull_and_send(count: int) -> Samples:
             samples = pull(count)
             self._send(samples)
             return samples
 
-        await self._sink.play(sent)
+        await self._sink.play(pull_and_send)
 
     def wake(self) -> None:
         """As the sink's."""
         self._sink.wake()
 
     def time_of(self, sample: int) -> float:
-        """When that sample is heard, at the far end, on the loop's clock, s."""
+        """Return when that sample is played at the far end, on the loop's clock, s."""
         return self._sink.time_of(sample) + self._trouble.behind_s
 
     def transit(self, sample: int) -> Transit:

@@ -1,4 +1,4 @@
-"""The table `[script]` of the settings: what the scripted providers say, and how long they take."""
+"""The table `[script]` of the settings: the texts and delays of the scripted providers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workbench.tools.consent import question_in
 
 
 class Choice(BaseModel):
-    """A tool that is called when the user says something."""
+    """A tool call that the scripted LLM makes when the user says certain words."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class Choice(BaseModel):
     arguments: dict[str, Any] = {}
     """Its arguments; in texts, `{said}` and the named groups of `when` (`(?P<city>\\w+)` is `{city}`) are filled in."""
     then: str = "{result}"
-    """What the agent says with the result; `{said}` and the groups are filled in too."""
+    """The agent's words with the result; `{said}` and the groups are filled in too."""
 
     @field_validator("when")
     @classmethod
@@ -38,25 +38,25 @@ class Choice(BaseModel):
             raise ValueError(f"is no regular expression: {error}") from None
         return when
 
-    def heard(self, said: str) -> dict[str, str] | None:
-        """What there is to fill in, None if that is not what the user says."""
-        found = re.search(self.when, said, re.IGNORECASE)
-        if found is None:
+    def match(self, said: str) -> dict[str, str] | None:
+        """Return the words to fill in, None if the user says something else."""
+        match = re.search(self.when, said, re.IGNORECASE)
+        if match is None:
             return None
-        return {"said": said, **{name: text or "" for name, text in found.groupdict().items()}}
+        return {"said": said, **{name: text or "" for name, text in match.groupdict().items()}}
 
 
 class Script(BaseModel):
-    """What the profile `scripted` plays."""
+    """The script of the profile `scripted`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     user: list[str] = Field(
         default=["Hello there.", "What can you do?", "Tell me more.", "How long did that take?", "Thank you."]
     )
-    """What the user is taken to say, utterance by utterance, round and round."""
+    """The user's words, utterance by utterance, round and round."""
     spoken: list[tuple[str, int, int]] | None = None
-    """What is said from which sample up to which (16 kHz), where a score knows it; `user` is not used then."""
+    """The user's words with their first and last sample (16 kHz), as a score has them, instead of `user`."""
     agent: list[str] = Field(
         default=[
             "Hello! You said: {said}",
@@ -65,9 +65,9 @@ class Script(BaseModel):
             "I heard you say: {said} That was quick, was it not?",
         ]
     )
-    """What the agent answers, turn by turn, round and round; `{said}` stands for what the user said."""
+    """The agent's answers, turn by turn, round and round; `{said}` stands for the user's words."""
     answers: list[tuple[str, str]] | None = None
-    """What is answered to which words (or a part of them), instead of `agent`; of several the one nearest in order."""
+    """Answers by the user's words (or a part of them), instead of `agent`; of several the one nearest in order."""
     choose: list[Choice] = []
     """Tools that the agent calls, by what the user says; the first that fits. Otherwise it answers as `agent` says."""
     partials: bool = True
@@ -85,7 +85,7 @@ class Script(BaseModel):
 
     @classmethod
     def of(cls, table: Mapping[str, Any] | None) -> Self:
-        """The script in a table, by default a small one. Raises UsageError for what cannot be used."""
+        """Return the script in a table, by default a small one. Raises UsageError for wrong settings."""
         try:
             return cls.model_validate(dict(table or {}))
         except ValidationError as error:
@@ -97,45 +97,45 @@ class Script(BaseModel):
             raise UsageError(f"[script] {key}: {reason}", hint) from None
 
     def answer(self, messages: Sequence[Message]) -> str | list[str | ToolCall]:
-        """What the agent says to these messages: a choice's call, then its words; else the text whose turn it is."""
+        """Return the answer to these messages: a choice's call, then its words; else the next text."""
         said = next((message.text for message in reversed(messages) if message.role == "user"), "")
         for choice in self.choose:
-            if (words := choice.heard(said)) is None:
+            if (words := choice.match(said)) is None:
                 continue
             if messages[-1].role == "tool":
-                told = messages[-1].text
-                return question_in(told) or filled(choice.then, {**words, "result": told})
-            arguments = json.dumps(_filled_all(choice.arguments, words), ensure_ascii=False)
+                result = messages[-1].text
+                return question_in(result) or fill(choice.then, {**words, "result": result})
+            arguments = json.dumps(_fill_all(choice.arguments, words), ensure_ascii=False)
             turn = sum(message.role == "user" for message in messages)
             return [ToolCall(f"call_{turn}", choice.tool, arguments)]
-        asked = sum(message.role == "user" for message in messages)
-        fitting = self.fitting(said, asked - 1)
-        if fitting is not None:
-            return fitting
-        return self.agent[(asked - 1) % len(self.agent)] if self.agent else ""
+        turn = sum(message.role == "user" for message in messages) - 1
+        answer = self.answer_to(said, turn)
+        if answer is not None:
+            return answer
+        return self.agent[turn % len(self.agent)] if self.agent else ""
 
-    def fitting(self, said: str, turn: int) -> str | None:
-        """The one of `answers` to what was said as turn number `turn` (from 0); None if there is none.
+    def answer_to(self, said: str, turn: int) -> str | None:
+        """Return the one of `answers` to the words of turn number `turn` (from 0); None if there is none.
 
         An utterance may be a part of a line, or more than one.
         """
         words, lines = said.casefold().strip(), self.answers or []
-        fitting = [
+        matches = [
             at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
         ]
-        return lines[min(fitting, key=lambda at: abs(at - turn))][1] if words and fitting else None
+        return lines[min(matches, key=lambda at: abs(at - turn))][1] if words and matches else None
 
 
-def filled(text: str, words: Mapping[str, str]) -> str:
-    """The text with `{name}` replaced; other braces stay."""
-    return re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), text)
+def fill(text: str, words: Mapping[str, str]) -> str:
+    """Return the text with `{name}` replaced; other braces stay."""
+    return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), text)
 
 
-def _filled_all(value: Any, words: Mapping[str, str]) -> Any:
+def _fill_all(value: Any, words: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return filled(value, words)
+        return fill(value, words)
     if isinstance(value, Mapping):
-        return {key: _filled_all(item, words) for key, item in value.items()}
+        return {key: _fill_all(item, words) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled_all(item, words) for item in value]
+        return [_fill_all(item, words) for item in value]
     return value

@@ -31,13 +31,13 @@ from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score, Spoken,
 WORD_MS = 250.0
 """How long a word takes to say, where no score knows."""
 AUDIBLE_MS = 200.0
-"""Sound that an utterance must hold to use up a text of the script."""
+"""Sound that an utterance must hold to use up a text of the script, ms."""
 GRACE = INPUT_RATE // 10
-"""Samples that an utterance may end before its last word and still hold it."""
+"""Samples by which an utterance may end before its last word and still hold it."""
 PIECE_S = 0.2
 """Length of a piece of speech, s."""
 GARBAGE = "\x1b[2J\x1b]0;owned\x07\u202e drowssap \u0000\ufffd\x9b31m"
-"""What nobody would say: terminal escapes, a right-to-left override, control characters."""
+"""Hostile text: terminal escapes, a right-to-left override, control characters."""
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ GARBAGE = "\x1b[2J\x1b]0;owned\x07\u202e drowssap \u0000\ufffd\x9b31m"
 
 @dataclass(frozen=True, slots=True)
 class Raises:
-    """The call raises `error` after it gave `after` pieces."""
+    """The call raises `error` after `after` pieces."""
 
     error: Exception = field(default_factory=lambda: StageError("this call fails by script"))
     after: int = 0
@@ -53,7 +53,7 @@ class Raises:
 
 @dataclass(frozen=True, slots=True)
 class Hangs:
-    """The call gives `after` pieces and then nothing more, for ever."""
+    """The call gives `after` pieces and then hangs for ever."""
 
     after: int = 0
 
@@ -67,28 +67,28 @@ class Slow:
 
 @dataclass(frozen=True, slots=True)
 class EndsEarly:
-    """The call ends without an error when half of it was given."""
+    """The call ends without an error after half of its pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """The call gives nonsense: terminal escapes as text, a tool nobody has, noise and nothing as speech."""
+    """The call gives nonsense: terminal escapes as text, an unknown tool, noise and empty pieces as speech."""
 
 
 Fault = Raises | Hangs | Slow | EndsEarly | Garbage
 Faults = Mapping[int, Fault] | Fault | None
-"""By number of the call, or the same for all calls (not for the warm-up)."""
+"""By number of call, or the same for all calls (not for the warm-up)."""
 
 
 class _Scripted:
-    """What scripted providers have in common: a name, calls that are counted, faults."""
+    """The base of scripted providers: a name, counted calls, faults."""
 
     def __init__(self, name: str, first_ms: float, faults: Faults) -> None:
         self.name = name
         self.calls = 0
         """Calls so far."""
         self.active = 0
-        """Calls that are neither done nor left."""
+        """Calls that are not over."""
         self._first_ms = first_ms
         self._faults = faults
 
@@ -99,7 +99,7 @@ class _Scripted:
         pass
 
     async def warm(self) -> None:
-        """Call 0."""
+        """Make call 0."""
         if isinstance(self._faults, Mapping):
             await self._begin(self._faults.get(0), 0.0)
 
@@ -114,16 +114,16 @@ class _Scripted:
             self.active -= 1
 
     async def _begin(self, fault: Fault | None, wait_ms: float) -> None:
-        """Wait for what comes first, and longer where the fault says so."""
+        """Wait for the first piece, and longer where the fault says so."""
         wait_ms += fault.ms if isinstance(fault, Slow) else 0.0
         if wait_ms > 0:
             await asyncio.sleep(wait_ms / 1000)
         await _fail(fault, 0)
 
 
-async def _fail(fault: Fault | None, given: int) -> None:
-    """Raise or hang if that is due after `given` pieces."""
-    if isinstance(fault, Raises | Hangs) and fault.after == given:
+async def _fail(fault: Fault | None, pieces: int) -> None:
+    """Raise or hang if that is due after so many pieces."""
+    if isinstance(fault, Raises | Hangs) and fault.after == pieces:
         if isinstance(fault, Raises):
             raise fault.error.with_traceback(None)
         await asyncio.get_running_loop().create_future()
@@ -135,7 +135,7 @@ Says = Callable[[Utterance], str]
 
 
 class ScriptedStt(_Scripted, Stt):
-    """Knows what each utterance says: from a `Score` by time, from a list in turn (round and round), or by a function.
+    """Knows the words of each utterance: from a `Score` by time, from a list round and round, or by a function.
 
     A text of a list is used up by an utterance that holds 200 ms of audible sound; a quieter one is empty. `delay_ms`
     passes between a word, or the end of speech, and its text. With `partials`, words are written while the user speaks.
@@ -178,7 +178,7 @@ class ScriptedStt(_Scripted, Stt):
             return self._final(utterance, fault)
 
     async def _settle(self, utterance: Utterance) -> None:
-        """Speech paused: after the delay, all that was said is known, unless the user went on meanwhile."""
+        """Write all words so far when the delay has passed, unless the user went on meanwhile."""
         latest, upto = utterance.transcript, utterance.speech_end
         if latest and latest.stable and latest.upto_sample >= upto:
             return
@@ -205,7 +205,7 @@ class ScriptedStt(_Scripted, Stt):
         return Transcript(text, utterance.end, final=True, stable=True, confidence=confidence)
 
     def _so_far(self, utterance: Utterance) -> tuple[str, bool, int]:
-        """The words whose end lies `delay_ms` back, whether the last one is known to be the last, and up to where."""
+        """Return the words that ended `delay_ms` ago, whether none is half spoken, and up to which position."""
         known = utterance.end - round(self._first_ms * INPUT_RATE / 1000)
         if self._words:
             text = self._words.said(utterance.start_sample, known)
@@ -248,7 +248,7 @@ class _Words:
         self._notes = sorted((note.start, note.end) for note in score.spoken)
 
     def said(self, start: int, upto: int) -> str:
-        """The words of which the greater part was said after `start`, and that ended before `upto`."""
+        """Return the words mostly spoken after `start` that ended before `upto`."""
         first = max(0, bisect_left(self._starts, start) - 1)
         words = self._words[first : bisect_left(self._starts, upto)]
         return " ".join(
@@ -256,7 +256,7 @@ class _Words:
         )
 
     def complete(self, upto: int) -> bool:
-        """Whether nothing was left half said at `upto`."""
+        """Return whether no line was half spoken at `upto`."""
         begun = bisect_left(self._notes, (upto,))
         return begun > 0 and self._notes[begun - 1][1] <= upto
 
@@ -291,7 +291,7 @@ class ScriptedLlm(_Scripted, Llm):
     ) -> None:
         super().__init__(name, first_token_ms, faults)
         self.prompts: deque[tuple[Message, ...]] = deque(maxlen=64)
-        """The messages of the last calls."""
+        """Messages of the last calls."""
         self._answers = answers
         self._token_ms = token_ms
         self._at = -1
@@ -313,11 +313,11 @@ class ScriptedLlm(_Scripted, Llm):
             parts = [Text(GARBAGE), ToolCall("", "no_such_tool", '{"broken": ')]
         if isinstance(fault, EndsEarly):
             parts = parts[: (len(parts) - 1) // 2]
-        for given, part in enumerate(parts):
-            if given:
+        for number, part in enumerate(parts):
+            if number:
                 if self._token_ms > 0:
                     await asyncio.sleep(self._token_ms / 1000)
-                await _fail(fault, given)
+                await _fail(fault, number)
             yield part
 
     def _answer(self, messages: Sequence[Message]) -> Answer:
@@ -331,7 +331,7 @@ class ScriptedLlm(_Scripted, Llm):
 
 
 def _parts(answer: Answer, messages: Sequence[Message]) -> list[LlmPart]:
-    """An answer as it is streamed, with what it cost at the end."""
+    """Return the parts of an answer, with its usage at the end."""
     said = next((message.text for message in reversed(messages) if message.role == "user"), "")
     parts: list[LlmPart] = []
     for piece in [answer] if isinstance(answer, str) else answer:
@@ -343,7 +343,7 @@ def _parts(answer: Answer, messages: Sequence[Message]) -> list[LlmPart]:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    """Words with the space before them."""
+    """Yield words with the space before them."""
     for number, word in enumerate(text.split(" ") if text else ()):
         yield f" {word}" if number else word
 
@@ -382,7 +382,7 @@ class ScriptedTts(_Scripted, Tts):
             yield pieces
 
     def sound(self, text: str) -> Samples:
-        """All that `speak(text)` gives, in one: shape (n,)."""
+        """Return all speech of `speak(text)`, shape (n,)."""
         if not text.strip():
             return silence(0)
         voice = agent_voice(self.rate)
@@ -393,7 +393,7 @@ class ScriptedTts(_Scripted, Tts):
         return np.concatenate([silence(self._leading), spoken])
 
     def word_times(self, text: str) -> list[Word]:
-        """When each word of `speak(text)` is spoken."""
+        """Return the time of each word of `speak(text)`."""
         lead, a_character = self._leading * 1000 / self.rate, SECONDS_PER_CHARACTER * 1000
         words, at = [], 0
         for word in text.split():
@@ -412,9 +412,9 @@ class ScriptedTts(_Scripted, Tts):
         words = deque(self.word_times(text) if self._words else ())
         piece = round(PIECE_S * self.rate)
         stop = len(sound) // 2 if isinstance(fault, EndsEarly) else len(sound)
-        for given, start in enumerate(range(0, stop, piece)):
-            if given:
-                await _fail(fault, given)
+        for number, start in enumerate(range(0, stop, piece)):
+            if number:
+                await _fail(fault, number)
             end = min(start + piece, stop)
             if self._realtime_factor > 0:
                 await asyncio.sleep((end - start) / self.rate * self._realtime_factor)
@@ -428,23 +428,23 @@ class ScriptedTts(_Scripted, Tts):
 
 
 def make_stt(options: ProviderOptions) -> ScriptedStt:
-    """The STT of `[script]`: the texts of `user` in turn, or those of a score by their time."""
+    """Make the STT of `[script]`: the texts of `user` in turn, or those of a score by their time."""
     script = Script.of(options.script)
     says: Sequence[str] | Score = script.user
     if script.spoken is not None:
         says = Score()
-        says.spoken = [Spoken(*one) for one in script.spoken]
+        says.spoken = [Spoken(*line) for line in script.spoken]
     return ScriptedStt(says, delay_ms=script.stt_ms, partials=script.partials)
 
 
 def make_llm(options: ProviderOptions) -> ScriptedLlm:
-    """The LLM of `[script]`: the tools of `choose`, the `answers` to what was said, else `agent` in turn."""
+    """Make the LLM of `[script]`: the tools of `choose`, the `answers` to what was said, else `agent` in turn."""
     script = Script.of(options.script)
     answers: Answers = script.answer if script.choose or script.answers is not None else script.agent
     return ScriptedLlm(answers, first_token_ms=script.first_token_ms, token_ms=script.token_ms)
 
 
 def make_tts(options: ProviderOptions) -> ScriptedTts:
-    """The TTS of `[script]`: a voice without words."""
+    """Make the TTS of `[script]`: a voice without words."""
     script = Script.of(options.script)
     return ScriptedTts(first_byte_ms=script.first_byte_ms, leading_silence_ms=script.leading_silence_ms)

@@ -1,4 +1,4 @@
-"""Synthetic sound by seed: voices that a VAD takes for speech, and what it must not take for speech.
+"""Synthetic speech and noise by seed: voices that a VAD takes for speech, and sounds that it must not.
 
 A voice is additive: the harmonics of a wandering pitch under formants that glide from vowel to vowel, with a puff of
 noise before each syllable. It says nothing, but it starts and ends at known samples.
@@ -38,7 +38,7 @@ FORMANT_GAIN = (1.0, 0.6, 0.35)
 NASAL_HZ = (250.0, 1100.0, 2200.0)
 NASAL_GAIN = (1.0, 0.08, 0.03)
 TILT = 1.0
-"""How fast a voice's harmonics grow weaker, an exponent. With syllables of this length, Silero is the surest."""
+"""How fast the harmonics of a voice grow weaker, an exponent. With syllables of this length, Silero is the surest."""
 SYLLABLE_S = 0.17
 HIGHEST_HZ = 3800.0
 EDGE_S = 0.004
@@ -54,29 +54,29 @@ USER_HZ, AGENT_HZ = 118.0, 196.0
 def speech(
     seconds: float, *, seed: int = 0, pitch_hz: float = USER_HZ, db: float = -26.0, rate: int = INPUT_RATE
 ) -> Samples:
-    """A voice from the first sample to the last; RMS `db` dBFS, shape (seconds × rate,), no pause in it."""
+    """Return a voice from the first sample to the last; RMS `db` dBFS, shape (seconds × rate,), no pause in it."""
     chance = np.random.default_rng(seed)
     count = round(seconds * rate)
     syllables = max(1, round(seconds / SYLLABLE_S))
     bounds = np.linspace(0, count, syllables + 1).astype(int)
     pitch = _pitch(chance, count, syllables, pitch_hz)
     sound = np.concatenate([_syllable(chance, pitch[start:stop], rate) for start, stop in pairwise(bounds)])
-    return _pcm(_edged(sound, rate), db)
+    return _pcm(_fade(sound, rate), db)
 
 
 def noise(seconds: float, *, seed: int = 0, db: float = -60.0, rate: int = INPUT_RATE) -> Samples:
-    """White noise, RMS `db` dBFS."""
+    """Return white noise, RMS `db` dBFS."""
     return _pcm(np.random.default_rng(seed).standard_normal(round(seconds * rate), dtype=np.float32), db)
 
 
 def tone(seconds: float, *, hz: float = 440.0, db: float = -20.0, rate: int = INPUT_RATE) -> Samples:
-    """A sine, RMS `db` dBFS."""
+    """Return a sine, RMS `db` dBFS."""
     angle = np.arange(round(seconds * rate), dtype=np.float32) * np.float32(2 * np.pi * hz / rate)
-    return _pcm(_edged(np.sin(angle), rate), db)
+    return _pcm(_fade(np.sin(angle), rate), db)
 
 
 def cough(*, seed: int = 0, db: float = -20.0, rate: int = INPUT_RATE) -> Samples:
-    """Two bursts of noise that die away, 0.32 s."""
+    """Return two bursts of noise that die away, 0.32 s."""
     chance = np.random.default_rng(seed)
 
     def burst(seconds: float) -> Wave:
@@ -87,7 +87,7 @@ def cough(*, seed: int = 0, db: float = -20.0, rate: int = INPUT_RATE) -> Sample
 
 
 def mhm(*, seed: int = 0, pitch_hz: float = USER_HZ, db: float = -24.0, rate: int = INPUT_RATE) -> Samples:
-    """A hum of two humps, the second one higher, 0.34 s: a backchannel."""
+    """Return a hum of two humps, the second one higher, 0.34 s: a backchannel."""
     chance = np.random.default_rng(seed)
 
     def hum(seconds: float, hz: float) -> Wave:
@@ -96,23 +96,23 @@ def mhm(*, seed: int = 0, pitch_hz: float = USER_HZ, db: float = -24.0, rate: in
         voiced = _voiced(pitch, NASAL_HZ, NASAL_HZ, NASAL_GAIN, rate)
         return np.asarray(voiced * np.sin(np.linspace(0.15, np.pi - 0.15, count, dtype=np.float32)))
 
-    return _pcm(_edged(np.concatenate([hum(0.14, pitch_hz), hum(0.20, pitch_hz * 1.25)]), rate), db)
+    return _pcm(_fade(np.concatenate([hum(0.14, pitch_hz), hum(0.20, pitch_hz * 1.25)]), rate), db)
 
 
 def babble(
     seconds: float, *, voices: int = 6, seed: int = 0, db: float = -36.0, rate: int = INPUT_RATE
 ) -> Samples:
-    """Many voices at once, as of a room full of people."""
+    """Return many voices at once, as of a room full of people."""
     chance = np.random.default_rng(seed)
     crowd = np.zeros(round(seconds * rate), dtype=np.float32)
     for number in range(voices):
-        one = speech(seconds, seed=seed * 100 + number, pitch_hz=chance.uniform(95, 230), rate=rate)
-        crowd += one * np.float32(chance.uniform(0.5, 1.0))
+        voice = speech(seconds, seed=seed * 100 + number, pitch_hz=chance.uniform(95, 230), rate=rate)
+        crowd += voice * np.float32(chance.uniform(0.5, 1.0))
     return _pcm(crowd, db)
 
 
 def click(*, db: float = -12.0, rate: int = INPUT_RATE) -> Samples:
-    """A knock on the microphone, 4 ms."""
+    """Return a knock on the microphone, 4 ms."""
     count = round(0.004 * rate)
     decay = np.exp(-np.linspace(0, 6, count, dtype=np.float32))
     return _pcm(np.asarray(decay * np.cos(np.arange(count, dtype=np.float32))), db)
@@ -123,14 +123,14 @@ def click(*, db: float = -12.0, rate: int = INPUT_RATE) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """Words of a score: what is said from `start` up to `end`, sample positions at the score's rate."""
+    """Words of a score, spoken from `start` up to `end`, sample positions at the score's rate."""
 
     text: str
     start: int
     end: int
 
     def words(self) -> list[Spoken]:
-        """Word by word, the time divided over the characters."""
+        """Return the words, with the time divided over the characters."""
         words = self.text.split()
         marks = np.cumsum([0, *(len(word) for word in words)]) / max(1, sum(map(len, words)))
         at = (self.start + marks * (self.end - self.start)).astype(int).tolist()
@@ -138,7 +138,7 @@ class Spoken:
 
 
 class Score:
-    """What the user does, in order of time; every sound comes after the last one unless `at` (s) says when.
+    """The sounds of a user, in order of time; each comes after the last one unless `at` (s) says when.
 
     score = Score().silence(0.5).say("hello there").silence(2).cough(db=-30).silence(1)
     score.spoken[0].end      # the sample after the last word, exactly
@@ -160,7 +160,7 @@ class Score:
     def say(
         self, text: str, *, at: float | None = None, seconds: float | None = None, db: float = -26.0
     ) -> Self:
-        """The user says `text`, by default 60 ms a character (at least 0.4 s)."""
+        """Add speech: `text`, by default 60 ms a character (at least 0.4 s)."""
         length = seconds if seconds is not None else max(0.4, len(text) * SECONDS_PER_CHARACTER)
         start = self._at(at)
         self.add(speech(length, seed=self._next_seed(), db=db, rate=self.rate), at=at)
@@ -168,37 +168,37 @@ class Score:
         return self
 
     def silence(self, seconds: float) -> Self:
-        """Nobody speaks."""
+        """Add silence."""
         self._end += round(seconds * self.rate)
         return self
 
     def cough(self, *, at: float | None = None, db: float = -20.0) -> Self:
-        """The user coughs."""
+        """Add a cough."""
         return self.add(cough(seed=self._next_seed(), db=db, rate=self.rate), at=at)
 
     def mhm(self, *, at: float | None = None, db: float = -24.0) -> Self:
-        """The user agrees without taking the floor; an STT may well write it down."""
+        """Add a backchannel; an STT may well write it down."""
         start, hum = self._at(at), mhm(seed=self._next_seed(), db=db, rate=self.rate)
         self.spoken.append(Spoken("mhm", start, start + len(hum)))
         return self.add(hum, at=at)
 
     def babble(self, seconds: float, *, at: float | None = None, db: float = -36.0) -> Self:
-        """Other people talk."""
+        """Add other people's talk."""
         return self.add(babble(seconds, seed=self._next_seed(), db=db, rate=self.rate), at=at)
 
     def click(self, *, at: float | None = None, db: float = -12.0) -> Self:
-        """Something hits the microphone."""
+        """Add a knock on the microphone."""
         return self.add(click(db=db, rate=self.rate), at=at)
 
     def add(self, samples: Samples, *, at: float | None = None) -> Self:
-        """Any sound, mixed into what is there."""
+        """Add any sound, mixed with the others."""
         start = self._at(at)
         self._parts.append((start, samples))
         self._end = max(self._end, start + len(samples))
         return self
 
     def samples(self) -> Samples:
-        """All of it, mixed; shape (seconds × rate,)."""
+        """Return all sounds, mixed; shape (seconds × rate,)."""
         mixed = np.zeros(self._end, dtype=np.int32)
         if self._noise_db is not None:
             mixed += noise(self._end / self.rate, seed=self._seed, db=self._noise_db, rate=self.rate)
@@ -218,7 +218,7 @@ class Score:
 
 
 def write_wav(path: Path, samples: Samples, rate: int = INPUT_RATE) -> Path:
-    """Write mono PCM16."""
+    """Write a mono PCM16 file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -248,7 +248,7 @@ class ArraySource(Source):
         pass
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Each frame when its last sample has been spoken; the last one is filled up with silence."""
+        """Yield each frame when its last sample has been spoken; the last one is filled up with silence."""
         loop = asyncio.get_running_loop()
         self._started = loop.time()
         for position in range(0, len(self._samples), self._frame):
@@ -261,7 +261,7 @@ class ArraySource(Source):
             yield Frame(piece, INPUT_RATE, position)
 
     def time_of(self, sample: int) -> float:
-        """When that sample was spoken, s on the loop's clock."""
+        """Return when that sample was spoken, s on the loop's clock."""
         started = asyncio.get_running_loop().time() if self._started is None else self._started
         return started + sample / INPUT_RATE
 
@@ -271,20 +271,20 @@ class ArraySource(Source):
 
 @cache
 def agent_voice(rate: int) -> Samples:
-    """Four seconds of the agent's voice, to be played round and round; made once, it takes 60 ms. Read-only."""
+    """Return four seconds of the agent's voice, to be looped; synthesized once, in 60 ms. Read-only."""
     voice = speech(4.0, seed=4711, pitch_hz=AGENT_HZ, rate=rate)
     voice.setflags(write=False)
     return voice
 
 
 def _pitch(chance: np.random.Generator, count: int, syllables: int, hz: float) -> Wave:
-    """A pitch that falls over the sentence and wanders from syllable to syllable, Hz a sample."""
+    """Return a pitch that falls over the sentence and wanders from syllable to syllable, Hz a sample."""
     knots = hz * (np.linspace(1.12, 0.88, syllables + 1) + chance.normal(0, 0.05, syllables + 1))
     return np.interp(np.arange(count), np.linspace(0, count, syllables + 1), knots).astype(np.float32)
 
 
 def _syllable(chance: np.random.Generator, pitch: Wave, rate: int) -> Wave:
-    """A puff of noise, then a vowel that glides into another one, rises and falls."""
+    """Return a puff of noise, then a vowel that glides into another one, rises and falls."""
     first, last = (VOWELS_HZ[number] for number in chance.choice(len(VOWELS_HZ), 2, replace=False))
     sound = _voiced(pitch, first, last, FORMANT_GAIN, rate)
     along = np.linspace(0, 1, len(pitch), dtype=np.float32)
@@ -296,27 +296,27 @@ def _syllable(chance: np.random.Generator, pitch: Wave, rate: int) -> Wave:
 
 
 def _voiced(pitch: Wave, first: Formants, last: Formants, gains: Formants, rate: int) -> Wave:
-    """Harmonics of `pitch` (Hz a sample) under formants that move from `first` to `last`; shape of `pitch`."""
+    """Return harmonics of `pitch` (Hz a sample) under formants that move from `first` to `last`; shape of `pitch`."""
     phase = np.cumsum(pitch / np.float32(rate)) * np.float32(2 * np.pi)
     middle = float(pitch.mean())
     along = np.linspace(0, 1, len(pitch), dtype=np.float32)
     sound = np.zeros(len(pitch), dtype=np.float32)
     for harmonic in range(1, int(HIGHEST_HZ / middle)):
         begin, end = (
-            _shaped(harmonic * middle, formants, gains) / harmonic**TILT for formants in (first, last)
+            _gain(harmonic * middle, formants, gains) / harmonic**TILT for formants in (first, last)
         )
         sound += (begin + (end - begin) * along) * np.sin(phase * np.float32(harmonic))
     return sound
 
 
-def _shaped(hz: float, formants: Formants, gains: Formants) -> np.float32:
-    """How strongly a vocal tract with these formants gives `hz`."""
+def _gain(hz: float, formants: Formants, gains: Formants) -> np.float32:
+    """Return the gain of a vocal tract with these formants at `hz`."""
     peaks = zip(formants, FORMANT_WIDTH_HZ, gains, strict=True)
     return np.float32(0.02 + sum(gain / (1 + ((hz - at) / width) ** 2) for at, width, gain in peaks))
 
 
-def _edged(sound: NDArray[np.floating], rate: int) -> Wave:
-    """Without a click at either end."""
+def _fade(sound: NDArray[np.floating], rate: int) -> Wave:
+    """Fade both ends, so that they do not click."""
     edge = min(len(sound) // 2, round(EDGE_S * rate))
     ramp = np.linspace(0.2, 1, edge, dtype=np.float32)
     sound[:edge] *= ramp
@@ -325,7 +325,7 @@ def _edged(sound: NDArray[np.floating], rate: int) -> Wave:
 
 
 def _pcm(sound: Wave, db: float) -> Samples:
-    """As PCM16 with RMS `db` dBFS; peaks are clipped."""
+    """Return PCM16 with RMS `db` dBFS; peaks are clipped."""
     rms = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
     scaled = sound * np.float32(32768 * 10 ** (db / 20) / rms) if rms else sound
     return np.asarray(np.clip(np.rint(scaled), -32768, 32767), dtype=np.int16)

@@ -1,4 +1,4 @@
-"""Calling a tool in a test as a model does: from JSON, with a context, within its deadline.
+"""A call of a tool in a test, as a model makes it: from JSON, with a context, within its deadline.
 
 called = call_tool(weather, {"city": "Oslo"})
 assert called.told == "In Oslo it is sunny."
@@ -25,15 +25,15 @@ from workbench.trace.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What came of a call."""
+    """The outcome of a call."""
 
     status: ToolStatus
     told: str
-    """What the model is told: the result, or why there is none."""
+    """The text for the model: the result, or why there is none."""
     said: tuple[str, ...]
-    """What the tool let the agent say meanwhile."""
+    """The texts that the tool had the agent say meanwhile."""
     progress: tuple[str, ...]
-    """How far it told to be."""
+    """The progress that it reported."""
     took_ms: float
 
 
@@ -46,23 +46,23 @@ def call_tool(
 ) -> Called:
     """Call a tool (or a function) once, with arguments as values or as the model's own text; `data` and `state` are
     what its context has. The user has agreed to it. UsageError for what is no tool."""
-    made = as_tool(tool)
+    tool = as_tool(tool)
     text = arguments if isinstance(arguments, str) else json.dumps(dict(arguments or {}))
-    said: list[str] = []
+    spoken: list[str] = []
 
     async def main() -> Called:
         loop = asyncio.get_running_loop()
         trace, limits = Trace(lambda: loop.time() * 1000), LimitSettings()
         toolbox = Toolbox(trace, lambda name, arguments: None)
-        toolbox.add(made)
-        around = ToolEnvironment(data=lambda: data, say=said.append, state={} if state is None else state)
+        toolbox.add(tool)
+        around = ToolEnvironment(data=lambda: data, say=spoken.append, state={} if state is None else state)
         async with ThreadExecutor("tools") as place, Runner(toolbox, trace, limits, place, around) as runner:
-            await runner.perform(made.name, text)
+            await runner.perform(tool.name, text)
             await asyncio.sleep(0)  # what it said last
         events = [entry.event for entry in trace.since(0)]
         (end,) = (event for event in events if isinstance(event, ToolReturned))
         progress = tuple(event.text for event in events if isinstance(event, ToolProgressed))
-        told = shortened(end.result, limits.tool_result_chars) if end.error is None else end.error
-        return Called(end.status, told, tuple(said), progress, end.took_ms)
+        answer = shortened(end.result, limits.tool_result_chars) if end.error is None else end.error
+        return Called(end.status, answer, tuple(spoken), progress, end.took_ms)
 
     return asyncio.run(main())

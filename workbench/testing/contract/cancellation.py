@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from workbench.testing.contract.check import ABANDONED_S, Check, Work, now_s
+from workbench.testing.contract.check import ABANDONED_S, ContractCheck, Work, now_s
 from workbench.testing.contract.rules import Rule
 
 CANCEL_S = 0.1
@@ -59,7 +59,7 @@ class CancelledAtWait:
         return await self
 
 
-async def require_prompt_end(check: Check, call: Call) -> None:
+async def require_prompt_end(check: ContractCheck, call: Call) -> None:
     """Require that a call cancelled at any of its waits, or in the middle, is over at once, and the next one works."""
     whole = CancelledAtWait(call())
     began = time.monotonic()
@@ -73,7 +73,7 @@ async def require_prompt_end(check: Check, call: Call) -> None:
     await check.complete("the call after cancelled ones", call())
 
 
-async def require_whole_opening(check: Check, enter: Call) -> None:
+async def require_whole_opening(check: ContractCheck, enter: Call) -> None:
     """Require that a provider is not left half open when it is cancelled while it is entered."""
     for seconds in OPENING_S:
         cancel = partial(_cancel_after, check, enter, seconds)
@@ -86,7 +86,7 @@ def _places(waits: int) -> list[int]:
     return [*first, *list(range(len(first) + step, waits + 1, step))[: PLACES // 2]]
 
 
-async def _require_prompt(check: Check, cancel: Callable[[], Work[float]], where: str) -> None:
+async def _require_prompt(check: ContractCheck, cancel: Callable[[], Work[float]], where: str) -> None:
     took_s = list[float]()
     while len(took_s) < TRIES:
         took_s.append(await cancel())
@@ -97,14 +97,14 @@ async def _require_prompt(check: Check, cancel: Callable[[], Work[float]], where
     raise check.broken(Rule.CANCELS, text)
 
 
-async def _cancel_at(check: Check, call: Call, at: int) -> float:
+async def _cancel_at(check: ContractCheck, call: Call, at: int) -> float:
     """Return how long a call that is cancelled at that wait goes on, s; 0 if it did not come so far."""
     work = CancelledAtWait(call(), at)
     task = asyncio.get_running_loop().create_task(work.run())
     return await _time_to_end(check, task, lambda: work.cancelled_at)
 
 
-async def _cancel_after(check: Check, call: Call, seconds: float) -> float:
+async def _cancel_after(check: ContractCheck, call: Call, seconds: float) -> float:
     """Return how long a call that is cancelled after that time goes on, s; 0 if it was done before."""
     task = asyncio.get_running_loop().create_task(call())
     await asyncio.wait({task}, timeout=seconds)
@@ -114,7 +114,7 @@ async def _cancel_after(check: Check, call: Call, seconds: float) -> float:
 
 
 async def _time_to_end(
-    check: Check, task: asyncio.Task[Any], cancelled_at: Callable[[], float | None]
+    check: ContractCheck, task: asyncio.Task[Any], cancelled_at: Callable[[], float | None]
 ) -> float:
     ended_at: list[float] = []
     task.add_done_callback(lambda _: ended_at.append(now_s()))

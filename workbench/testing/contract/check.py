@@ -55,7 +55,7 @@ def full_scale(rate: int) -> np.ndarray[Any, np.dtype[np.int16]]:
     return np.where(np.arange(rate) // 40 % 2, LOUDEST, -LOUDEST - 1).astype(np.int16)
 
 
-class Check:
+class ContractCheck:
     """A check of one provider: what it requires, the figures of the rules so far, and a watch on the loop."""
 
     def __init__(self, stage: str, deadline_s: float = math.inf) -> None:

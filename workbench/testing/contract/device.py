@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 
 from workbench.engine.interfaces import Sink, Source
 from workbench.testing.contract.cancellation import require_prompt_end, require_whole_opening
-from workbench.testing.contract.check import Check, Members, run
+from workbench.testing.contract.check import ContractCheck, Members, run
 from workbench.testing.contract.rules import Report
 
 D = TypeVar("D", Source, Sink)
 
 
-class DeviceCheck(Check, Generic[D]):
+class DeviceCheck(ContractCheck, Generic[D]):
     """The check of one end of a transport; `seconds` are played or recorded."""
 
     def __init__(
@@ -36,7 +36,7 @@ class DeviceCheck(Check, Generic[D]):
         """Open it and use it for a moment."""
 
     def run(self, *, virtual: bool) -> Report:
-        """Check it, on a virtual loop or on a real one."""
+        """ContractCheck it, on a virtual loop or on a real one."""
         run(self.check_use, virtual=virtual)
         with self.closing():
             run(self._check_cancellation, virtual=virtual)

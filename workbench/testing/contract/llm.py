@@ -46,7 +46,7 @@ def check_llm(
     failing: Callable[[], Llm] | None = None,
     deadline_s: float = 30.0,
 ) -> Report:
-    """Check a language model. Raises BrokenRule.
+    """ContractCheck a language model. Raises BrokenRule.
 
     `failing` gives one whose calls have to fail (a server that is not there, a wrong key), to see that it says why. No
     call may take longer than `deadline_s`.
@@ -72,7 +72,7 @@ class LlmCheck(ModelCheck[Llm]):
         return await self._reply(provider, odd, take=BRIEF)
 
     async def check_stage(self, provider: Llm) -> None:
-        """Check a call with a tool, that messages stay as they are, leaving, and that nothing is remembered."""
+        """ContractCheck a call with a tool, that messages stay as they are, leaving, and that nothing is remembered."""
         parts = await self.complete("a call with a tool", self._reply(provider, QUESTION, (WEATHER,)))
         self._require_whole(parts)
         messages = list(QUESTION)

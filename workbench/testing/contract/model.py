@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from workbench.engine.interfaces import ModelProvider
 from workbench.simulation.clock import Deadlock
 from workbench.testing.contract.cancellation import require_prompt_end, require_whole_opening
-from workbench.testing.contract.check import Check, Members, Work, run, short_repr
+from workbench.testing.contract.check import ContractCheck, Members, Work, run, short_repr
 from workbench.testing.contract.rules import Report, Rule
 
 P = TypeVar("P", bound=ModelProvider)
@@ -29,7 +29,7 @@ AFTER_S = 1.0
 """An iterator that is asked for more after its end must say within this time that it is over, s."""
 
 
-class ModelCheck(Check, Generic[P]):
+class ModelCheck(ContractCheck, Generic[P]):
     """The check of a model stage. Each of its calls checks the format of what it gets, and raises BrokenRule.
 
     `odd` and `long` are inputs for `call_with`, by what is odd or long about them.
@@ -62,7 +62,7 @@ class ModelCheck(Check, Generic[P]):
 
     @abstractmethod
     async def check_stage(self, provider: P) -> None:
-        """Check the rules of this stage only."""
+        """ContractCheck the rules of this stage only."""
 
     def run(self, make: Callable[[], P], failing: Callable[[], P] | None) -> Report:
         """Run one session to get warm, one in which everything is tried, and one under the virtual clock."""

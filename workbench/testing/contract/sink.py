@@ -34,7 +34,7 @@ STOPPED_S = 0.1
 def check_sink(
     make: Callable[[], Sink], *, seconds: float = 1.0, virtual: bool = False, deadline_s: float = 10.0
 ) -> Report:
-    """Check a sink: play `seconds` of sound and of silence. Raises BrokenRule.
+    """ContractCheck a sink: play `seconds` of sound and of silence. Raises BrokenRule.
 
     `virtual` is for one that goes by the loop's clock alone (files): nothing is waited for then. Opening it may take
     `deadline_s`.

@@ -48,7 +48,7 @@ def check_stt(
     failing: Callable[[], Stt] | None = None,
     deadline_s: float = 30.0,
 ) -> Report:
-    """Check a speech to text. Raises BrokenRule.
+    """ContractCheck a speech to text. Raises BrokenRule.
 
     `sound` is a recording of 1 to 5 s with words in it, int16 at 16 kHz: with one it is also checked that there is a
     text, and that it comes while the user speaks if the provider says so (`partials`). The default is a voice that says
@@ -106,7 +106,7 @@ class SttCheck(ModelCheck[Stt]):
         return await self._final(provider, utterance, written, eager=True)
 
     async def check_stage(self, provider: Stt) -> None:
-        """Check calls without `eager`, partial transcripts, silence, and a dismissed utterance."""
+        """ContractCheck calls without `eager`, partial transcripts, silence, and a dismissed utterance."""
         await self.complete("a call without `eager`", self._live(provider, self._speech, eager=False))
         if self._recording is not None:
             await self._check_partials(provider, self._recording)

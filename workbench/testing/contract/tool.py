@@ -11,7 +11,7 @@ from typing import Any
 from workbench.model.errors import UsageError
 from workbench.plugin.threads import DaemonThreads
 from workbench.testing.contract.cancellation import require_prompt_end
-from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Check, run, short_repr
+from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, ContractCheck, run, short_repr
 from workbench.testing.contract.rules import Report, Rule
 from workbench.tools.arguments import ArgumentsError, parse
 from workbench.tools.context import RunContext, ToolError
@@ -35,7 +35,7 @@ def check_tool(
     deadline_s: float = DEADLINE_S,
     call: bool = True,
 ) -> Report:
-    """Check a tool (or a function that would be one). Raises BrokenRule.
+    """ContractCheck a tool (or a function that would be one). Raises BrokenRule.
 
     `arguments` is an example that works; with it the tool is called some thirty times, so that what it speaks to should
     be a stand-in. Without, only tools that need no arguments are called, and none with `call=False`. `data` is what an
@@ -50,7 +50,7 @@ def check_tool(
         raise check.broken(Rule.SHAPE, error.reason, error.hint) from error
 
 
-class ToolCheck(Check):
+class ToolCheck(ContractCheck):
     """Calls a tool as the engine does, but for what the engine would do about errors."""
 
     tool: Tool
@@ -58,7 +58,7 @@ class ToolCheck(Check):
     example: Mapping[str, Any]
 
     def run(self, tool: Tool, arguments: Mapping[str, Any] | None, data: Any, call: bool) -> Report:
-        """Check its schema, then calls with the example."""
+        """ContractCheck its schema, then calls with the example."""
         self.tool = tool
         self.name(tool)
         self.schema = tool.spec.parameters
@@ -128,7 +128,7 @@ class ToolCheck(Check):
         """One call works, and its result can be written for the model."""
 
         async def work() -> None:
-            task = asyncio.ensure_future(self._call(self.example))
+            task = asyncio.get_running_loop().create_task(self._call(self.example))
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError:

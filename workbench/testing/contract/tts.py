@@ -32,7 +32,7 @@ def check_tts(
     failing: Callable[[], Tts] | None = None,
     deadline_s: float = 30.0,
 ) -> Report:
-    """Check a text to speech. Raises BrokenRule.
+    """ContractCheck a text to speech. Raises BrokenRule.
 
     `failing` gives one whose calls have to fail (a server that is not there, a wrong key), to see that it says why. No
     call may take longer than `deadline_s`.
@@ -60,7 +60,7 @@ class TtsCheck(ModelCheck[Tts]):
         return await self._speak(provider, odd, take=1)
 
     async def check_stage(self, provider: Tts) -> None:
-        """Check leaving, and that nothing is remembered."""
+        """ContractCheck leaving, and that nothing is remembered."""
         await self.check_leaving(lambda: provider.speak(SENTENCES), "speak()")
         await self._check_memory(provider)
 

@@ -13,7 +13,14 @@ from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.plugin.values import ProviderOptions
 from workbench.simulation.synthesis import speech
-from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Check, Factory, resolve, short_repr
+from workbench.testing.contract.check import (
+    LONG_TEXTS,
+    ODD_TEXTS,
+    ContractCheck,
+    Factory,
+    resolve,
+    short_repr,
+)
 from workbench.testing.contract.rules import Report, Rule
 
 LONGEST_MS = 10_000.0
@@ -26,15 +33,15 @@ PAUSES_MS = (0.0, 40.0, 300.0, 60_000.0)
 
 
 def check_turn(make: Factory[TurnDetector], *, options: ProviderOptions | None = None) -> Report:
-    """Check a turn detector. Raises BrokenRule."""
+    """ContractCheck a turn detector. Raises BrokenRule."""
     return TurnCheck("turn").run(resolve(make, "turn", options))
 
 
-class TurnCheck(Check):
+class TurnCheck(ContractCheck):
     """Asks a turn detector about utterances, and checks how long it would wait."""
 
     def run(self, make: Callable[[], TurnDetector]) -> Report:
-        """Check it."""
+        """ContractCheck it."""
         turn = make()
         self.name(turn)
         for name in ("wait_ms", "paused"):

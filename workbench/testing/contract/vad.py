@@ -12,7 +12,7 @@ from workbench.engine.interfaces import Vad
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.values import ProviderOptions
 from workbench.simulation.synthesis import noise, speech
-from workbench.testing.contract.check import LOUDEST, Check, Factory, full_scale, resolve, short_repr
+from workbench.testing.contract.check import LOUDEST, ContractCheck, Factory, full_scale, resolve, short_repr
 from workbench.testing.contract.rules import Report, Rule
 
 WINDOWS = range(80, INPUT_RATE // 10 + 1)
@@ -25,15 +25,15 @@ LONG_S = 60
 
 
 def check_vad(make: Factory[Vad], *, options: ProviderOptions | None = None) -> Report:
-    """Check a voice activity detection. Raises BrokenRule."""
+    """ContractCheck a voice activity detection. Raises BrokenRule."""
     return VadCheck("vad").run(resolve(make, "vad", options))
 
 
-class VadCheck(Check):
+class VadCheck(ContractCheck):
     """Feeds a VAD with windows, and checks its probabilities."""
 
     def run(self, make: Callable[[], Vad]) -> Report:
-        """Check it."""
+        """ContractCheck it."""
         vad = make()
         self.name(vad)
         window, reset = getattr(vad, "window", None), getattr(vad, "reset", None)
