@@ -50,8 +50,10 @@ class ArgumentField:
         if get_origin(annotation) is Annotated:
             bare, *metadata = get_args(annotation)
             self.description = next((text for text in metadata if isinstance(text, str)), "")
-            clean = [self._without_default(one) if isinstance(one, FieldInfo) else one for one in metadata]
-            self.type = Annotated[bare, *clean]
+            notes = (
+                self._without_default(note) if isinstance(note, FieldInfo) else note for note in metadata
+            )
+            self.type = Annotated[bare, *notes]
 
     def _without_default(self, info: FieldInfo) -> FieldInfo:
         """Take over what pydantic accepts from the field of a model only: alias and default."""
@@ -83,8 +85,8 @@ class ArgumentsModel:
     def __init__(self, signature: FunctionSignature) -> None:
         self._signature = signature
         self._fields = [
-            ArgumentField(one.name, signature.type_of(one), one.default, annotation_text(one.annotation))
-            for one in signature.parameters
+            ArgumentField(each.name, signature.type_of(each), each.default, annotation_text(each.annotation))
+            for each in signature.parameters
         ]
         extra = signature.type_of(signature.extra) if signature.extra else None
         if get_origin(extra) is Unpack:  # `**options: Unpack[Options]` has the fields of that typed dict
@@ -145,8 +147,8 @@ class ArgumentsModel:
                     _json_schema(TypeAdapter(field.type).core_schema)
             except StageError as error:
                 hint = "take a type that JSON has, a dataclass or a pydantic model, and make yours from it in the tool"
-                what = f"{field.name} is {field.source}, which has no JSON schema ({_reason(error)})"
-                raise self._signature.error(what, hint) from error
+                problem = f"{field.name} is {field.source}, which has no JSON schema ({_reason(error)})"
+                raise self._signature.error(problem, hint) from error
         raise self._signature.error(
             f"its parameters have no JSON schema: {reason}", "give them simpler types"
         )
@@ -210,9 +212,9 @@ def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
         if key in NO_SCHEMAS_INSIDE:
             continue
         inner = value.values() if key in SCHEMAS_BY_NAME else value if isinstance(value, list) else [value]
-        for one in inner:
-            if isinstance(one, dict):
-                _without_titles(one)
+        for value in inner:
+            if isinstance(value, dict):
+                _without_titles(value)
     return schema
 
 
@@ -255,22 +257,22 @@ class _ArgumentsJsonSchema(GenerateJsonSchema):
         """Its values where JSON has them, else its names; where values are numbers, the description names them."""
         kind, members = schema["cls"], schema["members"]
         if all(isinstance(member.value, SCALARS) for member in members):
-            made: dict[str, Any] = super().enum_schema(schema)
+            choice: dict[str, Any] = super().enum_schema(schema)
         else:
-            made = {"enum": [member.name for member in members], "type": "string"}
-        if all(type(value) in {int, float} for value in made["enum"]):
+            choice = {"enum": [member.name for member in members], "type": "string"}
+        if all(type(value) in {int, float} for value in choice["enum"]):
             names = ", ".join(f"{member.value} is {member.name}" for member in members)
-            made["description"] = f"{made.get('description', '')} {names}.".strip()
-        elif kind.__doc__ and "description" not in made and kind.__doc__ != "An enumeration.":
-            made["description"] = kind.__doc__.strip()
-        return made
+            choice["description"] = f"{choice.get('description', '')} {names}.".strip()
+        elif kind.__doc__ and "description" not in choice and kind.__doc__ != "An enumeration.":
+            choice["description"] = kind.__doc__.strip()
+        return choice
 
     def named_tuple_schema(self, schema: Any) -> dict[str, Any]:
         """An object: a model fills in names more reliably than positions."""
         properties = {field["name"]: self.generate_inner(field["schema"]) for field in schema["fields"]}
         required = [field["name"] for field in schema["fields"] if field["schema"]["type"] != "default"]
-        made: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-        return {**made, "required": required} if required else made
+        schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {**schema, "required": required} if required else schema
 
     def arguments_schema(self, schema: core_schema.ArgumentsSchema) -> dict[str, Any]:
         """As above: before pydantic 2.14, a named tuple is described by its constructor's arguments."""

@@ -96,6 +96,6 @@ def question(tool: Tool, arguments: Mapping[str, Any]) -> str:
 def _with_defaults(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if tool.schema is not None:
         return dict(arguments)
-    parameters = inspect.signature(tool.function).parameters.values()
-    defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
+    parameters = inspect.signature(tool.function).parameters
+    defaults = {name: about.default for name, about in parameters.items() if about.default is not about.empty}
     return {**defaults, **arguments}

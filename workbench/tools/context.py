@@ -83,8 +83,9 @@ class RunContext(Generic[Data]):
 
     def progress(self, text: str = "", fraction: float | None = None) -> None:
         """Tell the screen how far the tool is, in words and as a fraction (0…1) of the whole."""
-        known = None if fraction is None or fraction != fraction else min(1.0, max(0.0, float(fraction)))
-        self._progress(plain(str(text), limit=200, one_line=True), known)
+        if fraction is not None:
+            fraction = None if fraction != fraction else min(1.0, max(0.0, float(fraction)))
+        self._progress(plain(str(text), limit=200, one_line=True), fraction)
 
     def show(self, picture: Picture) -> None:
         """Let a model that sees see this picture with the result, like one from `room.look()`."""

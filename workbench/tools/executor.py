@@ -119,9 +119,9 @@ class _LoopThread:
         while not self._retired.is_set():
             with suppress(asyncio.CancelledError):  # by one that cancels all tasks that it finds
                 await self._retired.wait()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others and not self._closing:
-            await asyncio.wait(others)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks and not self._closing:
+            await asyncio.wait(tasks)
 
 
 async def _contained(make: Callable[[], Coroutine[Any, Any, T]]) -> T:

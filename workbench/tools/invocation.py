@@ -210,8 +210,8 @@ class Invoker:
             result = function()
             if inspect.iscoroutine(result):
                 result.close()
-                what = "it gave back a coroutine, as if it were async: write it with `async def`"
-                raise UnencodableError(what)
+                reason = "it gave back a coroutine, as if it were async: write it with `async def`"
+                raise UnencodableError(reason)
             return encoded(result)
         finally:
             if call.over:
@@ -229,8 +229,10 @@ class Invoker:
             messages = [*environment.conversation()]
             if reply is None or not said:
                 return messages
-            known = bool(messages) and messages[-1].role == "user" and messages[-1].text == reply.prompt_text
-            return messages if known else [*messages, Message("user", said)]
+            last = messages[-1] if messages else None
+            if last is not None and last.role == "user" and last.text == reply.prompt_text:
+                return messages
+            return [*messages, Message("user", said)]
 
         def progress(text: str, fraction: float | None) -> None:
             if not call.over:

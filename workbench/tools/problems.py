@@ -150,20 +150,20 @@ def put_right(
         if not repairs:
             break
         nulls |= {problem.path: problem for problem in problems if repairs.get(problem.path) is ABSENT}
-        for path, meant in repairs.items():
-            value = _with_change(value, path, meant)
+        for path, repair in repairs.items():
+            value = _with_change(value, path, repair)
     return value, [nulls.get(problem.path, problem) for problem in problems]
 
 
-def _with_change(value: Any, path: Path, meant: Any) -> Any:
+def _with_change(value: Any, path: Path, new: Any) -> Any:
     """Return a copy of a JSON value with something else at a place, or nothing (`ABSENT`)."""
     step, *rest = path
     if isinstance(value, Mapping):
         if step not in value:
             return value
-        if not rest and meant is ABSENT:
+        if not rest and new is ABSENT:
             return {name: inner for name, inner in value.items() if name != step}
-        return {**value, step: _with_change(value[step], tuple(rest), meant) if rest else meant}
+        return {**value, step: _with_change(value[step], tuple(rest), new) if rest else new}
     copy = list(value)
-    copy[int(step)] = _with_change(copy[int(step)], tuple(rest), meant) if rest else meant
+    copy[int(step)] = _with_change(copy[int(step)], tuple(rest), new) if rest else new
     return copy

@@ -88,7 +88,7 @@ class Toolbox:
         new. UsageError for two of one name."""
         old, new = list(old), list(new)
         with self._lock:
-            rest = [tool for tool in self._tools.values() if not any(tool is one for one in old)]
+            rest = [tool for tool in self._tools.values() if not any(tool is other for other in old)]
             self._put([*rest, *new])
         if old or new:
             self._announce(new, why)
@@ -121,6 +121,6 @@ class Toolbox:
         for name in self.mocks.keys() - named.keys():
             del self.mocks[name]
 
-    def _announce(self, tools: Sequence[Tool], what: str) -> None:
+    def _announce(self, tools: Sequence[Tool], change: str) -> None:
         names = ", ".join(f"{tool.name} ({tool.origin})" if tool.origin else tool.name for tool in tools)
-        self._trace.emit(ToolsChanged(self.names, f"{what}: {names or 'none'}"))
+        self._trace.emit(ToolsChanged(self.names, f"{change}: {names or 'none'}"))

@@ -37,9 +37,9 @@ def encoded(result: Any) -> str:
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
         reason = plain(str(error).rpartition("Error serializing to JSON: ")[2], limit=200, one_line=True)
         kind = type(result).__name__
-        what = "give back text, numbers, lists, dicts, dataclasses or pydantic models"
+        hint = "give back text, numbers, lists, dicts, dataclasses or pydantic models"
         raise UnencodableError(
-            f"it gave back a {kind} that cannot be written as JSON ({reason}); {what}"
+            f"it gave back a {kind} that cannot be written as JSON ({reason}); {hint}"
         ) from None
 
 

@@ -126,9 +126,11 @@ def _enclosing_names(function: Any, parameters: list[inspect.Parameter]) -> dict
     """Return the names in annotations that only the enclosing functions know, while these still run."""
     if not hasattr(function, "__code__"):
         return {}
-    annotations = [one.annotation for one in parameters if not isinstance(one.annotation, type)]
-    texts = [text if isinstance(text, str) else repr(text) for text in annotations]
-    names = {name for text in texts for name in IDENTIFIER.findall(text)}
+    annotations = [
+        parameter.annotation for parameter in parameters if not isinstance(parameter.annotation, type)
+    ]
+    text = " ".join(kind if isinstance(kind, str) else repr(kind) for kind in annotations)
+    names = set(IDENTIFIER.findall(text))
     names = {name for name in names if name not in function.__globals__ and not hasattr(builtins, name)}
     if not names:
         return {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.model.text import plain
@@ -97,7 +97,7 @@ class _Strict:
             return _described({"anyOf": union}, schema)
         if isinstance(kind, list) and {"object", "array"} & set(kind):
             bare = _without(schema, "description")
-            union = [{**bare, "type": one} for one in kind]
+            union = [{**bare, "type": name} for name in kind]
             return self._node(_described({"anyOf": union}, schema), place, level + 1)
         if kind == "object":
             return self._object(schema, place, level)
@@ -132,15 +132,12 @@ class _Strict:
 
     def _is_recursive(self, name: str) -> bool:
         """Decide whether a definition comes back to itself."""
-        waiting, seen = [name], set[str]()
+        waiting, reachable = [name], set[str]()
         while waiting:
-            for inner in _references(self._definitions.get(waiting.pop())):
-                if inner == name:
-                    return True
-                if inner not in seen:
-                    seen.add(inner)
-                    waiting.append(inner)
-        return False
+            new = _references(self._definitions.get(waiting.pop())) - reachable
+            reachable |= new
+            waiting += new
+        return name in reachable
 
     def _object(self, schema: Mapping[str, Any], place: str, level: int) -> Schema:
         properties, required = schema.get("properties", {}), schema.get("required", ())
@@ -195,9 +192,10 @@ def _described(strict: Schema, schema: Mapping[str, Any]) -> Schema:
 
 
 def _with_words(strict: Schema, *words: str) -> Schema:
-    said = [word.strip() for word in words if word.strip()]
-    whole = [word if word.endswith((".", "!", "?", ":")) else f"{word}." for word in said[:-1]]
-    return {**strict, "description": " ".join([*whole, said[-1]])} if said else strict
+    sentences = [word.strip() for word in words if word.strip()]
+    for index, sentence in enumerate(sentences[:-1]):
+        sentences[index] += "" if sentence.endswith((".", "!", "?", ":")) else "."
+    return {**strict, "description": " ".join(sentences)} if sentences else strict
 
 
 def _or_null(strict: Schema, default: object) -> Schema:
@@ -226,9 +224,8 @@ def _flat(members: list[Schema]) -> list[Schema]:
     """Return each member once, and in the place of one that is only a choice of others those."""
     unique: list[Schema] = []
     for member in members:
-        for one in member["anyOf"] if set(member) == {"anyOf"} else [member]:
-            if one not in unique:
-                unique.append(one)
+        choices = member["anyOf"] if set(member) == {"anyOf"} else [member]
+        unique += [choice for choice in choices if choice not in unique]
     return unique
 
 
@@ -244,17 +241,15 @@ def _implied_type(schema: Mapping[str, Any]) -> str | list[str]:
     return "" if "" in kinds else kinds[0] if len(kinds) == 1 else kinds
 
 
-def _references(schema: Any) -> Iterator[str]:
-    """Iterate over the names of the definitions that a schema points to."""
-    waiting = [schema]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Mapping):
-            if isinstance(node.get("$ref"), str):
-                yield node["$ref"].rpartition("/")[2]
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
+def _references(schema: Any) -> set[str]:
+    """Return the names of the definitions that a schema points to."""
+    if isinstance(schema, list):
+        return set[str]().union(*map(_references, schema))
+    if not isinstance(schema, Mapping):
+        return set()
+    reference = schema.get("$ref")
+    own = {reference.rpartition("/")[2]} if isinstance(reference, str) else set[str]()
+    return own.union(*map(_references, schema.values()))
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -281,9 +276,9 @@ def _check_limits(schema: Schema) -> None:
     _check_most("levels", _levels(schema, schema.get("$defs", {}), {}), STRICT_LEVELS)
 
 
-def _check_most(what: str, count: int, most: int) -> None:
+def _check_most(unit: str, count: int, most: int) -> None:
     if count > most:
-        raise LooseError(f"the schema: has {count:,} {what}, more than {most:,}")
+        raise LooseError(f"the schema: has {count:,} {unit}, more than {most:,}")
 
 
 def _children(node: Schema) -> list[Schema]:
@@ -291,13 +286,13 @@ def _children(node: Schema) -> list[Schema]:
     return [*node.get("properties", {}).values(), *items, *node.get("anyOf", ())]
 
 
-def _levels(node: Schema, definitions: Schema, known: dict[str, int]) -> int:
+def _levels(node: Schema, definitions: Schema, memo: dict[str, int]) -> int:
     """Count the levels of objects and lists; a definition that comes back to itself counts once."""
     if "$ref" in node:
         name = node["$ref"].removeprefix("#/$defs/")
-        if name not in known and name in definitions:
-            known[name] = 0  # while it is looked at
-            known[name] = _levels(definitions[name], definitions, known)
-        return known.get(name, 0)
-    below = max((_levels(inner, definitions, known) for inner in _children(node)), default=0)
+        if name not in memo and name in definitions:
+            memo[name] = 0  # while it is looked at
+            memo[name] = _levels(definitions[name], definitions, memo)
+        return memo.get(name, 0)
+    below = max((_levels(inner, definitions, memo) for inner in _children(node)), default=0)
     return below + ("properties" in node or "items" in node)

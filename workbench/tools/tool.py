@@ -211,12 +211,12 @@ def _check(tool: Tool) -> None:
     if tool.confirm and tool.idempotent:
         raise UsageError(f"{who}: what changes nothing needs no consent", "drop confirm, or idempotent")
     for word, lowest in LOWEST.items():
-        value, whole = getattr(tool, word), word in ("retries", "concurrency")
+        value, integer = getattr(tool, word), word in ("retries", "concurrency")
         if value is None and word != "retries":
             continue
-        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        fits = isinstance(value, int if integer else int | float) and not isinstance(value, bool)
         if not fits or not value >= lowest:
-            number = "a whole number" if whole else "a number"
+            number = "a whole number" if integer else "a number"
             raise UsageError(f"{who}: {word} must be {number} of at least {lowest}, not {value!r:.40}")
 
 

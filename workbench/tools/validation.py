@@ -52,7 +52,7 @@ def validate(
             errors = error.errors(include_url=False)
         else:
             return [], {}
-        if not enums and any(one["type"] == "enum" for one in errors):
+        if not enums and any(error["type"] == "enum" for error in errors):
             enums.update(_enums(adapter.core_schema))
         choices = {expected: _choices(kind) for expected, kind in enums.items()}
         return _problems_of(errors, value, names, choices), dict(_repairs(errors, value, enums))

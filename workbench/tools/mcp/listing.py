@@ -80,7 +80,7 @@ class ServerTools:
 
     def _has_free_name(self, tool: Tool) -> bool:
         other = self._tools.get(tool.name)
-        if other is None or any(other is one for one in self._present):
+        if other is None or any(other is tool for tool in self._present):
             return True
         reason = f"offers {tool.name}, as {other.origin or 'somebody else'} does: its own is left out"
         self._notify("warning", reason, "give it a `prefix`")

@@ -31,9 +31,9 @@ def loss_of(
     clean = server.clean
     lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     last_line = clean(lines[-1].strip()) if lines else ""
-    said = f'; it said: "{last_line}"' if last_line else ""
+    quotation = f'; it said: "{last_line}"' if last_line else ""
     if observed:
-        return ConnectionLoss(f"{observed}{said}")
+        return ConnectionLoss(f"{observed}{quotation}")
     if isinstance(cause, FileNotFoundError | PermissionError | NotADirectoryError) and server.command:
         path = server.cwd if cause.filename == server.cwd else server.command[0]
         return ConnectionLoss(f"{clean(str(path))}: {cause.strerror}", final=True)
@@ -42,12 +42,12 @@ def loss_of(
         address = address.removeprefix("http://").removeprefix("https://")
         return ConnectionLoss(f"nobody answers at {address}", unsent=True)
     if late:
-        return ConnectionLoss(f"it did not answer within {server.start_s:g} s{said}")
+        return ConnectionLoss(f"it did not answer within {server.start_s:g} s{quotation}")
     if isinstance(cause, ValidationError):
         first = cause.errors(include_url=False, include_input=False)[0]
         where = clean(".".join(map(str, first["loc"])))
         return ConnectionLoss(f"it answered with what is no {cause.title}: {where}: {clean(first['msg'])}")
     if cause is not None and not (server.command and "Connection closed" in str(cause)):
-        return ConnectionLoss(f"{type(cause).__name__}: {clean(str(cause))}{said}")
+        return ConnectionLoss(f"{type(cause).__name__}: {clean(str(cause))}{quotation}")
     ended = "its program has ended" if server.command else "the connection was closed"
-    return ConnectionLoss(f"{ended}{said}")
+    return ConnectionLoss(f"{ended}{quotation}")
