@@ -15,7 +15,7 @@ from pydantic import Field
 
 from workbench.model.errors import UsageError
 from workbench.tools.docstring import description_of, parameter_descriptions
-from workbench.tools.schema import parameters_of
+from workbench.tools.parameters import parameters_of
 
 if TYPE_CHECKING:
     from decimal import Decimal as Unimported
@@ -245,7 +245,7 @@ def test_what_else_a_field_says_is_in_the_schema() -> None:
 
 def test_pydantic_is_not_imported_before_somebody_asks() -> None:
     program = (
-        "import sys, workbench.tools.schema as s\n"
+        "import sys, workbench.tools.parameters as s\n"
         "def f(a: int): ...\n"
         "p = s.parameters_of(f)\n"
         "assert 'pydantic' not in sys.modules and 'jsonschema' not in sys.modules\n"

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
-from workbench.tools.arguments import ArgumentsError, parse, summary_of
-from workbench.tools.schema import parameters_of
+from workbench.tools.arguments import ArgumentsError, summary_of
+from workbench.tools.parameters import parameters_of
 
 
 class Color(enum.Enum):
@@ -83,7 +83,7 @@ def bounds(
 
 def told(function: Any, text: str) -> str:
     with pytest.raises(ArgumentsError) as raised:
-        parse(text, parameters_of(function))
+        parameters_of(function).parse(text)
     assert "pydantic" not in str(raised.value)
     assert str(raised.value) == " ".join(raised.value.problems)
     return str(raised.value)
@@ -121,7 +121,7 @@ def told(function: Any, text: str) -> str:
     ],
 )
 def test_what_is_plainly_meant_is_taken(function: Any, text: str, bound: dict[str, Any]) -> None:
-    assert parse(text, parameters_of(function)) == bound
+    assert parameters_of(function).parse(text) == bound
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,13 @@ def test_what_is_no_json_is_told(text: str, says: str) -> None:
 
 
 def test_a_pair_of_surrogates_is_a_character() -> None:
-    assert parse('{"city": "\\ud83d\\ude00"}', parameters_of(weather)) == {"city": "😀"}
+    assert parameters_of(weather).parse('{"city": "\\ud83d\\ude00"}') == {"city": "😀"}
 
 
 def test_many_problems_are_counted_and_large_values_shortened() -> None:
     many = ", ".join(f'"x{number}": 1' for number in range(30))
     with pytest.raises(ArgumentsError) as raised:
-        parse(f'{{"city": "Rome", {many}}}', parameters_of(weather))
+        parameters_of(weather).parse(f'{{"city": "Rome", {many}}}')
     assert len(raised.value.problems) == 11
     assert raised.value.problems[-1] == "And more problems: 20."
     assert len(told(weather, '{"city": "Rome", "days": "' + "\\u001b[31m\\n" * 10_000 + '"}')) < 200

@@ -12,8 +12,8 @@ from tests.tools.signatures import FORTY
 from tests.tools.strict_rules import strict_problems
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.tools.arguments import ArgumentsError, ToolParameters, parse
-from workbench.tools.schema import parameters_from, parameters_of
+from workbench.tools.arguments import ArgumentsError
+from workbench.tools.parameters import ToolParameters, parameters_from, parameters_of
 
 KNOWN = {name: parameters_of(function) for name, (function, _) in FORTY.items()}
 TYPICAL = [
@@ -89,7 +89,7 @@ def test_any_value_binds_or_is_refused_in_words(name: str, data: st.DataObject) 
 def test_any_text_is_arguments_or_is_refused_in_words(text: str, cut: int) -> None:
     for written in (text, text[:cut], text[cut:]):
         try:
-            parse(written, KNOWN["dataclasses"])
+            KNOWN["dataclasses"].parse(written)
         except ArgumentsError as error:
             problems = error.problems
         else:

@@ -15,9 +15,8 @@ from jsonschema import Draft202012Validator
 
 from tests.tools.signatures import FORTY
 from tests.tools.strict_rules import strict_problems
-from workbench.tools.arguments import parse
 from workbench.tools.docstring import description_of
-from workbench.tools.schema import parameters_of
+from workbench.tools.parameters import parameters_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas"
 LOOSE = {"free_dict", "anything", "bare_list", "more_names", "odd_defaults"}
@@ -65,7 +64,7 @@ def test_strict_mode_accepts_it_or_there_is_a_reason(name: str) -> None:
 @pytest.mark.parametrize("name", FORTY)
 def test_what_fits_is_taken_and_the_function_called(name: str) -> None:
     function, arguments = FORTY[name]
-    bound = parse(json.dumps(arguments), parameters_of(function))
+    bound = parameters_of(function).parse(json.dumps(arguments))
     made = function(**bound)
     if hasattr(made, "close"):
         made.close()  # a coroutine

@@ -10,7 +10,7 @@ import pytest
 from tests.tools.strict_rules import strict_problems
 from workbench.model.errors import UsageError
 from workbench.tools.arguments import ArgumentsError
-from workbench.tools.schema import parameters_from
+from workbench.tools.parameters import parameters_from
 
 WEATHER: dict[str, Any] = {
     "type": "object",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tools.strict_rules import strict_problems
-from workbench.tools.schema import parameters_of
+from workbench.tools.parameters import parameters_of
 from workbench.tools.strict import strict_form
 
 TEXT = {"type": "string"}

@@ -1,12 +1,10 @@
-"""The arguments that a model writes for a tool: reading its JSON, and the interface of what checks them."""
+"""The arguments that a model writes for a tool: its JSON read with all that Python would let through."""
 
 from __future__ import annotations
 
 import json
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any, NoReturn
 
 from workbench.model.text import plain
@@ -28,40 +26,6 @@ class ArgumentsError(Exception):
 
     def __str__(self) -> str:
         return " ".join(self.problems)
-
-
-class ToolParameters(ABC):
-    """What a tool may be given."""
-
-    @property
-    @abstractmethod
-    def schema(self) -> Mapping[str, Any]:
-        """The JSON schema of the arguments: an object."""
-
-    @abstractmethod
-    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return keyword arguments for the function, checked and converted. Raises `ArgumentsError`."""
-
-    @cached_property
-    def _strict(self) -> tuple[Mapping[str, Any] | None, str]:
-        from workbench.tools.strict import strict_form
-
-        return strict_form(self.schema)
-
-    @property
-    def strict_schema(self) -> Mapping[str, Any] | None:
-        """The schema as OpenAI's strict mode wants it; None if it cannot be said so."""
-        return self._strict[0]
-
-    @property
-    def loose_because(self) -> str:
-        """Why there is no strict schema; empty if there is."""
-        return self._strict[1]
-
-
-def parse(text: str, parameters: ToolParameters) -> dict[str, Any]:
-    """Return the model's JSON as keyword arguments. No text at all is no arguments. Raises `ArgumentsError`."""
-    return parameters.bind(_read(text))
 
 
 def summary_of(value: object) -> str:
@@ -110,7 +74,8 @@ def check_shape(arguments: object) -> None:
         _refuse(f"The arguments are nested too deeply: {DEEPEST} levels at most.")
 
 
-def _read(text: str) -> Mapping[str, Any]:
+def read(text: str) -> Mapping[str, Any]:
+    """Return the object in the model's text; no text is an empty one. Raises `ArgumentsError`."""
     if len(text) > LARGEST:
         _refuse(f"The arguments are too long: {len(text):,} characters, {LARGEST:,} at most.")
     if not text.strip():

@@ -19,7 +19,7 @@ from workbench.model.errors import DeadlineError, StageError, WorkbenchError
 from workbench.model.events import Notice, ToolProgressed, ToolStarted, ToolStatus
 from workbench.model.text import plain, redacted
 from workbench.plugin.threads import AbnormalExit, DaemonThreads
-from workbench.tools.arguments import ArgumentsError, parse
+from workbench.tools.arguments import ArgumentsError
 from workbench.tools.consent import Consent
 from workbench.tools.context import RunContext, ToolError
 from workbench.tools.executor import CoroutineExecutor
@@ -136,7 +136,7 @@ class Invoker:
     async def _parse(self, tool: Tool, call: ActiveCall) -> dict[str, Any]:
         """In a thread: types of strangers have code of their own that looks at a value."""
         try:
-            return await self._threads.run(parse, call.request.arguments, tool.parameters)
+            return await self._threads.run(tool.parameters.parse, call.request.arguments)
         except ArgumentsError as error:
             raise Refusal(str(error)) from None
         except AbnormalExit as error:

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from workbench.model.errors import StageError, foreign
 from workbench.model.text import plain
-from workbench.tools.arguments import ArgumentsError, ToolParameters, check_shape
 from workbench.tools.problems import (
     ABSENT,
     Path,
@@ -27,15 +25,16 @@ if TYPE_CHECKING:
     from workbench.tools.bounded_validator import BoundedValidator
 
 
-class JsonSchemaParameters(ToolParameters):
+class JsonSchemaModel:
     """What a model may give by a JSON schema. Raises `UsageError` for one that cannot be used."""
+
+    title = "the tool's schema"
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = checked_schema(schema)
 
-    @property
-    def schema(self) -> Mapping[str, Any]:
-        """The schema as it was given; it is an object's."""
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema as it was given."""
         return self._schema
 
     @cached_property
@@ -44,19 +43,10 @@ class JsonSchemaParameters(ToolParameters):
 
         return BoundedValidator(self._schema)
 
-    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments, checked, with numbers and truth values that came as text. Raises `ArgumentsError`."""
-        check_shape(arguments)
-        value: Any = {}
-        try:
-            with foreign("the tool's schema", "tools"):
-                value, problems = put_right(dict(arguments), self._check)
-                refusal = sentences(problems)
-        except StageError as error:
-            refusal = (f"The arguments could not be checked: {plain(error.reason, 200, one_line=True)}.",)
-        if refusal:
-            raise ArgumentsError(refusal)
-        return dict(value)
+    def validate(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the arguments, with numbers and truth values that came as text, and what is wrong with them."""
+        values, problems = put_right(dict(arguments), self._check)
+        return values, sentences(problems)
 
     def _check(self, value: Any) -> tuple[list[Problem], Mapping[Path, Any]]:
         errors = self._validator.errors(value)

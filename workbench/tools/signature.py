@@ -32,16 +32,26 @@ class FunctionSignature:
     enclosing: dict[str, Any] = field(default_factory=dict)
     """Names of the enclosing functions that annotations use."""
 
-    def type_of(self, parameter: inspect.Parameter) -> Any:
-        """Return the type of a parameter. Raises `UsageError` for an annotation that cannot be evaluated."""
-        name, annotation = parameter.name, parameter.annotation
+    def types(self) -> dict[str, Any]:
+        """Return the type of each parameter, `extra` included. Raises `UsageError` for one that cannot be evaluated."""
+        listed = (*self.parameters, self.extra) if self.extra else self.parameters
+        annotations = {parameter.name: parameter.annotation for parameter in listed}
         try:
-            return typing.get_type_hints(
-                SimpleNamespace(__annotations__={name: annotation}),
-                globalns=getattr(_implementation(self.function), "__globals__", {}),
-                localns=self.enclosing,
-                include_extras=True,
-            )[name]
+            return self._evaluate(annotations)
+        except (NameError, SyntaxError, TypeError, AttributeError):
+            return {name: self._evaluate_one(name, annotation) for name, annotation in annotations.items()}
+
+    def _evaluate(self, annotations: dict[str, Any]) -> dict[str, Any]:
+        return typing.get_type_hints(
+            SimpleNamespace(__annotations__=annotations),
+            globalns=getattr(_implementation(self.function), "__globals__", {}),
+            localns=self.enclosing,
+            include_extras=True,
+        )
+
+    def _evaluate_one(self, name: str, annotation: Any) -> Any:
+        try:
+            return self._evaluate({name: annotation})[name]
         except NameError as error:
             reason = f"the type of {name} speaks of {error.name}, which is not known where the tool runs"
             hint = f"import {error.name} at run time, not only under TYPE_CHECKING, and define it before the tool"
@@ -67,14 +77,12 @@ def signature_of(function: Callable[..., Any], skip: int = 0) -> FunctionSignatu
         hint = "wrap it in a function of your own, with a type for each parameter"
         raise UsageError(f"{name}: its parameters cannot be seen", hint) from error
     filled = function.keywords if isinstance(function, partial) else {}
-    open_parameters = [parameter for parameter in listed if parameter.name not in filled]
-    for parameter in open_parameters:
+    parameters = [parameter for parameter in listed if parameter.name not in filled]
+    for parameter in parameters:
         _check(name, parameter)
-    named = tuple(one for one in open_parameters if one.kind is not one.VAR_KEYWORD)
-    extra = next((one for one in open_parameters if one.kind is one.VAR_KEYWORD), None)
-    return FunctionSignature(
-        name, function, named, extra, _enclosing_names(_implementation(function), listed)
-    )
+    extra = parameters.pop() if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD else None
+    enclosing = _enclosing_names(_implementation(function), listed)
+    return FunctionSignature(name, function, tuple(parameters), extra, enclosing)
 
 
 def without_partials(function: Any) -> Any:

@@ -28,7 +28,7 @@ from workbench.tools.context import RunContext
 from workbench.tools.signature import without_partials
 
 if TYPE_CHECKING:
-    from workbench.tools.arguments import ToolParameters
+    from workbench.tools.parameters import ToolParameters
 
 OnInterrupt = Literal["cancel", "finish", "background"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -89,7 +89,7 @@ class Tool:
     @cached_property
     def parameters(self) -> ToolParameters:
         """What it takes. UsageError for a signature or schema that cannot be used."""
-        from workbench.tools.schema import parameters_from, parameters_of  # pydantic: 0.1 s
+        from workbench.tools.parameters import parameters_from, parameters_of  # pydantic: 0.1 s
 
         if self.schema is not None:
             return parameters_from(self.schema)

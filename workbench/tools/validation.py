@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
 from workbench.model.text import plain
-from workbench.tools.arguments import ArgumentsError
 from workbench.tools.problems import (
     ABSENT,
     Path,
@@ -36,8 +35,8 @@ CHOICE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,]+""")
 
 def validate(
     adapter: TypeAdapter[dict[str, Any]], arguments: Mapping[str, Any], names: Sequence[str]
-) -> dict[str, Any]:
-    """Return the arguments, checked and converted. Raises `ArgumentsError`.
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the arguments, converted, and what is wrong with them.
 
     Null for what has a default and takes no null is left out, so that the default is used: strict mode has no other
     way to say it. A name of an enum's member stands for the member, and a number for its text.
@@ -58,12 +57,12 @@ def validate(
         return _problems_of(errors, value, names, choices), dict(_repairs(errors, value, enums))
 
     value, problems = put_right(dict(arguments), check)
-    if not problems:
-        return valid
-    try:  # pydantic's rules for JSON: of a strict model, only these take a date or a tuple that JSON can say
-        return adapter.validator.validate_json(to_json(value))  # type: ignore[no-any-return] # a typed dict
-    except ValueError:  # wrong as well, or no JSON
-        raise ArgumentsError(sentences(problems)) from None
+    if problems:
+        try:  # pydantic's rules for JSON: of a strict model, only these take a date or a tuple that JSON can say
+            return adapter.validator.validate_json(to_json(value)), ()
+        except ValueError:  # wrong as well, or no JSON
+            pass
+    return valid, sentences(problems)
 
 
 def _choices(kind: type[Enum]) -> list[Any]:

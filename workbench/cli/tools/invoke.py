@@ -34,7 +34,7 @@ def read_arguments(text: str) -> str:
 
 async def call_tool(selection: Selection, arguments: str, *, yes: bool, as_json: bool, out: TextIO) -> int:
     """Call the tool, and print its result; return the exit code."""
-    from workbench.tools.arguments import ArgumentsError, parse
+    from workbench.tools.arguments import ArgumentsError
     from workbench.tools.consent import question
 
     name, arguments = selection.required_name, read_arguments(arguments)
@@ -42,7 +42,7 @@ async def call_tool(selection: Selection, arguments: str, *, yes: bool, as_json:
         tool = bench.tools.find(name)
         valid = True
         try:
-            values = parse(arguments, tool.parameters)
+            values = tool.parameters.parse(arguments)
         except ArgumentsError:  # the call says why
             valid = False
         else:

@@ -13,7 +13,7 @@ from workbench.plugin.threads import DaemonThreads
 from workbench.testing.contract.cancellation import require_prompt_end
 from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, ContractCheck, run, short_repr
 from workbench.testing.contract.rules import Report, Rule
-from workbench.tools.arguments import ArgumentsError, parse
+from workbench.tools.arguments import ArgumentsError
 from workbench.tools.context import RunContext, ToolError
 from workbench.tools.executor import InlineExecutor
 from workbench.tools.result import UnencodableError, encoded
@@ -69,7 +69,7 @@ class ToolCheck(ContractCheck):
             return self.report()
         self.example = arguments or {}
         try:
-            parse(json.dumps(self.example), tool.parameters)
+            tool.parameters.parse(json.dumps(self.example))
         except ArgumentsError as error:
             text = f"the example is refused: {error}"
             raise self.broken(Rule.ANSWERS, text, "correct the example") from None
@@ -116,7 +116,7 @@ class ToolCheck(ContractCheck):
     def _refuses(self, text: str, name: str = "") -> bool:
         """Return whether these arguments are refused, by a message about that name."""
         try:
-            parse(text, self.tool.parameters)
+            self.tool.parameters.parse(text)
         except ArgumentsError as error:
             self.require(str(error).strip(), Rule.ARGUMENTS, f"it refuses {short_repr(text)} without a word")
             return any(name in problem for problem in error.problems)
@@ -191,7 +191,7 @@ class ToolCheck(ContractCheck):
             pass
 
     async def _call(self, arguments: Mapping[str, Any]) -> str:
-        tool, bound = self.tool, parse(json.dumps(arguments), self.tool.parameters)
+        tool, bound = self.tool, self.tool.parameters.parse(json.dumps(arguments))
         over, threads = Event(), DaemonThreads("tool")
         context = (self._context(over),) if tool.takes_context else ()
 
