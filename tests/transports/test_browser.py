@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from workbench.config import load_settings
-from workbench.config.check import change
+from workbench.config.validation import change
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples, silence
 from workbench.model.events import ClockMapped, DeviceLost, DeviceOpened, DuplexChanged, Glitch, Notice
 from workbench.simulation.clock import run_virtual

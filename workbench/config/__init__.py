@@ -1,7 +1,5 @@
-"""Settings: what there is (`settings`), where values come from (`places`), and what is wrong with them (`check`)."""
+"""Settings: which there are (`settings`), where values come from (`sources`), how they are checked (`validation`)."""
 
-from workbench.config.check import change
-from workbench.config.places import find_file, load_settings, read_file
 from workbench.config.settings import (
     DEFAULT_PROFILE,
     PROFILES,
@@ -10,6 +8,8 @@ from workbench.config.settings import (
     known_tables,
     sentences,
 )
+from workbench.config.sources import find_file, load_settings, read_file
+from workbench.config.validation import change
 
 __all__ = [
     "DEFAULT_PROFILE",

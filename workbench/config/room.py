@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -23,15 +23,25 @@ SECRET = ("api_key", "api_secret", "token")
 LISTEN = re.compile(r"(first|all|each|(identity|kind):.+|attribute:[^=]+=.*)\Z")
 
 
-def _address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("ws", "wss", "http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if text and (not sound or re.search(r"\s", text)):
-        raise ValueError("no address of a LiveKit server, like ws://127.0.0.1:7880")
-    return text
+def address_check(schemes: Sequence[str], reason: str) -> Callable[[str], str]:
+    """Return a validator of addresses with one of the schemes; an empty text passes, others raise ValueError."""
+
+    def check(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if text and (not valid or re.search(r"\s", text)):
+            raise ValueError(reason)
+        return text
+
+    return check
+
+
+_livekit_address = address_check(
+    ("ws", "wss", "http", "https"), "no address of a LiveKit server, like ws://127.0.0.1:7880"
+)
 
 
 def _listen(text: str) -> str:
@@ -45,7 +55,7 @@ class RoomSettings(SettingsModel):
 
     name: str = Field("", max_length=256)
     """The room to join; it is made if it is not there."""
-    url: Annotated[str, AfterValidator(_address)] = ""
+    url: Annotated[str, AfterValidator(_livekit_address)] = ""
     """The LiveKit server, `wss://…` or `ws://…`; LIVEKIT_URL if absent."""
     api_key: SecretStr | None = None
     """Names the secret that tokens are signed with; LIVEKIT_API_KEY if absent."""
@@ -70,7 +80,7 @@ class RoomSettings(SettingsModel):
 
 
 def from_livekit(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Name, value and variable of each setting that LiveKit's own variables give."""
+    """Yield name, value and variable of each setting that LiveKit's own variables give."""
     for name, variable in VARIABLES.items():
         if value := environ.get(variable):
             yield name, value, variable

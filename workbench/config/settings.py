@@ -1,11 +1,10 @@
-"""Every setting, with a sentence under each. Those of the engine are in `workbench.engine.settings`."""
+"""All settings, with a sentence under each. Those of the engine are in `workbench.engine.settings`."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import os
-import re
 import textwrap
 from collections.abc import Iterable
 from functools import cache
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
-from workbench.config.room import SECRET, RoomSettings
+from workbench.config.room import SECRET, RoomSettings, address_check
 from workbench.engine.settings import EngineSettings, SettingsModel, TurnSettings, VadSettings
 from workbench.plugin.values import ProviderOptions, ProviderStage, Secret
 
@@ -34,20 +33,9 @@ Device = Annotated[
 Files = Annotated[
     tuple[Path, ...],
     BeforeValidator(
-        lambda value: [one for one in value.split(os.pathsep) if one] if isinstance(value, str) else value
+        lambda value: [path for path in value.split(os.pathsep) if path] if isinstance(value, str) else value
     ),
 ]
-
-
-def _http_address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if text and (not sound or re.search(r"\s", text)):
-        raise ValueError("no http address")
-    return text
 
 
 class AudioSettings(SettingsModel):
@@ -75,7 +63,9 @@ class ProviderSettings(SettingsModel):
 
     provider: str
     """`name` or `name/model`; `workbench doctor` lists what is installed."""
-    base_url: Annotated[str, AfterValidator(_http_address)] | None = None
+    base_url: Annotated[str, AfterValidator(address_check(("http", "https"), "no http address"))] | None = (
+        None
+    )
     """Where the API is, for providers that speak the OpenAI API; the provider's own address if absent."""
     api_key: SecretStr | None = None
     """The key for it. Better in the environment than in a file."""
@@ -126,7 +116,7 @@ class RecordSettings(SettingsModel):
 
 
 class Settings(EngineSettings):
-    """All settings. `origin` tells where a value comes from."""
+    """All settings. `origin` says where a value comes from."""
 
     profile: str = DEFAULT_PROFILE
     """A set of defaults: embedded, scripted, openai, or one of your own (`[profiles.NAME]`)."""
@@ -151,7 +141,7 @@ class Settings(EngineSettings):
     _file: Path | None = PrivateAttr(default=None)
 
     def origin(self, name: str) -> str:
-        """Where the value of a setting (`vad.threshold`) comes from, in words."""
+        """Return where the value of a setting (`vad.threshold`) comes from, in words."""
         return self._origins.get(name, "default")
 
     def remember(self, file: Path | None, origins: dict[str, str]) -> None:
@@ -161,27 +151,27 @@ class Settings(EngineSettings):
 
     @property
     def file(self) -> Path | None:
-        """The workbench.toml that was read, None if there is none."""
+        """The workbench.toml that was read, None without one."""
         return self._file
 
     def public(self) -> dict[str, Any]:
-        """All values as JSON, nested like the tables of workbench.toml; a key is shown as `set`, never itself."""
-        shown: dict[str, Any] = self.model_dump(mode="json")
+        """Return all values as JSON, nested like the tables of workbench.toml; a key is `set`, never itself."""
+        values: dict[str, Any] = self.model_dump(mode="json")
         for stage in MODEL_STAGES:
-            table = shown[stage]
+            table = values[stage]
             table["api_key"] = "set" if table["api_key"] is not None else None
             table["base_url"] = _without_login(table["base_url"])
-        for server in shown["mcp"].values():
+        for server in values["mcp"].values():
             server["url"] = (_without_login(server["url"]) or "").partition("?")[0]
             for word in ("env", "headers"):
                 server[word] = dict.fromkeys(server[word], "set")
-        room = shown["room"]
+        room = values["room"]
         room |= {name: "set" if room[name] is not None else None for name in SECRET}
         room["url"] = _without_login(room["url"])
-        return shown
+        return values
 
     def options(self, stage: ProviderStage, model: str, language: str) -> ProviderOptions:
-        """What the provider of a stage is made with."""
+        """Return what the provider of a stage is made with."""
         models_path = str(self.models_path) if self.models_path else None
         options = ProviderOptions(model, language=language, models_path=models_path, script=self.script)
         if stage in ("vad", "turn"):
@@ -225,13 +215,13 @@ PROFILES: dict[str, dict[str, str]] = {
 
 @cache
 def known_settings() -> dict[str, FieldInfo]:
-    """Every setting by its dotted name, with pydantic's description of the field."""
+    """Return every setting by its dotted name, with pydantic's description of the field."""
     return dict(_leaves(Settings))
 
 
 @cache
 def known_tables() -> list[str]:
-    """The tables of settings by name."""
+    """Return the names of the tables of settings."""
     return sorted({name.rpartition(".")[0] for name in known_settings() if "." in name})
 
 
@@ -244,7 +234,7 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, Fie
 
 
 def _without_login(url: str | None) -> str | None:
-    """A URL without user name and password."""
+    """Return a URL without user name and password."""
     if not url or "@" not in url:
         return url
     parts = urlsplit(url)
@@ -252,28 +242,26 @@ def _without_login(url: str | None) -> str | None:
 
 
 def sentences() -> dict[str, str]:
-    """The sentence under each setting and table, by dotted name. Reads the source: 20 ms, for those who print it."""
-    told: dict[str, str] = {}
-    _tell(Settings, "", told)
-    return told
+    """Return the sentence under each setting and table, by dotted name. It reads the source, which takes 20 ms."""
+    return dict(_sentences(Settings, ""))
 
 
-def _tell(model: type[BaseModel], prefix: str, told: dict[str, str]) -> None:
+def _sentences(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str]]:
     for kind in reversed(model.__mro__):
         if issubclass(kind, BaseModel) and kind is not BaseModel:
-            told.update({prefix + name: sentence for name, sentence in _under_fields(kind)})
+            yield from ((prefix + name, sentence) for name, sentence in _under_fields(kind))
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            told[prefix + name] = inspect.getdoc(info.annotation) or ""
-            _tell(info.annotation, f"{prefix}{name}.", told)
+            yield prefix + name, inspect.getdoc(info.annotation) or ""
+            yield from _sentences(info.annotation, f"{prefix}{name}.")
 
 
 def _under_fields(kind: type) -> Iterable[tuple[str, str]]:
-    """Names and sentences of the fields that a class declares itself."""
+    """Yield names and sentences of the fields that a class declares itself."""
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
-    for one, after in pairwise(body.body):
-        if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
+    for field, after in pairwise(body.body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            yield one.target.id, " ".join(str(after.value.value).split())
+            yield field.target.id, " ".join(str(after.value.value).split())

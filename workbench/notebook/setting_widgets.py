@@ -20,7 +20,7 @@ from IPython.display import display
 from traitlets import TraitError
 
 from workbench.config import known_settings, sentences
-from workbench.config.check import Given, nearest, validated
+from workbench.config.validation import SourcedValue, nearest, validate
 from workbench.model.errors import UsageError, WorkbenchError, tried
 from workbench.model.events import DuplexChanged, SettingChanged
 from workbench.model.text import plain
@@ -64,7 +64,7 @@ def knob(name: str, value: Any = None, **options: Any) -> Any:
 
 def _checked(name: str, value: Any, origin: str) -> Any:
     """Return the value as the setting has it. Raises UsageError with reason and bounds."""
-    return attrgetter(name)(validated({name: Given(value, origin)}, None))
+    return attrgetter(name)(validate({name: SourcedValue(value, origin)}, None))
 
 
 def _must_fit(name: str, value: float | None, low: float, high: float) -> None:

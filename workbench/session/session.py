@@ -23,9 +23,9 @@ from typing import Any
 
 from workbench.agent import Agent
 from workbench.config import Settings, load_settings
-from workbench.config.check import change
 from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
+from workbench.config.validation import change
 from workbench.engine.pipeline import Pipeline, Tracks
 from workbench.engine.tasks import beside
 from workbench.model.conversation import Conversation

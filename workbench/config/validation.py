@@ -1,4 +1,4 @@
-"""Whether settings can be used, and what to do where they can't."""
+"""Validation of settings: errors name the place, the setting and what is allowed."""
 
 from __future__ import annotations
 
@@ -27,107 +27,108 @@ from workbench.model.text import plain
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A value and where it was given, in words."""
+class SourcedValue:
+    """The value of a setting and where it comes from, in words."""
 
     value: Any
     origin: str
 
 
-def validated(given: Mapping[str, Given], path: Path | None) -> Settings:
-    """The settings from what was given by dotted name. Raises UsageError for the first that cannot be used."""
+def validate(values: Mapping[str, SourcedValue], path: Path | None) -> Settings:
+    """Return the settings of these values by dotted name. UsageError for the first that cannot be used."""
     nested: dict[str, Any] = {}
-    for name, one in given.items():
-        _must_be_known(name, one.origin)
-        _put(nested, name, _finite(name, one))
+    for name, sourced in values.items():
+        _check_name(name, sourced.origin)
+        *tables, key = name.split(".")
+        target = nested
+        for table in tables:
+            target = target.setdefault(table, {})
+        target[key] = _finite(name, sourced)
     for stage in MODEL_STAGES:  # a table without a provider keeps the default one
         nested.setdefault(stage, {}).setdefault("provider", PROFILES[DEFAULT_PROFILE][f"{stage}.provider"])
     try:
         settings = Settings.model_validate(nested)
     except ValidationError as error:
-        raise _refused(error, given) from None
-    settings.remember(path, {name: one.origin for name, one in given.items()})
+        raise _error(error, values) from None
+    settings.remember(path, {name: sourced.origin for name, sourced in values.items()})
     return settings
 
 
 def change(settings: Settings, name: str, value: Any) -> None:
-    """Change one setting while a session runs. Raises UsageError for an unknown name or a value that is not allowed."""
-    one = Given(value, "set")
-    _must_be_known(name, one.origin)
+    """Change one setting while a session runs. UsageError for an unknown name or a value that is not allowed."""
+    sourced = SourcedValue(value, "set")
+    _check_name(name, sourced.origin)
     *tables, key = name.split(".")
     target: Any = settings
     for table in tables:
         target = getattr(target, table)
     try:
-        setattr(target, key, _finite(name, one))
+        setattr(target, key, _finite(name, sourced))
     except ValidationError as error:
-        raise _refused(error, {name: one}, tuple(tables)) from None
+        raise _error(error, {name: sourced}, tuple(tables)) from None
     settings.remember(settings.file, {name: "changed while running"})
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`did you mean …?`, or nothing where no word is near."""
+    """Return `did you mean …?`, empty where no word is near."""
     near = get_close_matches(word, list(words), n=1)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def parents(name: str) -> Iterable[str]:
-    """`a.b.c`, `a.b`, `a`."""
+    """Yield `a.b.c`, `a.b`, `a`."""
     while name:
         yield name
         name = name.rpartition(".")[0]
 
 
-def _put(nested: dict[str, Any], name: str, value: Any) -> None:
-    *tables, key = name.split(".")
-    for table in tables:
-        nested = nested.setdefault(table, {})
-    nested[key] = value
+def _finite(name: str, sourced: SourcedValue) -> Any:
+    value = sourced.value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{sourced.origin}: {name} = {value}: not a number to work with", _allowed(name))
+    return value
 
 
-def _finite(name: str, one: Given) -> Any:
-    if isinstance(one.value, float) and not math.isfinite(one.value):
-        raise UsageError(f"{one.origin}: {name} = {one.value}: not a number to work with", _allowed(name))
-    return one.value
-
-
-def _must_be_known(name: str, origin: str) -> None:
-    """Raises UsageError, with the nearest name, for what is no setting."""
-    known, tables = known_settings(), known_tables()
+def _check_name(name: str, origin: str) -> None:
+    """Raise UsageError, with the nearest name, for what is no setting."""
+    names, tables = known_settings(), known_tables()
     table, _, key = name.rpartition(".")
-    if name in known:
+    if name in names:
         return
     if name in tables:
         raise UsageError(f"{origin}: {name} is a table of settings", f"write [{name}]")
     if table and table not in tables:
         hint = nearest(table, tables) or f"tables: {', '.join(tables)}"
         raise UsageError(f"{origin}: [{plain(table)}] is no table of settings", hint)
-    siblings = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == table]
-    hint = nearest(key, [*siblings, *(() if table else tables)]) or nearest(key, known)
-    there = f"[{table}] has" if table else "there are"
-    raise UsageError(f"{origin}: {plain(name)} is no setting", hint or f"{there}: {', '.join(siblings)}")
+    siblings = [other.rpartition(".")[2] for other in names if other.rpartition(".")[0] == table]
+    hint = nearest(key, [*siblings, *(() if table else tables)]) or nearest(key, names)
+    hint = hint or f"{f'[{table}] has' if table else 'there are'}: {', '.join(siblings)}"
+    raise UsageError(f"{origin}: {plain(name)} is no setting", hint)
 
 
-def _refused(error: ValidationError, given: Mapping[str, Given], tables: tuple[str, ...] = ()) -> UsageError:
-    """The first thing that is wrong, in words."""
+def _error(
+    error: ValidationError, values: Mapping[str, SourcedValue], tables: tuple[str, ...] = ()
+) -> UsageError:
+    """Return the first thing that is wrong, in words."""
     first = error.errors()[0]
     name = ".".join(map(str, (*tables, *first["loc"])))
     if name.startswith("mcp."):
-        return _refused_server(name, first, given)
-    name = next((parent for parent in parents(name) if parent in given), name)
-    one = given.get(name, Given(first["input"], "settings"))
-    shown = "…" if name.endswith(SECRET) else plain(repr(_without_login(name, one.value)), 80, one_line=True)
+        return _server_error(name, first, values)
+    name = next((parent for parent in parents(name) if parent in values), name)
+    sourced = values.get(name, SourcedValue(first["input"], "settings"))
+    value = (
+        "…" if name.endswith(SECRET) else plain(repr(_without_login(name, sourced.value)), 80, one_line=True)
+    )
     reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
     words = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
-    hint = nearest(str(one.value), words) if words else _allowed(name)
-    return UsageError(
-        f"{one.origin}: {name} = {shown}: {plain(reason)}", hint or f"allowed: {', '.join(words)}"
-    )
+    hint = nearest(str(sourced.value), words) if words else _allowed(name)
+    hint = hint or f"allowed: {', '.join(words)}"
+    return UsageError(f"{sourced.origin}: {name} = {value}: {plain(reason)}", hint)
 
 
-def _refused_server(name: str, first: Any, given: Mapping[str, Given]) -> UsageError:
-    """Of an MCP server: what was given may be a secret, so it is not shown."""
-    origin = given["mcp"].origin if "mcp" in given else "settings"
+def _server_error(name: str, first: Any, values: Mapping[str, SourcedValue]) -> UsageError:
+    """Return what is wrong with an MCP server, without the value, which may be a secret."""
+    origin = values["mcp"].origin if "mcp" in values else "settings"
     words = [*McpSettings.model_fields]
     server, _, word = name.removeprefix("mcp.").partition(".")
     if first["type"] == "extra_forbidden":
@@ -139,16 +140,13 @@ def _refused_server(name: str, first: Any, given: Mapping[str, Given]) -> UsageE
 
 
 def _without_login(name: str, value: Any) -> Any:
-    """What stands before an @ in an address may be a password."""
-    return (
-        value.rpartition("@")[2]
-        if name.endswith((".base_url", "room.url")) and isinstance(value, str)
-        else value
-    )
+    """Return an address without what stands before its @, which may be a password; other values as they are."""
+    address = name.endswith((".base_url", "room.url")) and isinstance(value, str)
+    return value.rpartition("@")[2] if address else value
 
 
 def _allowed(name: str) -> str:
-    """The bounds of a setting, in words."""
+    """Return the bounds of a setting, in words."""
     if name.endswith(".base_url"):
         return "write it like http://localhost:11434/v1"
     info = known_settings().get(name)

@@ -1,0 +1,208 @@
+"""The sources of settings, in their order, and the file among them.
+
+flag > environment (WORKBENCH_VAD__THRESHOLD) > workbench.toml > agent file > profile > default
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.agent import Agent
+from workbench.config.room import from_livekit
+from workbench.config.settings import (
+    DEFAULT_PROFILE,
+    MODEL_STAGES,
+    PROFILES,
+    Settings,
+    known_settings,
+    known_tables,
+)
+from workbench.config.validation import SourcedValue, nearest, parents, validate
+from workbench.model.errors import UsageError
+from workbench.model.text import plain
+
+FILE_NAME = "workbench.toml"
+PREFIX = "WORKBENCH_"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A workbench.toml: its values by dotted name, and its profiles."""
+
+    path: Path | None = None
+    values: dict[str, SourcedValue] = field(default_factory=dict)
+    profiles: dict[str, dict[str, SourcedValue]] = field(default_factory=dict)
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    agent: Agent | None = None,
+    config_path: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Return the settings from all sources. `flags` by dotted name (`stt.provider`), None where a flag is absent.
+
+    UsageError names the place, the setting, what is allowed, and the nearest name for an unknown one.
+    """
+    file = read_file(find_file(config_path, environ))
+    values = {**_from_agent(agent), **file.values, **_from_environ(environ), **_from_flags(flags or {})}
+    profile = values.get("profile", SourcedValue(DEFAULT_PROFILE, "default"))
+    values = {**_from_profile(profile, file), **values}
+    livekit = {name: SourcedValue(value, variable) for name, value, variable in from_livekit(environ)}
+    return validate({**livekit, **_for_openai(values, environ), **values}, file.path)
+
+
+def find_file(config_path: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the workbench.toml to read: the named one (UsageError if absent), else this folder's, else the user's."""
+    if config_path is not None:
+        if not config_path.is_file():
+            hint = "write one with `workbench config init`"
+            raise UsageError(f"there is no settings file {config_path}", hint)
+        return config_path
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    places = (Path(FILE_NAME), home / "workbench" / FILE_NAME)
+    return next((place for place in places if place.is_file()), None)
+
+
+def read_file(path: Path | None) -> SettingsFile:
+    """Read a workbench.toml. UsageError names file, line and key."""
+    if path is None:
+        return SettingsFile()
+    text, table = _toml(path)
+    lines = _lines(text)
+
+    def place(name: str) -> str:
+        line = next((lines[key] for key in parents(name) if key in lines), 0)
+        return f"{path}:{line}" if line else str(path)
+
+    profiles = table.pop("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(own, dict) for own in profiles.values()):
+        raise UsageError(f"{place('profiles')}: profiles are tables", "write [profiles.NAME]")
+
+    def sourced(table: Mapping[str, Any], prefix: str = "") -> dict[str, SourcedValue]:
+        return {
+            name: SourcedValue(_resolved(path, name, value), place(prefix + name))
+            for name, value in _flat(table)
+        }
+
+    own = {profile: sourced(values, f"profiles.{profile}.") for profile, values in profiles.items()}
+    return SettingsFile(path, sourced(table), own)
+
+
+def _resolved(path: Path, name: str, value: Any) -> Any:
+    """Return the value; paths of plugins are relative to the file, not to where it is read."""
+    if name != "plugins" or not isinstance(value, list):
+        return value
+    return [str(path.parent / Path(item).expanduser()) if isinstance(item, str) else item for item in value]
+
+
+def _toml(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text", "save it as UTF-8") from None
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
+        line = (match and match[2]) or len(text.splitlines())
+        place, reason = f"{path}:{line}", match[1] if match else str(error)
+        raise UsageError(f"{place}: not TOML: {plain(reason)}", "correct that line") from None
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line of each table and key by dotted name: as good as can be had without a second parser."""
+    lines: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([\w.\"' -]+?)\s*\]", line):
+            table = re.sub(r"[\"' ]", "", header[1]) + "."
+            lines.setdefault(table[:-1], number)
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            lines.setdefault(table + re.sub(r"[\"']", "", key[1]), number)
+    return lines
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield values by dotted name; a setting that is a table itself (`script`) stays whole."""
+    for key, value in table.items():
+        name = prefix + key
+        if not isinstance(value, dict) or name in known_settings() or not (value or name in known_tables()):
+            yield name, value
+        else:
+            yield from _flat(value, f"{name}.")
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, SourcedValue]:
+    return {name: SourcedValue(value, "flag") for name, value in flags.items() if value is not None}
+
+
+def _from_agent(agent: Agent | None) -> dict[str, SourcedValue]:
+    chosen = {f"{stage}.provider": getattr(agent, stage, None) for stage in MODEL_STAGES}
+    return {name: SourcedValue(value, "agent file") for name, value in chosen.items() if value is not None}
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, SourcedValue]:
+    """Return settings from variables like `WORKBENCH_VAD__THRESHOLD`.
+
+    A variable without `__` that is no setting belongs to another program.
+    """
+    names = known_settings()
+    values: dict[str, SourcedValue] = {}
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+        if variable.startswith(PREFIX) and (name in names or "." in name):
+            values[name] = SourcedValue(_from_json(text, variable) if name == "script" else text, variable)
+    return values
+
+
+def _from_json(text: str, variable: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{variable}: not JSON: {error}", 'for example {"user": ["Hello."]}') from None
+
+
+def _from_profile(profile: SourcedValue, file: SettingsFile) -> dict[str, SourcedValue]:
+    """Return the values of a profile, over those of the one that it extends."""
+    chain: list[str] = []
+    values: dict[str, SourcedValue] = {}
+    current: SourcedValue | None = profile
+    while current:
+        name = current.value
+        names = [*PROFILES, *file.profiles]
+        if name not in names:
+            near = nearest(str(name), names)
+            hint = f"{near and f'{near} – '}there are: {', '.join(names)}"
+            raise UsageError(f"{current.origin}: no profile is called {plain(repr(name), 80)}", hint)
+        if name in chain:
+            raise UsageError(f"{current.origin}: profiles extend each other: {' → '.join([*chain, name])}")
+        chain.append(name)
+        builtin = {
+            key: SourcedValue(value, f"profile {name}") for key, value in PROFILES.get(name, {}).items()
+        }
+        values = {**builtin, **file.profiles.get(name, {}), **values}
+        current = values.pop("extends", None)
+    return values
+
+
+def _for_openai(values: Mapping[str, SourcedValue], environ: Mapping[str, str]) -> dict[str, SourcedValue]:
+    """Return OPENAI_API_KEY and OPENAI_BASE_URL for the stages that chose `openai`, and no others."""
+    defaults: dict[str, SourcedValue] = {}
+    for stage in MODEL_STAGES:
+        provider = values.get(f"{stage}.provider")
+        if provider and str(provider.value).partition("/")[0] == "openai":
+            for key, variable in (("api_key", "OPENAI_API_KEY"), ("base_url", "OPENAI_BASE_URL")):
+                if environ.get(variable):
+                    defaults[f"{stage}.{key}"] = SourcedValue(environ[variable], variable)
+    return defaults
