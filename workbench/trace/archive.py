@@ -1,4 +1,4 @@
-"""The events of a recording, found by index without being held."""
+"""The events of a recording, read by index without holding them in memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LINE_LIMIT = 4 * 1024 * 1024
 
 
 class EventFile:
-    """The events of a session folder as an archive of its trace, also while it is still being written.
+    """The file of events as the archive of its trace, also while it is still being written.
 
-    Entries are found by index without reading what is before them. A torn or unknown line is skipped and counted.
+    Entries are read by index, without what is before them. A torn or unknown line is skipped and counted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,8 +34,8 @@ class EventFile:
         self._lock = threading.Lock()
 
     def read(self, start: int, stop: int) -> list[Entry]:
-        """The entries with `start` <= i < `stop`, in order; none where the file is gone."""
-        found: list[Entry] = []
+        """Return the entries with `start` <= i < `stop`, in order; none where the file is gone."""
+        entries: list[Entry] = []
         try:
             with self._lock, open_regular(self._path) as file:
                 self._index(file)
@@ -43,13 +43,13 @@ class EventFile:
                     if entry.i >= stop:
                         break
                     if entry.i >= start:
-                        found.append(entry)
+                        entries.append(entry)
         except OSError:
-            pass  # whoever follows the trace is told what is missed
-        return found
+            pass  # whoever follows the trace gets `EventsMissed`
+        return entries
 
     def last(self) -> Entry | None:
-        """The last entry there is; None without a file too, as a writer leaves it that died at once. Raises OSError."""
+        """Return the last entry; None without a file too, as a writer that died at once leaves it. Raises OSError."""
         try:
             with self._lock, open_regular(self._path) as file:
                 self._index(file)
@@ -59,13 +59,13 @@ class EventFile:
         return tail[-1] if tail else None
 
     def _from(self, file: BinaryIO, start: int) -> Iterator[Entry]:
-        """The entries from the last place in the index at or before `start`."""
+        """Yield the entries from the last place in the index at or before `start`."""
         place = bisect_right(self._places, (start, 1 << 62)) - 1
-        before = -1
+        previous = -1
         for offset, line in lines_from(file, self._places[place][1] if place >= 0 else 0):
             entry = decode(line)
-            if entry is not None and entry.i > before:
-                before = entry.i
+            if entry is not None and entry.i > previous:
+                previous = entry.i
                 yield entry
             elif offset >= self._counted and line.endswith(b"\n"):
                 self.skipped += 1
@@ -73,7 +73,7 @@ class EventFile:
                 self._counted = max(self._counted, offset + len(line))
 
     def _index(self, file: BinaryIO) -> None:
-        """Take in what was written since: a pass over the bytes, that decodes one line in 64 KiB."""
+        """Index what was written since: a pass over the bytes that decodes one line in 64 KiB."""
         for offset, line in lines_from(file, self._indexed):
             if not line.endswith(b"\n"):
                 return
@@ -86,7 +86,7 @@ class EventFile:
 
 
 def lines_from(file: BinaryIO, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Each line from there on with its offset; the last may have no line break. Longer ones come in pieces."""
+    """Yield each line from `offset` on with its offset; the last may have no line break. Longer ones come in pieces."""
     file.seek(offset)
     while line := file.readline(LINE_LIMIT):
         yield offset, line

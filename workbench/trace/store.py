@@ -57,35 +57,32 @@ def _rates() -> dict[str, int]:
 
 @cache
 def installed_versions() -> dict[str, str]:
-    """Version of Python, of workbench and of each package it uses that is installed. Costs 20 ms, once."""
-    found = {"python": python_version()}
+    """Return the version of Python, of workbench and of each installed package that it uses. Costs 20 ms, once."""
+    versions = {"python": python_version()}
     try:
-        found["workbench"] = metadata.version("voice-workbench")
-        wanted = metadata.requires("voice-workbench") or []
+        requirements = metadata.requires("voice-workbench") or []
     except metadata.PackageNotFoundError:  # run from a checkout
-        return found
-    for requirement in wanted:
+        return versions
+    for requirement in ("voice-workbench", *requirements):
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions["workbench" if name == "voice-workbench" else name] = metadata.version(name)
+    return versions
 
 
 def new_session_id() -> str:
-    """Eight hexadecimal digits."""
+    """Return eight hexadecimal digits."""
     return secrets.token_hex(4)
 
 
 def utc_now() -> str:
-    """The wall clock, ISO 8601 UTC to the second."""
+    """Return the wall clock, ISO 8601 UTC to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What `session.json` says. `rates` in Hz by track; `settings` are written without anything that looks secret."""
+    """The content of `session.json`. `rates` in Hz by track; `settings` are written without what looks secret."""
 
     session: str = field(default_factory=new_session_id)
     date: str = field(default_factory=utc_now)
@@ -97,7 +94,7 @@ class About:
 
     @property
     def folder_name(self) -> str:
-        """The name of its folder among others: when it was, and its id."""
+        """The name of its folder among others: date and id."""
         return f"{re.sub(r'[^0-9TZ]', '', self.date)}-{self.session}"
 
 
@@ -105,7 +102,7 @@ class About:
 
 
 def default_root() -> Path:
-    """Where sessions are kept: `$XDG_DATA_HOME/workbench/sessions`."""
+    """Return the folder of all sessions: `$XDG_DATA_HOME/workbench/sessions`."""
     home = os.environ.get("XDG_DATA_HOME", "")
     base = Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
     return base / "workbench" / "sessions"
@@ -120,7 +117,7 @@ class SessionFolder:
 
     @classmethod
     def create(cls, about: About, record: Path | None = None) -> SessionFolder:
-        """Make the folder and its `session.json`: `record` itself (new or empty), else one under `default_root()`.
+        """Create the folder and its `session.json`: `record` itself (new or empty), else one under `default_root()`.
 
         Raises UsageError where that cannot be.
         """
@@ -137,7 +134,7 @@ class SessionFolder:
 
     @classmethod
     def open(cls, path: Path) -> SessionFolder:
-        """The folder of a recording. Raises UsageError with the reason where it is none, or one from a later format."""
+        """Open the folder of a recording. Raises UsageError where it is none, or one of a later format."""
         return cls(path, _read_about(path))
 
     @property
@@ -151,10 +148,10 @@ class SessionFolder:
 
 
 def _write_about(folder: Path, about: About) -> None:
-    found = {"format": FORMAT, **asdict(about), "settings": _without_secrets(plain(about.settings))}
+    content = {"format": FORMAT, **asdict(about), "settings": _without_secrets(plain(about.settings))}
     part = folder / f"{ABOUT}.part"
     with os.fdopen(open_new(part), "w", encoding="utf-8") as file:
-        json.dump(found, file, indent=2)
+        json.dump(content, file, indent=2)
     part.replace(folder / ABOUT)
 
 
@@ -167,47 +164,51 @@ def _without_secrets(value: Any) -> Any:
     return [_without_secrets(item) for item in value] if isinstance(value, list) else value
 
 
+class UnreadableFolderError(UsageError):
+    """A folder that holds no readable session, for the reason `problem`."""
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        hint = "`workbench sessions` lists those there are"
+        super().__init__(f"{folder} is not a readable session folder: {problem}", hint)
+        self.problem = problem
+
+
 def _read_about(folder: Path) -> About:
     try:
         with open_regular(folder / ABOUT) as file:
-            found = json.loads(file.read(_ABOUT_LIMIT))
+            content = json.loads(file.read(_ABOUT_LIMIT))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _unreadable(folder, f"there is no {ABOUT} in it") from error
+        raise UnreadableFolderError(folder, f"there is no {ABOUT} in it") from error
     except OSError as error:
-        raise _unreadable(folder, f"{ABOUT}: {error.strerror}") from error
+        raise UnreadableFolderError(folder, f"{ABOUT}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise _unreadable(folder, f"{ABOUT} is damaged") from error
-    return _checked(folder, found)
-
-
-def _checked(folder: Path, found: Any) -> About:
-    if not isinstance(found, dict) or type(found.get("format")) is not int:
-        raise _unreadable(folder, f"{ABOUT} is damaged")
-    if found["format"] > FORMAT:
+        raise UnreadableFolderError(folder, f"{ABOUT} is damaged") from error
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
+        raise UnreadableFolderError(folder, f"{ABOUT} is damaged")
+    if content["format"] > FORMAT:
         raise UsageError(
             f"{folder} was recorded by a later workbench", "install that version, or a later one"
         )
+    return _about(content)
+
+
+def _about(content: dict[str, Any]) -> About:
+    """Return what the file says, as far as it has the right type."""
     example = About(versions={})
-    known = {
-        item.name: found[item.name]
+    values = {
+        item.name: content[item.name]
         for item in fields(About)
-        if isinstance(found.get(item.name), type(getattr(example, item.name)))
+        if isinstance(content.get(item.name), type(getattr(example, item.name)))
     }
-    rates = {name: rate for name, rate in known.get("rates", {}).items() if type(rate) is int and rate > 0}
-    return About(**{"session": "", "date": "", "versions": {}, **known, "rates": _rates() | rates})
-
-
-def _unreadable(folder: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"{folder} is not a readable session folder: {reason}", "`workbench sessions` lists those there are"
-    )
+    rates = {name: rate for name, rate in values.get("rates", {}).items() if type(rate) is int and rate > 0}
+    return About(**{"session": "", "date": "", "versions": {}, **values, "rates": _rates() | rates})
 
 
 # --- reading a session -----------------------------------------------------------------------------------------------
 
 
 def open_trace(path: Path | str) -> Trace:
-    """The trace of a recorded session: closed, its entries and sound read from disk when asked for.
+    """Open the trace of a recorded session: closed, its entries and sound are read from disk on demand.
 
     A track whose file is absent or damaged is left out. Raises UsageError with the reason where the folder is none of a
     session, or is damaged beyond reading.
@@ -216,13 +217,13 @@ def open_trace(path: Path | str) -> Trace:
 
 
 def open_as(kind: Callable[[Callable[[], float]], T], path: Path | str) -> T:
-    """The same as a trace of that kind."""
+    """Open it as a trace of that class."""
     folder = SessionFolder.open(Path(path))
     archive = EventFile(folder.events)
     try:
         last = archive.last()
     except OSError as error:
-        raise _unreadable(folder.path, f"{EVENTS}: {error.strerror}") from error
+        raise UnreadableFolderError(folder.path, f"{EVENTS}: {error.strerror}") from error
     end_ms = last.t_ms if last else 0.0
     trace = kind(lambda: end_ms)
     trace.archive = archive
@@ -239,7 +240,7 @@ def open_as(kind: Callable[[Callable[[], float]], T], path: Path | str) -> T:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A line in the list of sessions; `problem` says why a folder could not be read, everything else is empty then."""
+    """A line in the list of sessions; where `problem` says why a folder cannot be read, everything else is empty."""
 
     path: Path
     session: str = ""
@@ -253,10 +254,10 @@ class SessionInfo:
 
 
 def sessions(root: Path | None = None, *, search: str = "") -> Iterator[SessionInfo]:
-    """The sessions under `root` (default `default_root()`), newest first, what is no session last.
+    """Yield the sessions under `root` (default `default_root()`), newest first, unreadable folders last.
 
-    With `search` only those where the user or the agent said that, in any case of letters. Each folder is looked into
-    when its turn comes, so that the first few are cheap.
+    With `search` only those where the user or the agent said that, in any case of letters. A folder is read when its
+    turn comes, so that the first few are cheap.
     """
     root = default_root() if root is None else root
     try:
@@ -265,35 +266,37 @@ def sessions(root: Path | None = None, *, search: str = "") -> Iterator[SessionI
         return
     listed = (_listed(path) for path in paths)
     for info in sorted(listed, key=lambda info: (info.problem is None, info.date, info.path), reverse=True):
-        looked = info if info.problem else _look_into(info, search.casefold())
-        if looked is not None and not (search and looked.problem):
-            yield looked
+        counted = info if info.problem else _count_turns(info, search.casefold())
+        if counted is not None and not (search and counted.problem):
+            yield counted
 
 
 def _listed(path: Path) -> SessionInfo:
     try:
         about = _read_about(path)
+    except UnreadableFolderError as error:
+        return SessionInfo(path, problem=error.problem)
     except UsageError as error:
-        return SessionInfo(path, problem=error.reason.rpartition(": ")[2])
+        return SessionInfo(path, problem=error.reason)
     return SessionInfo(path, about.session, about.date, about.agent, about.profile)
 
 
-def _look_into(info: SessionInfo, search: str) -> SessionInfo | None:
-    """Count turns and look for words: a pass over the bytes that decodes only the lines with texts."""
-    turns, found = 0, not search
+def _count_turns(info: SessionInfo, search: str) -> SessionInfo | None:
+    """Count turns and search words, None without a match: a pass over the bytes that decodes only lines with texts."""
+    turns, matches = 0, not search
     try:
         last = EventFile(info.path / EVENTS).last()
         for line in _lines(info.path / EVENTS) if last else ():
             if b'"type":"turn_ended"' in line:
                 turns += 1
-                found = found or search in _texts(line)
-            elif not found and b'"type":"reply_ended"' in line:
-                found = search in _texts(line)
+                matches = matches or search in _texts(line)
+            elif not matches and b'"type":"reply_ended"' in line:
+                matches = search in _texts(line)
         size = sum(file.stat().st_size for file in info.path.rglob("*") if file.is_file())
     except OSError as error:
         return SessionInfo(info.path, problem=f"{EVENTS}: {error.strerror}")
     duration_s = last.t_ms / 1000 if last else 0.0
-    return replace(info, turns=turns, duration_s=duration_s, size_bytes=size) if found else None
+    return replace(info, turns=turns, duration_s=duration_s, size_bytes=size) if matches else None
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""The trace itself: append, follow by index, never wait.
+"""The trace: the one append-only record of a session.
 
-`emit` takes a lock for the time of one append and calls nobody; whoever wants the events asks for them by index
-(`since`), or waits for them (`follow`). A slow or broken reader can therefore only harm itself.
+`emit` holds a lock for one append and calls nobody; readers ask for events by index (`since`), or wait for them
+(`follow`). So a slow or broken reader can only harm itself.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ KEPT = 10_000
 
 
 class Archive(Protocol):
-    """Where events are that are no longer in memory: a recording on disk."""
+    """A recording on disk, for events that are no longer in memory."""
 
     def read(self, start: int, stop: int) -> Sequence[Entry]:
-        """The entries with `start` <= i < `stop` that it has; fewer when they were not written."""
+        """Return the entries with `start` <= i < `stop`, as far as they were written."""
 
 
 class Trace:
@@ -35,7 +35,7 @@ class Trace:
         self.archive: Archive | None = None
         self.tracks: dict[TrackName, Track] = {}
         self.pictures: deque[tuple[str, bytes]] = deque(maxlen=8)
-        """Files that the next events speak of, by name, for the recorder; who takes one takes it away."""
+        """Files that the next events name, for the recorder, which removes what it has written."""
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -44,7 +44,7 @@ class Trace:
         """Index that the next event will have."""
 
     def emit(self, event: Event) -> Entry:
-        """Append an event, now. Never blocks, calls no reader."""
+        """Append an event, and return it with its index and time. Never blocks, calls no reader."""
         with self._lock:
             entry = Entry(self.end, round(self.now(), 3), event)
             self._entries.append(entry)
@@ -54,7 +54,7 @@ class Trace:
         return entry
 
     def close(self) -> None:
-        """No event will come any more: followers end when they have read all."""
+        """Complete the trace: followers end once they have read all."""
         self._closed = True
         self._wake(list(self._waiting.items()))
 
@@ -69,20 +69,21 @@ class Trace:
         return self._closed
 
     def since(self, index: int, limit: int = KEPT) -> list[Entry]:
-        """Up to `limit` entries from `index` on: from memory, from the archive, or `EventsMissed` in their place."""
+        """Return up to `limit` entries from `index` on, from memory or archive; `EventsMissed` for those that are gone."""
         with self._lock:
             oldest = self.start
             if index >= oldest:
-                return self._kept(index, limit)
+                return self._from_memory(index, limit)
         stop = min(oldest, index + limit)
-        found = list(self.archive.read(index, stop)) if self.archive else []
-        upto = found[-1].i + 1 if found else index
-        if upto < stop and len(found) < limit:
-            found.append(Entry(stop - 1, found[-1].t_ms if found else 0.0, EventsMissed(upto, stop - 1)))
-        return found
+        entries = list(self.archive.read(index, stop)) if self.archive else []
+        upto = entries[-1].i + 1 if entries else index
+        if upto < stop and len(entries) < limit:
+            t_ms = entries[-1].t_ms if entries else 0.0
+            entries.append(Entry(stop - 1, t_ms, EventsMissed(upto, stop - 1)))
+        return entries
 
-    def _kept(self, index: int, limit: int) -> list[Entry]:
-        """From memory. Whoever follows wants the last few: counted from the end, 1 µs instead of 25."""
+    def _from_memory(self, index: int, limit: int) -> list[Entry]:
+        """Followers want the last few: counted from the end, 1 µs instead of 25."""
         behind = self.end - index
         if behind <= len(self._entries) // 2:
             last = list(islice(reversed(self._entries), max(0, behind)))
@@ -92,7 +93,7 @@ class Trace:
         return list(islice(self._entries, first, first + limit))
 
     async def follow(self, index: int = 0) -> AsyncIterator[Entry]:
-        """Every entry from `index` on, waiting for those to come; ends when the trace is closed."""
+        """Yield every entry from `index` on, and wait for those to come; ends when the trace is closed."""
         grown = asyncio.Event()
         self._waiting[grown] = asyncio.get_running_loop()
         try:

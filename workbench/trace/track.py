@@ -1,4 +1,4 @@
-"""The recent sound of one track, kept in a ring."""
+"""A track: a continuous recording of the microphone, of the user, or of the agent; live, its last seconds in a ring."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Track(Protocol):
         """Position after the last sample that is there."""
 
     def read(self, start: int, stop: int) -> Samples:
-        """A copy of the samples from `start` up to `stop`, silence where there is none; shape (stop − start,)."""
+        """Return a copy of the samples from `start` to `stop`, silence where there is none; shape (stop − start,)."""
 
 
 class LiveTrack:
     """The last `keep_s` seconds of a track at `rate` Hz. Written by one thread, read by any.
 
-    A stretch that is no longer (or not yet) there reads as silence; `start` and `end` tell what is there.
+    A stretch that is no longer (or not yet) there reads as silence; `start` and `end` bound what is there.
     """
 
     def __init__(self, track: TrackName, rate: int, keep_s: float = 12.0) -> None:
@@ -58,15 +58,15 @@ class LiveTrack:
                 self._ring[at : at + count] = samples
                 self.end += count
                 return
-            kept = samples[-size:]
-            at = (self.end + len(samples) - len(kept)) % size
-            head = min(len(kept), size - at)
-            self._ring[at : at + head] = kept[:head]
-            self._ring[: len(kept) - head] = kept[head:]
+            tail = samples[-size:]
+            at = (self.end + len(samples) - len(tail)) % size
+            head = min(len(tail), size - at)
+            self._ring[at : at + head] = tail[:head]
+            self._ring[: len(tail) - head] = tail[head:]
             self.end += len(samples)
 
     def read(self, start: int, stop: int) -> Samples:
-        """A copy of the samples from `start` up to `stop`, shape (stop − start,)."""
+        """Return a copy of the samples from `start` up to `stop`, shape (stop − start,)."""
         out = silence(max(0, stop - start))
         size = len(self._ring)
         with self._lock:

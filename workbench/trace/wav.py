@@ -18,7 +18,7 @@ HEADER_BYTES = 44
 
 
 def wav_header(rate: int, samples: int) -> bytes:
-    """The first `HEADER_BYTES` of a mono PCM16 wav of `samples`; sizes stop at what the format can say (4 GiB)."""
+    """Return the first `HEADER_BYTES` of a mono PCM16 wav of `samples`; sizes stop at the format's limit (4 GiB)."""
     size = min(samples * 2, 0xFFFFFFFF - HEADER_BYTES)
     return b"".join(
         (
@@ -45,19 +45,19 @@ class RecordedTrack:
         self.end = max(0, size - self._offset) // 2
 
     def read(self, start: int, stop: int) -> Samples:
-        """A copy of the samples from `start` up to `stop`, silence where there is none; shape (stop − start,)."""
+        """Return a copy of the samples from `start` to `stop`, silence where there is none; shape (stop − start,)."""
         out = silence(max(0, stop - start))
         first, last = max(start, 0), min(stop, self.end)
         if first < last:
             with open_regular(self._path) as file:
                 file.seek(self._offset + first * 2)
-                found = np.frombuffer(file.read((last - first) * 2), dtype="<i2")
-            out[first - start : first - start + len(found)] = found
+                samples = np.frombuffer(file.read((last - first) * 2), dtype="<i2")
+            out[first - start : first - start + len(samples)] = samples
         return out
 
 
 def _wav_start(file: BinaryIO, rate: int) -> tuple[int, int]:
-    """Rate and offset of the first sample. A file that ends before its samples has none, at the rate expected."""
+    """Return rate and offset of the first sample. A file that ends before its samples has none, at the given rate."""
     head = file.read(12)
     if len(head) < 12:
         return rate, len(head)
