@@ -5,19 +5,17 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.model.conversation import Conversation, Message, ToolCall, Usage
+from workbench.model.conversation import Conversation, Message, Usage
 
 
 def test_the_prompt_is_instructions_history_and_what_was_just_said() -> None:
     conversation = Conversation("Be kind.")
     conversation.add(Message("user", "hello"), Message("assistant", "hi", cut=True))
-    call = Message("assistant", "", (ToolCall("1", "clock", "{}"),))
-    assert conversation.prompt("what time is it?", keep=10, extra=[call]) == [
+    assert conversation.prompt("what time is it?", keep=10) == [
         Message("system", "Be kind."),
         Message("user", "hello"),
         Message("assistant", "hi", cut=True),
         Message("user", "what time is it?"),
-        call,
     ]
     assert Conversation().prompt("x", keep=0) == [Message("user", "x")]
 
@@ -49,7 +47,5 @@ def test_a_greeting_is_part_of_the_history() -> None:
     assert [message.role for message in conversation.prompt("Tom", keep=40)] == ["assistant", "user"]
 
 
-def test_costs_add_up_and_an_unknown_price_stays_unknown() -> None:
-    assert Usage(1, 2, 3.0, 4.0) + Usage(10, 20, 30.0, 40.0) == Usage(11, 22, 33.0, 44.0, None)
-    assert (Usage(price=0.5) + Usage()).price == 0.5
-    assert (Usage() + Usage(price=0.25)).price == 0.25
+def test_usage_adds_up() -> None:
+    assert Usage(1, 2, 3.0) + Usage(10, 20, 30.0) == Usage(11, 22, 33.0)

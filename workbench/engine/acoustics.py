@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from workbench.engine.reply import Reply
 from workbench.engine.stages import Stages, Tracks, session_ms
 from workbench.model.audio import (
+    BLOCK_MS,
     Samples,
     block_levels,
     first_audible,
@@ -21,7 +22,6 @@ from workbench.model.events import Heard
 from workbench.trace.trace import Trace
 from workbench.trace.track import Track
 
-BLOCK_MS = 5
 BEFORE_MS, AFTER_MS = 800, 250
 """Around the VAD's end of speech, where the real one is looked for."""
 SETTLED_MS = 100

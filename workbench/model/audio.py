@@ -23,9 +23,9 @@ OUTPUT_RATE = 24_000
 BLOCK_MS = 5
 """Resolution of `audible_blocks`, ms."""
 AUDIBLE_DB = -50.0
-"""dBFS (RMS of a block) below which nothing counts as heard."""
+"""dBFS (RMS of a block) below which nothing counts as audible."""
 AUDIBLE_ABOVE_NOISE_DB = 12.0
-"""dB that a block must stand above the noise floor to count as heard."""
+"""dB that a block must stand above the noise floor to count as audible."""
 SILENCE_DB = -100.0
 """What digital silence is given as, dBFS."""
 
@@ -49,12 +49,12 @@ class Frame:
 
 
 def silence(count: int) -> Samples:
-    """`count` samples of digital silence."""
+    """Return `count` samples of digital silence."""
     return np.zeros(count, dtype=np.int16)
 
 
 def level_db(samples: Samples) -> float:
-    """RMS level in dBFS (0 = full-scale square wave), `SILENCE_DB` for nothing at all."""
+    """Return the RMS level in dBFS (0 = full-scale square wave), `SILENCE_DB` for nothing at all."""
     if not len(samples):
         return SILENCE_DB
     wave = samples.astype(np.float32)
@@ -63,13 +63,13 @@ def level_db(samples: Samples) -> float:
 
 
 def peak_db(samples: Samples) -> float:
-    """Peak level in dBFS, `SILENCE_DB` for nothing at all."""
+    """Return the peak level in dBFS, `SILENCE_DB` for nothing at all."""
     peak = max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
     return 20.0 * math.log10(peak / 32768.0) if peak else SILENCE_DB
 
 
 def block_levels(samples: Samples, rate: int) -> NDArray[np.float32]:
-    """RMS level in dBFS of each whole block of `BLOCK_MS`; shape (len // block,)."""
+    """Return the RMS level in dBFS of each whole block of `BLOCK_MS`; shape (len // block,)."""
     block = rate * BLOCK_MS // 1000
     count = len(samples) // block
     waves = samples[: count * block].astype(np.float32).reshape(count, block)
@@ -83,18 +83,18 @@ def noise_floor_db(levels: NDArray[np.float32]) -> float:
 
 
 def audible_blocks(samples: Samples, rate: int, noise_db: float) -> NDArray[np.intp]:
-    """Indices of the blocks of `BLOCK_MS` that are heard: above max(`noise_db` + 12 dB, −50 dBFS)."""
+    """Return the indices of the audible blocks of `BLOCK_MS`: above max(`noise_db` + 12 dB, −50 dBFS)."""
     threshold = max(noise_db + AUDIBLE_ABOVE_NOISE_DB, AUDIBLE_DB)
     return np.flatnonzero(block_levels(samples, rate) >= threshold)
 
 
 def first_audible(samples: Samples, rate: int, noise_db: float = SILENCE_DB) -> int | None:
-    """Offset of the first sample of the first audible block, None if all is silent."""
-    heard = audible_blocks(samples, rate, noise_db)
-    return int(heard[0]) * (rate * BLOCK_MS // 1000) if len(heard) else None
+    """Return the offset of the first sample of the first audible block, None if all is silent."""
+    audible = audible_blocks(samples, rate, noise_db)
+    return int(audible[0]) * (rate * BLOCK_MS // 1000) if len(audible) else None
 
 
 def last_audible(samples: Samples, rate: int, noise_db: float = SILENCE_DB) -> int | None:
-    """Offset of the first sample after the last audible block, None if all is silent."""
-    heard = audible_blocks(samples, rate, noise_db)
-    return (int(heard[-1]) + 1) * (rate * BLOCK_MS // 1000) if len(heard) else None
+    """Return the offset of the first sample after the last audible block, None if all is silent."""
+    audible = audible_blocks(samples, rate, noise_db)
+    return (int(audible[-1]) + 1) * (rate * BLOCK_MS // 1000) if len(audible) else None

@@ -1,8 +1,8 @@
-"""What was said: the messages that an LLM is shown, and the values around them."""
+"""The conversation: the messages that an LLM is sent, and the values in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that the model asks for: `arguments` is the model's own JSON text, not yet validated."""
+    """A call of a tool by the model: `arguments` is the model's own JSON text, not yet validated."""
 
     id: str
     name: str
@@ -68,28 +68,23 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a reply cost: tokens, seconds of audio, and a price where it is known (USD)."""
+    """What a reply cost: tokens, and seconds of synthesized speech."""
 
     input_tokens: int = 0
     output_tokens: int = 0
-    stt_seconds: float = 0.0
     tts_seconds: float = 0.0
-    price: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        price = None if self.price is None and other.price is None else (self.price or 0) + (other.price or 0)
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
-            self.stt_seconds + other.stt_seconds,
             self.tts_seconds + other.tts_seconds,
-            price,
         )
 
 
 @dataclass(slots=True)
 class Conversation:
-    """The history that the LLM sees: what was said and *heard*. `version` grows with every change."""
+    """The history that the LLM sees: what was said and *played*. `version` grows with every change."""
 
     instructions: str = ""
     messages: list[Message] = field(default_factory=list)
@@ -118,7 +113,7 @@ class Conversation:
         self.version += 1
 
     def latest(self, keep: int) -> list[Message]:
-        """At most the last `keep` messages; where some are left out, from something on that the user said."""
+        """Return at most the last `keep` messages; where some are left out, from a message of the user on."""
         if len(self.messages) <= keep:
             return list(self.messages)
         start = len(self.messages) - keep
@@ -126,21 +121,18 @@ class Conversation:
             start += 1
         return self.messages[start:]
 
-    def prompt(
-        self, said: str, *, keep: int, extra: Sequence[Message] = (), pictures: tuple[Picture, ...] = ()
-    ) -> list[Message]:
-        """The messages to send for what the user just said (and shows), with at most the last `keep` of the history.
+    def prompt(self, text: str, *, keep: int, pictures: tuple[Picture, ...] = ()) -> list[Message]:
+        """Return the messages to send for what the user just said (and shows), with at most the last `keep` before it.
 
         A history that is cut begins with what the user said; one that is whole may begin with a greeting.
         """
-        history = self.latest(keep)
         system = [Message("system", self.instructions)] if self.instructions else []
-        return [*system, *history, Message("user", said, pictures=pictures), *extra]
+        return [*system, *self.latest(keep), Message("user", text, pictures=pictures)]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model is told of it; `parameters` is a JSON schema, with `strict` one that it can be held to."""
+    """A tool as it is described to the model; `parameters` is a JSON schema, with `strict` an enforceable one."""
 
     name: str
     description: str

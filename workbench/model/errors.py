@@ -34,8 +34,8 @@ class WorkbenchError(Exception):
         return f"{self.reason} – {self.hint}" if self.hint else self.reason
 
 
-def _told(error: WorkbenchError) -> list[str]:
-    """What a notebook shows instead of a traceback, where the user can do something about it."""
+def _reason_and_hint(error: WorkbenchError) -> list[str]:
+    """Return what a notebook shows instead of a traceback, where the user can do something about it."""
     return [
         f"{type(error).__name__}: {plain(error.reason)}",
         *([f"→ {plain(error.hint)}"] if error.hint else []),
@@ -46,14 +46,14 @@ class UsageError(WorkbenchError):
     """Bad input: a flag, a file or a setting that cannot be used as it is."""
 
     exit_code = 2
-    _render_traceback_ = _told
+    _render_traceback_ = _reason_and_hint
 
 
 class MissingError(WorkbenchError):
     """A device, a model's weights, a key or a system package is not there."""
 
     exit_code = 3
-    _render_traceback_ = _told
+    _render_traceback_ = _reason_and_hint
 
 
 class StageError(WorkbenchError):
@@ -102,10 +102,10 @@ class InternalError(WorkbenchError):
     """Something that should not be possible: our own fault."""
 
 
-def tried(who: str, work: Callable[[], object]) -> StageError | None:
-    """Do work of others in a thread of ours that has to go on: what it failed of, also where that is no `Exception`."""
+def run_foreign(owner: str, work: Callable[[], object]) -> StageError | None:
+    """Run foreign code in a thread of ours that has to go on, and return its error, also where that is no `Exception`."""
     try:
-        with foreign(who, "host"):
+        with foreign(owner, "host"):
             work()
     except StageError as error:
         return error
@@ -113,22 +113,22 @@ def tried(who: str, work: Callable[[], object]) -> StageError | None:
         raise
     except BaseException as error:  # noqa: BLE001  # SystemExit, CancelledError: it would end our thread without a word
         reason = plain(f"{type(error).__name__}: {error}", limit=300)
-        return StageError(f"{who} raised {reason}", f"look into {who}", stage="host")
+        return StageError(f"{owner} raised {reason}", f"look into {owner}", stage="host")
     return None
 
 
 class foreign:
-    """Around code of others (a provider, a tool, a plugin): whatever it raises becomes a `StageError` that names it;
-    with `keep` any `WorkbenchError` stays what it is.
+    """The context of foreign code (a provider, a tool, a plugin): whatever it raises becomes a `StageError` that names
+    its `owner`; with `keep` any `WorkbenchError` stays what it is.
 
     Cancellation passes through. This is the one place of the engine that catches every `Exception`. A class, because it
     is entered for each window of sound: 0.4 µs instead of 1.5.
     """
 
-    __slots__ = ("_keep", "_stage", "_who")
+    __slots__ = ("_keep", "_owner", "_stage")
 
-    def __init__(self, who: str, stage: str, *, keep: bool = False) -> None:
-        self._who = who
+    def __init__(self, owner: str, stage: str, *, keep: bool = False) -> None:
+        self._owner = owner
         self._stage = stage
         self._keep = keep
 
@@ -151,5 +151,5 @@ class foreign:
             raise RefusedError(cause.reason, cause.hint, stage=self._stage) from error
         reason = plain(f"{type(cause).__name__}: {cause}", limit=300)
         raise StageError(
-            f"{self._who} raised {reason}", f"look into {self._who}", stage=self._stage
+            f"{self._owner} raised {reason}", f"look into {self._owner}", stage=self._stage
         ) from error

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to show: in a terminal, in a log, in a message."""
+"""Untrusted text, made safe to show in a terminal, a log or a message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPACES = {"\t": " ", "\r": "\n", "\x0b": "\n", "\x0c": "\n", "\x85": "\n", "\u20
 
 
 def plain(text: str, limit: int | None = None, *, one_line: bool = False) -> str:
-    """The text without escape sequences, control characters and what turns or hides its neighbours.
+    """Return the text without escape sequences, control characters and what turns or hides its neighbours.
 
     Newlines stay (a carriage return becomes one), a tab becomes a space. With `limit`, at most so many characters, the
     last of them … where something was left out. With `one_line`, all white space becomes single spaces.
@@ -35,7 +35,7 @@ def plain(text: str, limit: int | None = None, *, one_line: bool = False) -> str
         clean = text
     else:
         clean = ESCAPES.sub("", text).replace("\r\n", "\n")
-        clean = INVISIBLE.sub("", CONTROLS.sub(lambda found: SPACES.get(found[0], ""), clean))
+        clean = INVISIBLE.sub("", CONTROLS.sub(lambda match: SPACES.get(match[0], ""), clean))
     if one_line:
         clean = " ".join(clean.split())
     return clean if limit is None or len(clean) <= limit else clean[: max(0, limit - 1)] + "…"
@@ -53,7 +53,7 @@ SIGNED = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bAKIA[0-9A-Z]{16}\b")
 
 
 def redacted(text: str) -> str:
-    """The text without the values of variables that look like secrets, and without what looks like a key."""
+    """Return the text without the values of variables that look like secrets, and without what looks like a key."""
     for name, value in os.environ.items():
         if SECRET_NAME.search(name) and len(value) >= 6:
             text = text.replace(value, "…")

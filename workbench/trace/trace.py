@@ -69,7 +69,7 @@ class Trace:
         return self._closed
 
     def since(self, index: int, limit: int = KEPT) -> list[Entry]:
-        """Return up to `limit` entries from `index` on, from memory or archive; `EventsMissed` for those that are gone."""
+        """Return up to `limit` entries from `index` on, from memory or archive; `EventsMissed` for what is gone."""
         with self._lock:
             oldest = self.start
             if index >= oldest:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.model.errors import tried
+from workbench.model.errors import run_foreign
 from workbench.model.text import plain
 from workbench.views.html import problem_html
 
@@ -90,7 +90,7 @@ class LiveOutput:
 
     def _bundle(self) -> Bundle:
         found: list[Bundle] = []
-        error = tried("what is drawn here", lambda: found.append(dict(self._draw())))
+        error = run_foreign("what is drawn here", lambda: found.append(dict(self._draw())))
         if error is None:
             return found[0]
         html = problem_html("", error.reason, error.hint)
