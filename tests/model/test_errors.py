@@ -17,7 +17,6 @@ from workbench.model.errors import (
     UsageError,
     WorkbenchError,
     foreign,
-    tried,
 )
 
 
@@ -81,7 +80,7 @@ def test_a_thread_of_ours_goes_on_whatever_others_do() -> None:
         raise error
 
     done: list[int] = []
-    assert tried("panel p", lambda: done.append(1)) is None
+    assert run_foreign("panel p", lambda: done.append(1)) is None
     assert done == [1]
     for error, reason in (
         (ValueError("no"), "panel p raised ValueError: no"),
@@ -89,8 +88,8 @@ def test_a_thread_of_ours_goes_on_whatever_others_do() -> None:
         (asyncio.CancelledError("now"), "panel p raised CancelledError: now"),
         (UsageError("not so", "but so"), "not so"),
     ):
-        found = tried("panel p", lambda error=error: fails(error))  # type: ignore[misc]
+        found = run_foreign("panel p", lambda error=error: fails(error))  # type: ignore[misc]
         assert found is not None
         assert (found.reason, found.stage) == (reason, "host")
     with pytest.raises(KeyboardInterrupt):
-        tried("panel p", lambda: fails(KeyboardInterrupt()))
+        run_foreign("panel p", lambda: fails(KeyboardInterrupt()))

@@ -103,7 +103,7 @@ class InternalError(WorkbenchError):
 
 
 def run_foreign(owner: str, work: Callable[[], object]) -> StageError | None:
-    """Run foreign code in a thread of ours that has to go on, and return its error, also where that is no `Exception`."""
+    """Run foreign code in a thread of ours that has to go on; return its error, also where that is no `Exception`."""
     try:
         with foreign(owner, "host"):
             work()

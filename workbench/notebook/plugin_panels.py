@@ -12,7 +12,7 @@ from typing import Any
 from ipywidgets import Widget
 
 from workbench.handle import SessionHandle
-from workbench.model.errors import WorkbenchError, tried
+from workbench.model.errors import WorkbenchError, run_foreign
 from workbench.model.text import plain
 from workbench.plugin.manager import notebook_panels
 from workbench.plugin.values import Panel
@@ -137,7 +137,7 @@ class PluginPanels:
         """Call the plugin; a panel that raises or is slow is dropped, with the reason in its place."""
         start = time.monotonic()
         self._busy = panel, start
-        error = tried(panel.label, work)
+        error = run_foreign(panel.label, work)
         self._busy = None
         took = time.monotonic() - start
         if error is not None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
-from workbench.model.errors import WorkbenchError, tried
+from workbench.model.errors import WorkbenchError, run_foreign
 from workbench.model.events import Notice
 from workbench.model.text import plain
 from workbench.notebook.page_links import link_of
@@ -95,7 +95,7 @@ class SessionWatcher:
 
     def call(self, name: str, work: Callable[[], object]) -> WorkbenchError | None:
         """Do `work`; return its failure, which is reported in the trace once for each `name`."""
-        error = tried(name, work)
+        error = run_foreign(name, work)
         if error is not None and name not in self._reported:
             self._reported.add(name)
             if not self._session.trace.closed:

@@ -21,7 +21,7 @@ from traitlets import TraitError
 
 from workbench.config import known_settings, sentences
 from workbench.config.validation import SourcedValue, nearest, validate
-from workbench.model.errors import UsageError, WorkbenchError, tried
+from workbench.model.errors import UsageError, WorkbenchError, run_foreign
 from workbench.model.events import DuplexChanged, SettingChanged
 from workbench.model.text import plain
 from workbench.session import FIXED, Session
@@ -178,7 +178,7 @@ async def _follow(session: Session, first_entry: int, controls: dict[str, Any], 
                 continue
         if name in controls:  # to the value of now: the event's may be history
             move = partial(setattr, controls[name], "value", setting_value(session, name))
-            if error := tried(f"an observer of {name}", move):  # which must not end this thread
+            if error := run_foreign(f"an observer of {name}", move):  # which must not end this thread
                 _show_refusal(refusal, error)
 
 
