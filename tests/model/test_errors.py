@@ -17,6 +17,7 @@ from workbench.model.errors import (
     UsageError,
     WorkbenchError,
     foreign,
+    run_foreign,
 )
 
 
