@@ -9,14 +9,14 @@ import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.energy import Energy, make_vad
+from workbench.providers.energy import Energy
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture
 def vad() -> Energy:
-    return make_vad(ProviderOptions("default"))
+    return Energy(ProviderOptions("default"))
 
 
 def probabilities(vad: Energy, samples: Samples) -> list[float]:

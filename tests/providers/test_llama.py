@@ -10,7 +10,7 @@ import pytest
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.llama import MAX_TOKENS, Llama, make_llm
+from workbench.providers.llama import MAX_TOKENS, Llama
 from workbench.providers.onboard.llama import shortened
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ FRANCE = Message("user", "What is the capital of France?")
 
 def run(work: Callable[[Llama], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
-        async with asyncio.timeout(60), make_llm(ProviderOptions("smollm2-135m")) as llm:
+        async with asyncio.timeout(60), Llama(ProviderOptions("smollm2-135m")) as llm:
             await llm.warm()
             return await work(llm)
 

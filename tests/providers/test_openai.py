@@ -30,8 +30,10 @@ from workbench.model.errors import (
     UsageError,
 )
 from workbench.plugin.values import ProviderOptions, Secret
-from workbench.providers.openai import make_llm, make_stt, make_tts
 from workbench.providers.openai.errors import retry_after
+from workbench.providers.openai.llm import OpenAiLlm
+from workbench.providers.openai.stt import OpenAiStt
+from workbench.providers.openai.tts import OpenAiTts
 from workbench.server.openai import serving
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.faults import ANSWER, SAID, SOUND, Fault, FaultyApi
@@ -79,7 +81,7 @@ def utterance(seconds: float = 1.0) -> Utterance:
 
 
 async def use_stt(to: ProviderOptions) -> str:
-    async with make_stt(to) as stt:
+    async with OpenAiStt(to) as stt:
         return (await stt.transcribe(utterance(), eager=False)).text
 
 
@@ -88,12 +90,12 @@ async def use_llm(to: ProviderOptions) -> str:
 
 
 async def parts_of(to: ProviderOptions, *, tools: tuple[ToolSpec, ...] = ()) -> list[LlmPart]:
-    async with make_llm(to) as llm, llm.reply(USER, tools) as parts:
+    async with OpenAiLlm(to) as llm, llm.reply(USER, tools) as parts:
         return [part async for part in parts]
 
 
 async def use_tts(to: ProviderOptions) -> Samples:
-    async with make_tts(to) as tts, tts.speak("Hello to you.") as pieces:
+    async with OpenAiTts(to) as tts, tts.speak("Hello to you.") as pieces:
         return np.concatenate([piece.samples async for piece in pieces])
 
 
@@ -169,12 +171,12 @@ def test_cancel_ends_the_call_at_once_on_the_server_too(fault: Fault, stage: str
 def test_leaving_the_context_hangs_up() -> None:
     async def main() -> None:
         async with FaultyApi("hangs_midway") as api:
-            async with make_tts(options(api.base_url)) as tts:
+            async with OpenAiTts(options(api.base_url)) as tts:
                 async with tts.speak("Hello") as pieces:
                     assert len((await anext(pieces)).samples) == 2400
                 await api.left.wait()
             api.left.clear()
-            async with make_llm(options(api.base_url)) as llm:
+            async with OpenAiLlm(options(api.base_url)) as llm:
                 async with llm.reply(USER):
                     pass
                 await api.left.wait()
@@ -324,7 +326,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 # --- keys and addresses ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [make_stt, make_llm, make_tts])
+@pytest.mark.parametrize("make", [OpenAiStt, OpenAiLlm, OpenAiTts])
 def test_without_a_key_the_default_address_is_refused_and_a_custom_one_not(make: Callable[..., Any]) -> None:
     async def main(to: ProviderOptions) -> None:
         async with make(to):
@@ -353,18 +355,18 @@ def test_key_and_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_an_address_that_is_none(base_url: str) -> None:
     with pytest.raises(UsageError, match=r"stt\.base_url") as caught:
-        make_stt(options(base_url))
+        OpenAiStt(options(base_url))
     assert "pw" not in str(caught.value)
 
 
 def test_a_key_that_is_none() -> None:
     with pytest.raises(UsageError, match="characters that no key has") as caught:
-        make_stt(ProviderOptions("m", api_key=Secret("two\nlines")))
+        OpenAiStt(ProviderOptions("m", api_key=Secret("two\nlines")))
     assert "lines" not in str(caught.value)
 
 
 def test_the_sdk_is_imported_when_a_stage_is_made() -> None:
-    code = "import sys, workbench.providers.openai as us; assert 'openai' not in sys.modules"
+    code = "import sys, workbench.providers.plugin as us; us.workbench_providers(); assert 'openai' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -374,7 +376,7 @@ def test_the_sdk_is_imported_when_a_stage_is_made() -> None:
 @pytest.mark.parametrize("fault", [None, "unknown_model", "busy", "html", "error"])
 def test_any_answer_warms_the_line(fault: Fault | None) -> None:
     async def main() -> None:
-        async with FaultyApi(fault) as api, make_llm(options(api.base_url)) as llm:
+        async with FaultyApi(fault) as api, OpenAiLlm(options(api.base_url)) as llm:
             await llm.warm()
             assert api.calls == {"/v1/models": 1}
 
@@ -384,7 +386,7 @@ def test_any_answer_warms_the_line(fault: Fault | None) -> None:
 @pytest.mark.parametrize(("fault", "wanted"), [("unauthorized", RefusedError), ("hangs", DeadlineError)])
 def test_warming_finds_what_will_not_work(fault: Fault, wanted: type[StageError]) -> None:
     async def main() -> None:
-        async with FaultyApi(fault) as api, make_llm(options(api.base_url, timeout_s=0.2)) as llm:
+        async with FaultyApi(fault) as api, OpenAiLlm(options(api.base_url, timeout_s=0.2)) as llm:
             with pytest.raises(wanted):
                 await llm.warm()
 
@@ -396,7 +398,7 @@ def test_warming_finds_what_will_not_work(fault: Fault, wanted: type[StageError]
 
 def test_a_pause_is_transcribed_once_and_becomes_the_final() -> None:
     async def main() -> None:
-        async with FaultyApi() as api, make_stt(options(api.base_url)) as stt, asyncio.TaskGroup() as tasks:
+        async with FaultyApi() as api, OpenAiStt(options(api.base_url)) as stt, asyncio.TaskGroup() as tasks:
             said = growing()
             call = tasks.create_task(stt.transcribe(said, eager=True))
             said.become("paused", speech_end=said.end - 100)
@@ -417,7 +419,7 @@ def test_the_user_goes_on_while_a_pause_is_transcribed() -> None:
     async def main() -> None:
         async with (
             FaultyApi("hangs") as api,
-            make_stt(options(api.base_url)) as stt,
+            OpenAiStt(options(api.base_url)) as stt,
             asyncio.TaskGroup() as tasks,
         ):
             said = growing()
@@ -440,7 +442,7 @@ def test_the_turn_ends_while_a_pause_is_transcribed() -> None:
     async def main() -> None:
         async with (
             FaultyApi("slow") as api,
-            make_stt(options(api.base_url)) as stt,
+            OpenAiStt(options(api.base_url)) as stt,
             asyncio.TaskGroup() as tasks,
         ):
             said = growing()
@@ -456,7 +458,7 @@ def test_the_turn_ends_while_a_pause_is_transcribed() -> None:
 
 def test_a_failure_at_a_pause_is_a_plain_stage_error() -> None:
     async def main() -> None:
-        async with FaultyApi("error") as api, make_stt(options(api.base_url)) as stt:
+        async with FaultyApi("error") as api, OpenAiStt(options(api.base_url)) as stt:
             said = growing()
             said.become("paused", speech_end=said.end)
             with pytest.raises(StageError):
@@ -467,7 +469,7 @@ def test_a_failure_at_a_pause_is_a_plain_stage_error() -> None:
 
 def test_nothing_is_sent_for_nothing_said() -> None:
     async def main() -> None:
-        async with FaultyApi() as api, make_stt(options(api.base_url)) as stt:
+        async with FaultyApi() as api, OpenAiStt(options(api.base_url)) as stt:
             assert (await stt.transcribe(utterance(0.05), eager=False)).text == ""
             dismissed = utterance()
             dismissed.become("dismissed")
@@ -505,7 +507,7 @@ def test_the_conversation_as_the_api_wants_it() -> None:
     ]
 
     async def main() -> dict[str, Any]:
-        async with FaultyApi() as api, make_llm(options(api.base_url)) as llm:
+        async with FaultyApi() as api, OpenAiLlm(options(api.base_url)) as llm:
             async with llm.reply(messages, [WEATHER]) as parts:
                 async for _ in parts:
                     pass
@@ -614,7 +616,7 @@ def test_a_cut_reply_stops_the_model_behind_our_server() -> None:
     async def main() -> None:
         async with (
             serving(ScriptedStt([]), llm, ScriptedTts()) as base_url,
-            make_llm(options(base_url)) as ours,
+            OpenAiLlm(options(base_url)) as ours,
         ):
             async with ours.reply(USER) as parts:
                 assert await anext(parts) == Text("word")

@@ -15,14 +15,14 @@ from workbench.model.audio import Samples, first_audible, level_db
 from workbench.model.errors import UsageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.onboard.piper import without_phonemes
-from workbench.providers.piper import Piper, make_tts
+from workbench.providers.piper import Piper
 
 T = TypeVar("T")
 
 
 def run(work: Callable[[Piper], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
-        async with asyncio.timeout(60), make_tts(ProviderOptions("en_US-joe-medium")) as tts:
+        async with asyncio.timeout(60), Piper(ProviderOptions("en_US-joe-medium")) as tts:
             await tts.warm()
             return await work(tts)
 
@@ -85,7 +85,7 @@ def test_leaving_stops_it_in_the_middle_of_a_sentence() -> None:
 def test_the_session_never_imports_piper() -> None:
     code = (
         "import sys; from workbench.plugin.values import ProviderOptions;"
-        "from workbench.providers.piper import make_tts; make_tts(ProviderOptions('en_US-joe-medium'));"
+        "from workbench.providers.piper import Piper; Piper(ProviderOptions('en_US-joe-medium'));"
         "sys.exit(any(name.split('.')[0] in ('piper', 'onnxruntime') for name in sys.modules))"
     )
     assert (
@@ -98,4 +98,4 @@ def test_the_session_never_imports_piper() -> None:
 
 def test_an_unknown_voice_is_refused() -> None:
     with pytest.raises(UsageError, match="no weights are known"):
-        make_tts(ProviderOptions("nobody"))
+        Piper(ProviderOptions("nobody"))

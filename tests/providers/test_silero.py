@@ -9,7 +9,7 @@ import pytest
 
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.values import ProviderOptions
-from workbench.providers.silero import NoiseGate, Silero, make_vad, power
+from workbench.providers.silero import NoiseGate, Silero, power
 from workbench.simulation.synthesis import noise
 
 DATA = Path(__file__).parent.parent / "data"
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.models
 
 @pytest.fixture
 def vad() -> Silero:
-    return make_vad(ProviderOptions("v6"))
+    return Silero(ProviderOptions("v6"))
 
 
 def question() -> Samples:
@@ -73,7 +73,7 @@ def test_a_room_that_gets_noisy_is_listened_to() -> None:
 
 
 def test_two_sessions_share_the_model_and_nothing_else(vad: Silero) -> None:
-    other = make_vad(ProviderOptions("v6"))
+    other = Silero(ProviderOptions("v6"))
     alone = probabilities(other, question())
     other.reset()
     loud = np.full(vad.window, 20_000, dtype=np.int16)

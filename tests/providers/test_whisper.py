@@ -20,8 +20,8 @@ from workbench.model.errors import StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.onboard.mel import features
 from workbench.providers.onboard.whisper import clean
-from workbench.providers.piper import make_tts
-from workbench.providers.whisper import TranscriptionPlan, Whisper, make_stt
+from workbench.providers.piper import Piper
+from workbench.providers.whisper import TranscriptionPlan, Whisper
 from workbench.providers.worker import OnboardProvider
 
 T = TypeVar("T")
@@ -322,7 +322,7 @@ def test_whisper_understands() -> None:
         story = await stt.transcribe(ended(sound("story.wav")), eager=True)
         assert story.text == "Tell me a short story about a dog who lives by the sea."
 
-    run(make_stt(ProviderOptions("tiny.en")), main)
+    run(Whisper(ProviderOptions("tiny.en")), main)
 
 
 @pytest.mark.models
@@ -334,7 +334,7 @@ def test_whisper_hears_nothing_in_noise(level: int) -> None:
         assert result.text == ""
         assert (result.confidence or 0) < 0.2
 
-    run(make_stt(ProviderOptions("tiny.en")), main)
+    run(Whisper(ProviderOptions("tiny.en")), main)
 
 
 TEXT = (
@@ -365,12 +365,12 @@ def test_whisper_understands_forty_seconds_and_can_be_left_in_the_middle() -> No
         question = await stt.transcribe(ended(sound("question.wav")), eager=True)
         assert question.text == "What is the capital of France?"
 
-    run(make_stt(ProviderOptions("tiny.en")), main)
+    run(Whisper(ProviderOptions("tiny.en")), main)
 
 
 async def say(text: str) -> Samples:
     """The text spoken by the voice on board, at 16 kHz."""
-    async with make_tts(ProviderOptions("en_US-joe-medium")) as tts, tts.speak(text) as speech:
+    async with Piper(ProviderOptions("en_US-joe-medium")) as tts, tts.speak(text) as speech:
         whole = np.concatenate([part.samples async for part in speech])
     resampled = soxr.resample(whole.astype(np.float32) / 32768, tts.rate, INPUT_RATE)
     return np.asarray(np.clip(resampled, -1, 1) * 32767, dtype=np.int16)

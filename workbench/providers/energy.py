@@ -8,7 +8,6 @@ from collections import deque
 import numpy as np
 
 from workbench.model.audio import Samples
-from workbench.plugin.values import ProviderOptions
 
 WINDOW = 320
 BLOCK = 50
@@ -27,17 +26,12 @@ SLOPE_DB = 2.0
 FULL_SCALE_DB = 20 * math.log10(32768)
 
 
-def make_vad(options: ProviderOptions) -> Energy:
-    """Make the VAD `energy`."""
-    return Energy()
-
-
 class Energy:
     """The probability that 20 ms are speech, by their level above the quietest of the last seconds."""
 
     window = WINDOW
 
-    def __init__(self) -> None:
+    def __init__(self, options: object = None) -> None:
         self._count = 0
         self._quiet = HIGHEST_DB
         """The quietest window of the present block."""

@@ -20,20 +20,15 @@ SAMPLING = {"temperature": 0.4, "min_p": 0.2, "top_k": 20, "repeat_penalty": 1.0
 """The seed is fixed: the same conversation gets the same answers."""
 
 
-def make_llm(options: ProviderOptions) -> Llama:
-    """Make the LLM for `llama/<model>`."""
-    return Llama(options.model, options.models_path)
-
-
 class Llama(OnboardProvider, Llm):
     """A language model that streams text, and only text."""
 
-    def __init__(self, model: str, models_path: str | None = None) -> None:
-        name = f"llama/{model}"
+    def __init__(self, options: ProviderOptions) -> None:
+        name = f"llama/{options.model}"
         super().__init__(
             name,
             "workbench.providers.onboard.llama:open_model",
-            lambda: {"weights": str(path(name, models_path=models_path))},
+            lambda: {"weights": str(path(name, models_path=options.models_path))},
             packages=("xllamacpp",),
         )
 

@@ -18,17 +18,13 @@ from workbench.providers.worker import JobResults, OnboardProvider
 from workbench.weights.store import path
 
 
-def make_tts(options: ProviderOptions) -> Piper:
-    """Make the TTS for `piper/<voice>`. Raises MissingError where the voice is not on this machine."""
-    return Piper(options.model, options.models_path)
-
-
 class Piper(OnboardProvider, Tts):
     """Text to speech, sentence by sentence. The voices give no word times; the silence before a sentence is left in."""
 
-    def __init__(self, voice: str, models_path: str | None = None) -> None:
-        name = f"piper/{voice}"
-        settings = path(name, f"{voice}.onnx.json", models_path=models_path)
+    def __init__(self, options: ProviderOptions) -> None:
+        """Raises MissingError where the voice is not on this machine."""
+        name, models_path = f"piper/{options.model}", options.models_path
+        settings = path(name, f"{options.model}.onnx.json", models_path=models_path)
         self.rate: int = json.loads(settings.read_text(encoding="utf-8"))["audio"]["sample_rate"]
         super().__init__(
             name,

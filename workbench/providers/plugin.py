@@ -27,9 +27,9 @@ def _silence(options: Any) -> Any:
 @hookimpl
 def workbench_providers() -> list[Provider]:
     """Return the detectors, the models on board, the API of OpenAI, and the scripted providers."""
-    silero, energy = _from("providers.silero", "make_vad"), _from("providers.energy", "make_vad")
-    whisper, llama = _from("providers.whisper", "make_stt"), _from("providers.llama", "make_llm")
-    piper = _from("providers.piper", "make_tts")
+    silero, energy = _from("providers.silero", "Silero"), _from("providers.energy", "Energy")
+    whisper, llama = _from("providers.whisper", "Whisper"), _from("providers.llama", "Llama")
+    piper = _from("providers.piper", "Piper")
     voice = "a Piper voice on board: US English (piper-tts is GPL-3)"
     smollm2 = "SmolLM2 on board: a demonstration, weak answers, no tools"
     return [
@@ -111,4 +111,4 @@ def _scripted(stage: ProviderStage, summary: str) -> Provider:
 
 def _openai(stage: ProviderStage, summary: str) -> Provider:
     summary = f"{summary}, by the API of OpenAI or whoever speaks it"
-    return Provider(stage, "openai", summary, _from("providers.openai", f"make_{stage}"))
+    return Provider(stage, "openai", summary, _from(f"providers.openai.{stage}", f"OpenAi{stage.title()}"))

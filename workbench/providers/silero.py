@@ -34,11 +34,6 @@ HANG = 8
 """Windows for which the model still runs after the last loud one: speech ends there, 256 ms."""
 
 
-def make_vad(options: ProviderOptions) -> Silero:
-    """Make the VAD for `silero/<version>`. Raises MissingError without its weights or onnxruntime."""
-    return Silero(_session(path(f"silero/{options.model}", models_path=options.models_path)))
-
-
 @cache
 def _session(weights: Path) -> Any:
     """Load the model, once for all sessions of the process: a run changes nothing in it."""
@@ -63,7 +58,9 @@ class Silero:
 
     window = WINDOW
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, options: ProviderOptions) -> None:
+        """Raises MissingError without the weights or onnxruntime."""
+        session = _session(path(f"silero/{options.model}", models_path=options.models_path))
         self._input = _floats(1, CONTEXT + WINDOW)
         self._context, self._fresh = self._input[0, :CONTEXT], self._input[0, CONTEXT:]
         self._last = self._input[0, WINDOW:]

@@ -34,11 +34,6 @@ SHORTEST = 100 * MS
 """Less sound than this is no word, samples."""
 
 
-def make_stt(options: ProviderOptions) -> Whisper:
-    """Make the STT for `whisper/<model>`."""
-    return Whisper(options.model, options.models_path)
-
-
 @dataclass(frozen=True)
 class AudioSpan:
     """Sound to transcribe, as positions on `user`. Its text covers speech up to `upto`; with `settles`, it is final."""
@@ -117,12 +112,12 @@ class Whisper(OnboardProvider, Stt):
 
     partials = True
 
-    def __init__(self, model: str, models_path: str | None = None) -> None:
-        name = f"whisper/{model}"
+    def __init__(self, options: ProviderOptions) -> None:
+        name = f"whisper/{options.model}"
         super().__init__(
             name,
             "workbench.providers.onboard.whisper:open_model",
-            lambda: {"folder": str(folder(name, models_path=models_path))},
+            lambda: {"folder": str(folder(name, models_path=options.models_path))},
             packages=("ctranslate2", "tokenizers"),
         )
 

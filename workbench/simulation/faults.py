@@ -1,7 +1,7 @@
 """An OpenAI-shaped API on loopback that fails on demand: for tests of whatever speaks to one.
 
     async with FaultyApi("busy", retry_after="2") as api:
-        stt = openai.make_stt(ProviderOptions("whisper", base_url=api.base_url))
+        stt = OpenAiStt(ProviderOptions("whisper", base_url=api.base_url))
         …                                   # 429, with the header Retry-After: 2
         api.fault = None                    # well again
 

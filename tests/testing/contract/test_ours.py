@@ -23,7 +23,9 @@ from workbench.model.conversation import ToolCall
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import Provider, ProviderOptions
 from workbench.providers.energy import Energy
-from workbench.providers.openai import make_llm, make_stt, make_tts
+from workbench.providers.openai.llm import OpenAiLlm
+from workbench.providers.openai.stt import OpenAiStt
+from workbench.providers.openai.tts import OpenAiTts
 from workbench.simulation.faults import Fault, FaultyApi
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.simulation.synthesis import ArraySource, speech
@@ -139,17 +141,19 @@ def test_scripted_tts() -> None:
 @pytest.mark.filterwarnings("ignore:unread_data:DeprecationWarning")
 def test_openai_stt() -> None:
     with api() as good, api("unauthorized") as bad:
-        check_stt(lambda: make_stt(options(good)), failing=lambda: make_stt(options(bad)), sound=speech(1.2))
+        check_stt(
+            lambda: OpenAiStt(options(good)), failing=lambda: OpenAiStt(options(bad)), sound=speech(1.2)
+        )
 
 
 def test_openai_llm() -> None:
     with api() as good, api("busy") as bad:
-        check_llm(lambda: make_llm(options(good)), failing=lambda: make_llm(options(bad)))
+        check_llm(lambda: OpenAiLlm(options(good)), failing=lambda: OpenAiLlm(options(bad)))
 
 
 def test_openai_tts() -> None:
     with api() as good, api("ends_early") as bad:
-        check_tts(lambda: make_tts(options(good)), failing=lambda: make_tts(options(bad)))
+        check_tts(lambda: OpenAiTts(options(good)), failing=lambda: OpenAiTts(options(bad)))
 
 
 # --- on board --------------------------------------------------------------------------------------------------------
