@@ -77,7 +77,7 @@ def called(capfd: Caught, *words: str) -> tuple[int, str, str]:
     return code, *capfd.readouterr()
 
 
-def test_list(agent: str, capfd: Caught) -> None:
+def test_list_prints_each_tool_with_its_origin(agent: str, capfd: Caught) -> None:
     code, out, told = called(capfd, "list", agent)
     assert code == 0
     first = out.splitlines()[:3]
@@ -94,7 +94,7 @@ def test_list(agent: str, capfd: Caught) -> None:
     ]
 
 
-def test_show(agent: str, capfd: Caught) -> None:
+def test_show_describes_one_tool(agent: str, capfd: Caught) -> None:
     code, out, _ = called(capfd, "show", agent, "weather")
     assert code == 0
     assert "city: Name of the city." in out
@@ -103,7 +103,7 @@ def test_show(agent: str, capfd: Caught) -> None:
     assert json.loads(out)["confirm"] == "Shall I book {day}?"
 
 
-def test_schema(agent: str, capfd: Caught) -> None:
+def test_schema_prints_what_openais_api_takes(agent: str, capfd: Caught) -> None:
     _, out, _ = called(capfd, "schema", agent)
     listed = json.loads(out)
     assert {one["type"] for one in listed} == {"function"}
@@ -124,7 +124,7 @@ def test_call_answers_on_standard_output_alone(agent: str, capfd: Caught) -> Non
     assert json.loads(out)["shown"] == "Oslo: 12 degrees celsius"
 
 
-def test_call_with_arguments_from_elsewhere(
+def test_call_reads_arguments_from_a_file_or_standard_input(
     agent: str, capfd: Caught, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "given.json"
@@ -166,7 +166,7 @@ def test_call_shows_what_the_model_would_be_shown(agent: str, capfd: Caught) -> 
         (("weather", "more"), 2, "'more' is too much"),
     ],
 )
-def test_call_that_comes_to_nothing(
+def test_call_that_fails_says_why_with_its_exit_code(
     agent: str, capfd: Caught, words: tuple[str, ...], code: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path("/dev/null").open() as nothing:
@@ -176,12 +176,12 @@ def test_call_that_comes_to_nothing(
     assert told in err
 
 
-def test_call_when_the_user_has_agreed(agent: str, capfd: Caught) -> None:
+def test_call_with_yes_asks_nobody(agent: str, capfd: Caught) -> None:
     code, out, _ = called(capfd, "call", agent, "book", "--args", '{"day": "Monday"}', "--yes")
     assert (code, out) == (0, "booked Monday\n")
 
 
-def test_a_file_of_tools_alone_will_do(agent: str, capfd: Caught) -> None:
+def test_a_file_with_tools_and_no_agent_is_accepted(agent: str, capfd: Caught) -> None:
     Path("alone.py").write_text(
         "from workbench import tool\n@tool\ndef one() -> str:\n    'One.'\n    return '1'\n"
     )
@@ -193,7 +193,7 @@ def test_a_file_of_tools_alone_will_do(agent: str, capfd: Caught) -> None:
     assert called(capfd, "list", "absent.py")[0] == 2
 
 
-def test_test(agent: str, capfd: Caught) -> None:
+def test_test_checks_each_tool_without_calling_it(agent: str, capfd: Caught) -> None:
     code, out, told = called(capfd, "test", agent)
     assert code == 0
     assert [line[:9] for line in out.splitlines() if "✓" in line] == [
@@ -243,7 +243,7 @@ ANSWERS = [
 ]
 
 
-def test_serve_on_standard_input_and_output(agent: str) -> None:
+def test_serve_speaks_mcp_on_standard_input_and_output(agent: str) -> None:
     from mcp.client.stdio import StdioServerParameters
 
     words = ["-m", "workbench", "tools", "serve", agent]
@@ -256,7 +256,7 @@ def test_serve_on_standard_input_and_output(agent: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_serve_by_http(agent: str, number: signal.Signals, code: int) -> None:
+def test_serve_speaks_mcp_over_http_until_a_signal(agent: str, number: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "workbench", "tools", "serve", agent, "--http", "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         assert program.stdout
@@ -276,7 +276,7 @@ def test_serve_by_http(agent: str, number: signal.Signals, code: int) -> None:
     assert "Traceback" not in told
 
 
-def test_serve_ends_with_whoever_asked(agent: str) -> None:
+def test_serve_ends_when_standard_input_is_closed(agent: str) -> None:
     words = [sys.executable, "-m", "workbench", "tools", "serve", agent]
     ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, "")

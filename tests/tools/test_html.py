@@ -49,7 +49,7 @@ def raw(schema: dict[str, Any], about: str = "Does it.") -> Tool:
     return raw_tool("raw", about, schema, lambda **given: None)
 
 
-def test_a_tool_shows_what_it_does_takes_and_how_it_may_be_called() -> None:
+def test_a_tool_shows_its_description_parameters_and_policy() -> None:
     text = Page(book._repr_html_()).text
     assert "book · Book a table." in text
     assert 'day"monday" | "tuesday"requiredWhich day.' in text
@@ -68,7 +68,7 @@ def test_a_tool_that_takes_nothing_or_cannot_be_strict_says_so() -> None:
     assert "may be left out" in loose._repr_html_()
 
 
-def test_a_signature_that_cannot_be_used_is_told() -> None:
+def test_a_signature_without_schema_shows_its_error() -> None:
     @tool
     def odd(*values: int) -> None: ...
 
@@ -93,7 +93,7 @@ def test_a_signature_that_cannot_be_used_is_told() -> None:
         (True, "anything"),
     ],
 )
-def test_types_of_a_schema_in_a_few_words(schema: Any, told: str) -> None:
+def test_a_type_of_json_schema_is_written_in_a_few_words(schema: Any, told: str) -> None:
     loop = {"type": "array", "items": {"$ref": "#/$defs/loop"}}
     made = Tool(name="raw", function=len, about="", schema={"type": "object", "properties": {"x": schema}})
     object.__setattr__(made, "parameters", Given(made.schema | {"$defs": {"loop": loop}}))  # type: ignore[operator]
@@ -110,7 +110,7 @@ class Given:
         self.schema = schema
 
 
-def test_hostile_words_of_a_server_stay_words() -> None:
+def test_hostile_text_of_a_server_stays_text() -> None:
     schema = {
         "type": "object",
         "properties": {

@@ -49,7 +49,7 @@ def hostile(mode: str, **options: Any) -> McpServer:
     return McpServer.stdio(sys.executable, str(HERE / "hostile_server.py"), mode, name="h", **options)
 
 
-class Bench:
+class ServerBench:
     """Tools of servers, and what runs them, without a session."""
 
     def __init__(self, *own: Any) -> None:
@@ -77,7 +77,7 @@ class Bench:
         return [entry.event for entry in self.trace.since(0) if isinstance(entry.event, kind)]
 
     @property
-    def told(self) -> str:
+    def notices(self) -> str:
         """All notices."""
         return "\n".join(f"{one.level}: {one.reason} – {one.hint}" for one in self.all(Notice))
 
@@ -128,7 +128,7 @@ def children(pid: int | str = "self") -> set[int]:
     }
 
 
-async def demo_works(bench: Bench) -> None:
+async def demo_works(bench: ServerBench) -> None:
     assert bench.tools.names == ("add", "slow")
     assert (await bench.call("add", a=1, b="2")).result == "3"
     refused = await bench.call("add", a="many")
@@ -139,20 +139,20 @@ async def demo_works(bench: Bench) -> None:
 
 
 @on_loop
-async def test_a_program() -> None:
-    bench = Bench()
+async def test_tools_of_a_program_are_listed_and_called() -> None:
+    bench = ServerBench()
     async with bench.with_servers(McpServer.stdio(*DEMO, name="demo", start_s=LATE_S)):
         await demo_works(bench)
         assert bench.tools.find("add").origin == "MCP server demo"
         assert bench.tools.find("add").description == "Add two numbers."
     assert bench.tools.names == ()
-    assert not bench.told
+    assert not bench.notices
 
 
 @on_loop
-async def test_by_http_and_again_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_over_http_is_used_again_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE_S", 0.5)
-    bench, port = Bench(), free_port()
+    bench, port = ServerBench(), free_port()
     server = McpServer.http(f"http://127.0.0.1:{port}/mcp", headers={"X": "y"}, start_s=LATE_S)
     async with demo_by_http(port) as program, bench.with_servers(server):
         await demo_works(bench)
@@ -162,25 +162,25 @@ async def test_by_http_and_again_when_it_is_back(monkeypatch: pytest.MonkeyPatch
         assert gone.status == "failed"
         assert f"nobody answers at 127.0.0.1:{port}/mcp" in (gone.error or "")
         async with demo_by_http(port):
-            await until(lambda: "is there again" in bench.told)
+            await until(lambda: "is there again" in bench.notices)
             assert (await bench.call("add", a=1, b=2)).result == "3"
-    assert "warning: MCP server 127.0.0.1" in bench.told
+    assert "warning: MCP server 127.0.0.1" in bench.notices
 
 
 @on_loop
-async def test_nobody_there() -> None:
-    bench = Bench()
+async def test_a_server_that_is_absent_is_a_notice_without_secrets() -> None:
+    bench = ServerBench()
     server = McpServer.http(f"http://user:hunter22@127.0.0.1:{free_port()}/mcp?key=topsecret")
     async with bench.with_servers(server, McpServer.stdio("there-is-no-such-program", name="none")):
         assert bench.tools.names == ()
     assert (
         "error: MCP server none cannot be used: there-is-no-such-program: No such file or directory"
-        in bench.told
+        in bench.notices
     )
-    assert "nobody answers at 127.0.0.1" in bench.told
-    assert "tries again" in bench.told
-    assert "hunter22" not in bench.told
-    assert "topsecret" not in bench.told
+    assert "nobody answers at 127.0.0.1" in bench.notices
+    assert "tries again" in bench.notices
+    assert "hunter22" not in bench.notices
+    assert "topsecret" not in bench.notices
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_nobody_there() -> None:
 )
 @on_loop
 async def test_a_call_that_fails_says_why(mode: str, error: str) -> None:
-    bench = Bench()
+    bench = ServerBench()
     async with bench.with_servers(hostile(mode, timeout_s=0.5 if mode == "silent" else 10)):
         end = await bench.call("echo", text="hi")
         assert end.status == "failed"
@@ -207,14 +207,14 @@ async def test_a_call_that_fails_says_why(mode: str, error: str) -> None:
 
 
 @on_loop
-async def test_one_that_died_is_there_for_the_next_call() -> None:
-    bench = Bench()
+async def test_a_server_that_died_is_started_again_for_the_next_call() -> None:
+    bench = ServerBench()
     async with bench.with_servers(hostile("dies")):
         await bench.call("echo")
-        await until(lambda: "is lost: its program has ended" in bench.told)
+        await until(lambda: "is lost: its program has ended" in bench.notices)
         again = await bench.call("echo")
         assert "in the middle of the call" in (again.error or ""), "it was opened again, and asked"
-        assert "info: MCP server h is there again" in bench.told
+        assert "info: MCP server h is there again" in bench.notices
         assert len(bench.all(ToolsChanged)) == 1, "its tools are the same"
 
 
@@ -227,27 +227,27 @@ async def test_one_that_died_is_there_for_the_next_call() -> None:
     ],
 )
 @on_loop
-async def test_one_that_does_not_start_is_left_out(mode: str, reason: str) -> None:
-    bench = Bench()
+async def test_a_server_that_does_not_start_is_left_out_with_the_reason(mode: str, reason: str) -> None:
+    bench = ServerBench()
     options = {"start_s": 0.7 if mode == "mute" else LATE_S, "env": {"TOKEN": "topsecret"}}
     async with bench.with_servers(hostile(mode, **options)):
         assert bench.tools.names == ()
-    assert f"error: MCP server h cannot be used: {reason}" in bench.told
-    assert "the session goes on without its tools, and tries again" in bench.told
+    assert f"error: MCP server h cannot be used: {reason}" in bench.notices
+    assert "the session goes on without its tools, and tries again" in bench.notices
 
 
 @on_loop
-async def test_noise_is_left_out_and_named_once() -> None:
-    bench = Bench()
+async def test_output_that_is_no_message_is_skipped_and_reported_once() -> None:
+    bench = ServerBench()
     async with bench.with_servers(hostile("chatty")):
         assert (await bench.call("echo")).status == "done"
-    assert bench.told.count("writes on its standard output what is no message") == 1
-    assert '"Starting up!"' in bench.told
+    assert bench.notices.count("writes on its standard output what is no message") == 1
+    assert '"Starting up!"' in bench.notices
 
 
 @on_loop
-async def test_a_flood_keeps_nobody_waiting() -> None:
-    bench = Bench()
+async def test_a_flood_of_notifications_keeps_no_other_task_waiting() -> None:
+    bench = ServerBench()
     late = [0.0]
 
     async def beat() -> None:
@@ -259,23 +259,23 @@ async def test_a_flood_keeps_nobody_waiting() -> None:
     async with bench.with_servers(hostile("flood")), asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(beat())
         assert (await bench.call("echo")).status == "done"
-        await until(lambda: "more than 200 notifications a second" in bench.told)
+        await until(lambda: "more than 200 notifications a second" in bench.notices)
         await asyncio.sleep(1)
         beating.cancel()
     assert sorted(late)[len(late) // 2] < 0.05
 
 
 @on_loop
-async def test_what_it_asks_for_is_declined() -> None:
-    bench = Bench()
+async def test_elicitation_is_declined() -> None:
+    bench = ServerBench()
     async with bench.with_servers(hostile("asks")):
         assert (await bench.call("echo")).result == "Elicitation not supported"
-    assert "asked for elicitation/create, which was declined" in bench.told
+    assert "asked for elicitation/create, which was declined" in bench.notices
 
 
 @on_loop
-async def test_lies() -> None:
-    bench = Bench()
+async def test_tools_with_bad_schemas_names_or_descriptions_are_left_out_or_mended() -> None:
+    bench = ServerBench()
     async with bench.with_servers(hostile("lies")):
         assert bench.tools.names[:2] == ("echo", "_n_c_de")
         assert {"bad type", "remote", "huge"}.isdisjoint(bench.tools.names)
@@ -288,13 +288,13 @@ async def test_lies() -> None:
         assert (look.confirm, look.idempotent) == (False, True)
         assert again.confirm is again.idempotent is False, "twice the same is still something"
     for name in ("bad type", "remote", "huge"):
-        assert f"has a tool '{name}' that cannot be used" in bench.told
-    assert "lists the tool 'echo' twice" in bench.told
+        assert f"has a tool '{name}' that cannot be used" in bench.notices
+    assert "lists the tool 'echo' twice" in bench.notices
 
 
 @on_loop
-async def test_results_of_all_kinds_are_text() -> None:
-    bench = Bench()
+async def test_results_of_every_content_type_become_text() -> None:
+    bench = ServerBench()
     async with bench.with_servers(hostile("plain")):
         assert (await bench.call("echo")).result.splitlines() == [
             "hi",
@@ -306,8 +306,8 @@ async def test_results_of_all_kinds_are_text() -> None:
 
 
 @on_loop
-async def test_tools_that_change() -> None:
-    bench = Bench()
+async def test_tools_that_a_server_adds_later_are_added() -> None:
+    bench = ServerBench()
     async with bench.with_servers(hostile("changes")):
         await bench.call("echo")
         await until(lambda: bench.tools.names == ("echo", "more"))
@@ -316,42 +316,42 @@ async def test_tools_that_change() -> None:
 
 
 @on_loop
-async def test_names_that_others_have_and_what_is_chosen() -> None:
+async def test_a_prefix_and_a_selection_avoid_names_that_are_in_use() -> None:
     def echo() -> str:
         """Ours."""
         return "ours"
 
-    bench = Bench(tool(echo))
+    bench = ServerBench(tool(echo))
     first, second = hostile("plain"), hostile("lies", prefix="h_", only=["echo", "kil"], confirm=["echo"])
     async with bench.with_servers(first, second) as servers:
         assert (await bench.call("echo")).result == "ours"
         assert bench.tools.names == ("echo", "h_echo")
         assert bench.tools.find("h_echo").confirm is True
-        assert "offers echo, as test_mcp.py" in bench.told
-        assert "has no tool called 'kil' – did you mean kill?" in bench.told
+        assert "offers echo, as test_mcp.py" in bench.notices
+        assert "has no tool called 'kil' – did you mean kill?" in bench.notices
         await servers.exchange([first])
         assert "h_echo" not in bench.tools.names
 
 
 @on_loop
-async def test_its_environment_is_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_sees_only_the_environment_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL_SECRET", "x")
-    bench = Bench()
+    bench = ServerBench()
     async with bench.with_servers(hostile("secret", env={"TOKEN": "given"})):
         assert (await bench.call("echo")).result == "given False"
     assert "given" not in repr(hostile("secret", env={"TOKEN": "given"}))
 
 
 @on_loop
-async def test_a_program_that_does_not_go_is_gone() -> None:
-    bench, before = Bench(), children()
+async def test_a_program_that_ignores_sigterm_is_killed() -> None:
+    bench, before = ServerBench(), children()
     async with bench.with_servers(hostile("stubborn")):
         assert children() > before
     assert children() <= before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_killed_with_whoever_started_it(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_program_ends_with_the_process_that_started_it(number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "agent.py").write_text(
         "from workbench import Agent\nfrom workbench.tools.mcp import McpServer\n"
         f"agent = Agent(instructions='', tools=[McpServer.stdio(*{DEMO!r})])\n"
@@ -391,12 +391,12 @@ def _cmdline(pid: int) -> bytes:
         (lambda: McpServer.stdio("x", start_s=0), "start_s must be seconds"),
     ],
 )
-def test_what_cannot_be(make: Callable[[], object], reason: str) -> None:
+def test_a_server_that_cannot_be_configured_so_says_why(make: Callable[[], object], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         make()
 
 
-def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_of_the_settings_keep_their_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKETS_KEY", "topsecret")
     file = tmp_path / "workbench.toml"
     file.write_text(
@@ -422,7 +422,7 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "topsecret" not in str(refused.value)
 
 
-def test_in_a_session_the_model_calls_it() -> None:
+def test_the_model_of_a_session_calls_a_servers_tool() -> None:
     run_virtual(_session())
 
 

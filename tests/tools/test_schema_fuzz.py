@@ -86,7 +86,7 @@ def test_any_value_binds_or_is_refused_in_words(name: str, data: st.DataObject) 
     text=st.text() | VALUES.map(lambda value: json.dumps(value) if fits(value) else "x"),
     cut=st.integers(0, 40),
 )
-def test_any_text_is_arguments_or_is_refused_in_words(text: str, cut: int) -> None:
+def test_any_text_parses_or_is_refused_in_words(text: str, cut: int) -> None:
     for written in (text, text[:cut], text[cut:]):
         try:
             KNOWN["dataclasses"].parse(written)
@@ -160,7 +160,7 @@ STRICT = [name for name in FORTY if KNOWN[name].strict_schema and name != "tuple
 
 @settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(STRICT), data=st.data())
-def test_what_strict_mode_lets_through_binds(name: str, data: st.DataObject) -> None:
+def test_arguments_that_strict_mode_allows_bind(name: str, data: st.DataObject) -> None:
     """Not for a tuple of different types: strict mode knows its items, but not their order."""
     schema: Any = KNOWN[name].strict_schema
     arguments = data.draw(fitting(schema, schema.get("$defs", {})))
@@ -182,7 +182,7 @@ SCHEMAS = st.recursive(
     schema=st.dictionaries(st.sampled_from(KEYWORDS), SCHEMAS, max_size=4),
     arguments=st.dictionaries(KEYS, VALUES, max_size=3),
 )
-def test_any_schema_is_refused_in_words_or_works(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
+def test_any_schema_works_or_is_refused_in_words(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
     try:
         parameters = parameters_from(schema)
     except UsageError:

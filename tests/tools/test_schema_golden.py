@@ -23,7 +23,7 @@ LOOSE = {"free_dict", "anything", "bare_list", "more_names", "odd_defaults"}
 """What strict mode cannot say: any names, any value."""
 
 
-def told(name: str) -> str:
+def golden_text(name: str) -> str:
     function, _ = FORTY[name]
     parameters = parameters_of(function)
     found = {
@@ -41,14 +41,17 @@ def test_there_are_forty_and_each_has_its_file() -> None:
 
 
 @pytest.mark.parametrize("name", FORTY)
-def test_a_schema_is_what_it_was(name: str) -> None:
-    found, wanted = json.loads(told(name)), json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+def test_a_schema_equals_its_golden_file(name: str) -> None:
+    found, wanted = (
+        json.loads(golden_text(name)),
+        json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8")),
+    )
     assert found == wanted
     assert list(found["schema"].get("properties", {})) == list(wanted["schema"].get("properties", {}))
 
 
 @pytest.mark.parametrize("name", FORTY)
-def test_strict_mode_accepts_it_or_there_is_a_reason(name: str) -> None:
+def test_a_schema_is_strict_or_says_why_not(name: str) -> None:
     parameters = parameters_of(FORTY[name][0])
     Draft202012Validator.check_schema(parameters.schema)
     if name in LOOSE:
@@ -62,7 +65,7 @@ def test_strict_mode_accepts_it_or_there_is_a_reason(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORTY)
-def test_what_fits_is_taken_and_the_function_called(name: str) -> None:
+def test_fitting_arguments_bind_and_call_the_function(name: str) -> None:
     function, arguments = FORTY[name]
     bound = parameters_of(function).parse(json.dumps(arguments))
     made = function(**bound)
@@ -83,7 +86,7 @@ def objects(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("name", sorted(set(FORTY) - LOOSE))
-def test_the_same_names_are_required_as_the_sdk_requires(name: str) -> None:
+def test_the_same_names_are_required_as_by_openais_sdk(name: str) -> None:
     from openai.lib._pydantic import _ensure_strict_json_schema
 
     parameters = parameters_of(FORTY[name][0])
@@ -100,4 +103,4 @@ def test_the_same_names_are_required_as_the_sdk_requires(name: str) -> None:
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for name in FORTY:
-        (GOLDEN / f"{name}.json").write_text(told(name), encoding="utf-8")
+        (GOLDEN / f"{name}.json").write_text(golden_text(name), encoding="utf-8")

@@ -81,7 +81,7 @@ def bounds(
 ) -> None: ...
 
 
-def told(function: Any, text: str) -> str:
+def refusal(function: Any, text: str) -> str:
     with pytest.raises(ArgumentsError) as raised:
         parameters_of(function).parse(text)
     assert "pydantic" not in str(raised.value)
@@ -120,7 +120,9 @@ def told(function: Any, text: str) -> str:
         (either, '{"value": "all"}', {"value": "all"}),
     ],
 )
-def test_what_is_plainly_meant_is_taken(function: Any, text: str, bound: dict[str, Any]) -> None:
+def test_arguments_that_are_plainly_meant_are_converted(
+    function: Any, text: str, bound: dict[str, Any]
+) -> None:
     assert parameters_of(function).parse(text) == bound
 
 
@@ -161,8 +163,8 @@ def test_what_is_plainly_meant_is_taken(function: Any, text: str, bound: dict[st
          ' few: must be at most 2 long, not a list of 3.'),
     ],
 )  # fmt: skip
-def test_the_rest_is_told_in_sentences(function: Any, text: str, says: str) -> None:
-    assert told(function, text) == says
+def test_wrong_arguments_are_explained_in_sentences(function: Any, text: str, says: str) -> None:
+    assert refusal(function, text) == says
 
 
 @pytest.mark.parametrize(
@@ -187,13 +189,13 @@ def test_the_rest_is_told_in_sentences(function: Any, text: str, says: str) -> N
     ],
     ids=range(16),
 )  # fmt: skip
-def test_what_is_no_json_is_told(text: str, says: str) -> None:
-    problem = told(weather, text)
+def test_text_that_is_no_json_is_explained(text: str, says: str) -> None:
+    problem = refusal(weather, text)
     assert says in problem
     assert len(problem) < 250
 
 
-def test_a_pair_of_surrogates_is_a_character() -> None:
+def test_a_surrogate_pair_is_one_character() -> None:
     assert parameters_of(weather).parse('{"city": "\\ud83d\\ude00"}') == {"city": "😀"}
 
 
@@ -203,7 +205,7 @@ def test_many_problems_are_counted_and_large_values_shortened() -> None:
         parameters_of(weather).parse(f'{{"city": "Rome", {many}}}')
     assert len(raised.value.problems) == 11
     assert raised.value.problems[-1] == "And more problems: 20."
-    assert len(told(weather, '{"city": "Rome", "days": "' + "\\u001b[31m\\n" * 10_000 + '"}')) < 200
+    assert len(refusal(weather, '{"city": "Rome", "days": "' + "\\u001b[31m\\n" * 10_000 + '"}')) < 200
 
 
 @pytest.mark.parametrize(
@@ -220,17 +222,17 @@ def test_many_problems_are_counted_and_large_values_shortened() -> None:
     ],
     ids=range(8),
 )
-def test_a_value_is_shown_short_and_plain(value: object, text: str) -> None:
+def test_a_value_in_a_message_is_short_and_plain(value: object, text: str) -> None:
     assert summary_of(value) == text
 
 
-def test_every_choice_of_a_long_list_can_be_meant() -> None:
+def test_the_nearest_of_many_choices_is_suggested() -> None:
     make: Any = enum.Enum
     many = make("Many", [(f"N{number}", f"choice {number}") for number in range(100)])
 
     def tool(one: str) -> None: ...
 
     tool.__annotations__["one"] = many
-    problem = told(tool, '{"one": "choise 77"}')
+    problem = refusal(tool, '{"one": "choise 77"}')
     assert 'did you mean "choice 77"?' in problem
     assert "or one of 80 more" in problem

@@ -26,7 +26,7 @@ def properties(function: Callable[..., Any], skip: int = 0) -> dict[str, Any]:
     return found
 
 
-def test_what_an_annotation_says_goes_before_the_docstring() -> None:
+def test_a_description_in_the_annotation_wins_over_the_docstring() -> None:
     def tool(
         a: Annotated[int, "From the type."], b: Annotated[int, Field(description="From the field.")], c: int
     ) -> None:
@@ -46,20 +46,20 @@ def test_what_an_annotation_says_goes_before_the_docstring() -> None:
     ]
 
 
-def test_leading_parameters_that_are_not_the_models() -> None:
+def test_skipped_leading_parameters_are_not_in_the_schema() -> None:
     def tool(context: Unimported, city: str) -> None: ...
 
     assert list(properties(tool, skip=1)) == ["city"]
     assert parameters_of(tool, skip=1).bind({"city": "Rome"}) == {"city": "Rome"}
 
 
-def test_the_type_of_the_result_is_nobodys_business() -> None:
+def test_the_return_annotation_is_not_evaluated() -> None:
     def tool(city: str) -> Unimported: ...  # type: ignore[empty-body]
 
     assert list(properties(tool)) == ["city"]
 
 
-def test_types_of_an_enclosing_function_are_found_where_the_tool_is_defined() -> None:
+def test_types_of_an_enclosing_function_are_resolved_where_the_tool_is_defined() -> None:
     def outer() -> Callable[..., Any]:
         @dataclass
         class Stop:
@@ -102,7 +102,7 @@ def test_a_wrapped_function_and_a_partial_keep_signature_and_docstring() -> None
     assert parameters_of(filled).bind({"days": 2}) == {"days": 2}
 
 
-def test_a_default_is_the_functions_own_and_not_copied() -> None:
+def test_an_omitted_argument_uses_the_functions_own_default() -> None:
     marker = object()
 
     def tool(a: Any = marker, n: int = None) -> Any:  # type: ignore[assignment] # noqa: RUF013 # a habit
@@ -158,7 +158,7 @@ class Greeter:
     ],
     ids=lambda value: getattr(value, "__name__", "") or None,
 )
-def test_what_cannot_be_a_tool_says_why_and_what_to_do(
+def test_a_signature_without_schema_is_refused_with_reason_and_hint(
     function: Callable[..., Any], says: str, hint: str
 ) -> None:
     with pytest.raises(UsageError, match=says) as raised:
@@ -182,7 +182,7 @@ def test_what_cannot_be_a_tool_says_why_and_what_to_do(
         ("Do.\n\n:param a: one\n:type a: int\n:param int b: two\n:returns: x", "Do.\n\n:returns: x"),
     ],
 )
-def test_a_docstring_is_taken_apart(doc: str, rest: str) -> None:
+def test_a_docstring_is_split_into_description_and_parameters(doc: str, rest: str) -> None:
     def tool() -> None: ...
 
     tool.__doc__ = doc
@@ -203,7 +203,7 @@ def test_a_docstring_is_taken_apart(doc: str, rest: str) -> None:
         ":param a b c d: x",
     ],
 )
-def test_no_docstring_stops_a_tool(doc: str) -> None:
+def test_a_malformed_docstring_does_not_break_the_schema(doc: str) -> None:
     def tool(a: int) -> None: ...
 
     tool.__doc__ = doc
@@ -211,7 +211,7 @@ def test_no_docstring_stops_a_tool(doc: str) -> None:
     description_of(tool)
 
 
-def test_an_object_that_is_called_tells_of_the_call_or_else_of_itself() -> None:
+def test_a_callable_object_is_described_by_its_call_method_or_else_its_class() -> None:
     class Told:
         """A greeter."""
 
@@ -227,7 +227,7 @@ def test_an_object_that_is_called_tells_of_the_call_or_else_of_itself() -> None:
     assert description_of(Quiet()) == "A quiet greeter."
 
 
-def test_schemas_are_made_once() -> None:
+def test_schemas_are_cached() -> None:
     parameters = parameters_of(many_things)
     assert parameters.schema is parameters.schema
     assert parameters.strict_schema is parameters.strict_schema
@@ -238,12 +238,12 @@ def many_things(
 ) -> None: ...
 
 
-def test_what_else_a_field_says_is_in_the_schema() -> None:
+def test_examples_and_extra_keywords_of_a_field_are_in_the_schema() -> None:
     assert properties(many_things)["unit"] == {"type": "string", "examples": ["celsius"], "deprecated": True}
     assert get_args(many_things.__annotations__["unit"]) == ()  # still text
 
 
-def test_pydantic_is_not_imported_before_somebody_asks() -> None:
+def test_pydantic_is_not_imported_before_the_schema_is_needed() -> None:
     program = (
         "import sys, workbench.tools.parameters as s\n"
         "def f(a: int): ...\n"

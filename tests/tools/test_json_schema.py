@@ -30,17 +30,17 @@ FOREVER = 20.0
 """Seconds that nothing here may take, on a machine with others at work; without bounds, these take hours."""
 
 
-def told(schema: dict[str, Any], arguments: dict[str, Any]) -> str:
+def refusal(schema: dict[str, Any], arguments: dict[str, Any]) -> str:
     with pytest.raises(ArgumentsError) as raised:
         parameters_from(schema).bind(arguments)
     return str(raised.value)
 
 
-def test_a_schema_is_shown_as_it_was_given() -> None:
+def test_a_json_schema_is_kept_as_it_was_given() -> None:
     assert parameters_from(WEATHER).schema == WEATHER
 
 
-def test_its_strict_form_closes_requires_and_explains() -> None:
+def test_the_strict_form_closes_objects_requires_all_and_explains_the_rest() -> None:
     parameters = parameters_from(WEATHER)
     strict = parameters.strict_schema
     assert strict is not None
@@ -67,7 +67,7 @@ def test_its_strict_form_closes_requires_and_explains() -> None:
         ),
     ],
 )
-def test_what_is_plainly_meant_is_taken(given: dict[str, Any], bound: dict[str, Any]) -> None:
+def test_arguments_that_are_plainly_meant_are_converted(given: dict[str, Any], bound: dict[str, Any]) -> None:
     assert parameters_from(WEATHER).bind(given) == bound
 
 
@@ -91,15 +91,15 @@ def test_what_is_plainly_meant_is_taken(given: dict[str, Any], bound: dict[str, 
         ({"city": "Rome", "share": "x"}, 'share: must be a number or null, not "x".'),
     ],
 )
-def test_the_rest_is_told_in_the_same_sentences(given: dict[str, Any], says: str) -> None:
-    assert told(WEATHER, given) == says
+def test_wrong_arguments_are_explained_in_sentences(given: dict[str, Any], says: str) -> None:
+    assert refusal(WEATHER, given) == says
 
 
-def test_of_a_union_the_member_that_fits_best_is_told() -> None:
+def test_a_value_of_a_union_is_explained_by_the_member_that_fits_best() -> None:
     card = {"type": "object", "properties": {"card": {"type": "string"}}, "required": ["card"]}
     schema = {"properties": {"by": {"anyOf": [{"type": "integer"}, card]}}}
-    assert told(schema, {"by": "gold"}) == 'by: must be a whole number or an object, not "gold".'
-    assert told(schema, {"by": {"card": []}}) == "by.card: must be text, not an empty list."
+    assert refusal(schema, {"by": "gold"}) == 'by: must be a whole number or an object, not "gold".'
+    assert refusal(schema, {"by": {"card": []}}) == "by.card: must be text, not an empty list."
 
 
 def answer(schema: dict[str, Any], arguments: dict[str, Any]) -> str:
@@ -160,19 +160,20 @@ def nested(levels: int) -> dict[str, Any]:
     ],
     ids=range(20),
 )
-def test_a_schema_that_cannot_be_used_says_so(schema: Any, says: str) -> None:
+def test_an_unusable_schema_is_refused_with_the_reason(schema: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says) as raised:
         parameters_from(schema)
     assert raised.value.hint
 
 
-def test_a_recursive_schema_is_fine() -> None:
+def test_a_recursive_schema_works() -> None:
     tree: dict[str, Any] = {
         "type": "object",
         "properties": {"children": {"type": "array", "items": {"$ref": "#"}}},
     }
     assert (
-        told(tree, {"children": [{"children": [3]}]}) == "children[0].children[0]: must be an object, not 3."
+        refusal(tree, {"children": [{"children": [3]}]})
+        == "children[0].children[0]: must be an object, not 3."
     )
     assert parameters_from(tree).strict_schema is not None
 
@@ -220,13 +221,15 @@ def test_a_recursive_schema_is_fine() -> None:
         "unknown dialect",
     ],
 )
-def test_no_schema_stops_a_session(schema: dict[str, Any], arguments: dict[str, Any], outcome: str) -> None:
+def test_a_hostile_schema_costs_bounded_time(
+    schema: dict[str, Any], arguments: dict[str, Any], outcome: str
+) -> None:
     began = time.monotonic()
     assert outcome in answer(schema, arguments) if outcome else answer(schema, arguments) == ""
     assert time.monotonic() - began < FOREVER
 
 
-def test_a_large_schema_is_read_in_a_moment() -> None:
+def test_a_large_schema_costs_bounded_time() -> None:
     began = time.monotonic()
     parameters = parameters_from(
         {"properties": {f"p{number}": {"type": "string"} for number in range(25_000)}}
@@ -272,7 +275,7 @@ def test_a_large_schema_is_read_in_a_moment() -> None:
         ),
     ],
 )
-def test_what_strict_mode_cannot_say_has_a_reason(schema: dict[str, Any], because: str) -> None:
+def test_a_schema_beyond_strict_mode_says_why(schema: dict[str, Any], because: str) -> None:
     parameters = parameters_from(schema)
     assert parameters.strict_schema is None
     assert because in parameters.loose_because
@@ -324,7 +327,7 @@ def test_what_strict_mode_cannot_say_has_a_reason(schema: dict[str, Any], becaus
     ],
     ids=range(8),
 )
-def test_what_others_write_becomes_strict(schema: dict[str, Any]) -> None:
+def test_common_schemas_of_others_have_a_strict_form(schema: dict[str, Any]) -> None:
     parameters = parameters_from(schema)
     assert parameters.loose_because == ""
     assert parameters.strict_schema is not None

@@ -56,7 +56,7 @@ RECURSIVE = {
     ],
     ids=range(8),
 )
-def test_what_is_documented_is_accepted(schema: dict[str, Any]) -> None:
+def test_the_oracle_accepts_what_openai_documents(schema: dict[str, Any]) -> None:
     assert strict_problems(schema) == []
 
 
@@ -108,11 +108,11 @@ def test_what_is_documented_is_accepted(schema: dict[str, Any]) -> None:
     ],
     ids=range(30),
 )
-def test_each_rule_is_checked(schema: dict[str, Any], says: str) -> None:
+def test_the_oracle_checks_each_rule(schema: dict[str, Any], says: str) -> None:
     assert says in strict_problems(schema)
 
 
-def test_a_tool_beyond_the_limits_is_loose_and_says_so() -> None:
+def test_a_tool_beyond_the_limits_is_not_strict_and_says_why() -> None:
     make: Any = enum.Enum
     many = make("Many", [(f"N{number}", f"choice {number}") for number in range(1001)])
 
@@ -124,7 +124,7 @@ def test_a_tool_beyond_the_limits_is_loose_and_says_so() -> None:
     assert parameters.loose_because == "the schema: has 1,001 choices, more than 1,000"
 
 
-def test_a_definition_with_a_description_is_written_out_unless_it_comes_back_to_itself() -> None:
+def test_a_described_reference_is_inlined_unless_it_is_recursive() -> None:
     plain = {
         "$defs": {"b": tool(c=TEXT)},
         "properties": {"a": {"$ref": "#/$defs/b", "description": "A."}},
@@ -138,7 +138,7 @@ def test_a_definition_with_a_description_is_written_out_unless_it_comes_back_to_
     assert made["properties"]["a"] == {"anyOf": [{"$ref": "#/$defs/b"}], "description": "A."}
 
 
-def test_written_out_definitions_have_an_end() -> None:
+def test_inlining_of_references_is_bounded() -> None:
     """Each speaks of the next twice, with a description: 2⁴⁰ schemas."""
     defs: dict[str, Any] = {
         f"d{n}": {

@@ -69,7 +69,7 @@ def test_what_a_tool_says_is_heard_before_the_answer_and_known_to_the_model() ->
     assert outcome.at(texts[-2]) < outcome.at(outcome.one(ToolReturned)) <= outcome.at(texts[-1])
 
 
-def test_the_conversation_so_far_and_what_is_asked_are_known_to_a_tool() -> None:
+def test_a_tool_knows_the_conversation_and_what_the_user_just_said() -> None:
     seen: list[tuple[Message, ...]] = []
 
     @tool
@@ -96,7 +96,7 @@ def speculated(idempotent: bool) -> Outcome:
     return run(Scenario(score, stt=ScriptedStt(score), llm=llm, tools=(look,), check_tools=not idempotent))
 
 
-def test_what_changes_nothing_runs_before_the_turn_is_decided() -> None:
+def test_an_idempotent_tool_runs_before_the_turn_is_decided() -> None:
     outcome = speculated(idempotent=True)
     first = outcome.all(ToolStarted)[0]
     assert outcome.at(first) < outcome.at(outcome.one(TurnDecided))
@@ -104,7 +104,7 @@ def test_what_changes_nothing_runs_before_the_turn_is_decided() -> None:
     assert outcome.turns == [("done", "is there a table on Monday", "There is.")]
 
 
-def test_what_has_side_effects_is_pending_until_then_and_discarded_with_its_reply() -> None:
+def test_a_tool_with_side_effects_waits_for_the_turn_and_is_discarded_with_its_reply() -> None:
     outcome = speculated(idempotent=False)
     assert len(outcome.all(ReplyDiscarded)) == 1
     assert len(outcome.all(ToolCalled)) == 2
@@ -131,14 +131,14 @@ def interrupted(
     return run(Scenario(question(12), llm=llm, tools=(book,), verbs=calls)), did, llm
 
 
-def test_cancel_ends_it_at_once() -> None:
+def test_an_interruption_cancels_a_tool_at_once() -> None:
     outcome, did, _ = interrupted("cancel", (4.0, "!"))
     end = outcome.one(ToolReturned)
     assert (end.status, did, roles(outcome)) == ("cancelled", [], ["user"])
     assert outcome.at(end) == pytest.approx(4000, abs=50)
 
 
-def test_finish_lets_it_end_and_the_next_answer_knows_its_result() -> None:
+def test_a_tool_that_finishes_when_interrupted_is_known_to_the_next_answer() -> None:
     outcome, did, llm = interrupted("finish", (4.0, "!"), (4.2, "hello"))
     end = outcome.one(ToolReturned)
     assert (end.status, did) == ("done", ["Monday"])
@@ -147,7 +147,7 @@ def test_finish_lets_it_end_and_the_next_answer_knows_its_result() -> None:
     assert outcome.at(outcome.all(TurnEnded)[0]) >= outcome.at(end)
 
 
-def test_in_the_background_it_goes_on_and_its_result_is_remembered_once() -> None:
+def test_a_background_tool_goes_on_when_interrupted_and_its_result_is_remembered_once() -> None:
     outcome, did, llm = interrupted("background", (4.0, "!"), (4.2, "hello"), (10.0, "and now"))
     end = outcome.one(ToolReturned)
     assert (end.status, did) == ("done", ["Monday"])
@@ -158,7 +158,7 @@ def test_in_the_background_it_goes_on_and_its_result_is_remembered_once() -> Non
     assert [message.text for message in llm.prompts[-1] if message.role == "tool"] == ["booked for Monday"]
 
 
-def test_the_end_of_the_session_waits_for_neither() -> None:
+def test_the_end_of_the_session_waits_for_no_interrupted_tool() -> None:
     for on_interrupt in ("finish", "background"):
         book, did = booking(on_interrupt, seconds=1e6)
         stand = Scenario(
@@ -220,7 +220,7 @@ def test_a_tool_that_fails_in_the_background_is_a_notice() -> None:
         ("Monday", None),
     ],
 )
-def test_what_is_a_yes(said: str, agreed: bool | None) -> None:
+def test_which_answers_are_a_yes(said: str, agreed: bool | None) -> None:
     assert agrees(said, "Shall I book a table for Monday?") is agreed
 
 
@@ -248,7 +248,7 @@ def confirmed(
     return run(stand), did, llm
 
 
-def test_it_runs_when_the_user_has_said_yes() -> None:
+def test_a_tool_with_consent_runs_after_a_yes() -> None:
     outcome, did, llm = confirmed("yes please")
     assert did == ["Monday"]
     assert [end.status for end in outcome.all(ToolReturned)] == ["cancelled", "done"]
@@ -257,20 +257,20 @@ def test_it_runs_when_the_user_has_said_yes() -> None:
     assert question_in(told[0]) == "Shall I book Monday for 2?"
 
 
-def test_it_does_not_run_after_a_no() -> None:
+def test_a_tool_with_consent_does_not_run_after_a_no() -> None:
     outcome, did, llm = confirmed("no thanks")
     assert did == []
     assert "the user said no" in llm.prompts[-1][-1].text
     assert outcome.all(ToolStarted) == []
 
 
-def test_it_does_not_run_after_something_else_nor_with_other_arguments_nor_too_late() -> None:
+def test_a_yes_holds_for_the_next_turn_and_the_same_arguments_only() -> None:
     assert confirmed("what does it cost")[1] == []
     assert confirmed("yes", calls=("Monday", "Tuesday"))[1] == []
     assert confirmed("what does it cost", "yes", calls=("Monday", "Monday", "Monday"))[1] == ["Monday"]
 
 
-def test_a_model_that_asks_again_at_once_gets_no_further() -> None:
+def test_a_model_that_calls_again_without_asking_is_refused_again() -> None:
     did: list[str] = []
 
     @tool(confirm=True)

@@ -46,7 +46,7 @@ class Forecast:
         ("half \ud800 a character", "half ? a character"),
     ],
 )
-def test_what_it_gives_back_becomes_text(result: object, text: str) -> None:
+def test_a_result_becomes_text_for_the_model(result: object, text: str) -> None:
     def weather() -> Any:
         return result
 
@@ -65,7 +65,7 @@ def itself() -> Any:
 
 
 @pytest.mark.parametrize("result", [object(), threading.Lock(), itself(), {"deep": object()}, b"\xff\xfe"])
-def test_what_cannot_be_encoded_is_told_by_its_type(result: object) -> None:
+def test_a_result_that_is_no_json_is_refused_with_its_type(result: object) -> None:
     end = returned(tool(lambda_named(lambda: result)))
     assert end.status == "failed"
     assert end.error
@@ -106,7 +106,7 @@ def cancel() -> None:
     ids=["sys.exit", "ctrl-c", "stop iteration", "cancelled", "division"],
 )
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
-def test_whatever_it_raises_is_told_and_the_loop_lives(
+def test_any_exception_of_a_tool_is_reported_to_the_model_and_the_loop_goes_on(
     function: Callable[[], None], told: str, is_async: bool
 ) -> None:
     async def coroutine() -> None:
@@ -159,12 +159,12 @@ def by_hanging(city: Annotated[str, AfterValidator(hangs)]) -> None:
 @pytest.mark.parametrize(
     ("checked", "told"), [(by_leaving, "sys.exit(3)"), (by_interrupting, "KeyboardInterrupt")]
 )
-def test_whatever_checks_an_argument_cannot_end_the_loop(checked: Tool, told: str) -> None:
+def test_a_validator_of_a_tool_cannot_end_the_loop(checked: Tool, told: str) -> None:
     end = returned(checked, '{"city": "Oslo"}')
     assert (end.status, end.error) == ("failed", f"the arguments could not be checked: {told}")
 
 
-def test_what_checks_an_argument_runs_in_a_thread_and_under_the_deadline() -> None:
+def test_a_validator_of_a_tool_runs_in_a_thread_and_within_the_deadline() -> None:
     async def work(bench: Bench) -> None:
         assert (await bench.call("by_hanging", '{"city": "Oslo"}')).status == "failed"
         assert len(CHECKED) == 1
@@ -178,7 +178,7 @@ def test_what_checks_an_argument_runs_in_a_thread_and_under_the_deadline() -> No
     assert time.monotonic() - began < 25
 
 
-def test_what_never_ends_is_no_result() -> None:
+def test_an_endless_iterator_is_no_result() -> None:
     @tool
     def endless() -> Any:
         return itertools.count()
@@ -199,7 +199,7 @@ def test_a_tool_error_without_words_says_so() -> None:
     assert returned(book).error == "book failed, and did not say why"
 
 
-def test_a_tool_error_is_told_as_it_is() -> None:
+def test_the_text_of_a_tool_error_reaches_the_model_unchanged() -> None:
     @tool
     def book() -> None:
         raise ToolError("There is no table left at seven; eight is free.")
@@ -207,7 +207,7 @@ def test_a_tool_error_is_told_as_it_is() -> None:
     assert returned(book).error == "There is no table left at seven; eight is free."
 
 
-def test_no_secret_of_the_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_of_the_environment_are_redacted_from_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEATHER_API_KEY", "abcdef123456")
 
     @tool
@@ -291,7 +291,7 @@ def test_an_async_function_that_ends_its_loop_ends_no_other_call(breaks: Callabl
     on_bench(work, bad, quick)
 
 
-def test_those_that_run_beside_one_that_blocks_come_to_their_end() -> None:
+def test_calls_beside_one_that_blocks_the_thread_still_finish() -> None:
     free = threading.Event()
 
     @tool(timeout_s=0.05)
@@ -321,7 +321,7 @@ def test_those_that_run_beside_one_that_blocks_come_to_their_end() -> None:
     on_bench(work, blocks, innocent, quick)
 
 
-def test_a_plain_function_that_gives_back_a_coroutine_is_told_what_to_do() -> None:
+def test_a_plain_function_that_returns_a_coroutine_fails_with_a_hint() -> None:
     async def inner() -> str:
         return "never"
 
@@ -330,7 +330,7 @@ def test_a_plain_function_that_gives_back_a_coroutine_is_told_what_to_do() -> No
     assert "write it with `async def`" in end.error
 
 
-def test_no_two_calls_have_one_id_whatever_the_model_calls_them() -> None:
+def test_every_call_has_an_id_of_its_own_even_where_the_models_ids_repeat() -> None:
     async def work(bench: Bench) -> None:
         ids = [bench.runner._unique_id(given) for given in ("x", "x#2", "x", "", "x#2", "x", "")]
         assert len(set(ids)) == len(ids)
@@ -338,7 +338,7 @@ def test_no_two_calls_have_one_id_whatever_the_model_calls_them() -> None:
     on_bench(work)
 
 
-def test_a_word_that_a_tool_does_not_have_is_named_with_the_nearest() -> None:
+def test_an_unknown_option_of_the_decorator_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UsageError, match="@tool has no 'timout_s'") as caught:
         tool(timout_s=3)  # type: ignore[call-overload]
     assert caught.value.hint.startswith("did you mean timeout_s?")
@@ -358,7 +358,7 @@ def test_an_async_function_is_cancelled_at_its_deadline() -> None:
     assert ended.wait(5)
 
 
-def test_it_is_tried_again_as_often_as_it_says() -> None:
+def test_a_failing_tool_is_retried_as_often_as_it_says() -> None:
     tries: list[int] = []
 
     @tool(retries=2)
@@ -375,7 +375,7 @@ def test_it_is_tried_again_as_often_as_it_says() -> None:
     on_bench(work, flaky)
 
 
-def test_only_so_many_run_at_a_time() -> None:
+def test_concurrency_limits_how_many_calls_run_at_a_time() -> None:
     running, most = 0, 0
 
     @tool(concurrency=2)
@@ -395,7 +395,7 @@ def test_only_so_many_run_at_a_time() -> None:
     on_bench(work, busy)
 
 
-def test_another_tool_of_that_name_has_room_of_its_own() -> None:
+def test_a_new_tool_of_the_same_name_has_concurrency_of_its_own() -> None:
     free = threading.Event()
 
     @tool(name="busy", concurrency=1)
@@ -419,7 +419,7 @@ def test_another_tool_of_that_name_has_room_of_its_own() -> None:
     on_bench(work, hung)
 
 
-def test_too_many_calls_a_minute_are_refused_and_told_when_to_try_again() -> None:
+def test_too_many_calls_a_minute_are_refused_with_when_to_try_again() -> None:
     @tool(calls_per_minute=2)
     def rare() -> str:
         return "here"
@@ -433,7 +433,7 @@ def test_too_many_calls_a_minute_are_refused_and_told_when_to_try_again() -> Non
     on_bench(work, rare)
 
 
-def test_what_a_context_gives() -> None:
+def test_a_run_context_gives_data_state_conversation_and_ways_to_speak() -> None:
     seen: list[RunContext[str]] = []
 
     @tool
@@ -481,7 +481,7 @@ def test_a_long_result_is_cut_for_the_model_and_whole_in_the_trace() -> None:
     ],
     ids=["broken", "list", "missing", "extra", "type", "choice", "deep", "huge"],
 )
-def test_wrong_arguments_are_told_and_nothing_runs(arguments: str, told: str) -> None:
+def test_wrong_arguments_are_explained_and_nothing_runs(arguments: str, told: str) -> None:
     @tool
     def weather(city: str, days: int = 1, unit: Literal["celsius", "fahrenheit"] = "celsius") -> str:
         return "sunny"
@@ -497,7 +497,7 @@ def test_wrong_arguments_are_told_and_nothing_runs(arguments: str, told: str) ->
     on_bench(work, weather)
 
 
-def test_numbers_as_text_and_nulls_for_defaults_are_understood() -> None:
+def test_numbers_as_text_and_null_for_a_default_are_accepted() -> None:
     @tool
     def weather(city: str, days: int = 1) -> str:
         return f"{city} {days + 1}"
@@ -506,7 +506,7 @@ def test_numbers_as_text_and_nulls_for_defaults_are_understood() -> None:
     assert returned(weather, '{"city": "Oslo", "days": null}').result == "Oslo 2"
 
 
-def test_an_unknown_tool_is_told_what_there_is() -> None:
+def test_a_call_of_an_unknown_tool_lists_the_known_ones() -> None:
     @tool
     def weather() -> str:
         return "sunny"
@@ -518,7 +518,7 @@ def test_an_unknown_tool_is_told_what_there_is() -> None:
     on_bench(work, weather)
 
 
-def test_a_mock_takes_its_place_until_it_is_taken_away() -> None:
+def test_a_mock_answers_in_place_of_its_tool_until_it_is_removed() -> None:
     @tool
     def weather() -> str:
         return "sunny"
@@ -589,7 +589,7 @@ def test_many_calls_cost_the_loop_little() -> None:
     on_bench(work, quick)
 
 
-def test_two_of_one_name_is_an_error_that_names_both_and_changes_nothing() -> None:
+def test_two_tools_of_one_name_are_an_error_that_names_both_and_changes_nothing() -> None:
     one = tool(name="weather")(lambda: "sunny")
     two = tool(name="weather")(lambda: "hail")
 
@@ -597,7 +597,7 @@ def test_two_of_one_name_is_an_error_that_names_both_and_changes_nothing() -> No
         bench.tools.add(one, origin="the plugin fair")
         bench.tools.add(one)  # the same once more is none
         with pytest.raises(
-            UsageError, match=r"one from the plugin fair, test_call.py:\d+, one from the plugin foul"
+            UsageError, match=r"one from the plugin fair, test_invocation.py:\d+, one from the plugin foul"
         ):
             bench.tools.add(two, origin="the plugin foul")
         assert (await bench.call("weather")).result == "sunny"
@@ -605,7 +605,7 @@ def test_two_of_one_name_is_an_error_that_names_both_and_changes_nothing() -> No
     on_bench(work)
 
 
-def test_tools_come_and_go_and_the_trace_tells() -> None:
+def test_adding_and_removing_tools_is_in_the_trace() -> None:
     @tool
     def weather() -> str:
         return "sunny"
@@ -627,7 +627,7 @@ texts = st.text(max_size=50) | anything.map(lambda value: json.dumps(value, defa
 
 
 @given(st.lists(st.tuples(st.sampled_from(["weather", "odd", "\x1b[2J", ""]), texts, anything), max_size=4))
-def test_any_call_with_any_arguments_and_any_result_ends_once_and_is_told(
+def test_any_call_with_any_arguments_and_result_ends_once_and_reaches_the_model(
     calls: list[tuple[str, str, object]],
 ) -> None:
     results = iter([result for _, _, result in calls])
