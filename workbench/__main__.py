@@ -1,4 +1,4 @@
-"""The command `workbench`: whatever goes wrong leaves as an exit code and words that say what to do."""
+"""The command `workbench`: errors become an exit code and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     if "livekit.rtc" in sys.modules:
         # Its native threads call back into an interpreter that is ending, and one in eight of them aborted the process.
-        # Everything of ours is closed by now; what was printed is all that is left to do.
+        # Everything of ours is closed by now, but for what was printed.
         with contextlib.suppress(OSError):
             sys.stderr.flush()
         os._exit(code)
@@ -27,7 +27,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line, and return the exit code."""
     import click  # 20 ms
 
     from workbench.cli import main as commands
@@ -37,46 +37,45 @@ def run(arguments: list[str]) -> int:
     output = sys.stdout
     try:
         code = commands.main(arguments, prog_name="workbench", standalone_mode=False)
-    except SystemExit as leaving:
-        code = (
-            leaving.code if sys.stdout is output else 0
-        )  # click replaces it, and says 1, when nobody reads on
+    except SystemExit as leaving:  # click replaces the output, and says 1, when nobody reads on
+        code = leaving.code if sys.stdout is output else 0
     except click.ClickException as error:
         error.show()
         code = USAGE
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except WorkbenchError as error:
-        code = _say(error)
+        code = _report(error)
     except Exception as error:  # noqa: BLE001  # the last line of defence
-        code = _unprinted(error) if isinstance(error, OSError) and _printing(error) else _our_fault(error)
+        printing = isinstance(error, OSError) and _raised_by_printing(error)
+        code = _report_output(error) if printing else _report_internal(error)
     try:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError) and code != USAGE:  # `workbench … | head`: nobody reads on
-            code = _unprinted(error)
+            code = _report_output(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code if isinstance(code, int) else 0
 
 
-def _printing(error: OSError) -> bool:
-    """Whether it was raised by one of those who print, and write nothing else."""
+def _raised_by_printing(error: OSError) -> bool:
+    """Decide whether an error comes from a module that prints, and writes nothing else."""
     import traceback
 
     *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
     return innermost.f_globals["__name__"] in ("click.utils", "rich.console")
 
 
-def _unprinted(error: OSError) -> int:
-    """A full disk, most likely."""
+def _report_output(error: OSError) -> int:
+    """Report that standard output cannot be written: a full disk, most likely."""
     from workbench.model.errors import UsageError
 
     reason = f"standard output cannot be written: {error.strerror}"
-    return _say(UsageError(reason, "make room where it goes to, or send it elsewhere"))
+    return _report(UsageError(reason, "make room where it goes to, or send it elsewhere"))
 
 
 def _open_standard_streams() -> None:
-    """Where one was closed (`>&-`): put the null device in its place, or the next file opened would be it."""
+    """Put the null device in the place of a closed one (`>&-`), or the next file that is opened would be it."""
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(free)
@@ -84,8 +83,8 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
-def _say(error: WorkbenchError) -> int:
-    """Print the reason and what to do, in colour where it can be seen."""
+def _report(error: WorkbenchError) -> int:
+    """Print the reason and what to do, in colour where it can be seen; return the exit code."""
     import click
 
     from workbench.model.text import plain
@@ -97,32 +96,32 @@ def _say(error: WorkbenchError) -> int:
     return error.exit_code
 
 
-def _our_fault(error: Exception) -> int:
-    """One line for a person; the traceback goes to a file, without the values of secrets."""
+def _report_internal(error: Exception) -> int:
+    """Print one line for a person; the traceback goes to a file, without the values of secrets."""
     import traceback
 
     from workbench.model.errors import InternalError, WorkbenchError
     from workbench.model.text import plain, redacted
 
     leaves = _leaves(error)
-    known = [leaf for leaf in leaves if isinstance(leaf, WorkbenchError)]
-    if len(known) == len(leaves):  # a task group's: each is one that we know
-        return max(_say(leaf) for leaf in known)
+    expected = [leaf for leaf in leaves if isinstance(leaf, WorkbenchError)]
+    if len(expected) == len(leaves):  # those of a task group
+        return max(_report(leaf) for leaf in expected)
     first = next(leaf for leaf in leaves if not isinstance(leaf, WorkbenchError))
     reason = plain(redacted(f"{type(first).__name__}: {first}"), limit=300, one_line=True)
     file = _state_file("crash.txt", redacted("".join(traceback.format_exception(error))))
     hint = f"please report it with {file}" if file else ""
-    return _say(InternalError(f"something went wrong inside workbench: {reason}", hint))
+    return _report(InternalError(f"something went wrong inside workbench: {reason}", hint))
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for one in error.exceptions for leaf in _leaves(one)]
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
     return [error]
 
 
 def _state_file(name: str, text: str) -> Path | None:
-    """Write a file that only its user can read; None if that can't be done."""
+    """Write a file that only its user can read, and return it; None if that can't be done."""
     base = Path(os.environ.get("XDG_STATE_HOME", ""))
     folder = (base if base.is_absolute() else Path.home() / ".local" / "state") / "workbench"
     try:

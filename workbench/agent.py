@@ -1,4 +1,4 @@
-"""What a user writes: `agent = Agent(instructions=…)` in a file of their own."""
+"""The agent that a user writes: `agent = Agent(instructions=…)` in a file of their own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Agent:
     tools: Sequence[Any] = ()
     """Functions with `@tool` above them, and MCP servers."""
     data: Any = None
-    """What its tools share; they find it as `context.data`."""
+    """An object that its tools share, as `context.data`."""
 
     def __post_init__(self) -> None:
         for name in ("instructions", "language"):
@@ -48,16 +48,14 @@ class Agent:
                 raise UsageError(f"Agent: {name} must be a text or None, not {getattr(self, name)!r:.60}")
         if self.speakable is not None and not callable(self.speakable):
             raise UsageError("Agent: speakable must be a function from text to text")
-        given: Any = self.tools
-        if not isinstance(given, list | tuple):
-            raise UsageError(f"Agent: tools must be a list of functions, not {given!r:.60}")
-        object.__setattr__(self, "tools", tuple(given))
+        tools: Any = self.tools
+        if not isinstance(tools, list | tuple):
+            raise UsageError(f"Agent: tools must be a list of functions, not {tools!r:.60}")
+        object.__setattr__(self, "tools", tuple(tools))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        from workbench.views.html import (
-            agent_html,
-        )  # 60 ms with numpy, and agents are written without notebooks too
+        """Return what a notebook shows."""
+        from workbench.views.html import agent_html  # 60 ms with numpy, which an agent's file need not pay
 
         return agent_html((field.name, getattr(self, field.name)) for field in fields(self))
 
@@ -66,41 +64,38 @@ Names = dict[str, Any]
 
 
 def load_agent(path: str | Path, otherwise: Callable[[Names], Agent | None] = lambda names: None) -> Agent:
-    """Run the file in a module of its own and return its `agent`. Raises UsageError that names file, line and reason.
+    """Run the file in a module of its own and return its `agent`. UsageError names file, line and reason.
 
-    Like with `python FILE`, the file's folder is where it can import its neighbours from. `otherwise` may make an agent
-    of what a file without one has.
+    As with `python FILE`, the file can import its neighbours. `otherwise` may make an agent of the names of a file
+    that has none.
     """
     file = Path(path)
     absent = UsageError(f"there is no agent file {file}", f"write one with `workbench init {file}`")
     module = run_file(file, f"workbench_agent_{file.stem}", absent=absent, advise=_advice)
     names = vars(module)
-    agent = (None if "agent" in names else otherwise(names)) or _found(file, names)
+    agent = (None if "agent" in names else otherwise(names)) or _agent_of(file, names)
     return agent if agent.name else replace(agent, name=file.stem)
 
 
 def _advice(error: BaseException) -> str:
     words = str(error).split("'")
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error) and "Agent" in words[0]:
-        known = [field.name for field in fields(Agent)]
-        near = get_close_matches(words[1], known, n=1)
-        return f"did you mean {near[0]}?" if near else f"an Agent takes {', '.join(known)}"
+        parameters = [field.name for field in fields(Agent)]
+        near = get_close_matches(words[1], parameters, n=1)
+        return f"did you mean {near[0]}?" if near else f"an Agent takes {', '.join(parameters)}"
     return advice(error)
 
 
-def _found(file: Path, names: dict[str, Any]) -> Agent:
+def _agent_of(file: Path, names: Names) -> Agent:
     agent = names.get("agent")
     if isinstance(agent, Agent):
         return agent
     if agent is not None:
-        raise UsageError(
-            f"{file}: `agent` is no Agent but {type(agent).__name__}", "write agent = Agent(instructions=…)"
-        )
+        reason = f"{file}: `agent` is no Agent but {type(agent).__name__}"
+        raise UsageError(reason, "write agent = Agent(instructions=…)")
     others = [name for name, value in names.items() if isinstance(value, Agent)]
     if others:
         raise UsageError(f"{file} has no `agent`", f"an Agent is called `{others[0]}` there: call it `agent`")
-    found = [name for name in names if not name.startswith("_")]
-    raise UsageError(
-        f"{file} has no `agent`; it has: {', '.join(found[:10]) or 'nothing'}",
-        "write agent = Agent(instructions=…)",
-    )
+    public = [name for name in names if not name.startswith("_")]
+    reason = f"{file} has no `agent`; it has: {', '.join(public[:10]) or 'nothing'}"
+    raise UsageError(reason, "write agent = Agent(instructions=…)")

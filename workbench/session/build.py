@@ -1,4 +1,4 @@
-"""Putting a session's stages together: from names in the settings to things that work."""
+"""The stages of a session, built from the names in its settings, and replaced while it runs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class StageBuilder:
         """The session's; until `build` one without source and sink."""
 
     async def build(self) -> Stages:
-        """All of them, entered. UsageError for a name that is not there, MissingError for what is missing."""
+        """Return all stages, entered. UsageError for a name that is not there, MissingError for what is missing."""
         settings = self._settings
         stt = await self._model("stt", settings.stt.provider)
         llm = await self._model("llm", settings.llm.provider)
@@ -98,7 +98,7 @@ class StageBuilder:
             self._stages.started_anew()  # these starts are paid for
 
     async def swap(self, stage: str, choice: str, stages: Stages) -> None:
-        """Replace a model; the one before stays open until the session ends, somebody may be in the middle of it."""
+        """Replace a model; the one before stays open until the session ends: a call of it may still run."""
         model = await self._model(cast(Any, stage), choice)
         if model is not None:
             await self._warm(model)
@@ -153,15 +153,15 @@ def check_choice(stage: str, choice: str) -> None:
 
 
 def echo_of(tracks: Tracks, stages: Stages) -> EchoOf:
-    """How much a stretch of `user` looks like what we played at that time, by what the session heard and played."""
+    """Return a function: how much a stretch of `user` (samples) looks like what was played at that time, 0…1."""
 
     def correlation(start: int, stop: int) -> float:
-        heard = tracks.mic if tracks.mic is not None else tracks.user
+        captured = tracks.mic if tracks.mic is not None else tracks.user
         end = tracks.agent.end
         ahead_s = stages.sink.time_of(end) - stages.source.time_of(stop)
         last = end - round(ahead_s * OUTPUT_RATE)
         length = (stop - start) * OUTPUT_RATE // INPUT_RATE
         played = tracks.agent.read(last - length - LAG, last)
-        return echo_correlation(heard.read(start, stop), played) if played.any() else 0.0
+        return echo_correlation(captured.read(start, stop), played) if played.any() else 0.0
 
     return correlation

@@ -1,4 +1,4 @@
-"""The one door for production and tests, and the one handle that front ends hold.
+"""A session and its verbs: one way in for production and tests.
 
     with open_session(settings, agent=agent) as session:         # runs in a thread of its own
         session.type("Hello")
@@ -68,22 +68,22 @@ FIXED = ("profile", "models_path", "script", "plugins", "mcp", "audio", "record"
 def open_session(
     settings: Settings | None = None, *, agent: Agent | None = None, transport: TransportFactory | None = None
 ) -> Session:
-    """A session, to be entered with `with` or `async with`; settings default to `workbench.config.load_settings()`.
+    """Return a session, to be entered with `with` or `async with`; `settings` default to `load_settings()`.
 
     `transport` makes a transport of the caller's own, in place of what `audio.source` and `audio.sink` name.
 
-    Nothing is opened before it is entered, but plugins of the settings are loaded. UsageError for one that is broken,
-    and for a provider, file or setting that cannot be; what is missing (a device, weights, a key) ends the session:
-    `session.error` says so, and `ended` and `wait` raise it.
+    Nothing is opened before it is entered, but plugins of the settings are loaded: UsageError for one that is broken.
+    What is wrong or missing later (a provider, a file, a device, weights, a key) ends the session: `session.error` says
+    so, and `ended` and `wait` raise it.
     """
     settings = settings or load_settings({}, agent=agent)
-    manager()  # the first time in a process, plugins are imported: before anything runs that they could hold up
+    manager()  # the first time in a process, plugins are imported: before anything runs that this could hold up
     load_files(settings.plugins)
     return Session(settings, agent or Agent(instructions=INSTRUCTIONS, name="default"), transport)
 
 
 class Session(Runtime):
-    """One running conversation: a source, a sink, an agent, a trace."""
+    """One running conversation: a transport, an agent, a trace."""
 
     def __init__(self, settings: Settings, agent: Agent, transport: TransportFactory | None = None) -> None:
         super().__init__()
@@ -106,47 +106,47 @@ class Session(Runtime):
     # --- verbs -------------------------------------------------------------------------------------------------------
 
     def mute(self, on: bool = True) -> None:
-        """Hear nothing from the microphone, and record nothing of it."""
-        self._must_go_on()
+        """Take in nothing from the microphone, and record nothing of it."""
+        self._check_running()
 
-        def muted(pipeline: Pipeline) -> None:
+        def mute(pipeline: Pipeline) -> None:
             pipeline.muted = on
             self.trace.emit(Muted(on))
 
-        self._do(muted)
+        self._do(mute)
 
     def say(self, text: str) -> None:
-        """The agent speaks."""
-        _must_be_text(text, "say")
-        self._must_go_on()
+        """Let the agent speak."""
+        _check_text(text, "say")
+        self._check_running()
         self._do(lambda pipeline: pipeline.say(text))
 
     def type(self, text: str) -> None:
-        """The user types: a turn like a spoken one."""
-        _must_be_text(text, "type")
-        self._must_go_on()
+        """Let the user type: a turn like a spoken one."""
+        _check_text(text, "type")
+        self._check_running()
         if text.strip():
             self._do(lambda pipeline: pipeline.type(text))
 
     def ask(self, text: str) -> Turn:
-        """The user types `text`: the turn, when it has ended. It takes as long as the answer is spoken; without TTS
-        (`tts.provider` = `none`) as long as it is written.
+        """Let the user type `text`, and return the turn when it has ended.
 
-        UsageError where the session is not there to answer, and on the thread that it runs on (`await aask`).
+        That takes as long as the answer is spoken, or written without TTS (`tts.provider` = `none`). UsageError where
+        the session does not run, and on the thread that it runs on (`await aask` there).
         """
         if self._loop is not None and asyncio._get_running_loop() is self._loop:
             raise UsageError(
                 "this thread runs the session and cannot wait for it", "write `await session.aask(…)`"
             )
-        answer = self._asked(text)
+        answer = self._ask(text)
         while not wait([answer], timeout=1.0).done:
             if self._loop is None or self._loop.is_closed():
                 raise _unanswered()
         return answer.result()
 
     async def aask(self, text: str) -> Turn:
-        """The same for coroutines, on any loop. Who is cancelled here waits no more; the turn goes on."""
-        return await asyncio.wrap_future(self._asked(text))
+        """Do the same as `ask` for coroutines, on any loop. A cancellation ends the wait; the turn goes on."""
+        return await asyncio.wrap_future(self._ask(text))
 
     @property
     def turns(self) -> Turns:
@@ -158,18 +158,18 @@ class Session(Runtime):
         self._do(lambda pipeline: pipeline.interrupt())
 
     def spoken(self) -> tuple[int, str] | None:
-        """Number of the reply that is on the sink, and what was heard of its text; None while there is none."""
+        """Return the number of the reply that plays, and the text played so far; None while none plays."""
         return self._pipeline.spoken() if self._pipeline is not None else None
 
     @property
     def room(self) -> Any:
-        """The LiveKit room that it is in: to call and send to those who are there; None outside of one."""
+        """The LiveKit room that the session is in, to call its participants and send to them; None outside of one."""
         return self._builder.transport.room if self._builder is not None else None
 
     def bookmark(self, label: str = "") -> None:
         """Mark this moment in the trace."""
-        _must_be_text(label, "bookmark")
-        self._must_go_on()
+        _check_text(label, "bookmark")
+        self._check_running()
         self.trace.emit(Bookmarked(plain(label, limit=200)))
 
     def set(self, name: str = "", value: Any = None, **named: Any) -> None:
@@ -177,34 +177,34 @@ class Session(Runtime):
 
         UsageError for a name or value that cannot be, and for what is fixed when a session opens.
         """
-        _must_be_text(name, "set")
-        self._must_go_on()
-        wanted = {name: value} if name else {}
-        wanted |= {key.replace("_", ".", 1): item for key, item in named.items()}
-        for key, item in wanted.items():
+        _check_text(name, "set")
+        self._check_running()
+        changes = {name: value} if name else {}
+        changes |= {key.replace("_", ".", 1): item for key, item in named.items()}
+        for key, item in changes.items():
             if key.split(".")[0] in FIXED or key.endswith(".provider"):
                 raise UsageError(f"{key} is fixed while a session runs", "`swap` replaces a provider")
             change(self.settings, key, item)
             self.trace.emit(SettingChanged(key, "set" if key.endswith(SECRET) else item))
 
-    def swap(self, **what: Any) -> None:
+    def swap(self, **replacements: Any) -> None:
         """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on.
 
         UsageError for anything else, and then nothing is replaced. A provider that does not start, or lacks its key or
         weights, is a `notice` in the trace, and the one before goes on.
         """
-        self._must_go_on()
-        for stage, choice in what.items():
+        self._check_running()
+        for stage, choice in replacements.items():
             if stage not in ("agent", *MODEL_STAGES):
                 raise UsageError(f"{stage} cannot be swapped", f"these can: {', '.join(MODEL_STAGES)}, agent")
             if stage == "agent" and not isinstance(choice, Agent):
                 raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
             if stage != "agent":
                 check_choice(stage, str(choice))
-        if what:
-            self._do(lambda pipeline: self._spawn(self._swap_all(what)))
+        if replacements:
+            self._do(lambda pipeline: self._spawn(self._swap_all(replacements)))
 
-    # --- living ------------------------------------------------------------------------------------------------------
+    # --- lifetime ----------------------------------------------------------------------------------------------------
 
     def _open(self) -> Coroutine[Any, Any, None]:
         folder = begin_trace(self.settings, self.agent.name or "agent", self.trace)
@@ -212,7 +212,7 @@ class Session(Runtime):
         return self._live(folder)
 
     async def _live(self, folder: SessionFolder | None) -> None:
-        """Live from the first event to the last."""
+        """Run from the first event to the last, with the recorder and the plugins beside."""
         hooks = SessionHooks(manager(), self.trace, self.settings.limits)
         tracks = open_tracks(self.settings, self.trace, recorded=folder is not None)
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
@@ -226,6 +226,7 @@ class Session(Runtime):
             self._complete.set()
 
     async def _talk(self, tracks: Tracks, hooks: SessionHooks) -> None:
+        """Put the parts together, and talk until the source has ended."""
         settings = self.settings
         for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, plugin_notices):
             self.trace.emit(Notice(level, "plugins", reason, hint))
@@ -255,8 +256,8 @@ class Session(Runtime):
                 on_silence=self.agent.on_silence,
                 echo_of=echo_of(tracks, stages),
             )
-            lag, own_work = measure_host_lag(self.trace), transport.run(self)
-            async with beside(readers.run()), beside(lag), beside(own_work):
+            host, own_work = measure_host_lag(self.trace), transport.run(self)
+            async with beside(readers.run()), beside(host), beside(own_work):
                 await builder.warm()
                 self.trace.emit(ListeningStarted())
                 await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
@@ -271,8 +272,8 @@ class Session(Runtime):
             self.trace.catch_up()
 
     def _call_tool(self, name: str, arguments: str) -> None:
-        """For the developer, on the session's loop."""
-        self._must_go_on()
+        """Run a tool for the developer, on the session's loop."""
+        self._check_running()
 
         async def call() -> None:
             if self._toolset is not None:
@@ -280,15 +281,15 @@ class Session(Runtime):
 
         self._do(lambda pipeline: self._spawn(call()))
 
-    # --- small things ------------------------------------------------------------------------------------------------
+    # --- what the verbs do -------------------------------------------------------------------------------------------
 
-    async def _swap_all(self, what: dict[str, Any]) -> None:
-        """The agent first: what it says of a model that then does not start is taken back."""
+    async def _swap_all(self, replacements: dict[str, Any]) -> None:
+        """Swap the agent first: a model that it names and that then does not start is taken back from it."""
         before = self.agent
-        if "agent" in what:
-            await self._swap("agent", what["agent"], before)
-        for stage in [one for one in what if one != "agent"]:
-            self._spawn(self._swap(stage, what[stage], before))
+        if "agent" in replacements:
+            await self._swap("agent", replacements.pop("agent"), before)
+        for stage, choice in replacements.items():
+            self._spawn(self._swap(stage, choice, before))
 
     async def _swap(self, stage: str, choice: Any, before: Agent) -> None:
         assert self._builder is not None
@@ -310,12 +311,10 @@ class Session(Runtime):
         else:
             self.trace.emit(Swapped(stage, name))
             if stage == "agent":
-                self.agent = (
-                    choice  # last: another thread that sees the new agent finds its event in the trace
-                )
+                self.agent = choice  # last: a thread that sees the new agent finds its event in the trace
 
-    def _asked(self, text: str) -> Future[Turn]:
-        _must_be_text(text, "ask")
+    def _ask(self, text: str) -> Future[Turn]:
+        _check_text(text, "ask")
         if not text.strip():
             raise UsageError("nothing was asked", "give the words that the user types")
         if self._loop is None:
@@ -323,35 +322,35 @@ class Session(Runtime):
         if self.over:
             raise self.error or _unanswered()
         answer: Future[Turn] = Future()
-        answer.set_running_or_notify_cancel()  # nobody who waits can undo the question
+        answer.set_running_or_notify_cancel()  # a wait that is cancelled does not take back the question
         self._call(lambda: self._spawn(self._answer(text, answer)))
         return answer
 
     async def _answer(self, text: str, answer: Future[Turn]) -> None:
-        """Have `text` typed, and give the turn that it becomes."""
-        typed, asked = list[int](), None
+        """Type `text`, and set the turn that it becomes."""
+        utterances, number = list[int](), None
         index = self.trace.end
-        self._do(lambda pipeline: typed.append(pipeline.type(text)))
+        self._do(lambda pipeline: utterances.append(pipeline.type(text)))
         async for entry in self.trace.follow(index):
             match entry.event:
-                case TurnDecided(turn=turn, utterance=utterance) if utterance in typed:
-                    asked = turn
-                case TurnEnded(turn=turn) if turn == asked:
-                    return answer.set_result(next(one for one in reversed(self.turns) if one.turn == turn))
+                case TurnDecided(turn=turn, utterance=utterance) if utterance in utterances:
+                    number = turn
+                case TurnEnded(turn=turn) if turn == number:
+                    return answer.set_result(self.trace.turn(turn))
                 case _:
                     pass
         answer.set_exception(self.error or _unanswered())
 
-    def _must_go_on(self) -> None:
+    def _check_running(self) -> None:
         if self.over:
             raise UsageError("the session is over", "open another one with open_session")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return what a notebook shows."""
         return session_html(self.trace.title(), self.over, self.turns._repr_html_())
 
     def _do(self, verb: Callable[[Pipeline], object]) -> None:
-        """With the pipeline, as soon as it talks."""
+        """Call a verb with the pipeline, on the loop, as soon as it talks."""
 
         def now() -> None:
             if self._pipeline is None or not self._pipeline.talking:
@@ -364,7 +363,7 @@ class Session(Runtime):
         self._call(now)
 
 
-def _must_be_text(text: object, verb: str) -> None:
+def _check_text(text: object, verb: str) -> None:
     if not isinstance(text, str):
         raise UsageError(f"{type(text).__name__} is no text", f'write {verb}("…")')
 
@@ -374,4 +373,4 @@ def _unanswered() -> UsageError:
 
 
 async def _nothing() -> None:
-    """No recorder."""
+    """Stand in for a recorder."""
