@@ -47,8 +47,10 @@ def run(arguments: list[str]) -> int:
     except WorkbenchError as error:
         code = _report(error)
     except Exception as error:  # noqa: BLE001  # the last line of defence
-        printing = isinstance(error, OSError) and _raised_by_printing(error)
-        code = _report_output(error) if printing else _report_internal(error)
+        if isinstance(error, OSError) and _raised_by_printing(error):
+            code = _report_output(error)
+        else:
+            code = _report_internal(error)
     try:
         sys.stdout.flush()
     except OSError as error:
