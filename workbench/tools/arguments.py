@@ -1,4 +1,4 @@
-"""The arguments that a model writes for a tool: its JSON read with all that Python would let through."""
+"""Reading the JSON arguments that a model writes for a tool, and refusing what is no sound JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench.model.text import plain
 LARGEST = 1_000_000
 """Characters of JSON that a model may send."""
 DEEPEST = 64
-"""Levels of objects and lists in arguments: whoever copies, prints or encodes them later may use recursion."""
+"""Levels of objects and lists in arguments: what copies, prints or encodes them later may use recursion."""
 SHOWN = 60
 """Characters of a value that a message repeats."""
 
@@ -39,9 +39,7 @@ def summary_of(value: object) -> str:
         return quote(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if (
-        isinstance(value, int) and value.bit_length() > 200
-    ):  # more digits than are read, or than Python writes
+    if isinstance(value, int) and value.bit_length() > 200:  # Python writes no more than 4,300 digits
         return "a very large whole number"
     return plain(str(value), SHOWN, one_line=True)
 
@@ -81,9 +79,7 @@ def read(text: str) -> Mapping[str, Any]:
     if not text.strip():
         return {}
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object_of, parse_constant=_reject_constant, parse_float=_finite_float
-        )
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_reject, parse_float=_finite)
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 15) : error.pos + 15]
         where = f"line {error.lineno}, column {error.colno}, near {quote(near)}"
@@ -103,7 +99,7 @@ def read(text: str) -> Mapping[str, Any]:
     return value  # type: ignore[no-any-return] # a mapping, or `check_shape` raises
 
 
-def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
@@ -112,11 +108,11 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _reject_constant(name: str) -> NoReturn:
+def _reject(name: str) -> NoReturn:
     _refuse(f"{name} is not JSON; numbers must be finite.")
 
 
-def _finite_float(text: str) -> float:
+def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         _refuse(f"{plain(text, SHOWN)} is too large for a number.")

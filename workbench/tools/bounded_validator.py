@@ -1,4 +1,4 @@
-"""`jsonschema` for schemas that nobody vouches for: what they make it do is bounded.
+"""A `jsonschema` validator for untrusted schemas: the work that they can make it do is bounded.
 
 Nothing is fetched, patterns run on an engine without backtracking, and the work of one check is counted.
 """

@@ -76,7 +76,7 @@ class Consent:
 
 
 def question_in(result: str) -> str | None:
-    """Return the question that the result of a call tells the model to ask; None if it is something else."""
+    """Return the question in a result that makes the model ask the user; None if the result is another one."""
     return result.removeprefix(UNASKED).partition("\n")[0].strip() if result.startswith(UNASKED) else None
 
 

@@ -1,4 +1,4 @@
-"""What a tool may know and do beside its arguments."""
+"""The context of a tool call: what a tool may know and do beside its arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Data = TypeVar("Data")
 
 
 class ToolError(Exception):
-    """Raised by a tool: its text is what the model is told. Other exceptions are told with their type, as a failure."""
+    """Raised by a tool: its text is for the model. Other exceptions reach the model with their type, as a failure."""
 
 
 class NoRoom:
@@ -65,7 +65,7 @@ class RunContext(Generic[Data]):
     def room(self) -> Any:
         """The LiveKit room that the session is in, to `call` a method of the user's page, `send` data, `send_text`,
         `send_bytes`, `send_file`, `set_attribute`, and `look` at what the user shows. Outside of one it is false
-        (`if context.room:`), and whatever is asked of it tells the model that the tool needs a room.
+        (`if context.room:`), and any use of it tells the model that the tool needs a room.
 
         `await` them in an async tool; a plain one asks for the `.result()`, or does not wait.
         """

@@ -1,4 +1,4 @@
-"""A docstring as two things: what the tool does, and what each parameter is. Google, NumPy and reST styles."""
+"""Descriptions of a tool and of its parameters from a docstring in Google, NumPy or reST style."""
 
 from __future__ import annotations
 

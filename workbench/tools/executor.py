@@ -28,7 +28,7 @@ class CoroutineExecutor(Protocol):
 
 
 class InlineExecutor:
-    """On the loop of whoever asks, so that it follows that loop's clock: for tests under the virtual clock."""
+    """On the loop of the caller, so that it follows that loop's clock: for tests under the virtual clock."""
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """See `CoroutineExecutor`."""

@@ -1,4 +1,4 @@
-"""The parameters of a tool that has a JSON schema instead of a signature: one of ours, or a stranger's."""
+"""Validation of arguments by a JSON schema, of `raw_tool` or of an MCP server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with arguments, in sentences that a model can act on."""
+"""Problems of arguments, in sentences that a model can act on, and the repair of what was plainly meant."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def put_right(
 ) -> tuple[Any, list[Problem]]:
     """Return the value with its repairs made, and what is still wrong with it.
 
-    `check` gives the problems of a value and what was plainly meant at some places. A null that was left out is told as
-    the null that it was.
+    `check` gives the problems of a value and what was plainly meant at some places. A null that was left out stays a
+    null in the problem.
     """
     nulls: dict[Path, Problem] = {}
     problems: list[Problem] = []

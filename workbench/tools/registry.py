@@ -19,7 +19,7 @@ class Toolbox:
     """What `session.tools` is: tools may be added, removed, mocked and called while the session runs, from any thread.
 
     `perform` calls a tool on the session's loop; `first` are there from the beginning. UsageError for two of one name,
-    and for a tool that cannot be told to a model: then, not in the middle of a turn.
+    and for a tool that has no schema: at once, not in the middle of a turn.
     """
 
     def __init__(self, trace: Trace, perform: Callable[[str, str], None], first: Iterable[Tool] = ()) -> None:

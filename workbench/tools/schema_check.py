@@ -1,4 +1,4 @@
-"""A JSON schema that nobody vouches for, checked once before anything is checked by it.
+"""The check of an untrusted JSON schema, before anything is validated by it.
 
 It may be no schema, point to what is not there or elsewhere, or go round in circles.
 """

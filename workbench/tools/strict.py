@@ -21,7 +21,7 @@ LEVELS = 64
 """Levels of a schema that is read; the strict one may have `STRICT_LEVELS`."""
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 UNSAID_FORMATS = {"path", "file-path", "directory-path", "binary", "json-string"}
-"""What tells a model nothing."""
+"""Formats whose names help no model."""
 KEYWORDS = {
     "string": ("pattern", "format"),
     "integer": ("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"),
@@ -221,7 +221,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(members: list[Schema]) -> list[Schema]:
-    """Return each member once, and in the place of one that is only a choice of others those."""
+    """Return the members of a union without repetition, and with those of unions within it."""
     unique: list[Schema] = []
     for member in members:
         choices = member["anyOf"] if set(member) == {"anyOf"} else [member]

@@ -45,7 +45,7 @@ class Tool:
     function: Callable[..., Any]
     """Plain or async. Called by keywords, after the context if it takes one."""
     about: str | None = None
-    """What the model is told that it does; None: the function's docstring."""
+    """The description for the model; None: the function's docstring."""
     schema: Mapping[str, Any] | None = None
     """JSON schema of the arguments; None: from the function's signature."""
     timeout_s: float | None = None
@@ -55,7 +55,7 @@ class Tool:
     concurrency: int | None = None
     """Calls at a time; more wait."""
     calls_per_minute: float | None = None
-    """More than that are refused, and the model is told when to try again."""
+    """More than that are refused, with the time to try again."""
     confirm: bool | str = False
     """The user must say yes first. A text is the question, with `{arguments}` in it: "Shall I book {day}?"."""
     idempotent: bool = False
@@ -97,7 +97,7 @@ class Tool:
 
     @cached_property
     def description(self) -> str:
-        """What the model is told that it does."""
+        """The description for the model."""
         if self.about is not None:
             return self.about
         from workbench.tools.docstring import description_of
@@ -106,7 +106,7 @@ class Tool:
 
     @cached_property
     def spec(self) -> ToolSpec:
-        """The tool as the model is told of it."""
+        """The tool as the model sees it."""
         strict = self.parameters.strict_schema
         schema = self.parameters.schema if strict is None else strict
         return ToolSpec(self.name, self.description, schema, strict is not None)

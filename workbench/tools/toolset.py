@@ -1,4 +1,4 @@
-"""The tools that an agent of a session has: its own, those of plugins and of MCP servers, and what runs them."""
+"""The tools of a session's agent: its own, those of plugins and of MCP servers, and the runner of them all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments checked by pydantic, put right where it is plain what was meant, and its errors as our problems."""
+"""Validation of arguments by pydantic: repairs where it is plain what was meant, and its errors in our sentences."""
 
 from __future__ import annotations
 

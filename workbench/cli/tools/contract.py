@@ -1,4 +1,4 @@
-"""`workbench tools test`."""
+"""`workbench tools test`: each tool checked against the contract of tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`workbench tools call`."""
+"""`workbench tools call`: one call of a tool, as the model would make it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection to one server for as long as a session lasts: opened, used, opened again when lost, closed."""
+"""The connection to one MCP server for as long as a session lasts: opened, used, opened again when lost, closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer of a server's tool as text for the model."""
+"""The content of an MCP tool's answer as text for the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that a server lists, as tools of the session: nothing of what it says is believed."""
+"""The tools that an MCP server lists, as tools of the session: nothing of what it says is believed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class ServerTools:
         return False
 
     def _usable(self, entries: Sequence[Any]) -> list[Tool]:
-        """Return the tools that a listing comes to. What cannot be used is left out, and the user is told."""
+        """Return the usable tools of a listing. What cannot be used is left out, with a notice."""
         server = self._server
         names = [entry.name for entry in entries]
         for name in (*(server.only or ()), *server.confirm):

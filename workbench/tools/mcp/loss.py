@@ -1,4 +1,4 @@
-"""Why the connection to a server ended, in words."""
+"""The reason why the connection to an MCP server was lost, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two transports to a server, with a limit to everything that it may do to us: how much, how often, how long.
+"""The two transports to an MCP server, with a limit to everything that it may do to us: how much, how often, how long.
 
 The SDK's own stdio transport is not used: `docs/decisions/0070-mcp-stdio-transport.md` has the figures.
 """
@@ -232,7 +232,7 @@ async def _read_stderr(process: Process, monitor: ConnectionMonitor) -> None:
 
 
 async def _end(process: Process) -> None:
-    """End the program and what it started. `process.wait` would also wait for whoever inherited its pipes."""
+    """End the program and what it started. `process.wait` would also wait for heirs of its pipes."""
     assert process.stdin
     with suppress(OSError):
         process.stdin.close()
