@@ -16,7 +16,7 @@ class Lateness:
     def __init__(self) -> None:
         self.on = False
         self.late_ms: list[float] = []
-        handle = Pipeline._hear
+        handle = Pipeline._feed
 
         def timed(pipeline: Pipeline, frame: Frame) -> None:
             handle(pipeline, frame)
@@ -26,4 +26,4 @@ class Lateness:
                 due = transit[-1][1] if transit else source.time_of(frame.end)
                 self.late_ms.append((time.monotonic() - due) * 1000)
 
-        Pipeline._hear = timed  # type: ignore[assignment,method-assign]
+        Pipeline._feed = timed  # type: ignore[assignment,method-assign]

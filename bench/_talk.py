@@ -12,9 +12,10 @@ from bench._figures import settings
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Pipeline, Stages, Tracks
+from workbench.engine.pipeline import Pipeline
 from workbench.engine.reply import NoTools
 from workbench.engine.settings import EngineSettings
+from workbench.engine.stages import Stages, Tracks
 from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.conversation import Conversation

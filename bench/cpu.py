@@ -19,7 +19,8 @@ import numpy as np
 from bench._figures import Promise, run, tell, wav
 from bench._talk import Talk, stages_for, vad
 from workbench.engine.interfaces import Vad
-from workbench.engine.pipeline import Pipeline, Tracks
+from workbench.engine.pipeline import Pipeline
+from workbench.engine.stages import Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation
 from workbench.simulation.synthesis import write_wav

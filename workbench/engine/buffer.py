@@ -13,7 +13,7 @@ from workbench.model.audio import OUTPUT_RATE, Samples, silence
 
 
 class ReplyAudio:
-    """Sound at 24 kHz, at most about `buffer_s` ahead of what is played.
+    """Buffered sound at 24 kHz, at most about `buffer_s` ahead of what is played.
 
     Filled on the loop, taken by the sink's thread; neither waits for the other: one lock is held for microseconds.
     """
@@ -27,11 +27,11 @@ class ReplyAudio:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self.wake: Callable[[], None] = lambda: None
-        """Called when there is sound again; set by who has it played."""
+        """Called when there is sound again; set by the floor."""
         self.played = 0
         """Samples handed to the sink."""
         self.finished = False
-        """No more sound will be made."""
+        """No more sound will come."""
         self.began_at: int | None = None
         """Position on `agent` of the first sample."""
         self.ended_at: int | None = None
@@ -39,15 +39,15 @@ class ReplyAudio:
         self.ready_at: float | None = None
         """Loop time at which the first samples were there, s."""
         self.missing = 0
-        """Samples of silence within the reply that were played because the next sound was not made yet."""
+        """Samples of silence that were played within the reply because its next sound was not there yet (underrun)."""
 
     @property
     def empty(self) -> bool:
-        """Nothing is buffered."""
+        """Whether nothing is buffered."""
         return self._buffered == 0
 
     async def put(self, samples: Samples) -> None:
-        """Append sound; waits while enough is buffered."""
+        """Append sound; wait while enough is buffered."""
         if not len(samples):
             return
         while self._buffered >= self._limit:
@@ -62,7 +62,7 @@ class ReplyAudio:
         self._changed.set()
 
     def finish(self) -> None:
-        """All has been made."""
+        """Mark the end: no more sound will come."""
         self.finished = True
         self._changed.set()
 
@@ -77,32 +77,28 @@ class ReplyAudio:
             await self._change()
 
     def take(self, count: int) -> Samples:
-        """Up to `count` samples; called by the sink."""
+        """Return up to `count` samples; called by the sink."""
         with self._lock:
-            taken: list[Samples] = []
-            left = count
-            while left and self._parts:
+            parts: list[Samples] = []
+            missing = count
+            while missing and self._parts:
                 part = self._parts[0]
-                if len(part) <= left:
-                    taken.append(self._parts.popleft())
+                if len(part) <= missing:
+                    parts.append(self._parts.popleft())
                 else:
-                    taken.append(part[:left])
-                    self._parts[0] = part[left:]
-                left -= len(taken[-1])
-            was, self._buffered = self._buffered, self._buffered - (count - left)
-            self.played += count - left
-            self._count_silence(bool(taken), left)
-        if was and (was >= self._limit > self._buffered or not self._buffered):
+                    parts.append(part[:missing])
+                    self._parts[0] = part[missing:]
+                missing -= len(parts[-1])
+            before, self._buffered = self._buffered, self._buffered - (count - missing)
+            self.played += count - missing
+            if parts:  # silence counts once sound follows: what comes after the last sound is the reply's end
+                self.missing += self._starved
+                self._starved = 0
+            if self.played:
+                self._starved += missing
+        if before and (before >= self._limit > self._buffered or not self._buffered):
             self._loop.call_soon_threadsafe(self._changed.set)
-        return taken[0] if len(taken) == 1 else np.concatenate(taken) if taken else silence(0)
-
-    def _count_silence(self, sounded: bool, left: int) -> None:
-        """Silence counts once sound follows: what comes after the last sound is the reply's end."""
-        if sounded:
-            self.missing += self._starved
-            self._starved = 0
-        if self.played:
-            self._starved += left
+        return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else silence(0)
 
     async def _change(self) -> None:
         self._changed.clear()

@@ -1,4 +1,4 @@
-"""The seams: what a source, a VAD, a turn detector, an STT, an LLM, a TTS and a sink must be.
+"""The interfaces of the stages: source, VAD, turn detector, STT, LLM, TTS and sink.
 
 Providers are entered with `async with` by the session before the first turn and left at its end; what they open (a
 socket, a worker process) they open there or in a call, and close on the way out. Every call can be cancelled at any
@@ -49,10 +49,10 @@ class Source(Protocol):
         """
 
     def time_of(self, sample: int) -> float:
-        """When that sample of `user` was spoken into the microphone, on the loop's clock, seconds."""
+        """Return when that sample of `user` was spoken into the microphone, on the loop's clock, s."""
 
     def transit(self, sample: int) -> Transit:
-        """The transit from the user's mouth to the session; by default there is none."""
+        """Return the transit from the user's mouth to the session; by default there is none."""
         return ()
 
 
@@ -79,10 +79,10 @@ class Sink(Protocol):
         return
 
     def time_of(self, sample: int) -> float:
-        """When that sample of `agent` leaves (left, will leave) the speaker, on the loop's clock, seconds."""
+        """Return when that sample of `agent` leaves (left, will leave) the speaker, on the loop's clock, s."""
 
     def transit(self, sample: int) -> Transit:
-        """The transit from the session to the user's ear; by default one buffer."""
+        """Return the transit from the session to the user's ear; by default one buffer."""
         return [("output_buffer", self.time_of(sample))]
 
 
@@ -93,21 +93,21 @@ class Vad(Protocol):
     """Samples a window, at 16 kHz."""
 
     def __call__(self, samples: Samples) -> float:
-        """The probability (0…1) that a window of exactly `window` samples is speech; windows come in order."""
+        """Return the probability (0…1) that a window of exactly `window` samples is speech; windows come in order."""
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Forget earlier windows."""
 
 
 class TurnDetector(Protocol):
     """Endpointing: how long a silence must last until the user has finished."""
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
-        """Silence in ms, counted from `utterance.speech_end`, after which the turn is over. Asked at every frame of a
+        """Return the silence after which the turn is over, ms from `utterance.speech_end`. Called at every frame of a
         pause, so that a detector can use time, audio (`utterance.audio()`) and words (`utterance.transcript`)."""
 
     def paused(self, ms: float, *, went_on: bool) -> None:
-        """A pause within a turn was `ms` long (`went_on`), or a turn ended with it."""
+        """Learn that a pause within a turn was `ms` long (`went_on`), or a turn ended with it."""
 
 
 class ModelProvider(Protocol):

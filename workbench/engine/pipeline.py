@@ -1,11 +1,11 @@
 """The engine, on one page: source → vad → turn → stt → llm → tts → sink.
 
-1. Frames come from the source; `Listening` cuts them into utterances, inline, and never waits for a model.
-2. Speech onset during a reply pauses it at once; `Floor.judge` decides at the following frames what it was.
-3. Each utterance (or typed text) has one task, `TurnRunner.answer`: its transcript grows while the user speaks; a reply
-   is made from it, before the end of the turn where that is allowed; the decided turn gives the floor to its reply.
-4. Whatever fails there becomes the end of that turn. Listening goes on.
-5. The conversation holds what was heard.
+1. Frames come from the source. `Listening` cuts them into utterances, inline, and returns what happens to them.
+2. Speech onset during a reply pauses it at once; `BargeIn` decides at the frames that follow whether that cuts it.
+3. Each utterance (or typed text) has one task of the `TurnRunner`: its transcript grows while the user speaks; a reply is
+   made from it, before the end of the turn where that is allowed; once the turn is decided, the reply takes the floor.
+4. Whatever fails in that task ends that turn. Listening goes on.
+5. The conversation holds what was played.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError,
 from workbench.model.events import DeviceLost
 from workbench.trace.trace import Trace
 
-__all__ = ["Pipeline", "Stages", "Tracks"]
-
 FRAME = INPUT_RATE // 50
 """Samples of a frame of silence, where the source has none left: 20 ms."""
 STALLED_S = 8.0
@@ -44,7 +42,7 @@ STALLED_S = 8.0
 
 
 class Pipeline:
-    """One session's engine. `on_silence` is what the agent says after a long silence."""
+    """The engine of one session. `on_silence` is what the agent says after a long silence."""
 
     def __init__(
         self,
@@ -108,7 +106,7 @@ class Pipeline:
                         verb(self)
                     try:
                         async for frame in self._frames():
-                            self._hear(frame)
+                            self._feed(frame)
                     finally:
                         self.turns.tasks = None
                         self.stages.tools.close()
@@ -118,7 +116,7 @@ class Pipeline:
 
     # --- listening ---------------------------------------------------------------------------------------------------
 
-    def _hear(self, frame: Frame) -> None:
+    def _feed(self, frame: Frame) -> None:
         """Take one frame of the user: what happens in it concerns barge-in, transcription and turns here, by name."""
         self.listening.deaf = self.barge_in.deaf
         for event in self.listening.feed(frame):
@@ -135,10 +133,10 @@ class Pipeline:
                 case _:
                     assert_never(event)
         self.barge_in.judge()
-        self._mind_silence()
+        self._break_silence()
 
     async def _frames(self) -> AsyncIterator[Frame]:
-        """The source's frames, silent while muted; then silence for as long as something is open."""
+        """Yield the source's frames, silent while muted; then silence for as long as something is open."""
         position, source = 0, self.stages.source
         with foreign(source.name, "source", keep=True):
             async for frame in source.frames():
@@ -161,21 +159,21 @@ class Pipeline:
             mic.append(silence(lost))
         mic.append((silence(len(raw)) if self.muted else raw)[max(0, -lost) :])
 
-    def _mind_silence(self) -> None:
-        words = self.on_silence
+    def _break_silence(self) -> None:
+        """Say `on_silence` once nobody has spoken for long; once in each silence."""
         if self.listening.utterance is not None:
             self._silence_said = False
-        if not words or self._silence_said or self.floor.busy:
+        if not self.on_silence or self._silence_said or self.floor.busy:
             return
         quiet_ms = min(self.listening.quiet_ms, self.playout.quiet_ms)
         if quiet_ms >= self.settings.reply.silence_after_s * 1000:
             self._silence_said = True
-            self.say(words)
+            self.say(self.on_silence)
 
     # --- playing -----------------------------------------------------------------------------------------------------
 
     async def _play(self) -> None:
-        """Serve the sink; one that fails is replaced, so that the conversation goes on unheard."""
+        """Serve the sink; one that fails is replaced by the fallback, so that the conversation goes on unheard."""
         stages = self.stages
         try:
             await self._serve(stages.sink)
@@ -191,25 +189,25 @@ class Pipeline:
         raise EndedEarlyError(f"{sink.name} stopped playing", "choose another sink", stage="sink")
 
     async def _watch(self, sink: Sink) -> None:
-        """A sink must take sound while there is some."""
+        """Raise DeadlineError for a sink that takes no sound while there is some."""
         since = self._loop.time()
         while True:
             reply, position = self.floor.holder, self.playout.position
             await asyncio.sleep(1.0)
-            waits = sink.disconnected
-            if reply is None or reply is not self.floor.holder or position != self.playout.position or waits:
+            moves = position != self.playout.position or sink.disconnected
+            if reply is None or reply is not self.floor.holder or moves:
                 since = self._loop.time()
             elif self._loop.time() - since >= STALLED_S:
                 reason = f"{sink.name} took no sound for {STALLED_S:.0f} s"
                 raise DeadlineError(reason, "is the device still there?", stage="sink")
 
     async def _played_out(self) -> None:
-        """What was handed to the sink leaves the speaker a little later."""
-        left = self.stages.sink.time_of(self.playout.position) - self._loop.time()
-        await asyncio.sleep(min(max(0.0, left), 1.0))
+        """Wait until what was handed to the sink has left the speaker, 1 s at most."""
+        remaining_s = self.stages.sink.time_of(self.playout.position) - self._loop.time()
+        await asyncio.sleep(min(max(0.0, remaining_s), 1.0))
 
     def spoken(self) -> tuple[int, str] | None:
-        """The reply that has the floor, by its number, and what was heard of its text so far."""
+        """Return the number of the reply that has the floor, and what was played of its text so far."""
         reply = self.floor.holder
         return None if reply is None else (reply.id, split_played(reply.chunks, reply.audio.played).played)
 

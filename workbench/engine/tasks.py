@@ -1,4 +1,4 @@
-"""How work is run: beside something else, until it is cut, within a deadline."""
+"""Ways to run a coroutine: beside other code, until it is cut, within a deadline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[
 
 
 def single(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group: the one that made the others be cancelled."""
+    """Return the first error of a group: the one that made the others be cancelled."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -41,7 +41,7 @@ def _being_cancelled() -> bool:
 
 
 class CancelScope:
-    """A stretch of a task that somebody else may cut short: `with` it, and `cut()` from anywhere on the loop.
+    """Code of a task that others may cut short: `with scope.entered()`, and `cut()` from anywhere on the loop.
 
     Only a cut ends here; any other cancellation passes through (as in `asyncio.timeout`).
     """
@@ -51,14 +51,14 @@ class CancelScope:
         self._task: asyncio.Task[Any] | None = None
 
     def cut(self) -> None:
-        """Cancel what runs inside, at its next await."""
+        """Cancel what runs in the scope, at its next await."""
         if self._task is not None and not self.was_cut:
             self.was_cut = True
             self._task.cancel()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """The stretch."""
+        """Run the body in the scope."""
         self._task = task = asyncio.current_task()
         assert task is not None
         try:

@@ -12,8 +12,8 @@ from workbench.engine.barge_in import EchoOf
 from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import TurnDetector, Vad
-from workbench.engine.pipeline import Stages, Tracks
 from workbench.engine.reply import ToolRunner
+from workbench.engine.stages import Stages, Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import StageError
 from workbench.model.events import ProviderWarmed

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from workbench.config import Settings
-from workbench.engine.pipeline import Tracks
+from workbench.engine.stages import Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.events import SessionStarted
 from workbench.trace.store import About, SessionFolder

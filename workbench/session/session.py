@@ -26,7 +26,8 @@ from workbench.config import Settings, load_settings
 from workbench.config.room import SECRET
 from workbench.config.settings import MODEL_STAGES
 from workbench.config.validation import change
-from workbench.engine.pipeline import Pipeline, Tracks
+from workbench.engine.pipeline import Pipeline
+from workbench.engine.stages import Tracks
 from workbench.engine.tasks import beside
 from workbench.model.conversation import Conversation
 from workbench.model.errors import UsageError, WorkbenchError

@@ -12,9 +12,10 @@ from workbench.engine.barge_in import EchoOf
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.interfaces import Llm, Sink, Source, Stt, Tts, TurnDetector, Vad
-from workbench.engine.pipeline import Pipeline, Stages, Tracks
+from workbench.engine.pipeline import Pipeline
 from workbench.engine.reply import ToolRunner
 from workbench.engine.settings import EngineSettings
+from workbench.engine.stages import Stages, Tracks
 from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.conversation import Conversation, Message
