@@ -2,7 +2,7 @@
 
 1. Frames come from the source. `Listening` cuts them into utterances, inline, and returns what happens to them.
 2. Speech onset during a reply pauses it at once; `BargeIn` decides at the frames that follow whether that cuts it.
-3. Each utterance (or typed text) has one task of the `TurnRunner`: its transcript grows while the user speaks; a reply is
+3. Each utterance (or typed text) has one task of `TurnRunner`: its transcript grows while the user speaks; a reply is
    made from it, before the end of the turn where that is allowed; once the turn is decided, the reply takes the floor.
 4. Whatever fails in that task ends that turn. Listening goes on.
 5. The conversation holds what was played.
