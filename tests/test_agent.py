@@ -14,7 +14,7 @@ def _file(folder: Path, text: str, name: str = "my_agent.py") -> Path:
     return path
 
 
-def test_a_file_is_run_and_its_agent_found(tmp_path: Path) -> None:
+def test_load_agent_runs_the_file_and_returns_its_agent(tmp_path: Path) -> None:
     _file(tmp_path, "MANNERS = 'Be kind.'", "manners_of_mine.py")
     path = _file(
         tmp_path,
@@ -71,20 +71,20 @@ agent = Agent(instructions=MANNERS, greeting=f"Hello {Guest('Ada').name}!", llm=
         ("\x00", r"my_agent.py"),
     ],
 )
-def test_what_is_wrong_is_said_with_file_and_line(tmp_path: Path, text: str, says: str) -> None:
+def test_errors_in_an_agent_file_name_file_and_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         load_agent(_file(tmp_path, text))
     assert "\x1b" not in str(caught.value)
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_agent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no agent file .*workbench init"):
         load_agent(tmp_path / "missing.py")
     with pytest.raises(UsageError, match="cannot be read"):
         load_agent(tmp_path)
 
 
-def test_wrong_values() -> None:
+def test_an_agent_refuses_values_of_the_wrong_type() -> None:
     with pytest.raises(UsageError, match="greeting"):
         Agent(instructions="x", greeting=b"x")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="speakable"):

@@ -40,8 +40,8 @@ def _wrong(toml: str = "", **more: Any) -> str:
 
 
 @pytest.mark.usefixtures("folder")
-class TestPlaces:
-    def test_defaults(self) -> None:
+class TestSources:
+    def test_without_any_source_settings_have_their_defaults(self) -> None:
         settings = _load()
         assert isinstance(settings, EngineSettings)
         assert (settings.profile, settings.stt.provider, settings.vad.provider) == (
@@ -51,7 +51,7 @@ class TestPlaces:
         )
         assert (settings.file, settings.origin("vad.threshold")) == (None, "default")
 
-    def test_each_place_goes_before_the_next(self) -> None:
+    def test_each_source_of_settings_overrides_the_next(self) -> None:
         given: dict[str, Any] = {
             "environ": {"WORKBENCH_LLM__PROVIDER": "from/environ", "WORKBENCH_VAD__THRESHOLD": "0.3"},
             "toml": '[llm]\nprovider = "from/file"\n[vad]\nthreshold = 0.4\n[turn]\nsilence_ms = 500\n',
@@ -68,7 +68,7 @@ class TestPlaces:
         assert _load(**{**given, "flags": {}, "environ": {}}).llm.provider == "from/file"
         assert _load("x = 1".replace("x = 1", "\n"), agent=given["agent"]).llm.provider == "from/agent"
 
-    def test_the_file_of_this_folder_else_the_users(self, tmp_path: Path) -> None:
+    def test_the_file_of_this_folder_is_read_or_else_the_users(self, tmp_path: Path) -> None:
         home = tmp_path / "config" / "workbench"
         home.mkdir(parents=True)
         (home / "workbench.toml").write_text("[vad]\nthreshold = 0.7")
@@ -80,7 +80,7 @@ class TestPlaces:
         assert _load(config_path=other).vad.threshold == 0.8
         assert "there is no settings file" in _wrong(config_path=tmp_path / "missing.toml")
 
-    def test_kinds_of_values(self) -> None:
+    def test_values_become_what_their_setting_takes(self) -> None:
         environ = {
             "WORKBENCH_AUDIO__INPUT": "3",
             "WORKBENCH_TURN__ADAPT": "no",
@@ -91,18 +91,18 @@ class TestPlaces:
         assert (settings.models_path, settings.script) == (Path("weights"), {"user": ["Hi."]})
         assert _load('[script]\nuser = ["Hello."]\nstt_ms = 5').script == {"user": ["Hello."], "stt_ms": 5}
 
-    def test_names_of_others_in_the_environment(self) -> None:
+    def test_variables_of_other_programs_are_ignored(self) -> None:
         _load(environ={"WORKBENCH_TEST_ALL": "1", "WORKBENCHES": "x"})
 
 
 @pytest.mark.usefixtures("folder")
 class TestProfiles:
     @pytest.mark.parametrize("name", PROFILES)
-    def test_built_in(self, name: str) -> None:
+    def test_built_in_profiles(self, name: str) -> None:
         settings = _load(flags={"profile": name})
         assert settings.stt.provider == PROFILES[name]["stt.provider"]
 
-    def test_of_ones_own(self) -> None:
+    def test_profiles_of_the_users_own_extend_others(self) -> None:
         toml = """
             profile = "mine"
             [turn]
@@ -148,7 +148,7 @@ class TestProfiles:
             ("[profiles]\na = 3", "profiles are tables"),
         ],
     )
-    def test_wrong_ones(self, toml: str, says: str) -> None:
+    def test_errors_in_profiles_are_explained(self, toml: str, says: str) -> None:
         assert says in _wrong(toml)
 
 
@@ -156,7 +156,7 @@ class TestProfiles:
 class TestSecrets:
     ENVIRON: ClassVar = {"OPENAI_API_KEY": "sk-123", "OPENAI_BASE_URL": "http://me:pw@host/v1"}
 
-    def test_the_key_is_for_stages_that_chose_openai(self) -> None:
+    def test_the_openai_key_is_for_stages_that_chose_openai(self) -> None:
         settings = _load('[llm]\nprovider = "openai/x"', environ=self.ENVIRON)
         assert settings.llm.api_key is not None
         assert settings.llm.api_key.get_secret_value() == "sk-123"
@@ -169,7 +169,7 @@ class TestSecrets:
             == "set"
         )
 
-    def test_they_are_not_shown(self) -> None:
+    def test_secrets_are_never_shown(self) -> None:
         settings = _load(flags={"profile": "openai"}, environ=self.ENVIRON)
         options = settings.options("llm", "gpt-x", "en")
         assert options.api_key is not None
@@ -181,7 +181,7 @@ class TestSecrets:
 
 
 @pytest.mark.usefixtures("folder")
-class TestWhatIsWrong:
+class TestErrors:
     @pytest.mark.parametrize(
         ("toml", "says"),
         [
@@ -222,10 +222,10 @@ class TestWhatIsWrong:
             ("[turn.deep]\nx = 1", "[turn.deep] is no table"),
         ],
     )
-    def test_in_the_file(self, toml: str, says: str) -> None:
+    def test_errors_in_the_file_name_line_and_setting(self, toml: str, says: str) -> None:
         assert says in _wrong(toml)
 
-    def test_elsewhere(self) -> None:
+    def test_errors_from_other_sources_name_the_source(self) -> None:
         assert "WORKBENCH_VAD__TRESHOLD: vad.treshold is no setting" in _wrong(
             environ={"WORKBENCH_VAD__TRESHOLD": "1"}
         )
@@ -239,7 +239,7 @@ class TestWhatIsWrong:
 
 
 @pytest.mark.usefixtures("folder")
-def test_change_while_running() -> None:
+def test_a_setting_changes_while_a_session_runs() -> None:
     settings = _load()
     change(settings, "turn.silence_ms", 500)
     change(settings, "stt.provider", "openai/x")

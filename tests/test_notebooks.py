@@ -53,12 +53,12 @@ def text(output: Any) -> str:
     return re.sub(r"base64,[^\"]+", "", found)
 
 
-def test_the_table_of_what_is_worth_reading_is_whole() -> None:
+def test_every_notebook_has_words_to_look_for() -> None:
     assert [path.stem for path in NOTEBOOKS] == sorted(WORTH)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
+def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
     book = json.loads(path.read_text("utf-8"))
     for cell in book["cells"]:
         assert not cell.get("outputs")

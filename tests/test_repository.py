@@ -28,14 +28,14 @@ def normal(name: str) -> str:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
-def test_a_lock_is_all_hashes_and_no_place(lock: Path) -> None:
+def test_a_lock_has_hashes_only_and_names_no_index(lock: Path) -> None:
     requirement = re.compile(r"[a-z0-9-]+==\S+( ; .+)? \\")
     digest = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
     for line in lock.read_text().splitlines():
         assert requirement.fullmatch(line) or digest.fullmatch(line), line
 
 
-def test_the_locks_have_what_the_project_names_and_agree() -> None:
+def test_the_locks_contain_the_projects_dependencies_and_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     run, test = (locked(lock) for lock in LOCKS)
@@ -67,7 +67,7 @@ def pytest_of_models(tmp_path: Path, *arguments: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_what_cannot_run_is_left_out_aloud(
+def test_the_runner_reports_tests_that_it_skips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool
 ) -> None:
     monkeypatch.delenv("WORKBENCH_TEST_ALL", raising=False)

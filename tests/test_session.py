@@ -33,8 +33,10 @@ from workbench.session import Session
 from workbench.session.process import tuned_process
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import ScriptedLlm
-from workbench.simulation.synthesis import Score
+from workbench.simulation.synthesis import ArraySource, Score
 from workbench.trace.codec import decode
+from workbench.transports.base import Transport, TransportOptions
+from workbench.transports.paced import PacedSink
 
 SCRIPT = {"user": ["Good morning.", "What else?"], "agent": ["It is a fine day.", "Nothing else."]}
 
@@ -96,7 +98,7 @@ def test_typed_text_takes_the_same_path() -> None:
     assert "hello" in turn.agent_text
 
 
-def test_the_agent_greets_and_speaks_when_told() -> None:
+def test_the_agent_greets_and_speaks_on_say() -> None:
     agent = Agent(instructions="x", greeting="Welcome.", name="host")
 
     async def talk() -> list[ReplyEnded]:
@@ -112,7 +114,7 @@ def test_the_agent_greets_and_speaks_when_told() -> None:
     assert [reply.heard for reply in run_virtual(talk())] == ["Welcome.", "One more thing."]
 
 
-def test_interrupt_cuts_the_reply_at_what_was_heard() -> None:
+def test_interrupt_cuts_the_reply_at_what_was_played() -> None:
     agent = Agent(instructions="x", greeting="One two three four five six seven eight nine ten.")
 
     async def talk() -> ReplyEnded:
@@ -130,7 +132,7 @@ def test_interrupt_cuts_the_reply_at_what_was_heard() -> None:
     assert ended.unheard.endswith("ten.")
 
 
-def test_settings_change_while_it_runs_and_wrong_ones_are_refused() -> None:
+def test_settings_change_while_a_session_runs_and_invalid_ones_are_refused() -> None:
     async def talk() -> None:
         async with open_session(settings()) as session:
             session.set("turn.silence_ms", 300)
@@ -193,7 +195,7 @@ def test_a_model_that_lacks_its_key_leaves_the_one_before_and_the_agent_says_so(
     assert (agent.instructions, agent.llm) == ("Be brief.", "scripted")
 
 
-def test_what_cannot_change_is_refused() -> None:
+def test_set_and_swap_refuse_settings_that_are_fixed() -> None:
     session = open_session(settings())
     for what in ({"vad": "energy"}, {"agent": 3}, {"nonsense": "x"}, {"llm": "none"}, {"stt": None}):
         with pytest.raises(UsageError):
@@ -207,7 +209,7 @@ def test_what_cannot_change_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", [None, 3, b"hello", ["hello"]])
-def test_what_is_no_text_is_neither_said_nor_typed_nor_asked(text: Any) -> None:
+def test_say_type_and_ask_refuse_what_is_no_text(text: Any) -> None:
     session = open_session(settings())
     for verb in ("say", "type", "ask", "bookmark"):
         with pytest.raises(UsageError, match=f"{type(text).__name__} is no text – write {verb}"):
@@ -217,7 +219,7 @@ def test_what_is_no_text_is_neither_said_nor_typed_nor_asked(text: Any) -> None:
     assert not session._waiting
 
 
-def test_a_session_that_is_over_refuses_its_verbs_and_its_trace_stays_as_it_is() -> None:
+def test_a_session_that_has_ended_refuses_its_verbs_and_its_trace_stays_closed() -> None:
     @tool
     def price(item: str) -> str:
         return f"{item}: seven"
@@ -242,7 +244,7 @@ def test_a_session_that_is_over_refuses_its_verbs_and_its_trace_stays_as_it_is()
     assert (session.trace.end, session.settings.turn.silence_ms) == (end, silence_ms)
 
 
-def test_words_before_the_session_opens_wait_for_it() -> None:
+def test_verbs_called_before_the_session_is_ready_run_when_it_is() -> None:
     async def talk() -> list[TurnEnded]:
         session = open_session(settings(script=SCRIPT))
         session.type("hello")
@@ -253,7 +255,7 @@ def test_words_before_the_session_opens_wait_for_it() -> None:
     assert run_virtual(talk())[0].user_text == "hello"
 
 
-def test_a_muted_microphone_is_neither_heard_nor_recorded(wav: Path, tmp_path: Path) -> None:
+def test_a_muted_microphone_is_neither_transcribed_nor_recorded(wav: Path, tmp_path: Path) -> None:
     async def talk() -> None:
         folder = tmp_path / "rec"
         muted = settings(audio__source=str(wav), record__enabled=True, record__folder=folder)
@@ -314,7 +316,7 @@ def test_twice_the_same_conversation_is_twice_the_same_bytes(wav: Path, tmp_path
     assert talked("one") == talked("two")
 
 
-def test_from_another_thread_it_is_the_same(wav: Path) -> None:
+def test_a_session_in_a_thread_of_its_own_gives_the_same_turns(wav: Path) -> None:
     with open_session(settings(script=SCRIPT)) as session:
         session.type("hello")
         session.type("again")
@@ -328,7 +330,7 @@ def test_from_another_thread_it_is_the_same(wav: Path) -> None:
     assert len(events_of(session, TurnEnded)) == 2
 
 
-def test_who_has_waited_finds_the_recording_whole(tmp_path: Path) -> None:
+def test_the_recording_is_complete_when_wait_returns(tmp_path: Path) -> None:
     for number in range(5):
         folder = tmp_path / str(number)
         with open_session(settings(record__enabled=True, record__folder=folder)) as session:
@@ -339,7 +341,7 @@ def test_who_has_waited_finds_the_recording_whole(tmp_path: Path) -> None:
             assert isinstance([*entries(open_trace(folder))][-1].event, SessionEnded)
 
 
-def test_what_is_missing_ends_the_session_and_is_raised(tmp_path: Path) -> None:
+def test_a_missing_device_or_model_ends_the_session_and_wait_raises_it(tmp_path: Path) -> None:
     async def talk() -> None:
         nothing = settings(stt__provider="openai/whisper-1")
         async with open_session(nothing) as session:
@@ -351,7 +353,7 @@ def test_what_is_missing_ends_the_session_and_is_raised(tmp_path: Path) -> None:
     asyncio.run(talk())
 
 
-def test_unknown_providers_and_files_are_named(tmp_path: Path) -> None:
+def test_unknown_providers_and_files_are_named_in_the_error(tmp_path: Path) -> None:
     async def fails(given: Settings, what: str) -> None:
         async with open_session(given) as session:
             with pytest.raises(UsageError, match=what):
@@ -372,7 +374,7 @@ def test_a_folder_that_is_not_empty_is_not_recorded_into(tmp_path: Path) -> None
         asyncio.run(talk())
 
 
-def test_bad_input_leaves_the_folder_for_the_next_try(tmp_path: Path) -> None:
+def test_a_session_that_could_not_begin_leaves_its_folder_free(tmp_path: Path) -> None:
     folder = tmp_path / "recording"
     absent = settings(audio__source=str(tmp_path / "absent.wav"), record__enabled=True, record__folder=folder)
 
@@ -398,7 +400,7 @@ def test_a_sink_never_overwrites_the_source(wav: Path) -> None:
     assert wav.read_bytes() == before
 
 
-def test_a_session_that_is_left_early_tells_its_end(wav: Path) -> None:
+def test_a_session_that_is_left_early_writes_its_end_into_the_trace(wav: Path) -> None:
     async def talk() -> Session:
         async with open_session(settings(audio__source=str(wav))) as session:
             async for entry in session.trace.follow():
@@ -418,7 +420,7 @@ def test_a_session_is_entered_once() -> None:
         raise AssertionError("it must not open")
 
 
-def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
+def test_a_turn_for_which_a_model_restarted_is_cold() -> None:
     class Restarted(ScriptedLlm):
         starts = 1  # its process had died
 
@@ -441,7 +443,7 @@ def test_a_turn_for_which_a_model_started_anew_is_cold() -> None:
 # --- asking ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_question_is_answered_by_its_turn() -> None:
+def test_ask_returns_the_turn_of_its_question() -> None:
     async def talk() -> tuple[Turn, Turn, list[Turn]]:
         async with open_session(settings(script=SCRIPT)) as session:
             first = await session.aask("how are you?")
@@ -458,7 +460,7 @@ def test_a_question_is_answered_by_its_turn() -> None:
     assert kept == [first, second]
 
 
-def test_a_question_that_a_later_one_cuts_is_answered_too() -> None:
+def test_ask_returns_although_a_later_question_interrupts_the_answer() -> None:
     async def talk() -> list[Turn]:
         async with open_session(settings()) as session, asyncio.TaskGroup() as tasks:
             first = tasks.create_task(session.aask("one"))
@@ -472,7 +474,7 @@ def test_a_question_that_a_later_one_cuts_is_answered_too() -> None:
     ]
 
 
-def test_who_waits_no_more_for_an_answer_does_not_disturb_it() -> None:
+def test_cancelling_aask_does_not_disturb_the_turn() -> None:
     async def talk() -> list[Turn]:
         async with open_session(settings()) as session:
             with pytest.raises(TimeoutError):
@@ -484,7 +486,7 @@ def test_who_waits_no_more_for_an_answer_does_not_disturb_it() -> None:
     assert [turn.status for turn in run_virtual(talk())] == ["done"]
 
 
-def test_a_question_to_a_session_that_ends_or_has_ended_is_refused() -> None:
+def test_ask_raises_when_the_session_ends_or_has_ended() -> None:
     async def talk() -> None:
         async with open_session(settings()) as session:
             async with asyncio.TaskGroup() as tasks:
@@ -500,7 +502,7 @@ def test_a_question_to_a_session_that_ends_or_has_ended_is_refused() -> None:
         open_session(settings()).ask("hello")
 
 
-def test_a_question_before_the_session_fails_gets_its_error(tmp_path: Path) -> None:
+def test_ask_raises_the_error_that_ends_the_session(tmp_path: Path) -> None:
     async def talk() -> None:
         async with open_session(settings(audio__source=str(tmp_path / "absent.wav"))) as session:
             await session.aask("hello")
@@ -516,7 +518,7 @@ def test_ask_waits_from_another_thread() -> None:
         assert "running" in session._repr_html_()
 
 
-def test_the_agents_tools_are_there_from_the_beginning_and_go_with_it() -> None:
+def test_an_agents_tools_are_there_before_the_session_runs_and_go_when_it_is_swapped() -> None:
     @tool
     def price(item: str) -> str:
         return f"{item}: seven"
@@ -563,6 +565,25 @@ def test_a_session_that_is_stopped_at_once_has_its_end_in_the_trace() -> None:
         assert len(events_of(session, SessionEnded)) == 1
 
 
+def test_a_transport_of_the_callers_own_replaces_what_the_settings_name() -> None:
+    class Paper(Transport):
+        """A user who speaks a score, and a speaker that nobody hears."""
+
+        def __init__(self, options: TransportOptions) -> None:
+            score = Score().silence(0.5).say("Good morning.").silence(3)
+            self.source = ArraySource(score)
+            self.sink = PacedSink(options.trace)
+
+    async def main() -> list[str]:
+        async with open_session(
+            settings(audio__source="mic", audio__sink="speaker", script=SCRIPT), transport=Paper
+        ) as session:
+            await session.ended()
+        return [turn.agent_text for turn in session.turns]
+
+    assert run_virtual(main()) == ["It is a fine day."]
+
+
 def _process() -> tuple[float, tuple[int, int, int]]:
     return sys.getswitchinterval(), gc.get_threshold()
 
@@ -587,7 +608,7 @@ def test_a_tuned_process_is_as_before_when_the_last_holder_has_left() -> None:
     assert _process() == before
 
 
-def test_a_tool_that_no_model_can_be_told_of_is_refused_before_anybody_talks() -> None:
+def test_a_tool_without_a_valid_schema_is_refused_before_the_conversation() -> None:
     @tool
     def book(day) -> str:  # type: ignore[no-untyped-def]
         return str(day)

@@ -28,13 +28,13 @@ def signature(name: str) -> str:
     return f"({arguments}) -> {told.return_annotation}"
 
 
-def test_every_hook_is_listed_in_order() -> None:
+def test_the_docs_list_every_hook_in_order() -> None:
     assert [name for name, *_ in LISTED] == [*HOOKS]
     assert len(HOOKS) == 18
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_a_hook_is_listed_as_it_is(name: str) -> None:
+def test_the_docs_have_each_hooks_signature_and_sentence(name: str) -> None:
     ((_, shown, sentence, _),) = [one for one in LISTED if one[0] == name]
     assert shown == signature(name)
     assert sentence == getattr(hookspecs, name).__doc__
@@ -42,7 +42,7 @@ def test_a_hook_is_listed_as_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_its_example_can_be_called(name: str) -> None:
+def test_the_docs_example_of_each_hook_is_a_valid_plugin(name: str) -> None:
     ((*_, code),) = [one for one in LISTED if one[0] == name]
     body = ModuleType("example")
     exec(compile(code, "hooks.md", "exec"), vars(body))
@@ -53,7 +53,7 @@ def test_its_example_can_be_called(name: str) -> None:
     assert plugins.problems() == []
 
 
-def test_what_plugins_import_is_light() -> None:
+def test_importing_the_hooks_is_cheap() -> None:
     program = (
         "import sys; from workbench import hookimpl; import workbench.plugin.hookspecs;"
         "print(*{'numpy', 'pydantic', 'click', 'asyncio', 'textual'} & set(sys.modules))"

@@ -62,7 +62,7 @@ def loaded() -> tuple[PluginRegistry, dict[str, PluginProblem]]:
 # --- from packages ---------------------------------------------------------------------------------------------------
 
 
-def test_ours_come_in_by_the_same_door() -> None:
+def test_our_providers_come_by_an_entry_point_too() -> None:
     plugins, problems = loaded()
     assert str(plugins.loaded["builtin"].origin).startswith("voice-workbench ")
     assert {item.stage for _, item in plugins.contributions("workbench_providers")} == {
@@ -75,7 +75,7 @@ def test_ours_come_in_by_the_same_door() -> None:
     assert not problems
 
 
-def test_a_plugin_of_a_package(site: Path) -> None:
+def test_a_plugin_of_an_installed_package_is_found(site: Path) -> None:
     publish(site, "dice", TOOL.format(name="dice"), version="0.3")
     plugins, problems = loaded()
     assert str(plugins.loaded["dice"].origin) == "the-dice 0.3"
@@ -128,7 +128,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("reason", BAD)
-def test_what_is_wrong_is_named_and_the_others_work(site: Path, reason: str) -> None:
+def test_a_broken_plugin_is_named_and_the_others_work(site: Path, reason: str) -> None:
     publish(site, "bad", BAD[reason])
     publish(site, "dice", TOOL.format(name="dice"))
     plugins, problems = loaded()
@@ -140,19 +140,19 @@ def test_what_is_wrong_is_named_and_the_others_work(site: Path, reason: str) -> 
     assert "builtin" in plugins.loaded
 
 
-def test_the_nearest_hook_is_told(site: Path) -> None:
+def test_a_misspelt_hook_is_answered_with_the_nearest_name(site: Path) -> None:
     publish(site, "bad", BAD["there is no hook workbench_tols"])
     assert loaded()[1]["bad"].hint == "did you mean workbench_tools?"
 
 
-def test_the_rest_of_a_plugin_works(site: Path) -> None:
+def test_a_plugin_with_one_bad_hook_keeps_the_others(site: Path) -> None:
     publish(site, "bad", TOOL.format(name="dice") + "@hookimpl\ndef workbench_zzz(): ...\n")
     plugins, problems = loaded()
     assert "no hook workbench_zzz" in problems["bad"].reason
     assert [tool.name for _, tool in plugins.contributions("workbench_tools")] == ["dice"]
 
 
-def test_a_slow_import_is_named_and_counts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_import_is_a_problem_but_the_plugin_works(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "SLOW_S", 0.05)
     publish(site, "slow", f"import time\ntime.sleep(0.1)\n{TOOL.format(name='dice')}")
     plugins, problems = loaded()
@@ -182,13 +182,13 @@ def test_a_hanging_hook_is_asked_once(site: Path, monkeypatch: pytest.MonkeyPatc
     assert time.monotonic() - began < 1
 
 
-def test_what_an_import_prints_is_no_result(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_import_prints_goes_to_standard_error(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish(site, "loud", "print('hello')")
     loaded()
     assert capsys.readouterr().out == ""
 
 
-def test_two_of_one_name_and_one_of_two_names(site: Path) -> None:
+def test_two_plugins_of_one_name_and_one_plugin_of_two_names(site: Path) -> None:
     publish(site, "dice", TOOL.format(name="dice"))
     publish(site, "dice", TOOL.format(name="dice"), module="plugin_other", package="other")
     about = site / "plugin_twice-1.dist-info"
@@ -204,7 +204,7 @@ def test_two_of_one_name_and_one_of_two_names(site: Path) -> None:
     assert plugins.loaded["builtin"].origin.package == "voice-workbench"
 
 
-def test_two_plugins_with_one_provider(site: Path, process: PluginRegistry) -> None:
+def test_two_plugins_that_contribute_the_same_provider(site: Path, process: PluginRegistry) -> None:
     class Other:
         @hookimpl
         def workbench_providers(self) -> list[Provider]:
@@ -218,7 +218,7 @@ def test_two_plugins_with_one_provider(site: Path, process: PluginRegistry) -> N
     assert "the provider 'llm scripted' is already there" in process.problems()[0].reason
 
 
-def test_two_threads_load_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_load_the_plugins_once(monkeypatch: pytest.MonkeyPatch) -> None:
     module._loaded.cache_clear()
     found: list[PluginRegistry] = []
     threads = [threading.Thread(target=lambda: found.append(manager())) for _ in range(4)]
@@ -263,7 +263,7 @@ class Hostile:
         ("workbench_tools", click.Command("x"), Hostile()),
     ],
 )
-def test_shapes(hook: str, good: Any, bad: Any) -> None:
+def test_contributions_of_the_wrong_type_are_refused(hook: str, good: Any, bad: Any) -> None:
     plugins = PluginRegistry()
     name = plugins.register(_bringing(hook, (good,)))
     assert [item for _, item in plugins.contributions(hook)] == [good]
@@ -274,7 +274,7 @@ def test_shapes(hook: str, good: Any, bad: Any) -> None:
     assert problem.reason.startswith(hook)
 
 
-def test_checks_are_asked_each_time() -> None:
+def test_checks_run_anew_each_time() -> None:
     class Plugin:
         @hookimpl
         def workbench_checks(self, settings: Any) -> Any:
@@ -293,7 +293,7 @@ def test_checks_are_asked_each_time() -> None:
 # --- loose files, and programs ---------------------------------------------------------------------------------------
 
 
-def test_a_loose_file(tmp_path: Path, process: PluginRegistry) -> None:
+def test_a_plugin_file_is_loaded_and_again_when_it_changed(tmp_path: Path, process: PluginRegistry) -> None:
     file = tmp_path / "jokes.py"
     file.write_text(
         TOOL.format(name="joke")
@@ -321,7 +321,7 @@ LOOSE: dict[str, str] = {
 
 
 @pytest.mark.parametrize("reason", LOOSE)
-def test_a_broken_loose_file_is_named_with_its_line(
+def test_an_error_in_a_plugin_file_is_named_with_its_line(
     tmp_path: Path, process: PluginRegistry, reason: str
 ) -> None:
     file = tmp_path / "bad.py"
@@ -335,14 +335,14 @@ def test_a_broken_loose_file_is_named_with_its_line(
     assert load_files([file])
 
 
-def test_a_loose_file_that_is_not_there(tmp_path: Path, process: PluginRegistry) -> None:
+def test_a_missing_plugin_file_is_named(tmp_path: Path, process: PluginRegistry) -> None:
     with pytest.raises(UsageError, match="there is no plugin file"):
         load_files([tmp_path / "none.py"])
     with pytest.raises(UsageError, match="cannot be read"):
         load_files([tmp_path])
 
 
-def test_two_loose_files_of_one_name(tmp_path: Path, process: PluginRegistry) -> None:
+def test_two_plugin_files_of_one_name(tmp_path: Path, process: PluginRegistry) -> None:
     (tmp_path / "a").mkdir()
     for folder in (tmp_path, tmp_path / "a"):
         (folder / "jokes.py").write_text(TOOL.format(name="joke"))
@@ -351,7 +351,7 @@ def test_two_loose_files_of_one_name(tmp_path: Path, process: PluginRegistry) ->
         load_files([tmp_path / "a" / "jokes.py"])
 
 
-def test_problems_are_told_in_a_session(site: Path, process: PluginRegistry) -> None:
+def test_problems_of_plugins_are_notices_of_a_session(site: Path, process: PluginRegistry) -> None:
     publish(site, "bad", "1 / 0")
     process.load_installed()
     assert ("warning", "bad (the-bad 1.0): cannot be imported") in {
@@ -366,7 +366,7 @@ def test_problems_are_told_in_a_session(site: Path, process: PluginRegistry) -> 
         (lambda: _Odd(), "cannot be looked at"),
     ],
 )
-def test_a_program_is_told_what_is_wrong(make: Callable[[], Any], reason: str) -> None:
+def test_register_raises_what_is_wrong(make: Callable[[], Any], reason: str) -> None:
     plugins = PluginRegistry()
     with pytest.raises(UsageError, match=reason):
         plugins.register(make(), "mine")
@@ -378,7 +378,7 @@ class _Odd:
         raise ValueError("no")
 
 
-def test_the_order_of_calls_is_pluggys() -> None:
+def test_plugins_are_called_in_pluggys_order() -> None:
     plugins = PluginRegistry()
     for name, how in {"a": {"trylast": True}, "b": {}, "c": {}, "d": {"tryfirst": True}}.items():
         body = ModuleType(name)

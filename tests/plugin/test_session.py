@@ -94,7 +94,7 @@ class Curious:
         self.told.append(("ended", session.trace.closed))
 
 
-def test_what_plugins_change_is_said_and_kept(plugins: PluginRegistry) -> None:
+def test_text_that_plugins_change_is_spoken_and_kept(plugins: PluginRegistry) -> None:
     curious = Curious()
     plugins.register(curious, "curious")
     events = talk("I am Bob", "And you?")
@@ -164,7 +164,7 @@ anything = st.recursive(
 
 @examples(max_examples=25, deadline=None, derandomize=True)
 @given(answer=anything)
-def test_whatever_hooks_give_turns_end(answer: Any) -> None:
+def test_turns_end_whatever_hooks_return(answer: Any) -> None:
     class Odd:
         @hookimpl
         def workbench_filter_user_text(self) -> Any:

@@ -77,7 +77,7 @@ def filtering(filter_text: Callable[[str], Any]) -> Any:
 # --- changing --------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_changes_anything() -> None:
+def test_without_filters_nothing_changes() -> None:
     hooks: Hooks = Hooks()
 
     async def main(hooks: Hooks) -> None:
@@ -93,14 +93,14 @@ def test_nobody_changes_anything() -> None:
     asyncio.run(main(session_hooks()[0]))
 
 
-def test_a_hook_that_nobody_has_is_no_await() -> None:
+def test_a_hook_that_nobody_implements_costs_no_await() -> None:
     hooks, _ = session_hooks(filtering(str.upper))
     with pytest.raises(StopIteration, match="x"):
         hooks.before_tts(1, "x").send(None)
 
 
 @pytest.mark.parametrize("run", [asyncio.run, run_virtual])
-def test_each_hook_changes_what_it_is_given(run: Callable[[Any], None]) -> None:
+def test_each_filter_changes_its_argument(run: Callable[[Any], None]) -> None:
     class Plugin:
         @hookimpl
         def workbench_filter_user_text(self, text: str) -> str:
@@ -130,7 +130,7 @@ def test_each_hook_changes_what_it_is_given(run: Callable[[Any], None]) -> None:
     assert failures(trace) == []
 
 
-def test_each_plugin_is_given_what_the_one_before_made_of_it() -> None:
+def test_filters_are_applied_one_after_the_other() -> None:
     class Last:
         @hookimpl(trylast=True)
         def workbench_filter_user_text(self, text: str) -> str:
@@ -140,7 +140,7 @@ def test_each_plugin_is_given_what_the_one_before_made_of_it() -> None:
     assert run_virtual(hooks.user_text("x")) == "x a last"
 
 
-def test_ours_cannot_be_changed_from_a_thread() -> None:
+def test_plugins_cannot_change_the_sessions_own_messages() -> None:
     class Plugin:
         @hookimpl
         def workbench_before_llm(self, messages: Any) -> None:
@@ -172,7 +172,7 @@ def _raise(error: BaseException) -> Any:
     ],
 )
 @pytest.mark.parametrize("run", [asyncio.run, run_virtual])
-def test_a_bad_hook_is_named_and_dropped_and_the_text_goes_on(
+def test_a_failing_filter_is_named_and_dropped_and_the_text_stays(
     bad: Callable[[str], Any], reason: str, run: Callable[[Any], str]
 ) -> None:
     calls: list[str] = []
@@ -205,7 +205,7 @@ def test_messages_must_be_messages(answer: Any) -> None:
     assert failures(trace)[0].reason.startswith("gave ")
 
 
-def test_a_hook_that_hangs_is_left_behind() -> None:
+def test_a_hook_that_hangs_is_abandoned_at_its_deadline() -> None:
     go = threading.Event()
     hooks, trace = session_hooks(filtering(lambda text: go.wait(30)), limits=Limits(hook_ms=30))
 
@@ -220,7 +220,7 @@ def test_a_hook_that_hangs_is_left_behind() -> None:
     assert failed.took_ms >= 30
 
 
-def test_a_hook_that_is_ready_counts_however_late_the_loop_looks() -> None:
+def test_an_answer_in_time_counts_although_the_loop_is_late() -> None:
     ran = threading.Event()
 
     def quick(text: str) -> str:
@@ -322,7 +322,7 @@ def one_turn(trace: OpenTrace, hooks: SessionHooks) -> None:
 
 @pytest.mark.parametrize("run", [asyncio.run, run_virtual])
 @pytest.mark.parametrize("cancelled", [True, False])
-def test_all_that_happens_is_told(run: Callable[[Any], None], cancelled: bool) -> None:
+def test_observers_get_all_that_happens(run: Callable[[Any], None], cancelled: bool) -> None:
     watcher = Watcher()
     hooks, trace = session_hooks(watcher)
 
@@ -355,7 +355,7 @@ def test_all_that_happens_is_told(run: Callable[[Any], None], cancelled: bool) -
     assert failures(trace) == []
 
 
-def test_nobody_watches() -> None:
+def test_without_observers_run_returns_at_once() -> None:
     hooks, trace = session_hooks(filtering(str.upper))
 
     async def main() -> None:
@@ -366,7 +366,7 @@ def test_nobody_watches() -> None:
     assert trace.end == 4
 
 
-def test_a_watcher_that_raises_or_hangs_keeps_nobody_else() -> None:
+def test_an_observer_that_raises_or_hangs_does_not_delay_others() -> None:
     go = threading.Event()
     watcher = Watcher()
 
@@ -404,7 +404,7 @@ def test_a_watcher_that_raises_or_hangs_keeps_nobody_else() -> None:
     assert watcher.told.count("session ended") == 1
 
 
-def test_readers_that_fail_are_named_one_by_one() -> None:
+def test_each_failing_reader_is_named() -> None:
     class Bad:
         @hookimpl
         def workbench_readers(self) -> list[Any]:
@@ -430,7 +430,7 @@ def test_readers_that_fail_are_named_one_by_one() -> None:
     assert [one for one in watcher.told if isinstance(one, int)][:4] == [0, 1, 2, 3]
 
 
-def test_the_end_of_a_session_does_not_wait_for_a_hanging_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_session_does_not_wait_for_a_hanging_observer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observers, "END_S", 0.05)
     go = threading.Event()
 
@@ -454,7 +454,7 @@ def test_the_end_of_a_session_does_not_wait_for_a_hanging_watcher(monkeypatch: p
     assert failed.reason == "had not returned 50 ms after the session's end"
 
 
-def test_a_file_is_named_where_it_raised(tmp_path: Path) -> None:
+def test_a_failure_in_a_plugin_file_has_its_line(tmp_path: Path) -> None:
     file = tmp_path / "bad.py"
     file.write_text(
         "from workbench import hookimpl\n\n@hookimpl\ndef workbench_before_tts(text):\n    return text + 1\n"

@@ -56,7 +56,7 @@ def test_an_idle_thread_is_used_again_and_a_busy_one_is_not(threads: DaemonThrea
     assert again == other != busy.result(5)
 
 
-def test_an_idle_thread_goes_after_a_while(threads: DaemonThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_thread_ends_after_a_while(threads: DaemonThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.01)
     thread = threads.submit(threading.current_thread).result(5)
     thread.join(5)
@@ -82,7 +82,7 @@ def test_many_jobs_while_threads_come_and_go(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 @pytest.mark.parametrize("runner", [asyncio.run, run_virtual])
-def test_what_would_end_the_loop_is_an_ordinary_error(
+def test_system_exit_and_the_like_become_an_ordinary_error(
     threads: DaemonThreads, error: BaseException, says: str, runner: Callable[..., None]
 ) -> None:
     async def main() -> None:

@@ -30,7 +30,7 @@ def python(tmp_path: Path) -> Path:
     return tmp_path / "venv" / "bin" / "python"
 
 
-def test_from_nothing_to_a_tool_by_voice(python: Path, tmp_path: Path) -> None:
+def test_the_tutorial_works_from_its_first_command_to_its_last(python: Path, tmp_path: Path) -> None:
     desk = tmp_path / "desk"
     desk.mkdir()
     shutil.copy(ROOT / "tests" / "data" / "question.wav", desk)
@@ -72,7 +72,7 @@ def _done(python: Path, desk: Path, line: str) -> str:
     return done.stdout
 
 
-def test_the_tool_that_is_shown_is_the_one_that_is_written() -> None:
+def test_the_tutorial_shows_the_tool_that_plugins_new_writes() -> None:
     written = template("plugin/src/module/plugin.py", name="dice", module="dice")
     shown = next(body for kind, body in BLOCKS if kind == "python" and "def dice" in body)
     start, stop = "@tool", '    return f"The die'

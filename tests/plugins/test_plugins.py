@@ -36,12 +36,12 @@ def run(shelf: dict[str, str], *words: str, cwd: Path | None = None) -> subproce
     )
 
 
-def test_there_are_six() -> None:
+def test_there_are_six_packages() -> None:
     assert len(PACKAGES) == 6
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
-def test_its_own_tests_pass(shelf: dict[str, str], package: Path) -> None:
+def test_a_packages_own_tests_pass(shelf: dict[str, str], package: Path) -> None:
     options = (
         "-q",
         "-p",
@@ -57,7 +57,7 @@ def test_its_own_tests_pass(shelf: dict[str, str], package: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_all_of_them_are_found_and_nothing_is_wrong_with_any(shelf: dict[str, str]) -> None:
+def test_all_packages_are_found_without_problems(shelf: dict[str, str]) -> None:
     listed = run(shelf, "workbench", "plugins", "list", "--json")
     names = {plugin["name"] for plugin in json.loads(listed.stdout)["plugins"]}
     assert {package.name for package in PACKAGES} <= names

@@ -49,12 +49,12 @@ def discard_folder(folder: Path) -> None:
         folder.rmdir()
 
 
-def open_tracks(settings: Settings, trace: OpenTrace, *, recorded: bool) -> Tracks:
+def open_tracks(settings: Settings, trace: OpenTrace, *, recorded: bool, own_transport: bool) -> Tracks:
     """Return the tracks of a session, which the trace has too; `mic` where it differs from `user`."""
     user_s, agent_s = (RECORDED_S, RECORDED_S) if recorded else (USER_S, AGENT_S)
     user, agent = LiveTrack("user", INPUT_RATE, user_s), LiveTrack("agent", OUTPUT_RATE, agent_s)
     trace.tracks |= {"user": user, "agent": agent}
     mic = None
-    if settings.audio.source == "mic" and settings.audio.echo_cancellation:
+    if settings.audio.source == "mic" and settings.audio.echo_cancellation and not own_transport:
         trace.tracks["mic"] = mic = LiveTrack("mic", INPUT_RATE, user_s)
     return Tracks(user, agent, mic)

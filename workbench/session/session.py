@@ -215,7 +215,12 @@ class Session(Runtime):
     async def _live(self, folder: SessionFolder | None) -> None:
         """Run from the first event to the last, with the recorder and the plugins beside."""
         hooks = SessionHooks(manager(), self.trace, self.settings.limits)
-        tracks = open_tracks(self.settings, self.trace, recorded=folder is not None)
+        tracks = open_tracks(
+            self.settings,
+            self.trace,
+            recorded=folder is not None,
+            own_transport=self._own_transport is not None,
+        )
         recorder = Recorder(self.trace, folder).run() if folder else _nothing()
         try:
             async with beside(recorder), beside(hooks.run(self)):

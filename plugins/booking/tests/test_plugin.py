@@ -18,7 +18,7 @@ DAY, SEVEN = date(2026, 3, 1), time(19)
 WANTED = '{"day": "2026-03-01", "at": "19:00", "name": "Ada"}'
 
 
-def test_they_keep_what_tools_promise() -> None:
+def test_the_tools_pass_the_contract_checks() -> None:
     check_tool(free_tables, arguments={"day": "2026-03-01"})
     check_tool(book_table, arguments={"day": "2026-03-01", "at": "19:00", "name": "Ada"})
     calendar = Calendar()
@@ -26,7 +26,7 @@ def test_they_keep_what_tools_promise() -> None:
     check_tool(cancel_table, arguments={"day": "2026-03-01", "name": "Ada"}, data=calendar)
 
 
-def test_a_table_is_had_once() -> None:
+def test_a_table_is_booked_once() -> None:
     calendar = Calendar()
     assert all(calendar.book(DAY, SEVEN, f"guest {number}") for number in range(TABLES))
     assert not calendar.book(DAY, SEVEN, "one too many")

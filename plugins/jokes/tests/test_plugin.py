@@ -10,11 +10,11 @@ from workbench.spi import events
 from workbench.testing import check_tool
 
 
-def test_it_keeps_what_a_tool_promises() -> None:
+def test_the_tool_passes_the_contract_checks() -> None:
     check_tool(joke, arguments={"topic": "animals"})
 
 
-def test_it_is_brought() -> None:
+def test_the_plugin_contributes_the_tool() -> None:
     assert workbench_tools() == [joke]
 
 

@@ -63,7 +63,7 @@ def test_a_turn_is_a_span_with_its_parts_and_tools_below() -> None:
     assert "input.value" not in turn.attributes
 
 
-def test_what_was_said_goes_along_only_if_wanted_and_failures_are_errors() -> None:
+def test_texts_are_sent_only_on_request_and_failures_are_errors() -> None:
     found = spans(content=True).get_finished_spans()
     failed = next(span for span in found if span.attributes and span.attributes.get("workbench.turn") == 2)
     assert failed.attributes is not None

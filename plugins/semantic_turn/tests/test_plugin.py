@@ -9,11 +9,11 @@ from workbench.spi import Transcript, TurnSettings, Utterance
 from workbench.testing import check_turn
 
 
-def test_it_keeps_what_a_turn_detector_promises() -> None:
+def test_the_detector_passes_the_contract_checks() -> None:
     check_turn(SemanticTurn)
 
 
-def test_it_is_brought() -> None:
+def test_the_plugin_contributes_the_detector() -> None:
     (provider,) = workbench_providers()
     assert (provider.stage, provider.name) == ("turn", "semantic")
 
@@ -39,5 +39,5 @@ def waits(text: str | None) -> float:
         ("What?", 1.0),
     ],
 )
-def test_how_long_it_waits(text: str | None, factor: float) -> None:
+def test_how_long_the_detector_waits(text: str | None, factor: float) -> None:
     assert waits(text) == pytest.approx(350 * factor)

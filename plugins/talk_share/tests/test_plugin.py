@@ -25,14 +25,14 @@ HAPPENED: list[tuple[float, ev.Event]] = [
 ENTRIES = [Entry(number, t_ms, event) for number, (t_ms, event) in enumerate(HAPPENED)]
 
 
-def test_who_talks_how_long() -> None:
+def test_the_share_counts_how_long_each_side_talks() -> None:
     share = Share()
     for entry in ENTRIES:
         share.feed(entry)
     assert (share.user_ms, share.agent_ms) == (2000, 4000)
 
 
-def test_the_panel_shows_it() -> None:
+def test_the_panel_shows_both_shares() -> None:
     (panel,) = plugin.workbench_tui_panels()
 
     class Screen(App[None]):

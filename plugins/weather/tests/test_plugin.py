@@ -61,11 +61,11 @@ def open_meteo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thread.join(10)
 
 
-def test_it_keeps_what_a_tool_promises() -> None:
+def test_the_tool_passes_the_contract_checks() -> None:
     check_tool(weather, arguments={"city": "Oslo"})
 
 
-def test_it_is_brought() -> None:
+def test_the_plugin_contributes_the_tool() -> None:
     assert workbench_tools() == [weather]
 
 
@@ -81,5 +81,5 @@ def test_it_is_brought() -> None:
         ({"city": "Nowhere"}, "No place is called 'Nowhere'. Ask the user for the name of a city."),
     ],
 )
-def test_what_it_tells(asked: dict[str, Any], told: str) -> None:
+def test_what_the_tool_answers(asked: dict[str, Any], told: str) -> None:
     assert call_tool(weather, asked).told == told
