@@ -49,7 +49,7 @@ def ms(samples: int, rate: int = INPUT_RATE) -> float:
 
 @pytest.mark.parametrize("room_db", [-100, -70, -55, -45])
 @pytest.mark.parametrize("wrong_ms", [-200, -60, 0, 80, 600])
-def test_the_end_is_found_near_what_the_vad_says(room_db: float, wrong_ms: int) -> None:
+def test_the_end_of_speech_is_near_the_end_by_the_vad(room_db: float, wrong_ms: int) -> None:
     track = user_track(
         noise(INPUT_RATE, 1500, room_db, 1),
         noise(INPUT_RATE, 1000, -20, 2),
@@ -60,7 +60,7 @@ def test_the_end_is_found_near_what_the_vad_says(room_db: float, wrong_ms: int) 
     assert ms(found) == pytest.approx(2500, abs=5)
 
 
-def test_somebody_who_never_paused_has_an_end_too() -> None:
+def test_speech_without_a_pause_has_an_end() -> None:
     track = user_track(tone(INPUT_RATE, 7000), silence(INPUT_RATE))
     assert end_of_speech(track, 7010 * 16) == 7000 * 16
 
@@ -76,7 +76,7 @@ def test_silence_has_no_end_of_speech() -> None:
     assert end_of_speech(user_track(noise(INPUT_RATE, 3000, -45)), 2000 * 16) is None
 
 
-def test_the_answer_begins_with_its_first_audible_block() -> None:
+def test_a_reply_begins_with_its_first_audible_block() -> None:
     track = LiveTrack("agent", OUTPUT_RATE)
     track.append(tone(OUTPUT_RATE, 300))  # an earlier answer
     track.append(silence(OUTPUT_RATE * 2 + 120))

@@ -106,7 +106,7 @@ def replayed(outcome: Outcome, reply: int = 1) -> Samples:
     ("noise", "partials"),
     [(cough, True), (cough, False), (mhm, True), (mhm, False), (click, True), (click, False), (babble, True)],
 )
-def test_no_reply_ends_and_none_loses_a_sample(
+def test_false_pauses_neither_end_a_reply_nor_lose_a_sample(
     noise: Callable[..., Score], partials: bool, db: float
 ) -> None:
     """(Without partial words two seconds of voices are an interruption.)"""
@@ -126,7 +126,7 @@ def test_no_reply_ends_and_none_loses_a_sample(
     assert np.percentile(error, 97) == 0
 
 
-def test_the_pause_sets_in_with_the_frame_of_the_onset() -> None:
+def test_the_reply_pauses_at_the_frame_of_the_onset() -> None:
     outcome = run(scenario(into(cough)))
     onset = outcome.all(SpeechStarted)[1]
     paused = outcome.one(ReplyPaused)
@@ -138,7 +138,7 @@ def test_the_pause_sets_in_with_the_frame_of_the_onset() -> None:
     assert np.abs(faded[-10:]).max() < np.abs(outcome.agent).max() / 20
 
 
-def test_no_click() -> None:
+def test_pauses_and_resumptions_make_no_click() -> None:
     tts = ScriptedTts()
     steepest = np.abs(np.diff(tts.sound(ANSWER).astype(int))).max()
     loudest = np.abs(tts.sound(ANSWER).astype(int)).max()
@@ -150,7 +150,7 @@ def test_no_click() -> None:
     ("noise", "reason"),
     [(cough, "no words"), (mhm, "backchannel"), (babble, "no words within 600 ms")],
 )
-def test_the_reason_is_told(noise: Noise, reason: str) -> None:
+def test_the_verdict_says_which_sign_decided(noise: Noise, reason: str) -> None:
     outcome = run(scenario(into(noise)))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason, judged.reply) == ("false", reason, 1)
@@ -198,7 +198,7 @@ def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
     assert all(start == onset and stop - start >= 1920 for start, stop in asked)
 
 
-def test_a_reply_that_was_prepared_to_our_own_echo_is_thrown_away() -> None:
+def test_a_reply_prepared_for_our_own_echo_is_discarded() -> None:
     outcome = run(
         scenario(into(lambda score: score.say("so that there is time")), echo_of=lambda start, stop: 0.8)
     )
@@ -239,7 +239,7 @@ def test_two_false_pauses_within_five_seconds_switch_to_half_duplex() -> None:
     assert len(outcome.all(ReplyPaused)) == 2
 
 
-def test_two_false_pauses_that_are_further_apart_do_not() -> None:
+def test_false_pauses_further_apart_do_not_switch_to_half_duplex() -> None:
     answer = ANSWER * 2
     outcome = run(scenario(into(cough, cough, gap=5.5), llm=ScriptedLlm([answer])))
     assert [event.verdict for event in outcome.all(BargeInJudged)] == ["false", "false"]
@@ -257,7 +257,7 @@ def test_in_half_duplex_the_user_is_heard_once_the_agent_and_its_echo_are_gone()
     assert [turn[:2] for turn in outcome.turns] == [("done", "tell me something"), ("done", "what now")]
 
 
-def test_a_cough_while_nothing_is_on_the_sink_counts_for_nothing() -> None:
+def test_a_cough_while_no_reply_plays_is_no_false_pause() -> None:
     """The model thinks for long; nobody was paused."""
     llm = ScriptedLlm([ANSWER], first_token_ms=8000)
     outcome = run(scenario(into(cough, cough, cough, gap=0.8), llm=llm, speculate=False))
@@ -284,7 +284,7 @@ def test_words_interrupt_and_become_the_next_turn() -> None:
     assert not outcome.agent[paused.at_sample + 360 : second].any()
 
 
-def test_the_conversation_is_cut_at_what_was_heard() -> None:
+def test_the_conversation_holds_only_what_was_played() -> None:
     outcome = run(scenario(into(stop)))
     ended = outcome.all(ReplyEnded)[0]
     assert not ended.estimated
@@ -309,7 +309,7 @@ def test_without_partials_length_interrupts() -> None:
     assert [turn[0] for turn in outcome.turns] == ["cut", "done"]
 
 
-def test_a_short_word_that_was_taken_for_a_cough_still_interrupts_when_it_is_understood() -> None:
+def test_a_short_word_taken_for_a_cough_interrupts_once_it_is_transcribed() -> None:
     def no(score: Score) -> Score:
         return score.say("no", seconds=0.25)
 
@@ -348,7 +348,7 @@ def test_words_that_came_late_are_no_false_pause() -> None:
     assert outcome.all(DuplexChanged) == []
 
 
-def test_a_second_interruption() -> None:
+def test_a_second_interruption_works_like_the_first() -> None:
     outcome = run(scenario(into(stop, stop, gap=2.5), llm=ScriptedLlm([ANSWER, ANSWER, "Very well."])))
     assert [turn[0] for turn in outcome.turns] == ["cut", "cut", "done"]
     assert [event.verdict for event in outcome.all(BargeInJudged)] == ["interruption"] * 2
@@ -382,7 +382,7 @@ def test_interrupt_while_nothing_is_said_does_nothing() -> None:
     assert outcome.turns == [("done", "tell me something", ANSWER)]
 
 
-def test_interrupt_ends_what_is_still_being_thought() -> None:
+def test_interrupt_ends_a_reply_that_is_still_being_generated() -> None:
     llm = ScriptedLlm([ANSWER], first_token_ms=4000)
     outcome = run(scenario(into(), llm=llm, verbs=[(4.0, lambda pipeline: pipeline.interrupt())]))
     assert outcome.turns == [("cut", "tell me something", "")]
@@ -393,7 +393,7 @@ def test_interrupt_ends_what_is_still_being_thought() -> None:
 
 
 @pytest.mark.parametrize("start", [1.95, 2.0, 2.02, 2.05, 2.1, 2.3])
-def test_who_begins_to_speak_between_decision_and_first_sound_is_heard_first(start: float) -> None:
+def test_speech_between_decision_and_first_sound_goes_first(start: float) -> None:
     """The turn is decided at 1.9 s, the first sound would come 500 ms later."""
     llm = ScriptedLlm([ANSWER, "Very well."], first_token_ms=500)
     outcome = run(scenario(into(stop, at=start), llm=llm, speculate=False))
@@ -403,7 +403,7 @@ def test_who_begins_to_speak_between_decision_and_first_sound_is_heard_first(sta
 
 
 @pytest.mark.parametrize("noise", [cough, babble])
-def test_a_reply_that_is_ready_during_a_false_alarm_starts_after_it(noise: Noise) -> None:
+def test_a_reply_that_is_ready_during_a_false_pause_starts_after_it(noise: Noise) -> None:
     llm = ScriptedLlm([ANSWER], first_token_ms=200)
     outcome = run(scenario(into(noise, at=2.0), llm=llm, speculate=False))
     assert outcome.turns == [("done", "tell me something", ANSWER)]
@@ -417,7 +417,7 @@ def test_a_reply_that_is_ready_during_a_false_alarm_starts_after_it(noise: Noise
     assert buffer.end_ms - buffer.start_ms <= 20, "not in the output buffer"
 
 
-def test_speech_while_the_reply_is_only_buffered() -> None:
+def test_speech_pauses_a_reply_that_is_only_buffered() -> None:
     """What the agent shall say is made while another reply has the floor; then the user speaks."""
     outcome = run(
         scenario(into(stop, at=4.0), verbs=[(3.0, lambda pipeline: pipeline.say("And another thing."))])
@@ -431,7 +431,7 @@ def test_speech_while_the_reply_is_only_buffered() -> None:
     assert (ends[2].heard, ends[2].unheard) == ("", "And another thing.")
 
 
-def test_what_the_agent_shall_say_while_the_user_speaks_gives_way() -> None:
+def test_a_say_gives_way_to_the_user_who_speaks() -> None:
     score = Score().silence(0.5).say("one two three four five six seven").silence(3)
     outcome = run(scenario(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
     assert [event.status for event in outcome.all(ReplyEnded)] == ["cut", "done"]
@@ -439,14 +439,14 @@ def test_what_the_agent_shall_say_while_the_user_speaks_gives_way() -> None:
     assert outcome.one(ReplyPlaying).turn == 1
 
 
-def test_what_the_agent_shall_say_while_there_is_noise_is_said() -> None:
+def test_a_say_during_noise_is_spoken() -> None:
     score = Score().silence(0.5).babble(3, db=-26).silence(3)
     outcome = run(scenario(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
     assert outcome.one(ReplyEnded).heard == "Excuse me."
     assert outcome.at(outcome.one(ReplyPlaying)) <= 1200 + 620
 
 
-def test_the_words_of_a_turn_that_is_cut_before_it_was_understood_are_not_lost() -> None:
+def test_words_of_a_turn_that_is_cut_before_its_transcript_are_kept() -> None:
     """The user pauses too long and goes on; the STT takes a second."""
     score = Score().silence(0.5).say("I want to fly").silence(0.5).say("to Paris on Monday").silence(5)
     llm = ScriptedLlm(["You said: {said}."])
@@ -490,7 +490,7 @@ def test_words_that_are_final_before_the_next_frame_are_the_verdict() -> None:
     assert outcome.at(outcome.all(TurnDecided)[1]) == outcome.at(judged)
 
 
-def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
+def test_another_noise_before_the_verdict_is_judged_too() -> None:
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(cough, cough, at=4.0, gap=0.13)
@@ -502,7 +502,7 @@ def test_who_makes_another_noise_before_the_verdict_is_judged_twice() -> None:
     assert len(replayed(outcome)) == len(ANSWER) * 1440
 
 
-def test_a_verdict_is_given_its_own_time_whatever_was_judged_before() -> None:
+def test_each_verdict_has_its_own_deadline() -> None:
     """A short noise is judged at once, and 300 ms after it set in there is a long one."""
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
@@ -515,7 +515,7 @@ def test_a_verdict_is_given_its_own_time_whatever_was_judged_before() -> None:
 
 
 @pytest.mark.parametrize("finally_said", [None, ""])
-def test_nothing_is_kept_of_noises(finally_said: str | None) -> None:
+def test_noises_leave_nothing_in_memory(finally_said: str | None) -> None:
     """Even of one that turns out to have no words between two frames, before there was a verdict."""
     kept: list[Pipeline] = []
     score = into(click, cough, mhm, babble, stop, gap=1.0)

@@ -67,7 +67,7 @@ def test_no_backchannel_takes_the_floor(word: str) -> None:
     assert content_words(said(f"{word.capitalize()}."), SETTINGS) == 0
 
 
-def test_as_many_words_as_the_setting_says() -> None:
+def test_min_words_must_be_reached_to_interrupt() -> None:
     settings = BargeInSettings(min_words=3)
     two = replace(NOTHING, transcript=said("oh wait please"))
     assert judge(two, settings).verdict is Verdict.KEEP_PAUSED

@@ -40,7 +40,7 @@ def test_any_conversation_can_be_stopped_at_any_time(seed: int, at: float) -> No
 
 
 @pytest.mark.parametrize("at", [0.0, 0.3, 1.2, 1.7, 2.5, 3.1, 3.5])
-def test_what_was_begun_ends_as_cut(at: float) -> None:
+def test_what_was_going_on_when_a_session_stops_ends_as_cut(at: float) -> None:
     score = Score().silence(0.5).say("tell me something").silence(1.5).say("please stop that now").silence(5)
     scenario = Scenario(
         score,
@@ -59,7 +59,7 @@ def test_what_was_begun_ends_as_cut(at: float) -> None:
         assert outcome.conversation.messages[-1].cut
 
 
-def test_nothing_is_told_after_the_end() -> None:
+def test_no_event_comes_after_the_end() -> None:
     """It is stopped while a verdict is pending."""
     score = Score().silence(0.5).say("tell me something").silence(1.5).babble(2, db=-26).silence(5)
     scenario = Scenario(score, llm=ScriptedLlm([LONG]), stt=ScriptedStt(score, partials=True))
@@ -112,7 +112,7 @@ def stepped(scenario: Scenario, at: int | None) -> tuple[Outcome, Stepped]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_cancellation_at_any_step_of_the_loop(seed: int) -> None:
+def test_a_cancellation_at_any_step_of_the_loop_leaves_no_task(seed: int) -> None:
     _, whole = stepped(random_scenario(seed), None)
     chance = Random(seed)
     for at in sorted(chance.sample(range(3, whole.steps), 12)):
@@ -125,7 +125,7 @@ def test_a_cancellation_at_any_step_of_the_loop(seed: int) -> None:
 
 @given(st.integers(0, 10_000), st.lists(st.floats(0.4, 24), max_size=6))
 @settings(deadline=None, derandomize=True, max_examples=30)
-def test_whatever_is_interrupted_whenever(seed: int, moments: list[float]) -> None:
+def test_interrupts_at_random_times_keep_the_invariants(seed: int, moments: list[float]) -> None:
     """A cut may come in any await of an answer: `run` checks what must hold."""
     scenario = random_scenario(seed)
     scenario.verbs = [*scenario.verbs, *((at, lambda pipeline: pipeline.interrupt()) for at in moments)]

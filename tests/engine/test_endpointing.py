@@ -25,12 +25,12 @@ def test_before_anything_is_known_the_prior_decides() -> None:
     assert wait([]) == KNOBS.silence_ms == 350
 
 
-def test_who_pauses_long_is_waited_for() -> None:
+def test_a_user_with_long_pauses_gets_a_longer_wait() -> None:
     assert 350 < wait([900.0]) < wait([900.0] * 2) == pytest.approx(940)
     assert wait([900.0] + [100.0] * 15) < 350, "one long pause is an exception"
 
 
-def test_who_pauses_briefly_is_answered_sooner() -> None:
+def test_a_user_with_short_pauses_gets_a_shorter_wait() -> None:
     assert wait([120.0] * 40) < 350
 
 
@@ -44,7 +44,7 @@ def test_the_end_of_a_turn_teaches_nothing() -> None:
     assert turn.wait_ms(SPEECH, KNOBS) == 350
 
 
-def test_settings_count_from_the_next_question_on() -> None:
+def test_changed_settings_hold_at_once() -> None:
     turn, settings = SilenceTurn(), TurnSettings()
     for _ in range(30):
         turn.paused(800, went_on=True)

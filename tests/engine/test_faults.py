@@ -98,7 +98,7 @@ def broken(stage: str, fault: Fault, calls: int) -> Any:
 @pytest.mark.parametrize("speculate", [True, False])
 @pytest.mark.parametrize("what", FAULTS)
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
-def test_one_fault_of_a_model(stage: str, what: str, speculate: bool) -> None:
+def test_one_fault_of_a_model_costs_at_most_its_turn(stage: str, what: str, speculate: bool) -> None:
     """It is tried again where that can help: only what was begun or refused fails the turn."""
     outcome = run(scenario(**{stage: broken(stage, FAULTS[what](), 1)}, speculate=speculate))
     first, second = first_and_second(outcome)
@@ -115,7 +115,7 @@ def test_one_fault_of_a_model(stage: str, what: str, speculate: bool) -> None:
 
 @pytest.mark.parametrize("what", ["raises", "refuses", "hangs", "raises midway", "hangs midway"])
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
-def test_a_model_that_stays_broken_for_a_turn(stage: str, what: str) -> None:
+def test_a_model_that_stays_broken_fails_the_turn_only(stage: str, what: str) -> None:
     if stage == "stt" and "midway" in what:
         return  # it gives one piece: its transcript
     calls = 3 if what in ("raises", "hangs") else 1
@@ -128,7 +128,7 @@ def test_a_model_that_stays_broken_for_a_turn(stage: str, what: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
-def test_a_model_that_is_gone_is_not_asked_any_more(stage: str) -> None:
+def test_a_model_that_keeps_failing_is_not_called_for_a_while(stage: str) -> None:
     outcome = run(scenario(**{stage: broken(stage, FAULTS["raises"](), 100)}, speculate=False))
     first, second = first_and_second(outcome)
     assert (first.status, second.status) == ("failed", "failed")
@@ -137,7 +137,7 @@ def test_a_model_that_is_gone_is_not_asked_any_more(stage: str) -> None:
     assert [(event.stage, event.state) for event in changed] == [(stage, "open")]
 
 
-def test_what_a_broken_voice_would_have_said_can_be_read() -> None:
+def test_the_text_of_a_reply_can_be_read_where_the_tts_fails() -> None:
     outcome = run(scenario(tts=broken("tts", FAULTS["refuses"](), 1)))
     first, _ = first_and_second(outcome)
     assert first.agent_text == ANSWER
@@ -146,14 +146,14 @@ def test_what_a_broken_voice_would_have_said_can_be_read() -> None:
     assert len(outcome.all(ReplyPlaying)) == 1
 
 
-def test_a_voice_that_breaks_midway_was_heard_up_to_there_and_is_read_from_there() -> None:
+def test_a_tts_that_fails_midway_leaves_the_rest_to_be_read() -> None:
     outcome = run(scenario(tts=ScriptedTts(faults={2: FAULTS["refuses"]()})))
     first, _ = first_and_second(outcome)
     assert (first.status, first.stage, first.agent_text) == ("failed", "tts", ANSWER)
     assert len(outcome.all(ReplyPlaying)) == 2
 
 
-def test_a_model_that_breaks_midway_leaves_what_was_heard() -> None:
+def test_an_llm_that_fails_midway_leaves_what_was_played() -> None:
     outcome = run(
         scenario(llm=ScriptedLlm([ANSWER], token_ms=100, faults={1: Raises(StageError("gone"), after=9)}))
     )
@@ -218,7 +218,7 @@ class StrangeStt(ScriptedStt):
 
 @pytest.mark.parametrize("partial", [True, False])
 @pytest.mark.parametrize("strange", [None, "hello", 17, Transcript(None, 0)])  # type: ignore[arg-type]
-def test_an_stt_that_answers_with_nonsense(strange: object, partial: bool) -> None:
+def test_an_stt_that_answers_with_nonsense_fails_the_turn(strange: object, partial: bool) -> None:
     outcome = run(scenario(stt=StrangeStt(two_questions(), strange, partial=partial)))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", "stt")
@@ -244,7 +244,7 @@ class StrangeLlm(ScriptedLlm):
 
 
 @pytest.mark.parametrize("strange", [None, "text", Text(None), ["Well"], 3.5])  # type: ignore[arg-type]
-def test_an_llm_that_answers_with_nonsense(strange: object) -> None:
+def test_an_llm_that_answers_with_nonsense_fails_the_turn(strange: object) -> None:
     outcome = run(scenario(llm=StrangeLlm(strange)))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", "llm")
@@ -274,7 +274,7 @@ class StrangeTts(ScriptedTts):
     "strange",
     [None, b"\0\0", Speech(np.zeros(9)), Speech(np.zeros((9, 2), np.int16)), Speech([1, 2])],  # type: ignore[arg-type]
 )
-def test_a_tts_that_answers_with_nonsense(strange: object) -> None:
+def test_a_tts_that_answers_with_nonsense_fails_the_turn(strange: object) -> None:
     outcome = run(scenario(tts=StrangeTts(strange)))
     first, second = first_and_second(outcome)
     assert (first.status, first.stage) == ("failed", "tts")
@@ -303,7 +303,7 @@ def faulty_clock(fault: str) -> Tool:
 @pytest.mark.parametrize(
     ("fault", "status"), [("raises", "done"), ("hangs", "failed"), ("is slow", "done"), ("garbage", "done")]
 )
-def test_a_fault_of_a_tool(fault: str, status: str) -> None:
+def test_a_fault_of_a_tool_does_not_end_the_session(fault: str, status: str) -> None:
     llm = answer([CLOCK], "It is ten.")
     outcome = run(scenario(llm=llm, tools=(faulty_clock(fault),)))
     first, _ = first_and_second(outcome)
@@ -311,7 +311,7 @@ def test_a_fault_of_a_tool(fault: str, status: str) -> None:
     assert first.stage == ("tools" if status == "failed" else None)
 
 
-# --- vad and turn: see test_listen.py; here that turns go on ---------------------------------------------------------
+# --- vad and turn: see test_listening.py; here that turns go on ---------------------------------------------------------
 
 
 class FaultyVad:
@@ -344,7 +344,7 @@ def out_of_order() -> float:
 
 @pytest.mark.parametrize("answer", [out_of_order, lambda: float("nan"), lambda: None])
 @pytest.mark.parametrize("stage", ["vad", "turn"])
-def test_a_fault_of_a_detector(stage: str, answer: Callable[[], float]) -> None:
+def test_a_fault_of_a_detector_does_not_end_the_session(stage: str, answer: Callable[[], float]) -> None:
     detector = FaultyVad(answer) if stage == "vad" else FaultyTurn(answer)
     outcome = run(scenario(**{stage: detector}))
     assert [turn[0] for turn in outcome.turns] == ["done", "done"]
@@ -393,21 +393,21 @@ class FaultySource(ArraySource):
         (OSError("unplugged"), StageError, "array raised OSError: unplugged"),
     ],
 )
-def test_what_a_source_fails_of_is_raised(error: Exception, kind: type[Exception], reason: str) -> None:
+def test_the_error_of_a_source_is_raised(error: Exception, kind: type[Exception], reason: str) -> None:
     with pytest.raises(kind) as raised:
         run(scenario(source=lambda score: FaultySource(score, "raises", error)))
     assert raised.value.args[0] == reason
 
 
 @pytest.mark.parametrize("fault", ["floats", "stereo"])
-def test_a_source_that_gives_no_pcm16_is_a_fault_of_it(fault: str) -> None:
+def test_a_source_without_pcm16_is_named_in_the_error(fault: str) -> None:
     with pytest.raises(StageError, match="array gave no PCM16") as raised:
         run(scenario(source=lambda score: FaultySource(score, fault)))
     assert raised.value.stage == "source"
 
 
 @pytest.mark.parametrize("fault", ["ends early", "hangs", "is slow", "positions"])
-def test_a_source_that_does_not_come_as_it_should_ends_every_turn(fault: str) -> None:
+def test_every_turn_ends_whatever_the_source_does(fault: str) -> None:
     outcome = run(scenario(source=lambda score: FaultySource(score, fault)))
     assert {turn[0] for turn in outcome.turns} <= {"done", "cut"}
     assert outcome.turns or fault == "positions"

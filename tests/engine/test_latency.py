@@ -40,7 +40,7 @@ def latencies_ms(outcome: Outcome, score: Score) -> list[float]:
     return [(start - end) * 1000 for start, end in zip(starts, ends, strict=True)]
 
 
-def test_from_the_decision_to_the_first_frame_it_takes_no_time() -> None:
+def test_the_engine_adds_no_time_between_decision_and_first_frame() -> None:
     score = questions()
     outcome = run(Scenario(score, stt=ScriptedStt(score), speculate=False))
     decided = [outcome.at(event) for event in outcome.all(TurnDecided)]
@@ -48,7 +48,7 @@ def test_from_the_decision_to_the_first_frame_it_takes_no_time() -> None:
     assert playing == decided
 
 
-def test_typed_text_takes_what_the_models_take() -> None:
+def test_a_typed_turn_takes_as_long_as_the_models() -> None:
     def ask(pipeline: Pipeline) -> None:
         pipeline.type("Hello?")
 

@@ -88,7 +88,7 @@ def voice(ms: int, db: float = -26.0) -> Samples:
 # --- utterances ------------------------------------------------------------------------------------------------------
 
 
-def test_an_utterance_ends_after_the_silence_that_the_setting_says() -> None:
+def test_an_utterance_ends_after_silence_ms() -> None:
     ear = hear(listener(), quiet(500), voice(1000), quiet(1000))
     (utterance,) = ear.utterances
     assert utterance.state == "ended"
@@ -100,7 +100,7 @@ def test_an_utterance_ends_after_the_silence_that_the_setting_says() -> None:
     assert [event.end_sample for event in paused if isinstance(event, SpeechPaused)] == [utterance.speech_end]
 
 
-def test_the_stt_is_given_the_sound_before_the_onset_too() -> None:
+def test_an_utterance_includes_the_sound_before_its_onset() -> None:
     ear = hear(listener(), quiet(500), voice(600), quiet(1000))
     (utterance,) = ear.utterances
     assert utterance.start_sample == utterance.onset - 300 * MS
@@ -112,7 +112,7 @@ def test_speech_at_the_very_start_has_no_sound_before_it() -> None:
     assert utterance.start_sample == 0
 
 
-def test_a_pause_that_is_short_enough_is_part_of_it() -> None:
+def test_a_short_pause_is_part_of_the_utterance() -> None:
     ear = hear(listener(), quiet(400), voice(600), quiet(240), voice(600), quiet(1000))
     (utterance,) = ear.utterances
     assert utterance.speech_end == pytest.approx(1840 * MS, abs=5 * MS)
@@ -128,7 +128,7 @@ def test_a_click_is_dismissed() -> None:
     assert ear.listening.utterance is None
 
 
-def test_the_sound_before_an_utterance_is_never_what_the_last_one_said() -> None:
+def test_the_preroll_never_reaches_into_the_utterance_before() -> None:
     settings = EngineSettings()
     settings.turn.adapt, settings.turn.silence_ms = False, 100
     ear = hear(listener(settings=settings), quiet(400), voice(600), quiet(160), voice(600), quiet(600))
@@ -136,7 +136,7 @@ def test_the_sound_before_an_utterance_is_never_what_the_last_one_said() -> None
     assert second.start_sample >= first.speech_end
 
 
-def test_an_utterance_does_not_grow_for_ever() -> None:
+def test_an_utterance_has_a_longest_length() -> None:
     settings = EngineSettings()
     settings.turn.max_utterance_s = 2
     ear = hear(listener(settings=settings), quiet(400), voice(5000), quiet(1000))
@@ -148,7 +148,7 @@ def test_an_utterance_does_not_grow_for_ever() -> None:
     assert second.start_sample - first.speech_end < 2 * FRAME, "nothing is lost between them"
 
 
-def test_silence_opens_nothing() -> None:
+def test_silence_opens_no_utterance() -> None:
     ear = hear(listener(), quiet(5000))
     assert ear.utterances == []
     assert ear.listening.quiet_ms == 5000
@@ -188,7 +188,7 @@ class Noting(SilenceTurn):
         self.told.append(round(ms))
 
 
-def test_it_learns_from_pauses_within_a_turn_and_from_turns_that_ended_too_early() -> None:
+def test_the_detector_learns_from_pauses_and_from_false_cutoffs() -> None:
     turn = Noting()
     ear = hear(
         listener(turn=turn),
@@ -205,7 +205,7 @@ def test_it_learns_from_pauses_within_a_turn_and_from_turns_that_ended_too_early
     assert turn.told == [pytest.approx(200, abs=25), pytest.approx(700, abs=25)]
 
 
-def test_a_cough_after_a_turn_teaches_nothing() -> None:
+def test_the_detector_learns_nothing_from_a_cough_after_a_turn() -> None:
     turn = Noting()
     ear = hear(listener(turn=turn), quiet(400), voice(600), quiet(700), voice(120), quiet(900))
     first, cough = ear.utterances
@@ -214,7 +214,7 @@ def test_a_cough_after_a_turn_teaches_nothing() -> None:
     assert turn.told == []
 
 
-def test_it_learns_nothing_from_who_comes_back_later_or_was_cut_off() -> None:
+def test_the_detector_learns_nothing_from_later_utterances() -> None:
     turn, settings = Noting(), EngineSettings()
     settings.turn.max_utterance_s = 1
     ear = hear(
@@ -258,7 +258,7 @@ def likely(percent: int, ms: int) -> Samples:
     return np.full(ms * MS, percent, dtype=np.int16)
 
 
-def test_onset_needs_the_threshold_going_on_a_little_less() -> None:
+def test_speech_goes_on_at_a_lower_probability_than_its_onset() -> None:
     ear = listener(vad=Levelled())
     hear(ear, likely(49, 400))
     assert ear.utterances == []
@@ -320,7 +320,7 @@ def test_a_long_gap_ends_the_utterance() -> None:
     assert ear.states == ["ended"]
 
 
-def test_sound_that_comes_twice_is_taken_once() -> None:
+def test_overlapping_frames_are_taken_once() -> None:
     ear = hear(listener(), quiet(100))
     sound = np.arange(1, 641, dtype=np.int16)
     for start in (0, 160, 320, 0):
@@ -446,7 +446,7 @@ def test_a_turn_detector_may_wait_until_the_utterance_is_too_long() -> None:
 # --- levels ----------------------------------------------------------------------------------------------------------
 
 
-def test_levels_are_told_ten_times_a_second() -> None:
+def test_levels_are_emitted_ten_times_a_second() -> None:
     ear = hear(listener(), Score().say("hello", seconds=1).samples())
     levels = [event for event in ear.all(Levels) if isinstance(event, Levels)]
     assert len(levels) == 10

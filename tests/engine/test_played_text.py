@@ -31,7 +31,7 @@ def chunk(
     )
 
 
-def test_words_whose_end_was_played_were_heard() -> None:
+def test_words_whose_end_was_played_count_as_played() -> None:
     text = [chunk("One two, ", 0, 1000, words=True), chunk("three four five.", 1000, 2500, words=True)]
     assert split_played(text, 0) == PlayedText("", "One two, three four five.", False)
     assert split_played(text, 999 * MS) == PlayedText("One", "two, three four five.", False)
@@ -48,11 +48,11 @@ def test_without_word_times_syllables_share_the_voiced_part_and_it_is_a_guess() 
     assert split_played(text, 1000 * MS) == PlayedText("an immediate", "end", True)
 
 
-def test_what_was_heard_to_its_end_is_no_guess() -> None:
+def test_a_reply_played_to_its_end_is_not_estimated() -> None:
     assert split_played([chunk("One two.", 0, 500)], 500 * MS) == PlayedText("One two.", "", False)
 
 
-def test_a_chunk_that_is_still_being_made_counts_what_there_is() -> None:
+def test_an_unfinished_chunk_counts_the_samples_it_has() -> None:
     assert split_played([chunk("one two", 0, None)], 999 * MS) == PlayedText("one", "two", True)
 
 
@@ -90,7 +90,7 @@ Chunks = st.lists(
 
 @settings(deadline=None, derandomize=True)
 @given(Chunks, st.integers(0, 4000), st.booleans())
-def test_heard_and_unheard_are_the_text(
+def test_played_and_unplayed_add_up_to_the_text(
     parts: list[tuple[str, int, bool, int]], played_ms: int, unfinished: bool
 ) -> None:
     made, at = [], 0
@@ -108,7 +108,9 @@ def test_heard_and_unheard_are_the_text(
 
 @settings(deadline=None, derandomize=True)
 @given(Chunks, st.lists(st.integers(0, 4000), min_size=2, max_size=2).map(sorted))
-def test_who_listens_longer_hears_more(parts: list[tuple[str, int, bool, int]], played_ms: list[int]) -> None:
+def test_more_samples_played_are_more_words_played(
+    parts: list[tuple[str, int, bool, int]], played_ms: list[int]
+) -> None:
     made, at = [], 0
     for text, length, words, voice in parts:
         made.append(chunk(text, at, at + length, words=words, voice_ms=min(voice, length)))

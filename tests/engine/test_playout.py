@@ -132,7 +132,7 @@ def test_a_reply_that_is_taken_off_fades_out_and_the_next_one_follows() -> None:
     assert np.array_equal(played[480 + FADE :], ramp(960 - FADE))
 
 
-def test_a_reply_that_is_taken_off_before_its_first_sample_is_never_heard() -> None:
+def test_a_reply_that_is_taken_off_before_its_first_sample_makes_no_sound() -> None:
     async def body(stage: Stage) -> None:
         audio = await stage.begin(ramp(5000))
         stage.playout.end(audio)
@@ -291,7 +291,7 @@ def test_any_sequence_plays_each_sample_once_in_order(steps: list[Step]) -> None
 # --- the buffer ------------------------------------------------------------------------------------------------------
 
 
-def test_sound_is_made_only_so_far_ahead() -> None:
+def test_sound_is_buffered_only_so_far_ahead() -> None:
     async def main() -> None:
         loop, audio = asyncio.get_running_loop(), ReplyAudio(1.0)
         loop.call_later(5, audio.take, 100)
@@ -338,7 +338,7 @@ def test_a_pause_is_no_missing_sound() -> None:
     on_stage(body)
 
 
-def test_who_plays_is_woken_when_there_is_sound_again() -> None:
+def test_the_sink_is_woken_when_there_is_sound_again() -> None:
     async def main() -> int:
         woken: list[int] = []
         audio = ReplyAudio(60)
@@ -390,7 +390,7 @@ def test_a_sink_in_a_thread_never_waits_and_loses_nothing() -> None:
     assert longest < 0.25
 
 
-def test_levels_are_told_ten_times_a_second() -> None:
+def test_levels_are_emitted_ten_times_a_second() -> None:
     async def body(stage: Stage) -> None:
         await stage.begin(ramp(OUTPUT_RATE))
         for _ in range(60):
@@ -402,7 +402,7 @@ def test_levels_are_told_ten_times_a_second() -> None:
     assert levels[-1].rms_db == levels[-1].peak_db == -100
 
 
-def test_how_long_it_has_been_quiet() -> None:
+def test_quiet_ms_counts_from_the_last_sound() -> None:
     async def body(stage: Stage) -> None:
         stage.playout.pull(480)
         assert not stage.playout.sounding(250)

@@ -471,7 +471,7 @@ ELSEWHERE = {"limits_warm_ms", "limits_hook_ms", "limits_observer_ms", "bargein_
 """What the session and its plugins read."""
 
 
-def test_each_setting_of_the_engine_is_tried() -> None:
+def test_every_setting_of_the_engine_has_a_test_here() -> None:
     names = {
         f"{group}_{name}"
         for group, kind in GROUPS.items()

@@ -69,7 +69,7 @@ def test_words_that_may_still_change_are_not_answered() -> None:
     assert outcome.at(first) >= outcome.at(outcome.one(SpeechPaused))
 
 
-def test_if_the_user_goes_on_it_is_thrown_away_with_what_it_cost() -> None:
+def test_if_the_user_goes_on_the_prepared_reply_is_discarded_with_its_cost() -> None:
     text = score(0.25)
     outcome = run(
         Scenario(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}. " * 20], token_ms=10))
@@ -82,7 +82,7 @@ def test_if_the_user_goes_on_it_is_thrown_away_with_what_it_cost() -> None:
     assert outcome.one(TurnEnded).usage["output_tokens"] == 6 * 20 + 1 + discarded.tokens
 
 
-def test_what_was_thrown_away_is_neither_heard_nor_remembered() -> None:
+def test_a_discarded_reply_is_neither_played_nor_remembered() -> None:
     text = score(0.25)
     outcome = run(Scenario(text, stt=ScriptedStt(text), llm=ScriptedLlm(["You said: {said}."])))
     assert outcome.said == [("user", "one two three four"), ("assistant", "You said: one two three four.")]
@@ -90,7 +90,7 @@ def test_what_was_thrown_away_is_neither_heard_nor_remembered() -> None:
 
 
 @pytest.mark.parametrize(("attempts", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3)])
-def test_at_most_so_many_attempts_an_utterance(attempts: int, expected: int) -> None:
+def test_attempts_limits_the_prepared_replies_of_an_utterance(attempts: int, expected: int) -> None:
     settings = EngineSettings()
     settings.reply.attempts = attempts
     text = score(0.2, 0.2, 0.2)
@@ -112,9 +112,7 @@ def test_the_default_is_two_attempts() -> None:
     ("wish", "onboard", "speculates"),
     [("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)],
 )
-def test_on_for_what_runs_on_board_off_for_what_is_paid_for(
-    wish: str, onboard: bool, speculates: bool
-) -> None:
+def test_auto_speculates_with_models_on_board_only(wish: str, onboard: bool, speculates: bool) -> None:
     settings = EngineSettings()
     settings.reply.speculate = wish  # type: ignore[assignment]
     outcome = run(Scenario(score(), settings=settings, speculate=onboard))
@@ -122,7 +120,7 @@ def test_on_for_what_runs_on_board_off_for_what_is_paid_for(
     assert outcome.turns[0][0] == "done"
 
 
-def test_a_reply_that_was_made_on_other_history_is_made_again() -> None:
+def test_a_reply_prepared_on_an_older_history_is_made_again() -> None:
     """What the agent says in the meantime of itself is remembered, so the prepared reply is of no use."""
     text = score()
     scenario = Scenario(
@@ -151,7 +149,7 @@ class Tentative(ScriptedStt):
         return self._final(utterance, None)
 
 
-def test_what_is_not_stable_is_thrown_away_as_soon_as_the_user_goes_on() -> None:
+def test_an_unstable_reply_is_discarded_as_soon_as_the_user_goes_on() -> None:
     text = score(0.25)
     outcome = run(Scenario(text, stt=Tentative(text), llm=ScriptedLlm(["You said: {said}."])))
     first, second = outcome.all(ReplyStarted)
@@ -161,7 +159,7 @@ def test_what_is_not_stable_is_thrown_away_as_soon_as_the_user_goes_on() -> None
     assert outcome.turns == [("done", "one two three four", "You said: one two three four.")]
 
 
-def test_what_turns_out_too_short_is_no_turn_whatever_was_prepared() -> None:
+def test_too_short_an_utterance_is_no_turn_whatever_was_prepared() -> None:
     settings = EngineSettings()
     settings.vad.min_speech_ms = 700
     text = score()
@@ -193,7 +191,7 @@ def test_a_prepared_reply_that_failed_fails_the_turn_only_if_it_is_the_answer() 
     assert len(outcome.all(ReplyDiscarded)) == 1
 
 
-def test_a_reply_that_is_long_in_the_making_is_stopped_when_it_is_thrown_away() -> None:
+def test_a_discarded_reply_is_stopped_while_it_is_generated() -> None:
     text = score(0.25)
     llm, tts = ScriptedLlm(["A long answer. " * 50], token_ms=100), ScriptedTts(realtime_factor=0.5)
     outcome = run(Scenario(text, stt=ScriptedStt(text), llm=llm, tts=tts))

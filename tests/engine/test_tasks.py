@@ -22,7 +22,7 @@ async def forever() -> None:
 # --- beside ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_runs_beside_ends_with_the_body() -> None:
+def test_work_beside_ends_with_the_body() -> None:
     async def main() -> bool:
         async with beside(forever()) as task:
             await asyncio.sleep(1)
@@ -31,7 +31,7 @@ def test_what_runs_beside_ends_with_the_body() -> None:
     assert run_virtual(main())
 
 
-def test_what_fails_beside_ends_the_body_and_is_raised_as_it_is() -> None:
+def test_a_failure_beside_ends_the_body_and_is_raised_as_it_is() -> None:
     async def fails() -> None:
         await asyncio.sleep(1)
         raise StageError("broken")
@@ -45,7 +45,7 @@ def test_what_fails_beside_ends_the_body_and_is_raised_as_it_is() -> None:
     assert run_virtual(main()) == 1
 
 
-def test_what_the_body_raises_ends_the_work_and_is_raised_as_it_is() -> None:
+def test_an_error_of_the_body_ends_the_work_and_is_raised_as_it_is() -> None:
     async def main() -> None:
         with pytest.raises(KeyError):
             async with beside(forever()):
@@ -55,7 +55,7 @@ def test_what_the_body_raises_ends_the_work_and_is_raised_as_it_is() -> None:
     run_virtual(main())
 
 
-def test_a_cancellation_that_comes_while_it_is_wound_up_is_not_lost() -> None:
+def test_a_cancellation_during_the_wind_up_is_not_lost() -> None:
     async def tidies() -> None:
         try:
             await forever()
@@ -106,7 +106,7 @@ def test_a_scope_that_is_over_cannot_be_cut() -> None:
 
 
 @pytest.mark.parametrize("swallowed", [True, False])
-def test_a_cut_that_something_else_takes_the_place_of_leaves_no_trace(swallowed: bool) -> None:
+def test_a_cut_that_another_error_replaces_leaves_the_task_uncancelled(swallowed: bool) -> None:
     async def main() -> int:
         task, scope = asyncio.current_task(), CancelScope()
         assert task is not None
@@ -131,7 +131,7 @@ Cuts = st.lists(st.tuples(st.floats(0, 4), st.sampled_from(["outer", "inner", "t
 
 @settings(deadline=None, derandomize=True)
 @given(Cuts, st.floats(0.1, 3), st.floats(0, 1))
-def test_each_cancellation_ends_its_own_stretch(
+def test_each_cancellation_ends_its_own_scope(
     cuts: list[tuple[float, str]], work_s: float, tidy_s: float
 ) -> None:
     """Two scopes in a task: a cut of the inner one ends it alone, the outer one's both, the task's own all."""
@@ -186,7 +186,7 @@ def failure(work: Coroutine[Any, Any, Any], deadline_ms: float = 1000) -> StageE
     return run_virtual(main())
 
 
-def test_what_is_late_is_a_deadline_error() -> None:
+def test_a_late_result_is_a_deadline_error() -> None:
     error = failure(forever(), 500)
     assert isinstance(error, DeadlineError)
     assert (error.stage, error.reason) == ("llm", "the parrot did not answer within 500 ms")
@@ -208,17 +208,17 @@ async def raises(error: BaseException) -> None:
         (ExceptionGroup("two", [KeyError("a")]), "the parrot raised KeyError: 'a'"),
     ],
 )
-def test_whatever_is_raised_names_who_and_the_stage(raised: BaseException, reason: str) -> None:
+def test_an_error_names_its_owner_and_the_stage(raised: BaseException, reason: str) -> None:
     error = failure(raises(raised))
     assert (error.stage, error.reason) == ("llm", reason)
 
 
-def test_a_stage_that_is_named_stays() -> None:
+def test_the_stage_of_an_error_is_kept() -> None:
     assert failure(raises(StageError("broken", stage="tools"))).stage == "tools"
 
 
 @pytest.mark.parametrize("instead", [RuntimeError("while leaving"), None])
-def test_a_cancellation_is_not_lost_on_a_provider_that_does_something_else(
+def test_a_provider_cannot_swallow_a_cancellation(
     instead: Exception | None,
 ) -> None:
     async def stubborn() -> str:

@@ -60,7 +60,7 @@ def test_results_come_back_to_the_model_and_are_remembered() -> None:
     ]
 
 
-def test_they_run_at_once_and_what_was_said_before_is_heard_meanwhile() -> None:
+def test_tools_run_at_once_while_the_words_before_them_play() -> None:
     llm = answer(["Let me have a look at that. ", CLOCK, DATE], "It is ten.")
     outcome = run(Scenario(question(), llm=llm, tools=Tools(clock=1.0, date=1.0).all))
     span = next(span for span in outcome.all(Span) if span.part == "tools")
@@ -78,7 +78,7 @@ def test_no_tool_runs_before_the_turn_is_decided() -> None:
     assert tools.ran[0][0] * 1000 >= outcome.at(outcome.one(TurnDecided))
 
 
-def test_a_result_of_a_reply_that_is_cut_is_kept_once() -> None:
+def test_the_tool_result_of_a_reply_that_is_cut_is_kept_once() -> None:
     llm = answer([CLOCK], "It is ten, and I will say a lot more about it. " * 3)
     outcome = run(Scenario(question(), llm=llm, tools=Tools().all, verbs=[(3.0, lambda p: p.interrupt())]))
     assert outcome.turns[0][0] == "cut"
@@ -90,7 +90,7 @@ def test_a_result_of_a_reply_that_is_cut_is_kept_once() -> None:
     ]
 
 
-def test_what_a_tool_has_done_is_kept_when_the_other_one_is_cut() -> None:
+def test_a_finished_tool_is_kept_when_another_one_is_cut() -> None:
     llm = answer([CLOCK, DATE], "Never said.")
     tools = Tools(clock=0.1, date=30.0)
     outcome = run(Scenario(question(), llm=llm, tools=tools.all, verbs=[(4.0, lambda p: p.interrupt())]))
@@ -98,7 +98,7 @@ def test_what_a_tool_has_done_is_kept_when_the_other_one_is_cut() -> None:
     assert roles(outcome) == [("user", "what time is it"), ("assistant", "1"), ("tool", "ten")]
 
 
-def test_a_prompt_after_a_cut_has_the_result() -> None:
+def test_the_prompt_after_a_cut_has_the_tool_result() -> None:
     llm = answer([CLOCK, DATE], "Later.")
     outcome = run(
         Scenario(
@@ -112,7 +112,7 @@ def test_a_prompt_after_a_cut_has_the_result() -> None:
     assert [message.role for message in llm.prompts[-1]] == ["user", "assistant", "tool", "user"]
 
 
-def test_a_tool_that_raises_is_told_to_the_model_and_the_turn_goes_on() -> None:
+def test_the_model_gets_the_error_of_a_tool_and_the_turn_goes_on() -> None:
     def date(zone: str = "utc") -> str:
         raise KeyError("no such zone")
 
@@ -136,7 +136,7 @@ def test_a_tool_that_hangs_ends_the_turn() -> None:
     assert ended.reason == "the tool clock did not answer within 1000 ms"
 
 
-def test_a_model_that_asks_for_ever_is_stopped() -> None:
+def test_endless_rounds_of_tool_calls_are_stopped() -> None:
     settings = EngineSettings()
     settings.reply.max_tool_steps = 3
     tools, llm = Tools(), answer(["Hm. ", CLOCK])

@@ -42,7 +42,7 @@ class Kept(Pipeline):
         )
 
 
-def test_what_the_microphone_heard_is_kept_beside_what_was_used_at_the_same_positions() -> None:
+def test_the_mic_track_has_the_same_positions_as_the_user_track() -> None:
     score = Score().add(np.arange(1, 16_001, dtype=np.int16))
     run(Scenario(score, source=Cancelling, pipeline=Kept))
     user, mic = Kept.user.read(0, 16_000), Kept.mic.read(0, 16_000)
@@ -54,7 +54,7 @@ def test_what_the_microphone_heard_is_kept_beside_what_was_used_at_the_same_posi
     assert Kept.mic.end == 16_000
 
 
-def test_muted_neither_is() -> None:
+def test_while_muted_both_tracks_are_silent() -> None:
     def mute(pipeline: Pipeline) -> None:
         pipeline.muted = True
 

@@ -41,7 +41,7 @@ def question(before: float = 0.5, after: float = 2.0) -> Score:
 # --- one turn --------------------------------------------------------------------------------------------------------
 
 
-def test_a_question_is_answered() -> None:
+def test_a_spoken_question_is_answered() -> None:
     outcome = run(Scenario(question()))
     assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
     assert outcome.said == [("user", QUESTION), ("assistant", "Fine, thank you.")]
@@ -65,7 +65,7 @@ def test_what_is_played_is_what_the_tts_made() -> None:
     assert outcome.one(ReplyEnded).end_sample == first + len(sound)
 
 
-def test_turn_after_turn_the_model_sees_what_was_said() -> None:
+def test_the_model_sees_the_turns_before() -> None:
     score = Score().silence(0.3).say("one question").silence(3).say("another question").silence(3)
     llm = ScriptedLlm(["First answer.", "Second answer."])
     outcome = run(Scenario(score, llm=llm, conversation=Conversation("Be brief.")))
@@ -78,7 +78,7 @@ def test_turn_after_turn_the_model_sees_what_was_said() -> None:
     ]
 
 
-def test_what_is_typed_is_shown_to_the_model_once() -> None:
+def test_the_model_sees_typed_text_once() -> None:
     llm = ScriptedLlm(["Yes."])
     texts = [(at, lambda pipeline: pipeline.type("more")) for at in (0.5, 2.0)]
     run(Scenario(Score().silence(4), llm=llm, verbs=texts))
@@ -88,7 +88,7 @@ def test_what_is_typed_is_shown_to_the_model_once() -> None:
     ]
 
 
-def test_the_history_is_as_long_as_the_setting_says() -> None:
+def test_history_limits_the_messages() -> None:
     settings = EngineSettings()
     settings.reply.history = 2
     llm = ScriptedLlm(["Yes."])
@@ -132,7 +132,7 @@ def test_the_stt_reads_while_the_user_speaks() -> None:
     assert stt.read_at_pause > 1
 
 
-def test_partial_words_are_told_as_they_come() -> None:
+def test_partial_transcripts_are_emitted_as_they_come() -> None:
     score = question()
     outcome = run(Scenario(score, stt=ScriptedStt(score, partials=True)))
     texts = [event.text for event in outcome.all(Transcribed)]
@@ -144,7 +144,7 @@ def test_partial_words_are_told_as_they_come() -> None:
 # --- clause by clause out --------------------------------------------------------------------------------------------
 
 
-def test_the_first_clause_is_spoken_while_the_rest_is_made() -> None:
+def test_the_first_clause_is_spoken_while_the_rest_is_generated() -> None:
     text = "Good morning, how are you? I am well, thank you. And what about you?"
     llm, tts = ScriptedLlm([text], token_ms=200), ScriptedTts(first_byte_ms=50)
     outcome = run(Scenario(question(after=6), llm=llm, tts=tts, speculate=False))
@@ -160,7 +160,7 @@ def test_the_first_clause_is_spoken_while_the_rest_is_made() -> None:
     assert outcome.turns[0][2] == text
 
 
-def test_only_so_much_is_made_ahead() -> None:
+def test_only_so_much_speech_is_synthesized_ahead() -> None:
     settings = EngineSettings()
     settings.reply.buffer_s = 1.0
     ahead: list[float] = []
@@ -177,7 +177,7 @@ def test_only_so_much_is_made_ahead() -> None:
     assert outcome.at(texts[-1]) > began + made_s * 1000
 
 
-def test_sound_that_is_not_ready_in_time_is_noticed() -> None:
+def test_an_underrun_leaves_a_notice() -> None:
     outcome = run(
         Scenario(
             question(after=8), llm=ScriptedLlm(["One sentence. " * 3]), tts=ScriptedTts(realtime_factor=1.5)
@@ -189,7 +189,7 @@ def test_sound_that_is_not_ready_in_time_is_noticed() -> None:
     assert outcome.turns[0][0] == "done"
 
 
-def test_no_sound_is_played_before_it_was_made() -> None:
+def test_no_sound_is_played_before_it_was_synthesized() -> None:
     """The sink has long dozed off when the second sentence comes."""
     llm = ScriptedLlm([["This is the first one. ", "And this is the second one."]], token_ms=2930)
     outcome = run(Scenario(question(after=8), llm=llm))
@@ -199,7 +199,7 @@ def test_no_sound_is_played_before_it_was_made() -> None:
     assert made_ms <= second / 24 <= made_ms + 25
 
 
-def test_a_slow_end_of_the_stream_is_no_gap() -> None:
+def test_a_slow_end_of_the_stream_is_no_underrun() -> None:
     """The model's last piece comes when all of its words have long been spoken."""
     llm = ScriptedLlm([["Fine, thank you. \n", " ", Usage(1, 1)]], token_ms=1500)
     outcome = run(Scenario(question(after=6), llm=llm))
@@ -213,7 +213,7 @@ def test_a_chunk_without_a_letter_is_not_spoken() -> None:
     assert tts.calls == 2
 
 
-def test_silence_of_the_model_is_a_reply_without_words() -> None:
+def test_an_empty_answer_is_a_reply_without_words() -> None:
     outcome = run(Scenario(question(), llm=ScriptedLlm([["  "]])))
     assert outcome.turns == [("done", QUESTION, "")]
     assert outcome.said == [("user", QUESTION)]
@@ -230,7 +230,7 @@ def test_any_rate_of_the_tts_becomes_24_khz(rate: int) -> None:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_typed_is_a_turn_like_any_other() -> None:
+def test_typed_text_is_a_turn_like_any_other() -> None:
     outcome = run(Scenario(Score().silence(3), verbs=[(1.0, lambda pipeline: pipeline.type("Hello?"))]))
     assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
     decided = outcome.one(TurnDecided)
@@ -256,7 +256,7 @@ def test_without_an_stt_only_text_is_a_turn() -> None:
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "no words")]
 
 
-def test_what_is_typed_while_the_agent_speaks_takes_its_place() -> None:
+def test_typed_text_cuts_the_reply_that_plays() -> None:
     llm = ScriptedLlm([LONG, "Stopped."])
     outcome = run(
         Scenario(question(after=6), llm=llm, verbs=[(5.0, lambda pipeline: pipeline.type("Stop."))])
@@ -270,7 +270,7 @@ def test_what_is_typed_while_the_agent_speaks_takes_its_place() -> None:
     assert outcome.at(playing) - 5000 <= 20, "after the fade of the one before"
 
 
-def test_what_is_typed_while_the_user_speaks_loses_neither() -> None:
+def test_typed_text_while_the_user_speaks_loses_neither() -> None:
     score = Score().silence(0.5).say("one two three four five six seven eight").silence(4)
     outcome = run(
         Scenario(
@@ -287,7 +287,7 @@ def test_what_is_typed_while_the_user_speaks_loses_neither() -> None:
     assert outcome.said[0] == ("user", "typed")
 
 
-def test_what_is_typed_beside_noise_is_answered() -> None:
+def test_typed_text_during_noise_is_answered() -> None:
     score = Score().silence(0.5).babble(4, db=-24).silence(3)
     outcome = run(
         Scenario(
@@ -313,7 +313,7 @@ def test_the_greeting_comes_first_and_is_remembered() -> None:
     assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
 
 
-def test_a_long_silence_is_broken_once_until_the_user_was_heard_again() -> None:
+def test_a_long_silence_is_broken_once_until_the_user_speaks_again() -> None:
     score = Score().silence(20).say(QUESTION).silence(30)
     outcome = run(Scenario(score, on_silence="Are you still there?"))
     said = [event for event in outcome.all(ReplyStarted) if event.utterance is None]
@@ -323,7 +323,7 @@ def test_a_long_silence_is_broken_once_until_the_user_was_heard_again() -> None:
     assert outcome.at(said[1]) == pytest.approx(outcome.at(after) + 8000, abs=140)
 
 
-def test_what_is_typed_counts_as_being_there() -> None:
+def test_typing_counts_as_presence() -> None:
     scenario = Scenario(
         Score().silence(30),
         on_silence="Are you still there?",
@@ -332,7 +332,7 @@ def test_what_is_typed_counts_as_being_there() -> None:
     assert sum(event.utterance is None for event in run(scenario).all(ReplyStarted)) == 2
 
 
-def test_what_the_agent_shall_say_waits_for_the_floor() -> None:
+def test_a_say_waits_for_the_floor() -> None:
     scenario = Scenario(
         question(after=6),
         llm=ScriptedLlm(["A rather long answer to a question."]),
@@ -346,7 +346,7 @@ def test_what_the_agent_shall_say_waits_for_the_floor() -> None:
     assert waited[0].end_ms - waited[0].start_ms > 500
 
 
-def test_what_was_asked_for_before_the_start_is_done_first() -> None:
+def test_verbs_called_before_the_start_run_first() -> None:
     outcome = run(Scenario(Score().silence(3), first=[lambda pipeline: pipeline.type("Hello?")]))
     assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
 
@@ -398,13 +398,13 @@ def test_a_turn_for_which_a_model_had_to_start_anew_is_cold() -> None:
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-def test_it_ends_when_the_file_has_ended_and_the_last_reply_was_spoken() -> None:
+def test_a_session_ends_after_the_last_reply_to_its_file() -> None:
     outcome = run(Scenario(question(after=0.0), llm=ScriptedLlm([LONG])))
     assert outcome.turns == [("done", QUESTION, LONG.strip())]
     assert outcome.times[-1] - outcome.at(outcome.one(TurnEnded)) <= 20
 
 
-def test_it_ends_at_once_when_nothing_is_open() -> None:
+def test_a_session_ends_at_once_when_nothing_is_open() -> None:
     assert run(Scenario(Score().silence(2))).times[-1] <= 2000
 
 
@@ -418,7 +418,7 @@ def test_a_file_that_ends_within_a_word_is_answered() -> None:
     assert run(Scenario(score)).turns == [("done", QUESTION, "Fine, thank you.")]
 
 
-def test_muted_nothing_is_heard() -> None:
+def test_while_muted_no_utterance_opens() -> None:
     def mute(pipeline: Pipeline) -> None:
         pipeline.muted = True
 

@@ -32,7 +32,7 @@ def test_sound_is_read_by_its_position_on_the_track() -> None:
     assert len(utterance.audio(2000)) == len(utterance.audio(0, 500)) == 0
 
 
-def test_states_and_the_end_of_speech() -> None:
+def test_a_state_may_set_the_end_of_speech() -> None:
     utterance = Utterance(1, 0)
     assert (utterance.state, utterance.over) == ("speaking", False)
     utterance.become("paused", 320)
@@ -43,7 +43,7 @@ def test_states_and_the_end_of_speech() -> None:
     assert utterance.over
 
 
-def test_a_transcript_covers_what_it_took_into_account() -> None:
+def test_a_transcript_covers_speech_up_to_its_upto_sample() -> None:
     utterance = Utterance(1, 0)
     utterance.become("paused", 320)
     assert not utterance.covered
@@ -57,7 +57,7 @@ def test_a_transcript_covers_what_it_took_into_account() -> None:
         assert utterance.covered == covered
 
 
-def test_everybody_who_waits_reads_all_of_it() -> None:
+def test_every_reader_gets_all_chunks() -> None:
     async def read(utterance: Utterance) -> Samples:
         return np.concatenate([chunk async for chunk in utterance.chunks()])
 
@@ -76,7 +76,7 @@ def test_everybody_who_waits_reads_all_of_it() -> None:
     run_virtual(run())
 
 
-def test_any_change_wakes_who_waits() -> None:
+def test_any_change_wakes_waiters() -> None:
     async def run() -> None:
         utterance = Utterance(1, 0)
         woken = 0
@@ -102,7 +102,7 @@ def test_any_change_wakes_who_waits() -> None:
     run_virtual(run())
 
 
-def test_who_waits_for_marks_is_not_woken_by_sound() -> None:
+def test_waiters_for_marks_are_not_woken_by_sound() -> None:
     async def run() -> float:
         loop, utterance = asyncio.get_running_loop(), Utterance(1, 0)
         loop.call_later(1, utterance.append, frame(0))

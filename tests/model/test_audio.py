@@ -50,7 +50,7 @@ def test_the_noise_floor_is_what_a_tenth_stays_below() -> None:
     assert noise_floor_db(np.array([], dtype=np.float32)) == SILENCE_DB
 
 
-def test_noise_raises_what_counts_as_heard() -> None:
+def test_noise_raises_what_counts_as_audible() -> None:
     track = np.concatenate(
         [silence(BLOCK), square(BLOCK, 328), square(BLOCK, 3277), silence(BLOCK)]
     )  # −40, −20 dBFS

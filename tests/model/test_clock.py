@@ -8,7 +8,7 @@ from workbench.model.clock import outside
 from workbench.simulation.clock import run_virtual
 
 
-def test_an_ordinary_loop_takes_no_notice() -> None:
+def test_outside_does_nothing_on_an_ordinary_loop() -> None:
     async def run() -> None:
         with outside() as nothing:
             assert nothing is None

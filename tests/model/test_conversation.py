@@ -29,9 +29,7 @@ def test_every_change_is_a_new_version() -> None:
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(["user", "assistant", "tool"])), st.integers(0, 8))
-def test_history_is_the_end_of_it_and_never_begins_in_the_middle_of_an_answer(
-    roles: list[str], keep: int
-) -> None:
+def test_a_cut_history_begins_with_the_user(roles: list[str], keep: int) -> None:
     conversation = Conversation()
     conversation.add(*(Message(role, f"{k}") for k, role in enumerate(roles)))  # type: ignore[arg-type]
     *history, said = conversation.prompt("now", keep=keep)

@@ -30,11 +30,11 @@ def test_an_error_reads_as_reason_and_hint() -> None:
     ("kind", "code"),
     [(UsageError, 2), (MissingError, 3), (StageError, 4), (BusyError, 4), (InternalError, 5)],
 )
-def test_exit_codes(kind: type[WorkbenchError], code: int) -> None:
+def test_each_kind_of_error_has_its_exit_code(kind: type[WorkbenchError], code: int) -> None:
     assert kind("x").exit_code == code
 
 
-def test_whether_trying_again_can_help() -> None:
+def test_refusals_are_not_retryable() -> None:
     assert BusyError("429", retry_after=2.0).retryable
     assert BusyError("429", retry_after=2.0, stage="llm").retry_after == 2.0
     assert not RefusedError("401").retryable
@@ -60,7 +60,7 @@ def test_the_drawn_tree_has_every_error() -> None:
         (KeyError("x\x1b[31m"), StageError, "llm", "my/llm raised KeyError: 'x\\x1b[31m'"),
     ],
 )
-def test_what_others_raise_names_the_stage(
+def test_an_error_of_foreign_code_names_the_stage(
     raised: Exception, kind: type[StageError], stage: str, reason: str
 ) -> None:
     with pytest.raises(kind) as found, foreign("my/llm", "llm"):
@@ -76,7 +76,7 @@ def test_cancellation_passes_through() -> None:
         pass
 
 
-def test_a_thread_of_ours_goes_on_whatever_others_do() -> None:
+def test_run_foreign_returns_whatever_is_raised() -> None:
     def fails(error: BaseException) -> None:
         raise error
 

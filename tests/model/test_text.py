@@ -33,11 +33,11 @@ from workbench.model.text import plain, redacted
         ("", ""),
     ],
 )
-def test_plain(text: str, shown: str) -> None:
+def test_plain_removes_escapes_and_controls(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
-def test_limit_and_one_line() -> None:
+def test_plain_limits_and_joins_lines() -> None:
     assert plain("hello there", 7) == "hello …"
     assert plain("hello", 5) == "hello"
     assert plain("hello", 0) == "…"
@@ -45,7 +45,7 @@ def test_limit_and_one_line() -> None:
 
 
 @given(st.text(), st.text(alphabet="\x1b[]\\;0mP\x07\x9b\x9c\n\u202eab"))
-def test_nothing_dangerous_is_left(one: str, other: str) -> None:
+def test_plain_leaves_nothing_dangerous(one: str, other: str) -> None:
     for text in (one, other, one + other):
         shown = plain(text)
         assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"]
@@ -76,5 +76,5 @@ def test_nothing_dangerous_is_left(one: str, other: str) -> None:
         ("see http://127.0.0.1:8000/a@b", "see http://127.0.0.1:8000/a@b"),
     ],
 )
-def test_what_looks_like_a_key_is_not_shown(text: str, shown: str) -> None:
+def test_redacted_hides_what_looks_like_a_key(text: str, shown: str) -> None:
     assert redacted(text) == shown

@@ -76,7 +76,7 @@ def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES.values(), ids=EVENT_TYPES)
-def test_every_type_can_be_written_with_what_is_no_number(kind: Any) -> None:
+def test_every_type_can_be_written_with_nan(kind: Any) -> None:
     hints = get_type_hints(kind)
     broken = {float: math.inf, tuple[float, ...]: (math.nan, -math.inf), dict[str, float]: {"x": math.nan}}
     made = kind(
@@ -102,14 +102,14 @@ def test_turn_is_always_there() -> None:
     assert line == '{"v":1,"i":3,"t_ms":12.346,"type":"listening_started","turn":null}'
 
 
-def test_what_was_no_number_is_none_again() -> None:
+def test_nan_comes_back_as_nan() -> None:
     back = decode(encode(Entry(0, 0.0, HostLag(math.nan, 2.0))))
     assert back is not None
     assert isinstance(back.event, HostLag)
     assert math.isnan(back.event.p50_ms)
 
 
-def test_foreign_values_are_written_as_what_they_show() -> None:
+def test_foreign_values_are_written_as_their_repr() -> None:
     value = {"key": Secret("hunter2"), 3: {1.23456789}, "n": np.int64(4), "t": (math.inf, None, True)}
     line = encode(Entry(0, 0.0, SettingChanged("llm.key", value)))
     assert "hunter2" not in line
@@ -152,7 +152,7 @@ def test_a_line_that_holds_no_known_entry_is_none(line: str | bytes) -> None:
     assert decode(line) is None
 
 
-def test_a_later_version_may_say_more_and_an_earlier_one_less() -> None:
+def test_unknown_fields_are_ignored_and_missing_ones_take_their_default() -> None:
     later = '{"v":9,"i":0,"t_ms":1,"type":"notice","turn":null,"level":"info","owner":"a","reason":"b","colour":"red"}'
     assert decode(later) == Entry(0, 1.0, Notice("info", "a", "b"))
 

@@ -43,7 +43,7 @@ def recorded(path: Path, events: list[Event], about: About = ABOUT) -> SessionFo
 # --- making -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_dated_private_and_says_what_it_is(data_home: Path) -> None:
+def test_a_folder_has_a_dated_name_and_is_private(data_home: Path) -> None:
     old = os.umask(0)
     try:
         folder = SessionFolder.create(ABOUT)
@@ -71,7 +71,7 @@ def test_nothing_secret_is_written(tmp_path: Path) -> None:
     assert settings["api_key_set"] is True
 
 
-def test_versions_name_what_runs() -> None:
+def test_versions_name_the_installed_packages() -> None:
     versions = installed_versions()
     assert {"python", "workbench", "numpy"} <= set(versions)
 
@@ -139,7 +139,7 @@ def test_an_archive_sees_what_is_still_being_written(tmp_path: Path) -> None:
     assert [entry.i for entry in trace.archive.read(1, 10)] == [1, 2]
 
 
-def test_a_recording_that_vanishes_is_events_missed(tmp_path: Path) -> None:
+def test_events_of_a_recording_that_vanishes_are_reported_as_missed(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "r", [Bookmarked("a"), Bookmarked("b")])
     trace = open_trace(folder.path)
     folder.events.unlink()
@@ -182,7 +182,7 @@ def test_any_mono_pcm16_wav_is_read_and_a_torn_header_is_no_sound(tmp_path: Path
         (wav_header(0, 0), "not mono PCM16"),
     ],
 )
-def test_sound_that_is_none_is_left_out(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_damaged_wav_is_left_out(tmp_path: Path, content: bytes, reason: str) -> None:
     folder = recorded(tmp_path / "r", [Bookmarked("a")])
     folder.sound("user").write_bytes(wav_header(16_000, 1) + b"ab")
     folder.sound("agent").write_bytes(content)
@@ -201,7 +201,7 @@ def test_stereo_is_left_out(tmp_path: Path) -> None:
     assert open_trace(folder.path).tracks == {}
 
 
-def test_a_header_never_says_more_than_it_can() -> None:
+def test_the_size_in_a_header_is_bounded() -> None:
     assert len(wav_header(24_000, 2**33)) == 44
     assert struct.unpack("<I", wav_header(24_000, 2**33)[40:])[0] < 2**32
 
@@ -219,7 +219,7 @@ def test_a_header_never_says_more_than_it_can() -> None:
         ('{"format": 2}', "later workbench"),
     ],
 )
-def test_what_is_no_session_is_refused_with_its_reason(
+def test_an_unreadable_folder_is_refused_with_its_reason(
     tmp_path: Path, about: str | None, reason: str
 ) -> None:
     (tmp_path / "r").mkdir()
@@ -242,7 +242,7 @@ def test_files_that_would_never_end_are_not_opened(tmp_path: Path) -> None:
         open_trace(folder.events)
 
 
-def test_what_a_folder_says_of_itself_is_taken_where_it_makes_sense(tmp_path: Path) -> None:
+def test_fields_of_session_json_with_a_wrong_type_are_ignored(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "r", [])
     about = {"format": 1, "agent": 7, "profile": "p", "rates": {"user": "fast", "agent": -1, "../../x": 5}}
     (folder.path / "session.json").write_text(json.dumps(about))

@@ -41,7 +41,7 @@ def test_entries_are_numbered_dated_and_read_by_index() -> None:
     assert (trace.start, trace.end, trace.closed) == (0, 5, False)
 
 
-def test_memory_is_bounded_and_who_lags_is_told() -> None:
+def test_memory_is_bounded_and_a_lagging_reader_gets_events_missed() -> None:
     trace = new_trace(keep=10)
     emitted = emit(trace, 25)
     assert trace.start == 15
@@ -50,7 +50,7 @@ def test_memory_is_bounded_and_who_lags_is_told() -> None:
     assert trace.since(15) == emitted[15:]
 
 
-def test_what_left_memory_is_read_from_the_archive() -> None:
+def test_events_no_longer_in_memory_are_read_from_the_archive() -> None:
     trace = new_trace(keep=10)
     emitted = emit(trace, 25)
     trace.archive = Half(emitted, 25)

@@ -11,9 +11,7 @@ from workbench.trace.track import LiveTrack
 
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(st.lists(st.integers(0, 250), max_size=12), st.integers(-50, 900), st.integers(-50, 900))
-def test_it_reads_like_the_whole_track_where_it_is_kept_and_silent_elsewhere(
-    sizes: list[int], start: int, stop: int
-) -> None:
+def test_a_live_track_reads_as_silence_where_nothing_is_kept(sizes: list[int], start: int, stop: int) -> None:
     track = LiveTrack("user", 1000, keep_s=0.1)
     whole = np.arange(1, sum(sizes) + 1, dtype=np.int16)
     for size in sizes:
@@ -24,7 +22,7 @@ def test_it_reads_like_the_whole_track_where_it_is_kept_and_silent_elsewhere(
     assert track.read(start, stop).tolist() == expected
 
 
-def test_what_was_read_does_not_change_later() -> None:
+def test_samples_that_were_read_are_a_copy() -> None:
     track = LiveTrack("agent", 100, keep_s=1)
     track.append(np.ones(100, dtype=np.int16))
     read = track.read(0, 100)

@@ -24,7 +24,7 @@ from workbench.trace.codec import encode
 
 @given(st.integers(0, 1_000_000))
 @settings(deadline=None, derandomize=True, max_examples=60)
-def test_what_must_hold_for_any_conversation(seed: int) -> None:
+def test_random_conversations_keep_the_invariants(seed: int) -> None:
     outcome = run(random_scenario(seed))
     what_was_heard_is_what_was_said(outcome)
     nothing_sounds_outside_of_a_reply(outcome)
