@@ -311,7 +311,7 @@ def test_a_fault_of_a_tool_does_not_end_the_session(fault: str, status: str) -> 
     assert first.stage == ("tools" if status == "failed" else None)
 
 
-# --- detectors: see test_listening.py; here that turns go on -----------------------------------------------------------
+# --- detectors: see test_listening.py; here that turns go on ----------------------------------------------------------
 
 
 class FaultyVad:
