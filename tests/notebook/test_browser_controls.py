@@ -139,7 +139,7 @@ def test_a_browser_that_cancels_no_echo_makes_it_half_duplex(browser: Browser, l
         talk(book)
         expect_line(book, "note", "half duplex: the browser does not take what we say out of its microphone")
         expect(page.locator(".wb-about")).to_contain_text("half duplex")
-        expect(page.locator(".wb-way")).to_contain_text("echo not cancelled")
+        expect(page.locator(".wb-network")).to_contain_text("echo not cancelled")
         book.run(2)
         expect(page.locator(".wb-about")).not_to_contain_text("half duplex")
         page.click(".wb-talk")
@@ -154,7 +154,7 @@ def test_text_is_answered_as_text_and_the_turn_has_a_waterfall(browser: Browser,
         type_text(book, HOSTILE)
         expect_line(book, "user", HOSTILE)
         expect_line(book, "agent", f"You said: {HOSTILE}")
-        expect(book.page.locator(".wb-fall")).not_to_have_count(0)
+        expect(book.page.locator(".wb-bar-row")).not_to_have_count(0)
         assert not book.errors
 
 
@@ -178,7 +178,7 @@ def test_speech_is_answered_and_measured_and_is_no_work_of_the_kernels(browser: 
         assert page.evaluate("flips") < 30  # of fifty chunks a second the kernel reports nothing
         expect(page.locator(".wb-plot canvas")).to_be_visible()
         expect(page.locator(".wb-part").filter(has_text="playback buffer")).to_be_visible()
-        expect(page.locator(".wb-way")).to_contain_text("echo cancelled by the browser")
+        expect(page.locator(".wb-network")).to_contain_text("echo cancelled by the browser")
         assert not book.errors
 
 
@@ -208,7 +208,7 @@ def test_settings_are_changed_on_the_page_and_in_a_cell(browser: Browser, lab: L
     with opened(browser, lab, "w.muted = True; w.session.set(turn_silence_ms=700)") as book:
         book.run(0)
         book.page.click(".wb-more summary")
-        slider = book.page.locator(".wb-knobs input[aria-label='turn.silence_ms']")
+        slider = book.page.locator(".wb-settings input[aria-label='turn.silence_ms']")
         slider.fill("900")
         until(lambda: state(book).silence_ms == 900)
         book.run(2)
@@ -227,8 +227,8 @@ def test_a_file_speaks_in_the_place_of_the_microphone_which_has_its_turn_again(
         page.click(".wb-more summary")
         expect(page.locator(".wb-devices select[aria-label='microphone'] option")).not_to_have_count(0)
         let_file_speak(book, str(DATA / "question.wav"), where=".wb-more")
-        expect(page.locator(".wb-way")).to_contain_text("question.wav 0:0")
-        expect(page.locator(".wb-way")).to_contain_text("echo cancelled by the browser")
+        expect(page.locator(".wb-network")).to_contain_text("question.wav 0:0")
+        expect(page.locator(".wb-network")).to_contain_text("echo cancelled by the browser")
         devices = [device for device in state(book).devices if "'mic'" in device]
         kinds = ["file" if "browser: file question.wav" in device else "fake" for device in devices]
         assert kinds == ["fake", "file", "fake"], devices

@@ -117,8 +117,8 @@ def file_speaks(book: Book) -> None:
     """Let the question speak; it is captured once and whole, and answered."""
     page = book.page
     let_file_speak(book, str(DATA / "question.wav"))
-    expect(page.locator(".wb-way")).to_contain_text("question.wav 0:0")
-    expect(page.locator(".wb-way")).to_contain_text("playback buffer")
+    expect(page.locator(".wb-network")).to_contain_text("question.wav 0:0")
+    expect(page.locator(".wb-network")).to_contain_text("playback buffer")
     expect(page.locator(".wb-talk")).to_have_text("Stop")
     expect_line(book, "agent", "You said: One.")
     expect(page.locator(".wb-talk")).to_have_text("Talk")  # it has said all

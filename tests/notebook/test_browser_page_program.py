@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from workbench.notebook import score, show
 from workbench.notebook.widget import page_program, page_style
 from workbench.readers.timeline import Turn
 from workbench.views.html import turn_html, turns_html
@@ -277,6 +278,17 @@ def test_text_without_spaces_pushes_nothing_out_of_sight(alone: Page, text: str)
     broken, width = alone.evaluate(BROKEN)
     assert width <= 768
     assert set(broken) == {text}
+
+
+@pytest.mark.parametrize("width", [640, 320])
+def test_a_session_page_fits_into_a_narrow_column(alone: Page, width: int) -> None:
+    """The player is not clipped, and words have room beside it."""
+    alone.set_viewport_size({"width": width, "height": 800})
+    alone.set_content(
+        show(score("you: Good morning.\nagent: It is a fine day, and it will be fine tomorrow.")).html
+    )
+    assert alone.evaluate("document.documentElement.scrollWidth") <= width
+    assert alone.evaluate("document.querySelectorAll('td')[1].offsetWidth") >= 100
 
 
 def test_hold_to_talk_lets_go_when_its_end_is_not_reported(alone: Page) -> None:

@@ -159,7 +159,7 @@ def test_widgets_of_others_compose_with_ours_both_ways(browser: Browser, lab: La
     with opened(browser, lab, name) as book:
         page = book.page
         readout = page.locator(".widget-slider .widget-readout").first
-        ours = page.locator(".wb-knobs input[aria-label='turn.silence_ms']")
+        ours = page.locator(".wb-settings input[aria-label='turn.silence_ms']")
         page.locator(".wb-more summary").click()
         page_field, kernel_field = page.locator(".widget-text input").all()
 

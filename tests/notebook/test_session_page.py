@@ -12,7 +12,7 @@ from workbench.config import load_settings
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.notebook import compare, score, show
-from workbench.notebook.session_page import PAGE_RATE
+from workbench.notebook.session_page import NARROW, PAGE_RATE
 from workbench.session import open_session
 from workbench.views.html import styled
 from workbench.views.trace import OpenTrace
@@ -148,7 +148,7 @@ def test_hostile_text_does_not_become_part_of_the_page() -> None:
         compare(trace, trace, names=(HOSTILE, HOSTILE)).html,
     ):
         assert html.count("<script>") == 1, "our own"
-        body, _, script = html.removeprefix(styled("")).partition("<script>")
+        body, _, script = html.removeprefix(styled(NARROW)).partition("<script>")
         assert "alert" not in script
         assert Page(body).tags <= {
             "div",

@@ -42,6 +42,11 @@ PAGE_RATE = 16_000
 """Hz of the sound in a page: two thirds of the size, and still clear."""
 MOST_SOUND_S = 120.0
 """Sound in a page at most, s: 5 MB."""
+NARROW = (
+    "<style>.wb-page{container-type:inline-size}@container (max-width:480px){.wb-page audio{width:100px!important}"
+    ".wb-page td span:has(>[class^=wb-fill]){zoom:.45}}</style>"
+)
+"""Where there is little room, players and bars leave some to the words."""
 MOST_CHARACTERS = 40
 """Of a session's name in a comparison."""
 
@@ -162,7 +167,7 @@ def _page(body: str) -> str:
     """Return a body that scripts find again; ids are random, so that the same cell twice is two pages."""
     name = f"workbench-{secrets.token_hex(8)}"
     script = files("workbench.notebook").joinpath("static/session_page.js").read_text("utf-8").strip()
-    page = styled(f'<div id="{name}" class="mathjax_ignore tex2jax_ignore">{body}</div>')
+    page = styled(f'{NARROW}<div id="{name}" class="wb-page mathjax_ignore tex2jax_ignore">{body}</div>')
     return f'{page}<script>({script})("{name}")</script>'
 
 

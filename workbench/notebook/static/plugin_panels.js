@@ -1,10 +1,10 @@
 // Calls of tools, and the panels of plugins.
 
 function toolRow({ call, state, mark, outcome, progress, fraction, result }) {
-  const row = make("div", { class: `wb-tool wb-is-${state}` }, make("span", { class: "wb-mark", title: state }, mark), make("code", {}, call));
+  const row = make("div", { class: `wb-tool wb-is-${state}` }, make("span", { class: "wb-mark", title: state, style: `--wb-call: var(--wb-call-${state})` }, mark), make("code", {}, call));
   if (fraction !== null) row.append(make("progress", { value: fraction, max: 1 }));
   row.append(make("span", { class: "wb-ms" }, outcome));
-  if (progress || result) row.append(make("div", { class: "wb-came" }, progress || `→ ${result}`));
+  if (progress || result) row.append(make("div", { class: "wb-result" }, progress || `→ ${result}`));
   return row;
 }
 

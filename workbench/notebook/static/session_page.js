@@ -6,7 +6,7 @@
   const rows = picture.dataset.rows.split(";").map((row) => row.split(",").map(Number));
   const sounds = [...page.querySelectorAll("audio[data-start]")];
   const line = document.createElement("div");
-  line.style.cssText = "position:absolute;width:2px;background:#c93a44;pointer-events:none;display:none";
+  line.style.cssText = "position:absolute;width:2px;background:var(--wb-error);pointer-events:none;display:none";
   picture.parentElement.append(line);
 
   const follow = (sound) => {

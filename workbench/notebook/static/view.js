@@ -10,7 +10,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const ms = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)} ms`);
+const ms = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)}\u00a0ms`);
 
 const REST = [-120, -120, -120, -120]; // dB
 
@@ -37,7 +37,7 @@ class View {
       muted: () => this.header(),
       lines: () => this.conversation(),
       levels: () => this.meters(),
-      waterfall: () => this.falls(),
+      waterfall: () => this.drawWaterfall(),
       latency: () => this.plot(),
       knobs: () => this.sliders(),
       tools: () => this.toolCalls(),
@@ -81,7 +81,7 @@ class View {
     this.instead = this.picker();
     this.notice = make("div", { class: "wb-notice", hidden: true }, this.word, this.instead);
     this.lines = make("div", { class: "wb-lines", "aria-live": "polite" });
-    this.field = make("input", { class: "wb-type", type: "text", placeholder: "Type to the agent …", maxlength: "4000", "aria-label": "Type to the agent" });
+    this.field = make("input", { class: "wb-type", type: "text", maxlength: "4000", "aria-label": "Type to the agent" });
     this.field.addEventListener("keydown", (event) => {
       event.stopPropagation(); // the notebook's own keys
       if (event.key === "Enter" && this.field.value.trim()) {
@@ -89,19 +89,19 @@ class View {
         this.field.value = "";
       }
     });
-    const meter = (name) => make("div", { class: "wb-meter" }, make("span", {}, name), make("div", { class: "wb-bar" }, make("i")));
-    this.you = meter("you");
-    this.agent = meter("agent");
-    this.way = make("div", { class: "wb-way" });
-    this.fallsTitle = make("div", { class: "wb-title" }, "Last turn");
-    this.fallsBox = make("div", { class: "wb-falls" });
+    const meter = (name, speaker) => make("div", { class: "wb-meter", style: `--wb-speaker: var(--wb-${speaker})` }, make("span", {}, name), make("div", { class: "wb-bar" }, make("i")));
+    this.you = meter("you", "user");
+    this.agent = meter("agent", "agent");
+    this.networkFacts = make("div", { class: "wb-network" });
+    this.waterfallTitle = make("div", { class: "wb-title" }, "Last turn");
+    this.waterfallBox = make("div", { class: "wb-waterfall" });
     this.plotTitle = make("div", { class: "wb-title" }, "Heard latency");
     this.plotBox = make("div", { class: "wb-plot" });
     this.toolsBox = make("div", { class: "wb-tools" });
     this.panels = new PluginPanels(this.model);
-    this.knobsBox = make("div", { class: "wb-knobs" });
+    this.settingsBox = make("div", { class: "wb-settings" });
     this.devices = make("div", { class: "wb-devices" });
-    const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.knobsBox, this.devices, this.chosen = this.picker());
+    const settings = make("details", { class: "wb-more" }, make("summary", {}, "Knobs and devices"), this.settingsBox, this.devices, this.chosen = this.picker());
     settings.addEventListener("toggle", () => settings.open && page.listDevices().then((all) => this.choose(all)));
     const saved = `.wb-saved-${this.model.get("ident")}`; // the static output under this view: it says the same
     this.root = make("div", { class: "wb-live" },
@@ -110,7 +110,7 @@ class View {
       this.notice,
       make("div", { class: "wb-body" },
         make("div", { class: "wb-left" }, this.lines, this.field, settings),
-        make("div", { class: "wb-right" }, this.you, this.agent, this.way, this.fallsTitle, this.fallsBox, this.toolsBox, this.plotTitle, this.plotBox, this.panels.root)));
+        make("div", { class: "wb-right" }, this.you, this.agent, this.networkFacts, this.waterfallTitle, this.waterfallBox, this.toolsBox, this.plotTitle, this.plotBox, this.panels.root)));
     el.classList.add("wb-place");
     el.append(this.root);
   }
@@ -137,7 +137,9 @@ class View {
     return Boolean(this.page.gone) || this.model.get("activity") === "ended";
   }
 
+  // The activity has changed. A session that is over keeps no microphone open.
   rest() {
+    if (this.over && (this.page.talking || this.page.speaker)) this.page.silence();
     this.header();
     this.meters();
   }
@@ -146,6 +148,7 @@ class View {
     const activity = this.over ? "ended" : this.model.get("activity");
     const status = this.model.get("status");
     this.root.dataset.activity = activity;
+    this.root.style.setProperty("--wb-activity", `var(--wb-activity-${activity})`);
     this.activity.textContent = ACTIVITIES[activity] ?? activity;
     const facts = [status.agent, status.profile, status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
     this.about.textContent = facts.filter(Boolean).join(" · ");
@@ -153,12 +156,14 @@ class View {
     const muted = this.model.get("muted");
     this.mute.textContent = muted ? "Unmute" : "Mute";
     this.mute.classList.toggle("wb-on", muted);
-    const sound = status.browser;
-    this.talk.hidden = !sound;
-    this.push.hidden = this.chosen.hidden = !status.hears;
+    for (const button of this.root.querySelectorAll(".wb-head button")) button.hidden = this.over;
+    this.talk.hidden ||= !status.browser;
+    this.push.hidden ||= !status.hears;
+    this.chosen.hidden = this.over || !status.hears;
+    this.field.placeholder = this.over ? "The session is over" : "Type to the agent …";
     this.talk.textContent = this.page.talking ? "Stop" : this.page.taken ? "Take over" : "Talk";
     this.talk.classList.toggle("wb-on", this.page.talking);
-    for (const control of this.root.querySelectorAll(".wb-head button, .wb-instead button, .wb-type, .wb-knobs input, .wb-devices select")) control.disabled = this.over;
+    for (const control of this.root.querySelectorAll(".wb-head button, .wb-instead button, .wb-type, .wb-settings input, .wb-devices select")) control.disabled = this.over;
     this.say();
   }
 
@@ -217,24 +222,24 @@ class View {
       if (microphone?.on) facts.push(this.model.get("status").echo);
       facts.push(file.progress);
     }
-    this.way.textContent = facts.filter(Boolean).join(" · ");
+    this.networkFacts.textContent = facts.filter(Boolean).join(" · ");
   }
 
-  falls() {
+  drawWaterfall() {
     const { title, total_ms, bars } = this.model.get("waterfall");
-    this.fallsTitle.textContent = title ? `${title}${total_ms === null ? "" : ` · heard after ${ms(total_ms)}`}` : "Last turn";
+    this.waterfallTitle.textContent = title ? `${title}${total_ms === null ? "" : ` · heard after ${ms(total_ms)}`}` : "Last turn";
     const start = Math.min(0, ...bars.map((bar) => bar.lane[0]));
     const end = Math.max(total_ms ?? 0, 1, ...bars.map((bar) => bar.lane[1]));
     const share = (value) => `${(100 * value) / (end - start)}%`;
-    this.fallsBox.replaceChildren(...bars.map((bar) => {
-      const lane = make("span", { class: "wb-hidden" });
+    this.waterfallBox.replaceChildren(...bars.map((bar) => {
+      const lane = make("span", { class: "wb-lane" });
       const counted = make("span", { class: "wb-counted" });
       lane.style.left = share(bar.lane[0] - start);
       lane.style.width = share(bar.lane[1] - bar.lane[0]);
       const solid = Math.min(Math.abs(bar.counted_ms), bar.lane[1] - bar.lane[0]);
       counted.style.left = share(bar.lane[1] - solid - start);
       counted.style.width = share(solid);
-      return make("div", { class: "wb-fall", style: `--wb-part: var(--wb-${bar.colour})` }, make("span", { class: "wb-part" }, bar.label), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
+      return make("div", { class: "wb-bar-row", style: `--wb-part: var(--wb-${bar.colour})` }, make("span", { class: "wb-part" }, bar.label), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
     }));
   }
 
@@ -244,6 +249,8 @@ class View {
     const turns = points.map((point) => point.turn);
     const done = points.map((point) => (point.kind === "done" ? point.ms : null));
     const other = points.map((point) => (point.kind === "done" ? null : point.ms));
+    const kinds = new Set(points.map((point) => point.kind).filter((kind) => kind !== "done"));
+    if (kinds.size) this.plotTitle.append(make("span", { class: "wb-not-counted" }, ` ● ${[...kinds].join(", ")}: not counted`));
     const flat = (value) => turns.map(() => value);
     const data = [turns, done, other, flat(p50), flat(p95)];
     if (this.chart) this.chart.setData(data);
@@ -252,16 +259,17 @@ class View {
 
   draw(data) {
     const style = getComputedStyle(this.root);
-    const color = (name) => style.getPropertyValue(name).trim();
-    const grid = { stroke: color("--wb-line"), width: 1 };
-    const axis = { stroke: color("--wb-quiet"), grid, ticks: grid, font: "11px system-ui" };
+    const colour = (name) => style.getPropertyValue(`--wb-${name}`).trim();
+    const grid = { stroke: colour("line"), width: 1 };
+    const axis = { stroke: colour("quiet"), grid, ticks: grid, font: "11px system-ui" };
+    const line = { stroke: colour("agent"), width: 1, points: { show: false } };
     const dots = (stroke) => ({ stroke, paths: () => null, points: { show: true, size: 6, fill: stroke } });
     this.chart = new uPlot({
       width: Math.max(160, this.plotBox.clientWidth), height: 130,
       legend: { show: false }, cursor: { show: false },
       scales: { x: { time: false, range: (u, low, high) => [low - 0.5, Math.max(high, low + 4) + 0.5] }, y: { range: (u, low, high) => [0, Math.max(100, high * 1.15)] } },
       axes: [{ ...axis, size: 26, incrs: [1, 2, 5, 10, 20, 50, 100] }, { ...axis, size: 46 }],
-      series: [{}, dots(color("--wb-accent")), dots(color("--wb-warn")), { stroke: color("--wb-accent"), width: 1, points: { show: false } }, { stroke: color("--wb-accent"), width: 1, dash: [4, 4], points: { show: false } }],
+      series: [{}, dots(colour("agent")), dots(colour("warning")), line, { ...line, dash: [4, 4] }],
     }, data, this.plotBox);
   }
 
@@ -290,7 +298,7 @@ class View {
         slider.addEventListener("input", () => (value.textContent = slider.value));
         slider.addEventListener("change", () => this.page.verb("set", { name, value: Number(slider.value) }));
         this.knobs[name] = { slider, value };
-        this.knobsBox.append(make("label", { title: description }, make("span", {}, name), slider, value));
+        this.settingsBox.append(make("label", { title: description }, make("span", {}, name), slider, value));
       }
     }
     for (const [name, { slider, value }] of Object.entries(this.knobs)) {
