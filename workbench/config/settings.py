@@ -7,6 +7,7 @@ import inspect
 import os
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -177,15 +178,13 @@ class Settings(EngineSettings):
         if stage in ("vad", "turn"):
             return options
         table: ProviderSettings = getattr(self, stage)
-        return ProviderOptions(
-            model,
+        api_key = Secret(table.api_key.get_secret_value()) if table.api_key else None
+        return replace(
+            options,
             base_url=table.base_url,
-            api_key=Secret(table.api_key.get_secret_value()) if table.api_key else None,
+            api_key=api_key,
             voice=table.voice,
-            language=language,
             timeout_s=table.timeout_ms / 1000,
-            models_path=models_path,
-            script=self.script,
         )
 
 
