@@ -64,13 +64,13 @@ def interruptible(job: WorkerJob) -> None:
 
 def garbage(job: WorkerJob) -> None:
     """Something that is not a message, on the pipe for messages."""
-    os.write(job._pipes._target, b"\x00\xff" * 50)
+    os.write(job.pipes._target, b"\x00\xff" * 50)
     time.sleep(600)
 
 
 def stranger(job: WorkerJob) -> None:
     """A result of a job that nobody gave."""
-    job._pipes.send({"job": 999, "result": {}})
+    job.pipes.send({"job": 999, "result": {}})
     time.sleep(600)
 
 

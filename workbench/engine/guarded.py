@@ -30,14 +30,12 @@ from workbench.model.events import BreakerChanged, Notice, ProviderRetried, Stag
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
 
-T = TypeVar("T")
 CLOSE_MS = 1000.0
 """A provider has this long to close a stream, ms."""
 ROUNDING_S = 1e-6
 """A clock of floats may wake this much before its time, s."""
 BreakerState = Literal["closed", "open", "half_open"]
-
-
+T = TypeVar("T")
 P = TypeVar("P", bound=ModelProvider)
 
 
@@ -56,11 +54,6 @@ class Guarded(Generic[P]):
     def name(self) -> str:
         """The provider's name."""
         return self.provider.name
-
-    @property
-    def starts(self) -> int:
-        """How often the provider has loaded its model so far; 0 for one that does not count it."""
-        return self.provider.starts
 
     async def warm(self) -> None:
         """Do once, within `limits.warm_ms`, what makes the first request slow."""
@@ -147,11 +140,8 @@ class Guarded(Generic[P]):
 
     def _check(self, item: T, is_valid: Callable[[T], bool]) -> None:
         if not is_valid(item):
-            raise GarbageError(
-                f"{self.name} answered with what cannot be used: {plain(repr(item), limit=80)}",
-                f"look into {self.name}",
-                stage=self.stage,
-            )
+            reason = f"{self.name} answered with what cannot be used: {plain(repr(item), limit=80)}"
+            raise GarbageError(reason, f"look into {self.name}", stage=self.stage)
 
     async def _close(self, stack: AsyncExitStack, error: BaseException | None) -> None:
         """Close a stream; one that cannot be closed is worth a notice, not the turn."""
@@ -197,10 +187,7 @@ class GuardedStt(Guarded[Stt]):
         """Return the final transcript, at most `limits.stt_ms` after the end of the utterance."""
         limits = self._settings.limits
         longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * limits.stt_ms
-        return await self.call(
-            lambda stt: _transcribe(stt, utterance, eager, limits.stt_ms),
-            longest_ms,
-        )
+        return await self.call(lambda stt: _transcribe(stt, utterance, eager, limits.stt_ms), longest_ms)
 
 
 class GuardedLlm(Guarded[Llm]):
@@ -208,19 +195,13 @@ class GuardedLlm(Guarded[Llm]):
 
     stage = "llm"
 
-    @property
-    def sees(self) -> bool:
-        """Whether the model takes pictures; False for a provider that does not say."""
-        return self.provider.sees
-
     def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[LlmPart]]:
         """Stream an answer within `limits.llm_first_token_ms` and `limits.llm_gap_ms`."""
         limits = self._settings.limits
-        return self.stream(
-            lambda llm: llm.reply(messages, tools), limits.llm_first_token_ms, limits.llm_gap_ms, _is_part
-        )
+        first_ms, gap_ms = limits.llm_first_token_ms, limits.llm_gap_ms
+        return self.stream(lambda llm: llm.reply(messages, tools), first_ms, gap_ms, _is_part)
 
 
 class GuardedTts(Guarded[Tts]):
@@ -231,9 +212,8 @@ class GuardedTts(Guarded[Tts]):
     def speak(self, text: str) -> AbstractAsyncContextManager[AsyncIterator[Speech]]:
         """Stream the speech of a text within `limits.tts_first_byte_ms` and `limits.tts_gap_ms`."""
         limits = self._settings.limits
-        return self.stream(
-            lambda tts: tts.speak(text), limits.tts_first_byte_ms, limits.tts_gap_ms, _is_speech
-        )
+        first_ms, gap_ms = limits.tts_first_byte_ms, limits.tts_gap_ms
+        return self.stream(lambda tts: tts.speak(text), first_ms, gap_ms, _is_speech)
 
 
 class CircuitBreaker:

@@ -111,7 +111,7 @@ class StageBuilder:
             self._settings,
             self._trace,
             self._agent.name or "agent",
-            sees=lambda: self._stages is not None and self._stages.llm.sees,
+            sees=lambda: self._stages is not None and self._stages.llm.provider.sees,
         )
         loop = asyncio.get_running_loop()  # making one may import for half a second
         transport = await loop.run_in_executor(None, make_transport, options, self._own)

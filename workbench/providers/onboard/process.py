@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
@@ -33,33 +34,31 @@ SPINS = "1000"
 for each other on two cores, one of them busy with other work, then make 2 tokens/s instead of 31."""
 
 
+@dataclass
 class WorkerJob:
     """A job: its input, and where the results go."""
 
-    def __init__(
-        self, pipes: WorkerPipes, number: int, kind: str, header: dict[str, Any], payload: bytes
-    ) -> None:
-        self._pipes = pipes
-        self.number = number
-        self.kind = kind
-        self.header = header
-        self.payload = payload
+    pipes: WorkerPipes
+    number: int
+    kind: str
+    header: dict[str, Any]
+    payload: bytes
 
     @property
     def cancelled(self) -> bool:
         """Whether the session has left it: return as soon as possible."""
-        return self._pipes.cancelled >= self.number
+        return self.pipes.cancelled >= self.number
 
     def when_cancelled(self, stop: Callable[[], None]) -> None:
         """Have another thread call `stop` when the job is cancelled: for native calls that can be ended."""
-        self._pipes.stop = stop
+        self.pipes.stop = stop
         if self.cancelled:
             stop()
 
     def send(self, header: Header, payload: bytes = b"") -> None:
         """Send a result, unless the job is cancelled."""
         if not self.cancelled:
-            self._pipes.send({"job": self.number, "result": header}, payload)
+            self.pipes.send({"job": self.number, "result": header}, payload)
 
 
 Handler = Callable[[WorkerJob], None]
@@ -125,14 +124,10 @@ def decode_error(header: dict[str, str]) -> WorkbenchError:
 def missing_package(error: ImportError) -> MissingError:
     """Return the error for an import that failed: what to install."""
     if "libgomp" in str(error):
-        return MissingError(
-            "the system package libgomp1 is not installed",
-            "install it (Debian, Ubuntu: apt-get install libgomp1)",
-        )
-    return MissingError(
-        f"the models on board need a package that is not here: {error}",
-        "install it with: pip install 'voice-workbench[local]'",
-    )
+        hint = "install it (Debian, Ubuntu: apt-get install libgomp1)"
+        return MissingError("the system package libgomp1 is not installed", hint)
+    hint = "install it with: pip install 'voice-workbench[local]'"
+    return MissingError(f"the models on board need a package that is not here: {error}", hint)
 
 
 def open_handler(target: str, options: dict[str, Any]) -> Handler:
