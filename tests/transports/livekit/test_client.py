@@ -1,4 +1,4 @@
-"""What is sent settles, whenever the session ends; and what was asked for before it ran finds it at work."""
+"""What is sent settles, whenever the session transport; and what was asked for before it ran finds it at work."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ async def fails() -> None:
     raise Ended
 
 
-async def group_of(reach: Any, *works: Coroutine[Any, Any, None]) -> None:
-    """A session that one of its works ends."""
+async def group_of(client: Any, *works: Coroutine[Any, Any, None]) -> None:
+    """A session that one of its works transport."""
     try:
-        async with asyncio.TaskGroup() as reach._tasks:
+        async with asyncio.TaskGroup() as client._tasks:
             for work in works:
-                reach._tasks.create_task(work)
+                client._tasks.create_task(work)
     finally:
-        reach._end()
+        client._stop_sending()
 
 
 def test_what_is_sent_while_the_session_ends_is_settled() -> None:
     async def main() -> list[bool]:
-        reach: Any = RoomClient(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
-        reach._loop = asyncio.get_running_loop()
+        client: Any = RoomClient(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
+        client._loop = asyncio.get_running_loop()
         late: list[Delivery[None]] = []
 
         async def slow() -> None:
             try:
                 await asyncio.sleep(10)
             finally:
-                late.append(reach._send(nothing, 1.0))  # the group takes in nobody any more
+                late.append(client._send(nothing, 1.0))  # the group takes in nobody any more
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
 
         with pytest.raises(ExceptionGroup):
-            await group_of(reach, slow(), fails())
+            await group_of(client, slow(), fails())
         return [over(one) for one in late]
 
     assert run_virtual(main()) == [True]
@@ -70,8 +70,8 @@ def test_what_is_sent_while_the_session_ends_is_settled() -> None:
 
 def test_what_is_cancelled_before_its_first_step_is_settled() -> None:
     async def main() -> tuple[bool, list[str]]:
-        reach: Any = RoomClient(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
-        reach._loop = asyncio.get_running_loop()
+        client: Any = RoomClient(*[None] * 2)  # type: ignore[arg-type]  # neither is asked
+        client._loop = asyncio.get_running_loop()
         sent: list[Delivery[None]] = []
         begun: list[str] = []
 
@@ -80,17 +80,17 @@ def test_what_is_cancelled_before_its_first_step_is_settled() -> None:
 
         async def sends() -> None:
             await asyncio.sleep(0)
-            sent.append(reach._send(work, 1.0))
+            sent.append(client._send(work, 1.0))
 
         with pytest.raises(ExceptionGroup):
-            await group_of(reach, sends(), fails())
+            await group_of(client, sends(), fails())
         return over(sent[0]), begun
 
     assert run_virtual(main()) == (True, [])
 
 
-class Apart(RoomTransport):
-    """In no room; `keep` ends when the test says so."""
+class NoRoom(RoomTransport):
+    """In no room; `keep` transport when the test says so."""
 
     async def attend(self, until: asyncio.Event) -> None:
         async def keep() -> str:
@@ -117,22 +117,22 @@ def test_a_look_that_was_asked_for_before_the_session_ran_finds_the_eyes_at_work
         settings = RoomSettings(
             name="r", url="ws://127.0.0.1:1", api_key="k", api_secret="s" * 32, video="tool"
         )
-        ends = Apart(TransportOptions(Settings(room=settings), Trace(lambda: 0.0)))
-        ends._loop = asyncio.get_running_loop()
+        transport = NoRoom(TransportOptions(Settings(room=settings), Trace(lambda: 0.0)))
+        transport._loop = asyncio.get_running_loop()
         working: list[bool] = []
 
         async def picture(reply: int | None = None) -> Picture | None:
-            working.append(ends.user_video._tasks is not None)
+            working.append(transport.user_video._tasks is not None)
             return None
 
-        ends.user_video.picture = picture  # type: ignore[method-assign]
-        sent, done = ends.look(), asyncio.Event()
+        transport.user_video.picture = picture  # type: ignore[method-assign]
+        sent, done = transport.look(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(ends.attend(done))
+            tasks.create_task(transport.attend(done))
             assert await sent is None
             done.set()
         with pytest.raises(StageError, match="not in its room"):
-            await ends.look()
+            await transport.look()
         return working == [True]
 
     assert run_virtual(main())

@@ -187,7 +187,9 @@ def test_the_agents_side_calls_a_client_and_sends_it_data(with_server: Run) -> N
 
             ann.room.local_participant.register_rpc_method("show", show)
             await until(
-                lambda: events(session, ListeningStarted) and session.room and session.room.participants.who
+                lambda: (
+                    events(session, ListeningStarted) and session.room and session.room.participants.linked
+                )
             )
             assert session.room
             assert await session.room.call("show", "a map") == "shown to ann: a map"

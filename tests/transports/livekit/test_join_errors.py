@@ -230,7 +230,7 @@ def test_the_clock_of_a_real_server_is_read(with_server: Run) -> None:
 
 
 def test_what_a_server_says_is_shown_plain_and_without_tokens() -> None:
-    said = f"engine: signal failure: client error: 404 Not ProbeResult - \x1b[2J{PAGE} eyJhbGciOiJ9.eyJpc3MiOi.c2ln"
+    said = f"engine: signal failure: client error: 404 Not Found - \x1b[2J{PAGE} eyJhbGciOiJ9.eyJpc3MiOi.c2ln"
     error = from_sdk_error(Exception(said), "wss://user:hidden@host.example/x", "x")
     assert "\x1b" not in str(error)
     assert "eyJ" not in str(error)

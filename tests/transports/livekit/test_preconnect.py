@@ -29,7 +29,7 @@ from workbench.transports.livekit.preconnect import (
     TOPIC,
     PreConnectBuffer,
     _samples,
-    joined,
+    join_overlapping,
 )
 from workbench.transports.livekit.server import LocalServer
 from workbench.transports.livekit.webm import decoded
@@ -45,14 +45,14 @@ def noise(seconds: float, seed: int = 1) -> Samples:
 def test_what_is_in_both_is_heard_once(overlap_s: float) -> None:
     whole, overlap = noise(5), round(overlap_s * INPUT_RATE)
     cut = 3 * INPUT_RATE
-    again = joined(whole[: cut + overlap], (whole[cut:] * 0.7).astype(np.int16))
+    again = join_overlapping(whole[: cut + overlap], (whole[cut:] * 0.7).astype(np.int16))
     assert abs(len(again) - len(whole)) <= (0 if overlap_s >= 0.125 or not overlap_s else overlap)
 
 
 def test_silence_and_other_sound_are_not_taken_for_the_same() -> None:
     for live in (silence(INPUT_RATE), noise(1, seed=2), silence(0)):
-        assert len(joined(noise(2), live)) == 2 * INPUT_RATE + len(live)
-    assert len(joined(silence(0), noise(1))) == INPUT_RATE
+        assert len(join_overlapping(noise(2), live)) == 2 * INPUT_RATE + len(live)
+    assert len(join_overlapping(silence(0), noise(1))) == INPUT_RATE
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from workbench.model.audio import INPUT_RATE
 from workbench.model.events import ListeningStarted, Notice, RoomMessage, TurnDecided, TurnEnded
 from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.incoming import MOST_TEXT
-from workbench.transports.livekit.rate_limit import MOST_A_SECOND, MOST_OF_ONE
+from workbench.transports.livekit.rate_limit import MESSAGES_A_SECOND, STREAMS_OF_ONE
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room
@@ -36,7 +36,7 @@ def test_a_flood_of_data_is_dropped_and_the_conversation_goes_on(with_server: Ru
             assert (turn.status, turn.user_text) == ("done", "Hello there.")
             assert any("the rest is dropped" in one.reason for one in events(session, Notice))
             seconds = session.trace.now() / 1000
-            assert 0 < len(events(session, RoomMessage)) <= MOST_A_SECOND * (seconds + 1)
+            assert 0 < len(events(session, RoomMessage)) <= MESSAGES_A_SECOND * (seconds + 1)
             assert "\x1b" not in "".join(one.topic for one in events(session, RoomMessage))
 
     with_server(talk)
@@ -101,8 +101,8 @@ def test_who_is_not_listened_to_makes_no_turns_and_shuts_out_nobody(with_server:
             ]
             assert sorted(told) == ["from bob", "from bob, the old way"]
             assert session.room
-            reading = {who: one.reading for who, one in session.room.incoming._admission._senders.items()}
-            assert reading["bob"] == MOST_OF_ONE
+            reading = {who: one.streams for who, one in session.room.incoming._limiter._senders.items()}
+            assert reading["bob"] == STREAMS_OF_ONE
 
     with_server(talk)
 
@@ -125,7 +125,7 @@ def test_of_twenty_tracks_one_is_heard_and_no_video_is_decoded(with_server: Run)
                 (voice,) = session.room.source.voices.values()
                 chosen = [
                     one
-                    for one in session.room.participants.there["ann"].track_publications.values()
+                    for one in session.room.participants.remote["ann"].track_publications.values()
                     if one.subscribed
                 ]
                 assert [one.name for one in chosen] == ["7"]

@@ -101,7 +101,7 @@ async def conversation(server: LocalServer) -> AsyncIterator[tuple[Session, Pers
         asyncio.TaskGroup() as tasks,
     ):
         page = Page(ann, tasks)
-        await until(lambda: session.room and session.room.participants.who)
+        await until(lambda: session.room and session.room.participants.linked)
         yield session, ann, page
 
 

@@ -118,7 +118,7 @@ def video_subscribed(session: Session) -> list[str]:
     assert session.room
     return [
         publication.sid
-        for one in session.room.participants.there.values()
+        for one in session.room.participants.remote.values()
         for publication in one.track_publications.values()
         if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.subscribed
     ]
@@ -209,7 +209,7 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
                 assert roles == ["system", "user", "assistant", "tool", "user"]
                 await until(lambda: not video_subscribed(session))
             async with open_session(given, agent=AGENT) as session:
-                await until(lambda: session.room and session.room.participants.who)
+                await until(lambda: session.room and session.room.participants.linked)
                 await session.aask("what colour is it now?")
                 (end,) = events(session, ToolReturned)
                 assert "shows neither screen nor camera" in (end.error or "")

@@ -1,15 +1,15 @@
-"""What people in the room send: chat, methods that they call, data, tones, texts and files. All of it is bounded for
-each sender, and none of it is trusted. A turn becomes only what those write who may be listened to."""
+"""What participants send: chat, RPC, data, DTMF, texts and files. All of it is bounded for each sender, and none is
+trusted. Only those who may speak to the session make a turn with it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from workbench.handle import SessionHandle
 from workbench.model.clock import outside
@@ -23,16 +23,18 @@ from workbench.transports.livekit.sdk import rtc
 CHAT = "lk.chat"
 OLD_CHAT = "lk-chat-topic"
 """Data on which clients send chat where the server is old; newer ones send it twice, and say so."""
-THEIRS = "lk."
-"""Topics that begin so are LiveKit's own: what we do not know of them is nothing for us."""
+RESERVED = "lk."
+"""Topics that begin so are LiveKit's own: one that we do not know is nothing for us."""
 MOST_TEXT = 2_000
-"""Characters of a message that are taken in as a turn."""
+"""Characters of a message that become a turn."""
 MOST_BYTES = 5_000_000
-"""Of a text or a file that is kept; a longer one is left."""
-MOST_KEPT, MOST_KEPT_BYTES = 16, 20_000_000
+"""Of a text or a file that is kept; a longer one is dropped."""
+MOST_RECEIVED, MOST_RECEIVED_BYTES = 16, 20_000_000
 """Texts and files that are kept, the latest ones."""
 READ_S, READ_FILE_S = 10.0, 60.0
-"""A message, or a file, that is not complete by then is left, s."""
+"""A message, or a file, that is not complete by then is dropped, s."""
+
+MessageKind = Literal["chat", "rpc", "data", "dtmf", "text", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +55,21 @@ class IncomingData:
 
 
 class IncomingMessages:
-    """Takes in what the room sends while `run` runs. `counts` says of an identity whether it may speak to this session:
-    what others send is error_text, and is no turn."""
+    """Reads what participants send while `run` runs. `may_speak` decides by the identity whether somebody may speak to
+    this session: what others send is only recorded."""
 
-    def __init__(self, trace: Trace, counts: Callable[[str], bool]) -> None:
-        self.received: deque[IncomingData] = deque(maxlen=MOST_KEPT)
+    def __init__(self, trace: Trace, may_speak: Callable[[str], bool]) -> None:
+        self.received: deque[IncomingData] = deque(maxlen=MOST_RECEIVED)
         self.listeners: list[Callable[[IncomingData], object]] = []
         self._trace = trace
-        self._counts = counts
-        self._admission = RateLimiter(trace)
-        self._verbs: SessionHandle | None = None
+        self._may_speak = may_speak
+        self._limiter = RateLimiter(trace)
+        self._session: SessionHandle | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
-    async def run(self, verbs: SessionHandle) -> None:
-        """Read what comes, until cancelled."""
-        self._verbs = verbs
+    async def run(self, session: SessionHandle) -> None:
+        """Read streams, until cancelled."""
+        self._session = session
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 await asyncio.get_running_loop().create_future()
@@ -75,127 +77,129 @@ class IncomingMessages:
             self._tasks = None
 
     def wire(self, room: Any) -> None:
-        """Before it connects."""
-        room.register_text_stream_handler(CHAT, self._chatted)
-        room.register_byte_stream_handler(CHAT, self._file)  # what is attached to a chat message
+        """Set handlers on a room before it connects."""
+        room.register_text_stream_handler(CHAT, self._on_chat)
+        room.register_byte_stream_handler(CHAT, self._on_bytes)  # what is attached to a chat message
         # The SDK asks for a handler by topic and drops the rest; nobody knows the topics of other people's apps. Where
-        # it keeps them is its own matter: a version that keeps them elsewhere gives us chat alone.
-        for name, other in (("_text_stream_handlers", self._text), ("_byte_stream_handlers", self._file)):
+        # it keeps them is its own matter (docs/decisions/0042): a version that keeps them elsewhere gives chat alone.
+        for name, handler in (
+            ("_text_stream_handlers", self._on_text),
+            ("_byte_stream_handlers", self._on_bytes),
+        ):
             if isinstance(handlers := getattr(room, name, None), dict):
-                setattr(room, name, _Else(handlers, other))
-        room.on("data_received", self._data)
-        room.on("sip_dtmf_received", self._dtmf)
+                setattr(room, name, _WithDefault(handlers, handler))
+        room.on("data_received", self._on_data)
+        room.on("sip_dtmf_received", self._on_dtmf)
 
     def joined(self, room: Any) -> None:
-        """It has connected."""
+        """Offer our methods in a room that has connected."""
         for method in ("interrupt", "say", "type"):
-            room.local_participant.register_rpc_method(method, self._called)
+            room.local_participant.register_rpc_method(method, self._on_rpc)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
-    def _data(self, packet: Any) -> None:
+    def _on_data(self, packet: Any) -> None:
         sender = packet.participant.identity if packet.participant else ""
         if packet.topic == OLD_CHAT:
-            self._old_chat(bytes(packet.data[: 4 * MOST_TEXT]), sender)
-        elif self._admission.message(sender):
+            self._on_old_chat(bytes(packet.data[: 4 * MOST_TEXT]), sender)
+        elif self._limiter.allow_message(sender):
             beginning = bytes(packet.data[:400]).decode("utf-8", "replace")
-            self._came("data", sender, packet.topic or "", beginning, len(packet.data))
+            self._emit("data", sender, packet.topic or "", beginning, len(packet.data))
 
-    def _old_chat(self, data: bytes, sender: str) -> None:
-        """Chat in the old form, unless it came as a stream too."""
+    def _on_old_chat(self, data: bytes, sender: str) -> None:
+        """Take chat in the old form, unless it came as a stream too."""
         message: Any = None
         with suppress(ValueError):
             message = json.loads(data)
         if not isinstance(message, dict) or message.get("ignoreLegacy"):
             return
         text = message.get("message")
-        if isinstance(text, str) and self._admission.message(sender):
-            self._came("chat", sender, OLD_CHAT, text, len(data))
+        if isinstance(text, str) and self._limiter.allow_message(sender):
+            self._emit("chat", sender, OLD_CHAT, text, len(data))
             self._type(sender, text)
 
-    def _dtmf(self, tone: Any) -> None:
+    def _on_dtmf(self, tone: Any) -> None:
         sender = tone.participant.identity if tone.participant else ""
-        if self._admission.message(sender):
-            self._came("dtmf", sender, "", tone.digit, 1)
+        if self._limiter.allow_message(sender):
+            self._emit("dtmf", sender, "", tone.digit, 1)
 
-    async def _called(self, call: Any) -> str:
-        """A method of ours: `interrupt`, `say` or `type`, the latter two with a text, or {"text": …}."""
+    async def _on_rpc(self, call: Any) -> str:
+        """Answer a call of `interrupt`, `say` or `type`, the latter two with a text, or {"text": …}."""
         sdk = rtc()
-        if not self._admission.message(call.caller_identity):
+        if not self._limiter.allow_message(call.caller_identity):
             raise sdk.RpcError(1429, "too many calls")
         method, text = getattr(call, "method", ""), _text_of(call.payload)
-        self._came("rpc", call.caller_identity, method, text, len(call.payload))
-        if not self._counts(call.caller_identity):
+        self._emit("rpc", call.caller_identity, method, text, len(call.payload))
+        if not self._may_speak(call.caller_identity):
             raise sdk.RpcError(1403, "the agent does not listen to you")
-        if self._verbs is None:
+        if self._session is None:
             raise sdk.RpcError(1503, "the agent is not ready yet")
         if method == "interrupt":
-            self._verbs.interrupt()
+            self._session.interrupt()
         elif not text.strip():
             raise sdk.RpcError(1400, f'{method} needs a text, or {{"text": …}}')
         elif method == "say":
-            self._verbs.say(text)
+            self._session.say(text)
         else:
-            self._verbs.type(text)
+            self._session.type(text)
         return "ok"
 
     # --- streams -----------------------------------------------------------------------------------------------------
 
-    def _chatted(self, reader: Any, sender: str) -> None:
-        self._begin(reader, sender, self._chat(reader, sender))
+    def _on_chat(self, reader: Any, sender: str) -> None:
+        self._start(reader, sender, self._read_chat(reader, sender))
 
-    def _text(self, reader: Any, sender: str) -> None:
-        self._begin(reader, sender, self._take(reader, sender, "text"))
+    def _on_text(self, reader: Any, sender: str) -> None:
+        self._start(reader, sender, self._read_data(reader, sender, "text"))
 
-    def _file(self, reader: Any, sender: str) -> None:
-        self._begin(reader, sender, self._take(reader, sender, "bytes"))
+    def _on_bytes(self, reader: Any, sender: str) -> None:
+        self._start(reader, sender, self._read_data(reader, sender, "bytes"))
 
-    def _begin(self, reader: Any, sender: str, reading: Any) -> None:
-        if self._tasks is not None and (counted := self._admission.stream(sender)):
-            self._tasks.create_task(self._read(reader, counted, reading))
+    def _start(self, reader: Any, sender: str, work: Coroutine[Any, Any, None]) -> None:
+        if self._tasks is not None and (counted := self._limiter.allow_stream(sender)):
+            self._tasks.create_task(self._read(reader, counted, work))
         else:
-            reading.close()
+            work.close()
             reader.close()
 
-    async def _read(self, reader: Any, counted: Sender, reading: Any) -> None:
-        """One that breaks off is left."""
+    async def _read(self, reader: Any, sender: Sender, work: Coroutine[Any, Any, None]) -> None:
+        """Read a stream; one that breaks off is dropped."""
         try:
             with suppress(StageError), foreign("LiveKit", "source"), outside():
-                await reading
+                await work
         finally:
-            counted.ended()
+            sender.end_stream()
             reader.close()
 
-    async def _chat(self, reader: Any, sender: str) -> None:
-        """A chat message, as far as it is taken in."""
+    async def _read_chat(self, reader: Any, sender: str) -> None:
         text = ""
         async with asyncio.timeout(READ_S):
             async for piece in reader:
                 text += piece
                 if len(text) >= MOST_TEXT:
                     break
-        self._came("chat", sender, CHAT, text, len(text.encode("utf-8", "replace")))
+        self._emit("chat", sender, CHAT, text, len(text.encode("utf-8", "replace")))
         self._type(sender, text)
 
-    async def _take(self, reader: Any, sender: str, kind: Any) -> None:
-        """A text or a file on a topic of somebody's own."""
+    async def _read_data(self, reader: Any, sender: str, kind: Literal["text", "bytes"]) -> None:
+        """Read a text or a file on a topic of somebody's own."""
         info, pieces, size = reader.info, list[bytes](), 0
         async with asyncio.timeout(READ_FILE_S):
             async for piece in reader:
                 pieces.append(piece.encode("utf-8", "replace") if isinstance(piece, str) else bytes(piece))
                 size += len(pieces[-1])
                 if size > MOST_BYTES:
-                    return self._too_long(sender, info.topic)
+                    return self._report_too_long(sender, info.topic)
         data = b"".join(pieces)
         name, mime = (info.name, info.mime_type) if kind == "bytes" else ("", "")
         name, mime = plain(name or "", 200, one_line=True), plain(mime or "", 100, one_line=True)
         beginning = f"{name} ({mime})" if kind == "bytes" else data[:800].decode("utf-8", "replace")
-        self._came(kind, sender, info.topic, beginning, size)
+        self._emit(kind, sender, info.topic, beginning, size)
         self._keep(IncomingData(info.topic, sender, name, mime, data))
 
     def _keep(self, received: IncomingData) -> None:
         self.received.append(received)
-        while sum(len(one.data) for one in self.received) > MOST_KEPT_BYTES:
+        while sum(len(earlier.data) for earlier in self.received) > MOST_RECEIVED_BYTES:
             self.received.popleft()
         for listener in [*self.listeners]:
             try:
@@ -204,36 +208,34 @@ class IncomingMessages:
             except StageError as error:
                 self._trace.emit(Notice("error", "room", error.reason, error.hint))
 
-    def _too_long(self, sender: str, topic: str) -> None:
-        who, what = plain(sender, 100, one_line=True), plain(topic, 100, one_line=True)
-        reason = f"{who} sent more than {MOST_BYTES:,} bytes on {what}: they are not kept"
+    def _report_too_long(self, sender: str, topic: str) -> None:
+        name, topic = plain(sender, 100, one_line=True), plain(topic, 100, one_line=True)
+        reason = f"{name} sent more than {MOST_BYTES:,} bytes on {topic}: they are not kept"
         self._trace.emit(Notice("warning", "room", reason))
 
-    # --- small things ------------------------------------------------------------------------------------------------
-
     def _type(self, sender: str, text: str) -> None:
-        if self._verbs is not None and self._counts(sender):
-            self._verbs.type(plain(text, MOST_TEXT))
+        if self._session is not None and self._may_speak(sender):
+            self._session.type(plain(text, MOST_TEXT))
 
-    def _came(self, kind: Any, sender: str, topic: str, text: str, size: int) -> None:
-        who, what = plain(sender, 100, one_line=True), plain(topic, 100, one_line=True)
-        self._trace.emit(RoomMessage(kind, who, what, plain(text, 200, one_line=True), size))
+    def _emit(self, kind: MessageKind, sender: str, topic: str, text: str, size: int) -> None:
+        sender, topic = plain(sender, 100, one_line=True), plain(topic, 100, one_line=True)
+        self._trace.emit(RoomMessage(kind, sender, topic, plain(text, 200, one_line=True), size))
 
 
-class _Else(dict[str, Any]):
-    """Handlers by topic, with one for all the others."""
+class _WithDefault(dict[str, Any]):
+    """Stream handlers by topic, and a default for topics that are not reserved."""
 
-    def __init__(self, handlers: dict[str, Any], other: Callable[[Any, str], None]) -> None:
+    def __init__(self, handlers: dict[str, Any], default: Callable[[Any, str], None]) -> None:
         super().__init__(handlers)
-        self._other = other
+        self._default = default
 
     def get(self, topic: str, default: Any = None) -> Any:
-        """The handler of a topic; nobody's, where it is one of LiveKit's."""
-        return super().get(topic, default if topic.startswith(THEIRS) else self._other)
+        """Return the handler of a topic."""
+        return super().get(topic, default if topic.startswith(RESERVED) else self._default)
 
 
 def _text_of(payload: str) -> str:
-    """The text of a call, made safe."""
+    """Return the text of a call, made safe."""
     text: Any = payload
     with suppress(ValueError):
         text = json.loads(payload)

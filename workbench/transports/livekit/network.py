@@ -1,4 +1,4 @@
-"""What the way through the network takes: WebRTC's own figures, each second, and their part of the waterfall."""
+"""The transit through the network: WebRTC's own figures, each second, and their part of the waterfall."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class RtpCounters:
 
 
 class NetworkMonitor:
-    """Asks WebRTC, tells the trace, and keeps source and sink informed of how far away the user is.
+    """Asks WebRTC, reports it in the trace, and keeps source and sink informed of how far away the user is.
 
-    The way in is half the round trip between us and the server, and the jitter buffer; the way out the other half, and
-    a packet. What lies between the server and the user's own device cannot be seen from here.
+    The transit in is half the round trip between us and the server, and the jitter buffer; the transit out the other
+    half, and a packet. What lies between the server and the user's own device cannot be seen from here.
     """
 
     def __init__(self, trace: Trace, connection: RoomConnector, source: RoomSource, sink: RoomSink) -> None:
@@ -47,73 +47,71 @@ class NetworkMonitor:
         self._connection = connection
         self._source = source
         self._sink = sink
-        self._counted = RtpCounters()
+        self._counters = RtpCounters()
         self._buffer_s = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Measure until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             if self._connection.flowing:
                 with suppress(StageError), foreign("LiveKit", "source"), outside():
                     async with asyncio.timeout(EVERY_S):
                         stats = await self._connection.room.get_rtc_stats()
-                    # with one peer connection for both ways, all of it is in the first
-                    self._measured([*stats.publisher_stats, *stats.subscriber_stats])
+                    # with one peer connection for both directions, all of it is in the first
+                    self._measure([*stats.publisher_stats, *stats.subscriber_stats])
 
-    def _measured(self, stats: list[Any]) -> None:
-        was, now = self._counted, counted(stats)
-        self._counted = now
-        emitted = now.emitted - was.emitted
+    def _measure(self, stats: list[Any]) -> None:
+        before, now = self._counters, rtp_counters(stats)
+        self._counters = now
+        emitted = now.emitted - before.emitted
         if emitted < 0:  # another connection counts from the beginning
             return
         if emitted:
-            self._buffer_s = (now.buffer_s - was.buffer_s) / emitted
+            self._buffer_s = (now.buffer_s - before.buffer_s) / emitted
         rtt_s = round_trip_s(stats)
-        self._source.delayed(rtt_s / 2, self._buffer_s)
+        self._source.set_delay(rtt_s / 2, self._buffer_s)
         self._sink.delay_s = rtt_s / 2 + PACKET_S
-        packets, samples = (
-            now.received - was.received + max(0, now.lost - was.lost),
-            now.samples - was.samples,
-        )
-        out = [one.remote_inbound_rtp for one in stats if one.HasField("remote_inbound_rtp")]
+        lost, samples = max(0, now.lost - before.lost), now.samples - before.samples
+        packets = now.received - before.received + lost
+        outbound = [stat.remote_inbound_rtp for stat in stats if stat.HasField("remote_inbound_rtp")]
         self._trace.emit(
             NetworkMeasured(
                 round(rtt_s * 1000, 2),
-                round(
-                    max((one.received.jitter for one in _inbound(stats)), default=0.0) * 1000,
-                    2,
-                ),
-                round(max(0, now.lost - was.lost) / packets, 4) if packets else 0.0,
+                _jitter_ms(_inbound(stats)),
+                round(lost / packets, 4) if packets else 0.0,
                 round(self._buffer_s * 1000, 2),
-                round((now.concealed - was.concealed) / samples, 4) if samples else 0.0,
-                round(max((one.received.jitter for one in out), default=0.0) * 1000, 2),
-                round(max((one.remote_inbound.fraction_lost for one in out), default=0.0), 4),
+                round((now.concealed - before.concealed) / samples, 4) if samples else 0.0,
+                _jitter_ms(outbound),
+                round(max((rtp.remote_inbound.fraction_lost for rtp in outbound), default=0.0), 4),
             )
         )
 
 
-def counted(stats: Iterable[Any]) -> RtpCounters:
-    """The sums over everything audible that comes in. Silence that was made up for silence is no concealment."""
-    received = lost = emitted = samples = concealed = 0
-    buffer_s = 0.0
-    for one in _inbound(stats):
-        received += one.received.packets_received
-        lost += one.received.packets_lost
-        buffer_s += one.inbound.jitter_buffer_delay
-        emitted += one.inbound.jitter_buffer_emitted_count
-        samples += one.inbound.total_samples_received
-        concealed += one.inbound.concealed_samples - one.inbound.silent_concealed_samples
-    return RtpCounters(received, lost, buffer_s, emitted, samples, concealed)
+def rtp_counters(stats: Iterable[Any]) -> RtpCounters:
+    """Return the sums over all voices. Silence that was made up for silence is no concealment."""
+    inbound = _inbound(stats)
+    return RtpCounters(
+        sum(rtp.received.packets_received for rtp in inbound),
+        sum(rtp.received.packets_lost for rtp in inbound),
+        sum((rtp.inbound.jitter_buffer_delay for rtp in inbound), 0.0),
+        sum(rtp.inbound.jitter_buffer_emitted_count for rtp in inbound),
+        sum(rtp.inbound.total_samples_received for rtp in inbound),
+        sum(rtp.inbound.concealed_samples - rtp.inbound.silent_concealed_samples for rtp in inbound),
+    )
 
 
 def round_trip_s(stats: Iterable[Any]) -> float:
-    """Of the way that is in use, s; 0 while it is not known."""
-    pairs = [one.candidate_pair.candidate_pair for one in stats if one.HasField("candidate_pair")]
+    """Return the round trip of the connection that is in use, s; 0 while it is not known."""
+    pairs = [stat.candidate_pair.candidate_pair for stat in stats if stat.HasField("candidate_pair")]
     used = [pair for pair in pairs if pair.nominated and pair.responses_received]
     return max((pair.total_round_trip_time / pair.responses_received for pair in used), default=0.0)
 
 
 def _inbound(stats: Iterable[Any]) -> list[Any]:
-    found = [one.inbound_rtp for one in stats if one.HasField("inbound_rtp")]
-    return [one for one in found if one.stream.kind == "audio"]
+    inbound = [stat.inbound_rtp for stat in stats if stat.HasField("inbound_rtp")]
+    return [rtp for rtp in inbound if rtp.stream.kind == "audio"]
+
+
+def _jitter_ms(streams: list[Any]) -> float:
+    return round(max((rtp.received.jitter for rtp in streams), default=0.0) * 1000, 2)

@@ -150,13 +150,13 @@ def _samples(info: Any, data: bytes) -> Samples:
     return sound[-round(LONGEST_S * INPUT_RATE) :]
 
 
-def joined(before: Samples, live: Samples) -> Samples:
+def join_overlapping(before: Samples, live: Samples) -> Samples:
     """Both, with what is at the end of `before` and at the beginning of `live` once."""
-    found = _found(before, live)
+    found = _overlap(before, live)
     return np.concatenate((before if found is None else before[:found], live))
 
 
-def _found(before: Samples, live: Samples) -> int | None:
+def _overlap(before: Samples, live: Samples) -> int | None:
     """Where in `before` the beginning of `live` is; None where it is not, or is silent."""
     first = max(0, len(before) - TAIL)
     tail = before[first:].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What LiveKit's own clients expect to be told by an agent: its state and the transcriptions of both sides."""
+"""Publishing what LiveKit's own clients expect of an agent: its state and the transcriptions of both sides."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ TRANSCRIPTION = "lk.transcription"
 STATE, NAME = "lk.agent.state", "lk.agent.name"
 SEGMENT, FINAL, TRACK = "lk.segment_id", "lk.transcription_final", "lk.transcribed_track_id"
 TICK_S = 0.1
-"""Texts follow what is heard in steps of this, s."""
+"""Texts follow what is played in steps of this, s."""
 PACKET_S = 0.5
 """In the old form words are sent less often: the text whole each time, for the few who read it, s."""
 SEND_S = 2.0
 """A message that can't be sent within this is given up, s."""
 MOST_OPEN = 8
-"""Utterances whose words are not final; one that never becomes so is forgotten when there are more."""
+"""Utterances whose transcript is not final; one that never becomes so is forgotten when there are more."""
 
 
 @dataclass(slots=True)
 class TranscriptionSegment:
-    """A stretch of transcription: an utterance, or a reply. `sender` and `track` are those of who speaks."""
+    """The transcription of an utterance or a reply. `sender` and `track` are those of the speaker."""
 
     id: str
     sender: str
@@ -48,34 +48,36 @@ class TranscriptionSegment:
 
 
 class RoomPublisher:
-    """Follows the trace (`note`) and tells the room. `who` gives identity and track sid of the one who is listened to,
+    """Follows the trace (`note`) and publishes. `linked_track` gives identity and track sid of the linked participant,
     `own_track` the sid of the agent's track."""
 
     def __init__(
         self,
         connection: RoomConnector,
-        who: Callable[[], tuple[str, str]],
+        linked_track: Callable[[], tuple[str, str]],
         own_track: Callable[[], str],
     ) -> None:
         self.state = "initializing"
-        self.alone = False
-        """After an outage, while nobody is back who reads: texts wait."""
+        self._published_state = "initializing"
+        self._paused = False
         self._connection = connection
-        self._who = who
+        self._linked_track = linked_track
         self._own_track = own_track
-        self._told = "initializing"
-        self._open: set[int] = set()
+        self._unanswered: set[int] = set()
         """Turns that are decided and not answered."""
         self._speaking: int | None = None
-        self._users: dict[int, TranscriptionSegment] = {}
-        self._finished: deque[TranscriptionSegment] = deque(maxlen=64)
+        """The reply that is being played."""
         self._reply: TranscriptionSegment | None = None
+        self._users: dict[int, TranscriptionSegment] = {}
+        """By utterance, as long as they are not final."""
+        self._final: deque[TranscriptionSegment] = deque(maxlen=64)
+        """To be published for the last time."""
         self._woken = asyncio.Event()
-        self._verbs: SessionHandle | None = None
+        self._session: SessionHandle | None = None
 
-    async def run(self, verbs: SessionHandle) -> None:
-        """Tell the room what happens, until cancelled."""
-        self._verbs = verbs
+    async def run(self, session: SessionHandle) -> None:
+        """Publish what happens, until cancelled."""
+        self._session = session
         while True:
             if self._speaking is None:
                 await self._woken.wait()
@@ -84,103 +86,115 @@ class RoomPublisher:
                     async with asyncio.timeout(TICK_S):
                         await self._woken.wait()
             self._woken.clear()
-            if self._connection.flowing:
-                await self._tell()
+            if self._connection.flowing and not self._paused:
+                await self._publish()
 
     def joined(self) -> None:
-        """Somebody may be there who knows nothing yet, and what was under way went with the connection."""
-        self._told = ""
-        for segment in (*self._users.values(), *self._finished):
+        """Publish all anew: whoever is there may know nothing yet, and what was under way went with the connection."""
+        self._published_state = ""
+        for segment in (*self._users.values(), *self._final):
             segment.sent, segment.writer = "", None
         if self._reply is not None:
             self._reply.sent, self._reply.writer, self._reply.track = "", None, self._own_track()
         self._woken.set()
 
-    def together(self) -> None:
-        """Somebody is there to read again."""
-        self.alone = False
+    def pause(self) -> None:
+        """Keep texts after an outage, while nobody is back who reads them."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Publish again: somebody is there to read."""
+        self._paused = False
         self._woken.set()
 
     # --- following the trace -----------------------------------------------------------------------------------------
 
     def note(self, entry: Entry) -> None:
-        """A reader: take the next entry."""
+        """Take the next entry."""
         match entry.event:
             case ev.ListeningStarted():
                 self.state = "listening"
             case ev.TurnDecided(turn=turn):
-                self._open.add(turn)
+                self._unanswered.add(turn)
             case ev.Transcribed(utterance=utterance, text=text, final=final):
-                self._transcribed(utterance, text, final)
+                self._transcribe(utterance, text, final)
             case ev.ReplyPlaying(reply=reply, turn=turn):
                 self._speaking = reply
-                self._open.discard(turn or 0)
-                self._reply = TranscriptionSegment(f"SG_{secrets.token_hex(6)}", "", self._own_track())
+                self._unanswered.discard(turn or 0)
+                self._reply = self._new_segment("", self._own_track())
             case ev.ReplyEnded(reply=reply, heard=heard):
-                self._ended(reply, heard)
+                self._end_reply(reply, heard)
             case ev.TurnEnded(turn=turn):
-                self._open.discard(turn)
+                self._unanswered.discard(turn)
             case _:
                 return
         if self.state != "initializing":
-            waiting = "thinking" if self._open else "listening"
+            waiting = "thinking" if self._unanswered else "listening"
             self.state = "speaking" if self._speaking is not None else waiting
         self._woken.set()
 
-    def _transcribed(self, utterance: int, text: str, final: bool) -> None:
+    def _new_segment(self, sender: str, track: str) -> TranscriptionSegment:
+        return TranscriptionSegment(f"SG_{secrets.token_hex(6)}", sender, track)
+
+    def _transcribe(self, utterance: int, text: str, final: bool) -> None:
         segment = self._users.get(utterance)
         if segment is None:
             if not text:
                 return
-            sender, track = self._who()
-            segment = self._users[utterance] = TranscriptionSegment(
-                f"SG_{secrets.token_hex(6)}", sender, track
-            )
+            segment = self._users[utterance] = self._new_segment(*self._linked_track())
         segment.text, segment.final = text, final
         if final:
-            self._finished.append(self._users.pop(utterance))
-        elif len(self._users) > MOST_OPEN:  # of utterances that were never finished
+            self._final.append(self._users.pop(utterance))
+        elif len(self._users) > MOST_OPEN:
             del self._users[next(iter(self._users))]
 
-    def _ended(self, reply: int, heard: str) -> None:
+    def _end_reply(self, reply: int, text: str) -> None:
         segment = self._reply
-        if self._speaking != reply or segment is None:  # it was never heard, only read
-            segment = TranscriptionSegment(f"SG_{secrets.token_hex(6)}", "", self._own_track())
+        if self._speaking != reply or segment is None:  # it was never played, only read
+            segment = self._new_segment("", self._own_track())
         else:
             self._speaking, self._reply = None, None
-        segment.text, segment.final = heard, True
-        if heard or segment.writer is not None:
-            self._finished.append(segment)
+        segment.text, segment.final = text, True
+        if text or segment.writer is not None:
+            self._final.append(segment)
 
-    # --- telling the room --------------------------------------------------------------------------------------------
+    # --- publishing --------------------------------------------------------------------------------------------------
 
-    async def _tell(self) -> None:
-        """Words before the state that comes after them: a client that shows "listening" has the whole answer."""
-        if self.alone:
-            return
+    async def _publish(self) -> None:
+        """Publish texts before the state that follows them: a client that shows "listening" has the whole answer."""
         for segment in [*self._users.values()]:
             text = segment.text
-            if text != segment.sent and await self._sent(self._whole(segment)):
+            if text != segment.sent and await self._send(self._send_whole(segment)):
                 segment.sent = text
-        while self._finished:
-            segment = self._finished.popleft()
+        while self._final:
+            segment = self._final.popleft()
             piecewise = segment.writer is not None
-            sent = await self._sent(self._rest(segment) if piecewise else self._whole(segment))
+            sent = await self._send(self._send_rest(segment) if piecewise else self._send_whole(segment))
             if not (sent or self._connection.flowing):
                 segment.sent, segment.writer = "", None
-                self._finished.appendleft(segment)
+                self._final.appendleft(segment)
                 return
         state = self.state
-        if state != self._told and await self._sent(self._put_state(state)):
-            self._told = state
-        spoken = self._verbs.spoken() if self._verbs is not None else None
-        segment_now = self._reply
-        if segment_now is not None and spoken is not None and spoken[0] == self._speaking:
-            segment_now.text = spoken[1]
-            if segment_now.text != segment_now.sent:
-                await self._sent(self._piece(segment_now))
+        if state != self._published_state and await self._send(self._send_state(state)):
+            self._published_state = state
+        spoken = self._session.spoken() if self._session is not None else None
+        reply = self._reply
+        if reply is not None and spoken is not None and spoken[0] == self._speaking:
+            reply.text = spoken[1]
+            if reply.text != reply.sent:
+                await self._send(self._send_piece(reply))
 
-    async def _put_state(self, state: str) -> None:
+    async def _send(self, message: Awaitable[None]) -> bool:
+        """Return whether it went out; a message that does not is no reason to end a conversation."""
+        try:
+            with foreign("LiveKit", "sink"), outside():
+                async with asyncio.timeout(SEND_S):
+                    await message
+        except StageError:
+            return False
+        return True
+
+    async def _send_state(self, state: str) -> None:
         await self._connection.room.local_participant.set_attributes({STATE: state})
 
     async def _writer(self, segment: TranscriptionSegment) -> Any:
@@ -191,51 +205,41 @@ class RoomPublisher:
             topic=TRANSCRIPTION, attributes=attributes, sender_identity=segment.sender or None
         )
 
-    async def _whole(self, segment: TranscriptionSegment) -> None:
-        """All of it in a stream of its own: it takes the place of what was sent before."""
+    async def _send_whole(self, segment: TranscriptionSegment) -> None:
+        """Send all of it in a stream of its own: it takes the place of what was sent before."""
         writer = await self._writer(segment)
         await writer.write(segment.text)
         await writer.aclose()
-        await self._packet(segment)
+        await self._send_packet(segment)
 
-    async def _piece(self, segment: TranscriptionSegment) -> None:
-        """What has come to a reply since the last time."""
+    async def _send_piece(self, segment: TranscriptionSegment) -> None:
+        """Send what has come to a reply since the last time."""
         if segment.writer is None:
             segment.writer = await self._writer(segment)
         text = segment.text
         if text.startswith(segment.sent):
             await segment.writer.write(text[len(segment.sent) :])
             segment.sent = text
-            await self._packet(segment)
+            await self._send_packet(segment)
 
-    async def _rest(self, segment: TranscriptionSegment) -> None:
+    async def _send_rest(self, segment: TranscriptionSegment) -> None:
         writer = segment.writer
         if segment.text.startswith(segment.sent) and segment.text != segment.sent:
             await writer.write(segment.text[len(segment.sent) :])
         await writer.aclose(attributes={FINAL: "true"})
-        await self._packet(segment)
+        await self._send_packet(segment)
 
-    async def _packet(self, segment: TranscriptionSegment) -> None:
-        """The same in the form before text streams: older clients and hooks (`useTrackTranscription`) read nothing
+    async def _send_packet(self, segment: TranscriptionSegment) -> None:
+        """Send it in the form before text streams too: older clients and hooks (`useTrackTranscription`) read nothing
         else."""
         now = asyncio.get_running_loop().time()
         if not segment.track or (not segment.final and now - segment.packet_at < PACKET_S):
             return
         segment.packet_at = now
-        sdk, me = rtc(), self._connection.room.local_participant
-        told = sdk.TranscriptionSegment(
+        sdk, local = rtc(), self._connection.room.local_participant
+        packet = sdk.TranscriptionSegment(
             id=segment.id, text=segment.text, start_time=0, end_time=0, language="", final=segment.final
         )
-        await me.publish_transcription(
-            sdk.Transcription(segment.sender or me.identity, segment.track, [told])
+        await local.publish_transcription(
+            sdk.Transcription(segment.sender or local.identity, segment.track, [packet])
         )
-
-    async def _sent(self, message: Awaitable[None]) -> bool:
-        """Whether it went out; one that does not is no reason to end a conversation."""
-        try:
-            with foreign("LiveKit", "sink"), outside():
-                async with asyncio.timeout(SEND_S):
-                    await message
-        except StageError:
-            return False
-        return True

@@ -57,13 +57,13 @@ class Voice:
         self.frames: deque[Samples] = deque(maxlen=MOST)
         self._track = track
 
-    async def read(self, come: Callable[[], None]) -> None:
+    async def read(self, notify: Callable[[], None]) -> None:
         """Take frames until the track ends or the task is cancelled."""
 
         def take(samples: Samples) -> None:
             if len(samples) == FRAME:
                 self.frames.append(samples)
-                come()
+                notify()
 
         with event_router().listening(self._track, INPUT_RATE, FRAME * 1000 // INPUT_RATE, take) as ended:
             await ended.wait()
@@ -80,7 +80,7 @@ class RoomSource(Source):
         """Who is listened to, by the track's sid."""
         self._trace = trace
         self._clean = clean
-        self._come = asyncio.Event()
+        self._changed = asyncio.Event()
         self._delays: deque[tuple[int, float, float]] = deque([(0, 0.0, 0.0)], maxlen=64)
         self._failure: WorkbenchError | None = None
         self._starved = 0
@@ -97,19 +97,19 @@ class RoomSource(Source):
     def fail(self, error: WorkbenchError) -> None:
         """The room is lost for good: `frames` raises this."""
         self._failure = error
-        self._come.set()
+        self._changed.set()
 
-    def come(self) -> None:
+    def notify(self) -> None:
         """There is a new frame, or a voice less to wait for."""
-        self._come.set()
+        self._changed.set()
 
     def insert(self, samples: Samples) -> None:
         """Sound that ends now and was not heard until now: it goes before what comes next, at once, and its positions
         lie in the past."""
         self._before.append(samples[len(samples) % FRAME :])
-        self._come.set()
+        self._changed.set()
 
-    def delayed(self, network_s: float, buffer_s: float) -> None:
+    def set_delay(self, network_s: float, buffer_s: float) -> None:
         """From now on, sound was on the network and in the jitter buffer for so long before it came in."""
         self._delays.append((self._position, network_s, buffer_s))
 
@@ -124,7 +124,7 @@ class RoomSource(Source):
         return [("network_in", came - buffer_s), ("jitter_buffer", came)]
 
     def _delay(self, sample: int) -> tuple[float, float]:
-        """What `delayed` said of it, s."""
+        """What `set_delay` said of it, s."""
         found = (one for one in reversed(self._delays) if one[0] <= sample)
         return next(found, (0, 0.0, 0.0))[1:]
 
@@ -167,10 +167,10 @@ class RoomSource(Source):
         wait_s = FRAME_S
         if self.voices and not self._starved:
             wait_s = FRAME_S + TOGETHER_S if behind else STARVED_S
-        self._come.clear()
-        timer = loop.call_later(max(0.0, last + wait_s - loop.time()), self._come.set)
+        self._changed.clear()
+        timer = loop.call_later(max(0.0, last + wait_s - loop.time()), self._changed.set)
         try:
-            await self._come.wait()
+            await self._changed.wait()
         finally:
             timer.cancel()
         now = loop.time()

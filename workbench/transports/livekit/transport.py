@@ -24,26 +24,23 @@ from workbench.transports.livekit.connection import RoomConnector
 from workbench.transports.livekit.incoming import IncomingData, IncomingMessages
 from workbench.transports.livekit.network import NetworkMonitor
 from workbench.transports.livekit.participants import Participants
-from workbench.transports.livekit.preconnect import PreConnectBuffer, joined
+from workbench.transports.livekit.preconnect import PreConnectBuffer, join_overlapping
 from workbench.transports.livekit.publisher import NAME, STATE, RoomPublisher
 from workbench.transports.livekit.sink import RoomSink
 from workbench.transports.livekit.source import MOST, RoomSource, Voice, noise_suppressor
 from workbench.transports.livekit.token import access
 from workbench.transports.livekit.video import UserVideo, look
 
-HELD = 500
+LATE_FRAMES = 500
 """Frames of a voice that wait for what was said before them: 10 s."""
-COMPARED = 20
+OVERLAP_FRAMES = 20
 """Frames of it by which its beginning is found in what was said before: 0.4 s."""
 BACK_S = 0.4
 """From when somebody is back in the room until they hear us, s."""
 
 
 class RoomTransport(RoomClient, Transport):
-    """The agent's place in a room.
-
-    Entering raises MissingError (no server, no keys, no SDK) or UsageError (refused).
-    """
+    """The agent in a room. Entering raises MissingError (no server, no keys, no SDK) or UsageError (refused)."""
 
     data = dtmf = True
     source: RoomSource
@@ -58,30 +55,30 @@ class RoomTransport(RoomClient, Transport):
         name, quiet = f"room {settings.name}", options.settings.audio.noise_suppression
         self.source = RoomSource(trace, name, noise_suppressor() if quiet else None)
         self.sink = RoomSink(trace, name)
-        identity = settings.identity or f"agent-{secrets.token_hex(4)}"
         connection = RoomConnector(
             settings,
             access(settings),
-            identity,
+            settings.identity or f"agent-{secrets.token_hex(4)}",
             trace,
             self._wire,
             self._joined,
             name=agent,
             attributes=lambda: {**self._attributes, STATE: self.publisher.state, NAME: agent},
         )
-        super().__init__(connection, Participants(settings, trace, self._heard, self._gone))
-        self.publisher = RoomPublisher(self.connection, self._who, lambda: self.sink.track_sid)
-        self.incoming = IncomingMessages(trace, self.participants.counts)
+        super().__init__(connection, Participants(settings, trace, self._add_voice, self._remove_voice))
+        self.publisher = RoomPublisher(self.connection, self._linked_track, lambda: self.sink.track_sid)
+        self.incoming = IncomingMessages(trace, self.participants.may_speak)
         self.preconnect = PreConnectBuffer(trace)
         self.user_video = self.vision = UserVideo(self.participants, trace, settings.video, options.sees)
         self.video = settings.video != "off"
         self.tools = [(look, '[room] video = "tool"')] if settings.video == "tool" else []
         self.room = self
         self.network = NetworkMonitor(trace, self.connection, self.source, self.sink)
-        self._waiting: list[Voice] = []
+        self._first_voices: list[Voice] = []
         """That came before we run."""
         self._readers: dict[str, asyncio.Task[None]] = {}
-        self._lonely = False
+        """By the track's sid."""
+        self._alone = False
         """The connection was lost, and who was spoken to is not back yet."""
 
     async def __aenter__(self) -> Self:
@@ -96,27 +93,26 @@ class RoomTransport(RoomClient, Transport):
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._end()
+        self._stop_sending()
         self.participants.close()
         await self.connection.close()
         await self.sink.__aexit__()
         await self.source.__aexit__()
 
     def note(self, entry: Entry) -> None:
-        """A reader: what clients and the sink must know of the conversation."""
+        """Follow the conversation, for clients and the sink."""
         self.publisher.note(entry)
         self.user_video.note(entry)
         match entry.event:
             case ReplyEnded(status="cut"):
                 self.sink.clear()
-            case ParticipantChanged(state="joined" | "left") if (
-                self._lonely and not self.participants.awaited
-            ):
-                asyncio.get_running_loop().call_later(BACK_S, self._flow)
+            case ParticipantChanged(state="joined" | "left") if self._alone:
+                if not self.participants.linked_away:
+                    asyncio.get_running_loop().call_later(BACK_S, self._resume)
 
     def look(self) -> Delivery[Picture | None]:
-        """What the one who is listened to shows now: their screen, else their camera; None where that is nothing. For
-        `context.show`. A StageError says that video is off."""
+        """Take a picture of what the linked participant shows now: their screen, else their camera; None where that is
+        nothing. For `context.show`. A StageError says that video is off."""
         return self._send(self.user_video.picture, SEND_S)
 
     @property
@@ -128,23 +124,23 @@ class RoomTransport(RoomClient, Transport):
         """Have `listener` called with each one that comes, on the session's loop: it returns at once."""
         self.incoming.listeners.append(listener)
 
-    async def run(self, verbs: SessionHandle) -> None:
+    async def run(self, session: SessionHandle) -> None:
         """Look after the connection, until the room is over for good: that stops the session."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 works = (
-                    self.publisher.run(verbs),
-                    self.incoming.run(verbs),
+                    self.publisher.run(session),
+                    self.incoming.run(session),
                     self.network.run(),
                     self.user_video.run(),
                 )
                 beside = [self._tasks.create_task(work) for work in works]
-                self._begin()  # behind them: a look that was asked for before needs the eyes at work
-                for voice in self._waiting:
+                self._start_sending()  # behind them: a picture that was asked for before needs the video at work
+                for voice in self._first_voices:
                     self._read(voice)
-                self._waiting.clear()
+                self._first_voices.clear()
                 try:
-                    verbs.stop(await self.connection.keep())
+                    session.stop(await self.connection.keep())
                 except WorkbenchError as error:
                     self.source.fail(error)
                 for task in beside:
@@ -152,9 +148,9 @@ class RoomTransport(RoomClient, Transport):
         except BaseExceptionGroup as group:
             raise single(group) from None
         finally:
-            self._end()
+            self._stop_sending()
 
-    # --- what the connection calls -----------------------------------------------------------------------------------
+    # --- called by the connection ------------------------------------------------------------------------------------
 
     def _wire(self, room: Any) -> None:
         self.participants.wire(room)
@@ -162,100 +158,97 @@ class RoomTransport(RoomClient, Transport):
         self.preconnect.wire(room)
         self.user_video.wire(room)
         room.on("reconnecting", self._interrupted)
-        room.on("disconnected", lambda _: self._cut_off())
+        room.on("disconnected", lambda _: self._disconnected())
 
-    async def _joined(self, room: Any, anew: bool) -> None:
+    async def _joined(self, room: Any, from_scratch: bool) -> None:
         self.incoming.joined(room)  # first: somebody may call at once
-        if anew:
+        if from_scratch:
             await self.sink.publish(room)
         self.publisher.joined()
         self.participants.joined(room)
         self.user_video.joined(room)
-        if not self.participants.awaited:
-            self._flow()
+        self._resume()
 
-    def _flow(self) -> None:
+    def _resume(self) -> None:
         """Go on speaking; after an outage not before who was spoken to is back, or has left for good."""
-        if self.connection.flowing and not self.participants.awaited:
-            self._lonely = False
-            self.publisher.together()
+        if self.connection.flowing and not self.participants.linked_away:
+            self._alone = False
+            self.publisher.resume()
             self.sink.set_connected(True)
 
     def _interrupted(self) -> None:
-        self._lonely = self.publisher.alone = True
-        self.participants.cut_off()
+        self._alone = True
+        self.publisher.pause()
+        self.participants.interrupted()
         self.sink.set_connected(False)
 
-    def _cut_off(self) -> None:
+    def _disconnected(self) -> None:
         self._interrupted()
         for sid in [*self._readers, *self.source.voices]:
-            self._gone(sid)
+            self._remove_voice(sid)
 
-    def _who(self) -> tuple[str, str]:
-        """Identity and track sid of who is listened to, empty where nobody is."""
-        who = self.participants.who or ""
-        sids = [voice.track_sid for voice in self.source.voices.values() if voice.identity == who]
-        return who, sids[0] if sids else ""
-
-    def _publication(self, identity: str, sid: str) -> Any:
-        """That participant's publication of that sid, None where there is none."""
-        one = self.participants.there.get(identity)
-        return one.track_publications.get(sid) if one is not None else None
+    def _linked_track(self) -> tuple[str, str]:
+        """Return identity and track sid of the linked participant, empty where there is none."""
+        linked = self.participants.linked or ""
+        sids = [voice.track_sid for voice in self.source.voices.values() if voice.identity == linked]
+        return linked, sids[0] if sids else ""
 
     # --- voices ------------------------------------------------------------------------------------------------------
 
-    def _heard(self, identity: str, track: Any) -> None:
+    def _add_voice(self, identity: str, track: Any) -> None:
         voice = Voice(identity, track)
         if self._tasks is None:
-            self._waiting.append(voice)
+            self._first_voices.append(voice)
         else:
             self._read(voice)
 
     def _read(self, voice: Voice) -> None:
         assert self._tasks is not None
-        self._readers[voice.track_sid] = self._tasks.create_task(self._voice(voice))
+        self._readers[voice.track_sid] = self._tasks.create_task(self._read_voice(voice))
 
-    async def _voice(self, voice: Voice) -> None:
+    async def _read_voice(self, voice: Voice) -> None:
+        participant = self.participants.remote.get(voice.identity)
+        publications = participant.track_publications if participant is not None else {}
         try:
-            if self.preconnect.expects(self._publication(voice.identity, voice.track_sid)):
-                came = asyncio.Event()
+            if self.preconnect.expects(publications.get(voice.track_sid)):
+                arrived = asyncio.Event()
 
-                def come() -> None:
-                    came.set()
-                    self.source.come()
+                def notify() -> None:
+                    arrived.set()
+                    self.source.notify()
 
-                async with beside(self._from_before(voice, came)) as before:
-                    await voice.read(come)
-                    await asyncio.wait([before])
+                async with beside(self._insert_preconnect(voice, arrived)) as inserting:
+                    await voice.read(notify)
+                    await asyncio.wait([inserting])
             else:
                 self.source.voices[voice.track_sid] = voice
-                await voice.read(self.source.come)
+                await voice.read(self.source.notify)
         finally:
-            self._gone(voice.track_sid)
+            self._remove_voice(voice.track_sid)
 
-    async def _from_before(self, voice: Voice, came: asyncio.Event) -> None:
-        """What the user said before we were there, and then their voice, which waits until that is known. `came` is set
+    async def _insert_preconnect(self, voice: Voice, arrived: asyncio.Event) -> None:
+        """Insert what the user said before we were there, and then their voice, which waits for that. `arrived` is set
         with each of its frames."""
-        voice.frames = deque(maxlen=HELD)
-        said = await self.preconnect.speech(voice.identity, voice.track_sid)
-        if len(said):
+        voice.frames = deque(maxlen=LATE_FRAMES)
+        earlier = await self.preconnect.speech(voice.identity, voice.track_sid)
+        if len(earlier):
             with suppress(TimeoutError):  # in silence nothing may come
                 async with asyncio.timeout(1.0):
-                    while len(voice.frames) < COMPARED:
-                        came.clear()
-                        await came.wait()
+                    while len(voice.frames) < OVERLAP_FRAMES:
+                        arrived.clear()
+                        await arrived.wait()
         live = [*voice.frames]
-        work = partial(joined, said, np.concatenate([silence(0), *live]))
-        whole = await asyncio.get_running_loop().run_in_executor(None, work)  # 50 ms
-        whole = np.concatenate([whole, *[*voice.frames][len(live) :]])
+        work = partial(join_overlapping, earlier, np.concatenate([silence(0), *live]))
+        samples = await asyncio.get_running_loop().run_in_executor(None, work)  # 50 ms
+        samples = np.concatenate([samples, *[*voice.frames][len(live) :]])
         voice.frames = deque(maxlen=MOST)
-        if len(whole):
-            self.source.insert(whole)
+        if len(samples):
+            self.source.insert(samples)
         self.source.voices[voice.track_sid] = voice
 
-    def _gone(self, sid: str) -> None:
-        self._waiting = [voice for voice in self._waiting if voice.track_sid != sid]
+    def _remove_voice(self, sid: str) -> None:
+        self._first_voices = [voice for voice in self._first_voices if voice.track_sid != sid]
         if self.source.voices.pop(sid, None) is not None:
-            self.source.come()
+            self.source.notify()
         if task := self._readers.pop(sid, None):
             task.cancel()

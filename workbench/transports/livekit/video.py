@@ -138,7 +138,7 @@ class UserVideo:
 
     def nothing(self) -> str:
         """Why there is no picture."""
-        who = self._participants.who
+        who = self._participants.linked
         if who is None:
             return "nobody is there"
         name = plain(who, 100, one_line=True)
@@ -171,7 +171,7 @@ class UserVideo:
         file = f"pictures/{self._taken:04}.jpg" if self._taken <= MOST_PICTURES else ""
         if file:
             self._trace.pictures.append((file, data))
-        who = plain(self._participants.who or "", 100, one_line=True)
+        who = plain(self._participants.linked or "", 100, one_line=True)
         source: Literal["screen", "camera"] = "screen" if chosen and _is_screen(chosen) else "camera"
         self._trace.emit(
             PictureTaken(reply, file, who, source, width, height, len(data), round(age_s * 1000, 1))
@@ -209,7 +209,7 @@ class UserVideo:
 
     def _wanted(self) -> Any:
         """What there is to see: a screen, else a camera, of the one who is listened to."""
-        one = self._participants.there.get(self._participants.who or "")
+        one = self._participants.remote.get(self._participants.linked or "")
         shown = [
             publication
             for publication in (one.track_publications.values() if one is not None else ())
