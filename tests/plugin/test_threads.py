@@ -115,7 +115,7 @@ def test_a_hanging_job_is_left_behind(threads: DaemonThreads) -> None:
 def test_a_job_that_is_cancelled_before_it_runs_does_not(threads: DaemonThreads) -> None:
     future = Future[int]()
     future.cancel()
-    module._ThreadJob(future, lambda: pytest.fail("ran")).run()
+    module._run_job(future, lambda: pytest.fail("ran"))
 
 
 def test_after_shutdown_there_are_no_jobs_and_no_threads(threads: DaemonThreads) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -60,7 +61,7 @@ class DaemonThreads(Executor):
         """Run a job, as any executor does. RuntimeError after `shutdown`, or where the system has no thread left."""
         future: Future[T] = Future()
         context = copy_context()
-        job = _ThreadJob(future, lambda: context.run(contain, lambda: fn(*args, **kwargs)))
+        job = partial(_run_job, future, lambda: context.run(contain, lambda: fn(*args, **kwargs)))
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the threads {self._name!r} are shut down")
@@ -82,14 +83,14 @@ class DaemonThreads(Executor):
     def _work(self, jobs: _Jobs) -> None:
         """Run jobs until there is none, in a thread."""
         while (job := self._next(jobs)) is not None:
-            job.run()
+            job()
             del job  # its result may be large
             with self._lock:
                 if self._closed:
                     return
                 self._idle.append(jobs)
 
-    def _next(self, jobs: _Jobs) -> _ThreadJob | None:
+    def _next(self, jobs: _Jobs) -> Callable[[], None] | None:
         while True:
             try:
                 return jobs.get(timeout=IDLE_S)
@@ -101,22 +102,15 @@ class DaemonThreads(Executor):
                 # a job is on its way: whoever took this thread from the idle ones puts it in a moment later
 
 
-class _ThreadJob:
-    __slots__ = ("_call", "_future")
-
-    def __init__(self, future: Future[Any], call: Callable[[], Any]) -> None:
-        self._future = future
-        self._call = call
-
-    def run(self) -> None:
-        if not self._future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self._call()
-        except Exception as error:  # noqa: BLE001  # whatever the job raises belongs to who awaits it
-            self._future.set_exception(error)
-        else:
-            self._future.set_result(result)
+def _run_job(future: Future[Any], job: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job()
+    except Exception as error:  # noqa: BLE001  # whatever the job raises belongs to who awaits it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
-_Jobs = SimpleQueue[_ThreadJob | None]
+_Jobs = SimpleQueue[Callable[[], None] | None]

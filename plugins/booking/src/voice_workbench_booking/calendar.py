@@ -6,36 +6,36 @@ import threading
 from datetime import date, time
 
 OPEN = tuple(time(hour, minute) for hour in range(18, 22) for minute in (0, 30))
-"""When a table can be had."""
+"""When a table can be booked."""
 TABLES = 2
 
 
 class Calendar:
-    """Safe to use from any thread: tools run in threads."""
+    """The bookings. Safe to use from any thread: tools run in threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._booked: dict[tuple[date, time], list[str]] = {}
 
     def free(self, day: date) -> list[time]:
-        """The times of a day at which there is a table."""
+        """Return the times of a day at which a table is free."""
         with self._lock:
             return [at for at in OPEN if len(self._booked.get((day, at), ())) < TABLES]
 
     def book(self, day: date, at: time, name: str) -> bool:
-        """Take a table; False if there is none."""
+        """Book a table; False if none is free."""
         with self._lock:
-            there = self._booked.setdefault((day, at), [])
-            if at not in OPEN or len(there) >= TABLES:
+            names = self._booked.setdefault((day, at), [])
+            if at not in OPEN or len(names) >= TABLES:
                 return False
-            there.append(name)
+            names.append(name)
             return True
 
     def cancel(self, day: date, name: str) -> time | None:
-        """Give a table back; its time, None if that name has none."""
+        """Cancel a booking and return its time, None if that name has none."""
         with self._lock:
-            for (there, at), names in self._booked.items():
-                if there == day and name in names:
+            for (booked_day, at), names in self._booked.items():
+                if booked_day == day and name in names:
                     names.remove(name)
                     return at
             return None

@@ -11,7 +11,7 @@ from .calendar import OPEN, Calendar
 
 
 def _calendar(context: RunContext[Any]) -> Calendar:
-    """The agent's own (`Agent(data=Calendar())`), else one of this session."""
+    """Return the agent's own calendar (`Agent(data=Calendar())`), else one of this session."""
     if isinstance(context.data, Calendar):
         return context.data
     calendar: Calendar = context.state.setdefault("calendar", Calendar())
@@ -63,5 +63,5 @@ def cancel_table(context: RunContext[Any], day: date, name: str) -> str:
 
 @hookimpl
 def workbench_tools() -> list[Any]:
-    """All three."""
+    """Contribute all three."""
     return [free_tables, book_table, cancel_table]

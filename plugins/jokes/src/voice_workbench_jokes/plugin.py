@@ -32,15 +32,15 @@ def joke(context: RunContext[Any], topic: Topic = "computers") -> str:
     Args:
         topic: What it is about.
     """
-    told: set[str] = context.state.setdefault("jokes told", set())
-    fresh = [one for one in JOKES[topic] if one not in told]
+    old: set[str] = context.state.setdefault("jokes told", set())
+    fresh = [text for text in JOKES[topic] if text not in old]
     if not fresh:
         return f"There are no more jokes about {topic}. Offer another topic."
-    told.add(fresh[0])
+    old.add(fresh[0])
     return fresh[0]
 
 
 @hookimpl
 def workbench_tools() -> list[Any]:
-    """The one tool."""
+    """Contribute the tool."""
     return [joke]

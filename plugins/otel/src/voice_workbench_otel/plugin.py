@@ -26,7 +26,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
 
 def endpoint() -> str | None:
-    """Where spans are sent, None if nowhere."""
+    """Return where spans are sent, None if nowhere."""
     return next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), None)
 
 
@@ -43,7 +43,7 @@ def _provider() -> Any:
 
 
 def turns() -> Turns:
-    """A fold that sends each turn."""
+    """Return a reader that sends each turn."""
     from .spans import Turns
 
     return Turns(_provider().get_tracer("workbench"), content=os.environ.get("WORKBENCH_OTEL_CONTENT") == "1")
@@ -51,7 +51,7 @@ def turns() -> Turns:
 
 @hookimpl
 def workbench_readers() -> list[Callable[[], Callable[[Entry], None]]]:
-    """One that sends, if there is somewhere to send to."""
+    """Contribute a reader that sends, where there is an address to send to."""
     return [turns] if endpoint() else []
 
 
@@ -87,8 +87,8 @@ def _export(trace: Trace, out: TextIO) -> None:
 
 @hookimpl
 def workbench_checks() -> list[Check]:
-    """Where spans go."""
-    where = endpoint()
-    if where is None:
+    """Say where spans go."""
+    address = endpoint()
+    if address is None:
         return [Check("otel", "note", "spans are sent nowhere", f"set {ENDPOINTS[0]}")]
-    return [Check("otel", "ok", f"spans are sent to {where.rpartition('@')[2]}")]
+    return [Check("otel", "ok", f"spans are sent to {address.rpartition('@')[2]}")]

@@ -51,17 +51,17 @@ class TalkShare(Static):
         self._share = Share()
 
     def feed(self, entries: Iterable[Entry]) -> None:
-        """The trace has grown."""
+        """Take new entries in, and draw."""
         for entry in entries:
             self._share.feed(entry)
-        self.update(self._drawn())
+        self.update(self._draw())
 
-    def _drawn(self) -> Text:
+    def _draw(self) -> Text:
         share = self._share
-        whole = max(share.user_ms + share.agent_ms, 1.0)
-        room = max(10, self.size.width - 22)
+        total = max(share.user_ms + share.agent_ms, 1.0)
+        width = max(10, self.size.width - 22)
         lines = []
-        for who, ms in (("you", share.user_ms), ("agent", share.agent_ms)):
-            bar = "█" * round(room * ms / whole)
-            lines.append(f"{who:<6}{ms / 1000:6.1f} s {ms / whole:4.0%} {bar}")
+        for side, ms in (("you", share.user_ms), ("agent", share.agent_ms)):
+            bar = "█" * round(width * ms / total)
+            lines.append(f"{side:<6}{ms / 1000:6.1f} s {ms / total:4.0%} {bar}")
         return Text("\n".join(lines))

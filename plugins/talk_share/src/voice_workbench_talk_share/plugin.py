@@ -14,5 +14,5 @@ def _make() -> object:
 
 @hookimpl
 def workbench_tui_panels() -> list[Panel]:
-    """The one panel."""
+    """Contribute the panel."""
     return [Panel("talk-share", "Who talks", _make)]

@@ -59,8 +59,8 @@ async def weather(
 
 
 async def _place(http: aiohttp.ClientSession, city: str) -> Place:
-    found = await _get(http, PLACES, "/v1/search", {"name": city, "count": "1"})
-    results = found.get("results")
+    answer = await _get(http, PLACES, "/v1/search", {"name": city, "count": "1"})
+    results = answer.get("results")
     if not results:
         raise ToolError(f"No place is called {city!r}. Ask the user for the name of a city.")
     first = results[0]
@@ -68,7 +68,7 @@ async def _place(http: aiohttp.ClientSession, city: str) -> Place:
 
 
 async def _forecast(http: aiohttp.ClientSession, place: Place, days: int, unit: str) -> str:
-    asked = {
+    query = {
         "latitude": str(place.latitude),
         "longitude": str(place.longitude),
         "temperature_unit": unit,
@@ -77,21 +77,21 @@ async def _forecast(http: aiohttp.ClientSession, place: Place, days: int, unit: 
         "current": "temperature_2m,weather_code",
         "daily": "temperature_2m_min,temperature_2m_max,weather_code",
     }
-    found = await _get(http, FORECASTS, "/v1/forecast", asked)
+    answer = await _get(http, FORECASTS, "/v1/forecast", query)
     if days == 0:
-        now = found["current"]
+        now = answer["current"]
         return f"In {place.name} it is {_sky(now['weather_code'])} and {now['temperature_2m']:.0f} degrees {unit}."
-    daily = found["daily"]
+    daily = answer["daily"]
     low, high = daily["temperature_2m_min"][days], daily["temperature_2m_max"][days]
     sky = _sky(daily["weather_code"][days])
     when = "tomorrow" if days == 1 else f"in {days} days"
     return f"In {place.name} it will be {sky} {when}, between {low:.0f} and {high:.0f} degrees {unit}."
 
 
-async def _get(http: aiohttp.ClientSession, host: str, path: str, asked: dict[str, str]) -> dict[str, Any]:
-    async with http.get(os.environ.get(ADDRESS, host) + path, params=asked) as response:
-        found: dict[str, Any] = await response.json()
-        return found
+async def _get(http: aiohttp.ClientSession, host: str, path: str, query: dict[str, str]) -> dict[str, Any]:
+    async with http.get(os.environ.get(ADDRESS, host) + path, params=query) as response:
+        answer: dict[str, Any] = await response.json()
+        return answer
 
 
 def _sky(code: int) -> str:
@@ -100,5 +100,5 @@ def _sky(code: int) -> str:
 
 @hookimpl
 def workbench_tools() -> list[Any]:
-    """The one tool."""
+    """Contribute the tool."""
     return [weather]
