@@ -81,7 +81,7 @@ class ReplyGenerator:
             reply.audio.finish()
 
     async def _write(self, reply: Reply, thinking: Coroutine[Any, Any, None], chunks: ChunkQueue) -> None:
-        """Text that was queued before a failure is still spoken."""
+        """Have the text written; text that was queued before a failure is still spoken."""
         try:
             await thinking
         except* StageError as group:
@@ -246,7 +246,7 @@ class ChunkQueue:
             await self._put(chunk)
 
     async def flush(self) -> None:
-        """Queue what is left."""
+        """Queue the rest."""
         for chunk in self._chunker.flush():
             await self._put(chunk)
 

@@ -1,7 +1,7 @@
 """The handle that a model stage is held by: its provider within deadlines, with retries and a circuit breaker.
 
-This is the one place where a provider is called, retried, or refused to be called; whatever it raises becomes a
-`StageError`. Requests take the provider as an argument, so that a handle with fallbacks could offer them another one.
+This is the one place where a provider is called, retried, or refused to be called; its exceptions become
+`StageError`s. Requests take the provider as an argument, so that a handle with fallbacks could offer them another one.
 """
 
 from __future__ import annotations
@@ -276,7 +276,7 @@ class CircuitBreaker:
 
 
 class _Items(Generic[T]):
-    """The items of a stream whose first one is there. No generator: what abandons one leaves it to a loose task."""
+    """The items of a stream, the first one received. No generator: an abandoned one would be closed in a loose task."""
 
     def __init__(self, first: T, receive: Callable[[], Awaitable[T]]) -> None:
         self._first = [first]

@@ -1,4 +1,4 @@
-"""What our providers need and whether it is there: packages of the extra [local], weights, libraries, keys."""
+"""Checks of our providers' needs: packages of the extra [local], weights, libraries, keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ON_BOARD = {
 
 
 def provider_checks(settings: Settings) -> Iterator[Check]:
-    """Return what is missing for the providers that the settings choose."""
+    """Yield a check for each thing that is missing for the providers of the settings."""
     for stage in get_args(ProviderStage):
         name = getattr(settings, stage).provider.partition("/")[0]
         if name in ON_BOARD:

@@ -197,7 +197,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._end_job(decode_error(header["end"]) if header["end"] else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The process has ended, and all its messages were handled."""
+        """Note that the process has ended; all its messages were handled before."""
         self.close()
         self.ended.set()
         self._end_job(self.failure)

@@ -83,7 +83,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Run the job on the loop's thread, at the present virtual time, after what is ready now.
+        """Run the job on the loop's thread, at the present virtual time, after the callbacks that are ready now.
 
         A job for a given executor runs there, so that one that hangs meets its deadline. While time is real anyway,
         any job goes to the executor like on any loop, and time stays real until it is done.

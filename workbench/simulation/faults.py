@@ -1,4 +1,4 @@
-"""An OpenAI-shaped API on loopback that fails on demand: for tests of whatever speaks to one.
+"""An OpenAI-shaped API on loopback that fails on demand, for tests of its clients.
 
     async with FaultyApi("busy", retry_after="2") as api:
         stt = OpenAiStt(ProviderOptions("whisper", base_url=api.base_url))

@@ -1,7 +1,7 @@
 """A simulated bad network between a user and the engine: loss, delay, jitter and reordering, by a seed.
 
     source = TroubledSource(ArraySource(score), Trouble(loss=0.05, delay_ms=80, jitter_ms=20, seed=1))
-    sink = TroubledSink(PacedSink(trace), Trouble(loss=0.05, delay_ms=80))      # sink.heard: what the listener got
+    sink = TroubledSink(PacedSink(trace), Trouble(loss=0.05, delay_ms=80))      # sink.heard: the sound that arrived
 
 Sound travels in packets of 20 ms. The receiver plays a packet `delay_ms + buffer_ms` after it was sent; one that is
 lost, or comes later than that, is silence. All waits are on the loop's clock, so that under the virtual one every run
@@ -50,7 +50,7 @@ class Line:
         self._trouble = trouble
         self._chance = np.random.default_rng(trouble.seed)
         self.sent = self.lost = self.late = 0
-        """Packets so far: all, those that never came, and those that came too late."""
+        """Packets so far: all, the lost ones, and the late ones."""
 
     @property
     def missing(self) -> float:
@@ -121,7 +121,7 @@ class TroubledSource(Source):
         return self._source.time_of(sample)
 
     def transit(self, sample: int) -> Transit:
-        """Until when it was on the network, and in the receiver's buffer."""
+        """Return its transit over the network and through the receiver's buffer."""
         before = self._source.transit(sample)
         sent = before[-1][1] if before else self._source.time_of(sample)
         arrived = sent + self._trouble.delay_ms / 1000
@@ -162,7 +162,7 @@ class TroubledSink(Sink):
         await self._sink.play(pull_and_send)
 
     def wake(self) -> None:
-        """As the sink's."""
+        """Wake the sink."""
         self._sink.wake()
 
     def time_of(self, sample: int) -> float:
@@ -170,7 +170,7 @@ class TroubledSink(Sink):
         return self._sink.time_of(sample) + self._trouble.behind_s
 
     def transit(self, sample: int) -> Transit:
-        """As the sink's, and then over the network."""
+        """Return its transit through the sink and over the network."""
         return [*self._sink.transit(sample), ("network_out", self.time_of(sample))]
 
     def _send(self, samples: Samples) -> None:

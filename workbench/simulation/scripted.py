@@ -1,6 +1,6 @@
 """Providers that follow a script: no model, known words, exact delays, and faults on demand.
 
-    stt = ScriptedStt(score, partials=True)                    # knows from the score what is said when
+    stt = ScriptedStt(score, partials=True)                    # knows the words of the score by time
     llm = ScriptedLlm(["Hello.", ["Let me see. ", ToolCall("1", "weather", "{}")]], first_token_ms=300)
     tts = ScriptedTts(first_byte_ms=150, faults={2: Hangs()})  # the second call hangs
 
@@ -139,7 +139,7 @@ class ScriptedStt(_Scripted, Stt):
 
     A text of a list is used up by an utterance that holds 200 ms of audible sound; a quieter one is empty. `delay_ms`
     passes between a word, or the end of speech, and its text. With `partials`, words are written while the user speaks.
-    The text is stable when speech pauses, and where a score knows it, with the last word of what is said: such an STT
+    The text is stable when speech pauses, and where a score knows it, with the last word of a line: such an STT
     is final with the last word.
     """
 
@@ -223,7 +223,7 @@ class ScriptedStt(_Scripted, Stt):
             if text is None:
                 return ""
             self._known[utterance.id] = text
-        if len(self._known) > 16:  # nobody asks again for the text of an old utterance
+        if len(self._known) > 16:  # the text of an old utterance is never needed again
             del self._known[next(iter(self._known))]
         return self._known[utterance.id]
 

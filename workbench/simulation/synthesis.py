@@ -118,7 +118,7 @@ def click(*, db: float = -12.0, rate: int = INPUT_RATE) -> Samples:
     return _pcm(np.asarray(decay * np.cos(np.arange(count, dtype=np.float32))), db)
 
 
-# --- a score: which sound when, and what it says ---------------------------------------------------------------------
+# --- scores ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""From written text to what a voice reads aloud: sentences, numbers, and what is only for the eye."""
+"""Written text made speakable: sentences, numbers, markup."""

@@ -106,7 +106,7 @@ class WorkerPipes:
 
 
 def _ignore() -> None:
-    """There is no native call to stop."""
+    """Stop nothing: there is no native call."""
 
 
 def encode_error(error: WorkbenchError) -> dict[str, str]:

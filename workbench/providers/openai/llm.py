@@ -121,7 +121,7 @@ class StreamedAnswer:
         return parts
 
     def _extend(self, delta: ChoiceDeltaToolCall) -> None:
-        """Most servers give each piece an index and the first an id; some send whole calls, all with index 0."""
+        """Add a piece: most servers give each an index and the first an id; some send whole calls with index 0."""
         call = next((call for call in reversed(self._calls) if call.index == delta.index), None)
         if call is None or (delta.id and call.id and delta.id != call.id):
             call = StreamedCall(delta.index)

@@ -35,7 +35,7 @@ ABANDONED_S = 1.0
 """A call that does not end when cancelled is waited for so long, s, and then left alone."""
 SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
-# --- input that nobody expects ---------------------------------------------------------------------------------------
+# --- unexpected input ---------------------------------------------------------------------------------------
 
 _SENTENCE = "The old harbour was quiet in the morning, and a few boats lay in the water. "
 LONG_TEXTS = {"a text of 10,000 characters": (_SENTENCE * (10_000 // len(_SENTENCE) + 1))[:10_000]}
@@ -66,7 +66,7 @@ class ContractCheck:
         self._held_s = 0.0
 
     def name(self, provider: object) -> None:
-        """Call the provider what it calls itself."""
+        """Take the provider's own name for verdicts."""
         name = getattr(provider, "name", None)
         label = name if isinstance(name, str) and name.strip() else type(provider).__name__
         self.who = f"{self.stage} {plain(label, 60, one_line=True)}"
@@ -213,7 +213,7 @@ class ContractCheck:
         text = f"{label} raised {type(error).__name__}: {short_repr(str(error))}"
         raise self.broken(rule, text) from error
 
-    # --- the loop, and what is left open -----------------------------------------------------------------------------
+    # --- the loop, and things left open ------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def watching_the_loop(self) -> AsyncIterator[None]:

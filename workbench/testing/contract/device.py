@@ -36,7 +36,7 @@ class DeviceCheck(ContractCheck, Generic[D]):
         """Open it and use it for a moment."""
 
     def run(self, *, virtual: bool) -> Report:
-        """ContractCheck it, on a virtual loop or on a real one."""
+        """Check it, on a virtual loop or on a real one."""
         run(self.check_use, virtual=virtual)
         with self.closing():
             run(self._check_cancellation, virtual=virtual)

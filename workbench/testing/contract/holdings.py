@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SETTLE_S = 2.0
-"""How long what was closed may take to be gone, s: threads and processes end in their own time."""
+"""How long closing may take, s: threads and processes end in their own time."""
 PROC = Path("/proc/self")
 
 
@@ -25,11 +25,11 @@ class Holdings:
         return cls(frozenset([*_files(), *_threads(), *_children()]))
 
     def new(self) -> list[str]:
-        """Return what is open now and was not then."""
+        """Return the names that are new since then."""
         return sorted(Holdings.now().names - self.names)
 
     def remaining(self) -> list[str]:
-        """Return what is still open when everything had the time to close."""
+        """Return the new names when everything had the time to close."""
         until = time.monotonic() + SETTLE_S
         while (new := self.new()) and time.monotonic() < until:
             time.sleep(0.005)

@@ -46,7 +46,7 @@ def check_llm(
     failing: Callable[[], Llm] | None = None,
     deadline_s: float = 30.0,
 ) -> Report:
-    """ContractCheck a language model. Raises BrokenRule.
+    """Check a language model. Raises BrokenRule.
 
     `failing` gives one whose calls have to fail (a server that is not there, a wrong key), to see that it says why. No
     call may take longer than `deadline_s`.
@@ -72,7 +72,7 @@ class LlmCheck(ModelCheck[Llm]):
         return await self._reply(provider, odd, take=BRIEF)
 
     async def check_stage(self, provider: Llm) -> None:
-        """ContractCheck a call with a tool, that messages stay as they are, leaving, and that nothing is remembered."""
+        """Check a call with a tool, that messages stay as they are, leaving, and that nothing is remembered."""
         parts = await self.complete("a call with a tool", self._reply(provider, QUESTION, (WEATHER,)))
         self._require_whole(parts)
         messages = list(QUESTION)
@@ -83,7 +83,7 @@ class LlmCheck(ModelCheck[Llm]):
         await self._check_memory(provider)
 
     async def _check_memory(self, llm: Llm) -> None:
-        """The same messages cost the same: the model gets them, and nothing that the provider remembers."""
+        """Require that the same messages cost the same: the model gets nothing that the provider remembers."""
         costs: list[int] = []
         for _ in range(2):
             parts = await self.complete("a call", self._reply(llm, ONE_WORD))
@@ -120,7 +120,7 @@ class LlmCheck(ModelCheck[Llm]):
                 raise self.broken(Rule.FORMAT, text)
 
     def _require_whole(self, parts: Sequence[Any]) -> None:
-        """In a whole answer, usage comes once and last, and no two calls have the same id."""
+        """Require of a whole answer that usage comes once and last, and no two calls have the same id."""
         usage = [number for number, part in enumerate(parts) if isinstance(part, Usage)]
         last = not usage or usage == [len(parts) - 1]
         self.require(last, Rule.FORMAT, "usage must come once, at the end")

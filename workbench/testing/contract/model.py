@@ -62,7 +62,7 @@ class ModelCheck(ContractCheck, Generic[P]):
 
     @abstractmethod
     async def check_stage(self, provider: P) -> None:
-        """ContractCheck the rules of this stage only."""
+        """Check the rules of this stage only."""
 
     def run(self, make: Callable[[], P], failing: Callable[[], P] | None) -> Report:
         """Run one session to get warm, one in which everything is tried, and one under the virtual clock."""
@@ -113,7 +113,7 @@ class ModelCheck(ContractCheck, Generic[P]):
         self.keep(Rule.TOLERATES, len(self._odd) + len(self._long), "odd inputs")
 
     async def _check_two(self, make: Callable[[], P], provider: P) -> None:
-        """Two calls at once; and another provider may come and go meanwhile, as another session's does."""
+        """Require that two calls work at once, and that another provider may come and go, as another session's does."""
 
         async def gather(*calls: Work[Any]) -> list[Any]:
             return await asyncio.gather(*calls, return_exceptions=True)

@@ -34,7 +34,7 @@ STOPPED_S = 0.1
 def check_sink(
     make: Callable[[], Sink], *, seconds: float = 1.0, virtual: bool = False, deadline_s: float = 10.0
 ) -> Report:
-    """ContractCheck a sink: play `seconds` of sound and of silence. Raises BrokenRule.
+    """Check a sink: play `seconds` of sound and of silence. Raises BrokenRule.
 
     `virtual` is for one that goes by the loop's clock alone (files): nothing is waited for then. Opening it may take
     `deadline_s`.
@@ -118,7 +118,7 @@ class SinkCheck(DeviceCheck[Sink]):
                 pass
 
     def _check_pace(self, sink: Sink, track: PulledTrack, began: float) -> None:
-        """As much is pulled as can have been played, and the sink knows when each sample is heard."""
+        """Require that sound is pulled at the pace of playing, and that the sink knows when each sample is played."""
         wrong = track.wrong_counts
         self.require(not wrong, Rule.FORMAT, f"it pulled {short_repr(wrong[:1])} samples")
         now = asyncio.get_running_loop().time()
@@ -139,7 +139,7 @@ class SinkCheck(DeviceCheck[Sink]):
         self.keep(Rule.TIME, ahead * 1000, "ms ahead")
 
     async def _check_wake(self, sink: Sink, track: PulledTrack) -> None:
-        """There is something to say after a long silence."""
+        """Require that a sink that is woken after a long silence pulls at once."""
         loop = asyncio.get_running_loop()
         sink.wake()
         track.speaks = True

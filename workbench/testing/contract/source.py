@@ -31,7 +31,7 @@ LATE_S = 2.0
 def check_source(
     make: Callable[[], Source], *, seconds: float = 1.0, virtual: bool = False, deadline_s: float = 10.0
 ) -> Report:
-    """ContractCheck a source: listen to it for `seconds`, or until it ends. Raises BrokenRule.
+    """Check a source: listen to it for `seconds`, or until it ends. Raises BrokenRule.
 
     `virtual` is for one that goes by the loop's clock alone (files, arrays): nothing is waited for then. Opening it, or
     a frame, may take `deadline_s`.

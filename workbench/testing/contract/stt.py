@@ -48,7 +48,7 @@ def check_stt(
     failing: Callable[[], Stt] | None = None,
     deadline_s: float = 30.0,
 ) -> Report:
-    """ContractCheck a speech to text. Raises BrokenRule.
+    """Check a speech to text. Raises BrokenRule.
 
     `sound` is a recording of 1 to 5 s with words in it, int16 at 16 kHz: with one it is also checked that there is a
     text, and that it comes while the user speaks if the provider says so (`partials`). The default is a voice that says
@@ -106,7 +106,7 @@ class SttCheck(ModelCheck[Stt]):
         return await self._final(provider, utterance, written, eager=True)
 
     async def check_stage(self, provider: Stt) -> None:
-        """ContractCheck calls without `eager`, partial transcripts, silence, and a dismissed utterance."""
+        """Check calls without `eager`, partial transcripts, silence, and a dismissed utterance."""
         await self.complete("a call without `eager`", self._live(provider, self._speech, eager=False))
         if self._recording is not None:
             await self._check_partials(provider, self._recording)
@@ -114,7 +114,7 @@ class SttCheck(ModelCheck[Stt]):
         await self._check_dismissed(provider)
 
     async def _check_partials(self, stt: Stt, sound: Samples) -> None:
-        """Words come while the user speaks, if the provider says so; in real time, for a model needs some."""
+        """Require words while the user speaks, if the provider says so; in real time, for a model needs some."""
         call = self._live(stt, sound, every_s=AS_SPOKEN_S, patient=True)
         _, written = await self.complete("a call in real time", call)
         spoken = any(write.state == "speaking" for write in written)
@@ -127,7 +127,7 @@ class SttCheck(ModelCheck[Stt]):
         self.keep(Rule.HEARS, len(written), "transcripts before the last")
 
     async def _check_silence(self, stt: Stt) -> None:
-        """Silence has no text, whatever was said before."""
+        """Require that silence has no text, also after speech."""
         await self.complete("a call", self.call_with(stt, self._speech))
         final = await self.complete("a call with silence", self.call_with(stt, silence(INPUT_RATE)))
         self.require(
@@ -139,7 +139,7 @@ class SttCheck(ModelCheck[Stt]):
         self.keep(Rule.FORGETS, len(final.text), "characters in silence")
 
     async def _check_dismissed(self, stt: Stt) -> None:
-        """An utterance that turns out to be none is over soon."""
+        """Require that a dismissed utterance is over soon."""
         utterance, _ = self._utterance()
 
         async def dismiss() -> float:

@@ -35,7 +35,7 @@ def check_tool(
     deadline_s: float = DEADLINE_S,
     call: bool = True,
 ) -> Report:
-    """ContractCheck a tool (or a function that would be one). Raises BrokenRule.
+    """Check a tool (or a function that would be one). Raises BrokenRule.
 
     `arguments` is an example that works; with it the tool is called some thirty times, so that what it speaks to should
     be a stand-in. Without, only tools that need no arguments are called, and none with `call=False`. `data` is what an
@@ -58,7 +58,7 @@ class ToolCheck(ContractCheck):
     example: Mapping[str, Any]
 
     def run(self, tool: Tool, arguments: Mapping[str, Any] | None, data: Any, call: bool) -> Report:
-        """ContractCheck its schema, then calls with the example."""
+        """Check its schema, then calls with the example."""
         self.tool = tool
         self.name(tool)
         self.schema = tool.spec.parameters
@@ -83,7 +83,7 @@ class ToolCheck(ContractCheck):
     # --- schema and arguments ----------------------------------------------------------------------------------------
 
     def _check_schema(self) -> None:
-        """The schema is valid, and the tool says what it does."""
+        """Require that the schema is valid, and the tool has a description."""
         from jsonschema import Draft202012Validator, SchemaError  # 60 ms
 
         try:
@@ -98,7 +98,7 @@ class ToolCheck(ContractCheck):
         self.keep(Rule.SHAPE, len(self.schema.get("properties", {})), "parameters")
 
     def _check_arguments(self) -> None:
-        """Impossible arguments are refused before the tool is called, in words that the model can act on."""
+        """Require that impossible arguments are refused before a call, in words that the model can act on."""
         schema = self.tool.parameters.schema
         wrong = ["{", "[]", "5", '{"a": 1, "a": 2}']
         wrong += ["{}"] if schema.get("required") else []
@@ -125,7 +125,7 @@ class ToolCheck(ContractCheck):
     # --- calls -------------------------------------------------------------------------------------------------------
 
     async def _check_example(self) -> None:
-        """One call works, and its result can be written for the model."""
+        """Require that a call works, and its result can be written for the model."""
 
         async def work() -> None:
             task = asyncio.get_running_loop().create_task(self._call(self.example))
@@ -145,7 +145,7 @@ class ToolCheck(ContractCheck):
         await self.complete("the example", work())
 
     async def _check_calls(self) -> None:
-        """The loop kept free, calls at once, odd texts, cancellation."""
+        """Require a free loop, and check calls at once, odd texts, cancellation."""
         before = asyncio.all_tasks()
         async with self.watching_the_loop():
             await self.require_free_loop("the example", self._call_again)
@@ -167,7 +167,7 @@ class ToolCheck(ContractCheck):
         self.keep(Rule.TOGETHER, 2, "calls at once")
 
     async def _check_odd(self) -> None:
-        """Odd texts: a result, or an error that is meant for the model."""
+        """Require a result of odd texts, or an error that is meant for the model."""
         parameters = self.schema.get("properties", {}).items()
         names = [name for name, schema in parameters if schema.get("type") == "string"]
         texts = {**ODD_TEXTS, **LONG_TEXTS}

@@ -32,7 +32,7 @@ def check_tts(
     failing: Callable[[], Tts] | None = None,
     deadline_s: float = 30.0,
 ) -> Report:
-    """ContractCheck a text to speech. Raises BrokenRule.
+    """Check a text to speech. Raises BrokenRule.
 
     `failing` gives one whose calls have to fail (a server that is not there, a wrong key), to see that it says why. No
     call may take longer than `deadline_s`.
@@ -60,12 +60,12 @@ class TtsCheck(ModelCheck[Tts]):
         return await self._speak(provider, odd, take=1)
 
     async def check_stage(self, provider: Tts) -> None:
-        """ContractCheck leaving, and that nothing is remembered."""
+        """Check leaving, and that nothing is remembered."""
         await self.check_leaving(lambda: provider.speak(SENTENCES), "speak()")
         await self._check_memory(provider)
 
     async def _check_memory(self, tts: Tts) -> None:
-        """Left in the middle of a long text, it speaks the next one and nothing else."""
+        """Require that nothing of a long text that was left is spoken with the next one."""
 
         async def seconds() -> float:
             pieces = await self.complete("a call", self._speak(tts, PHRASE))
@@ -100,7 +100,7 @@ class TtsCheck(ModelCheck[Tts]):
         return pieces
 
     def _require_whole(self, rate: int, pieces: list[Speech]) -> None:
-        """A whole sentence can be heard, and its words are spoken in order and within the sound."""
+        """Require that a whole sentence is audible, with its words in order and within the sound."""
         sound = np.concatenate([piece.samples for piece in pieces])
         audible = first_audible(sound, rate) is not None
         self.require(audible, Rule.ANSWERS, "nothing can be heard of an ordinary sentence")

@@ -33,7 +33,7 @@ PAUSES_MS = (0.0, 40.0, 300.0, 60_000.0)
 
 
 def check_turn(make: Factory[TurnDetector], *, options: ProviderOptions | None = None) -> Report:
-    """ContractCheck a turn detector. Raises BrokenRule."""
+    """Check a turn detector. Raises BrokenRule."""
     return TurnCheck("turn").run(resolve(make, "turn", options))
 
 
@@ -41,7 +41,7 @@ class TurnCheck(ContractCheck):
     """Asks a turn detector about utterances, and checks how long it would wait."""
 
     def run(self, make: Callable[[], TurnDetector]) -> Report:
-        """ContractCheck it."""
+        """Check it."""
         turn = make()
         self.name(turn)
         for name in ("wait_ms", "paused"):
@@ -90,7 +90,7 @@ class TurnCheck(ContractCheck):
         self.keep(Rule.CHEAP, median * 1e6, "µs a frame")
 
     def _check_two(self, make: Callable[[], TurnDetector]) -> None:
-        """Pauses that one learns from are nothing to another one."""
+        """Require that pauses that one learns from do not change another one."""
         first, second = make(), make()
         self.require(first is not second, Rule.TOGETHER, "the factory gives the same object twice")
         utterance, settings = _utterance(speech(1.0), "Hello"), TurnSettings()

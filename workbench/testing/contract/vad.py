@@ -25,7 +25,7 @@ LONG_S = 60
 
 
 def check_vad(make: Factory[Vad], *, options: ProviderOptions | None = None) -> Report:
-    """ContractCheck a voice activity detection. Raises BrokenRule."""
+    """Check a voice activity detection. Raises BrokenRule."""
     return VadCheck("vad").run(resolve(make, "vad", options))
 
 
@@ -33,7 +33,7 @@ class VadCheck(ContractCheck):
     """Feeds a VAD with windows, and checks its probabilities."""
 
     def run(self, make: Callable[[], Vad]) -> Report:
-        """ContractCheck it."""
+        """Check it."""
         vad = make()
         self.name(vad)
         window, reset = getattr(vad, "window", None), getattr(vad, "reset", None)
@@ -88,7 +88,7 @@ class VadCheck(ContractCheck):
         self.keep(Rule.FORGETS, difference, "difference after reset()")
 
     def _check_speech(self, vad: Vad) -> None:
-        """A voice is more likely to be speech than a room in which nobody speaks."""
+        """Require that a voice is likely to be speech, and a quiet room is not."""
         unlikely = float(np.median(self._feed(vad, noise(2.0, db=-70.0))[-20:]))
         likely = float(np.median(self._feed(vad, speech(2.0, seed=4))))
         text = f"a voice has a probability of {likely:.2f}, a quiet room of {unlikely:.2f} (medians)"
@@ -96,7 +96,7 @@ class VadCheck(ContractCheck):
         self.keep(Rule.LISTENS, likely - unlikely, "apart")
 
     def _check_two(self, make: Callable[[], Vad]) -> None:
-        """The windows of one are nothing to another one."""
+        """Require that the windows of one do not change another one."""
         alone = self._feed(make(), _quiet_then_speech(1.0))
         first, second, sound = make(), make(), _quiet_then_speech(1.0)
         self.require(first is not second, Rule.TOGETHER, "the factory gives the same object twice")
