@@ -20,6 +20,7 @@ CLOCK = (
     (("not valid yet", "nbf", "used before issued"), "the token is not valid yet"),
     (("expired",), "the token has expired"),
 )
+NO_TLS = "no secure connection"
 REFUSALS = (
     (
         ("signature", "invalid api key", "unknown api key"),
@@ -43,7 +44,7 @@ REFUSALS = (
     ),
     (
         ("contenttype", "certificate", "unknownissuer", "tls", "ssl", "handshake failure"),
-        "no secure connection",
+        NO_TLS,
         "a server without TLS is reached by ws://; else its certificate must be one that this machine trusts",
     ),
     (("url scheme", "invalid url"), "this is no address of a LiveKit server", "write wss://HOST"),
@@ -69,12 +70,16 @@ TROUBLES = (
 )
 
 
+class NoTlsError(UsageError):
+    """TLS failed between us and the server: a look of our own may say why."""
+
+
 async def explain(error: BaseException, url: str, room: str) -> WorkbenchError:
     """What kept us out, with a look of our own where the SDK cannot know."""
     found = from_sdk_error(error, url, room)
     lower = error_text(error).lower()
     clock = any(sign in lower for signs, _ in CLOCK for sign in signs)
-    if clock or isinstance(found, MissingError) or "no secure connection" in found.reason:
+    if clock or isinstance(found, MissingError | NoTlsError):
         seen = await probe(url)
         if clock and seen.ahead_s is not None:
             return _by_clock(found, seen.ahead_s)
@@ -97,7 +102,8 @@ def from_sdk_error(error: BaseException, url: str, room: str) -> WorkbenchError:
     if (answer := ANSWERED.search(said)) and _not_livekits(int(answer[1]), answer[2] or ""):
         return from_http_answer(host, int(answer[1]), answer[2] or "")
     for reason, hint in _matching(lower, room):
-        return UsageError(f"{host}: {reason} ({said})", hint)
+        kind = NoTlsError if reason == NO_TLS else UsageError
+        return kind(f"{host}: {reason} ({said})", hint)
     for signs, reason, hint in TROUBLES:
         if any(sign in lower for sign in signs):
             return Unreachable(f"{host}: {reason} ({said})", hint)
