@@ -106,7 +106,7 @@ class Muted:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user should know; `hint` says what to do. `level` is info, warning or error."""
+    """A notice to the user; `hint` says what to do. `level` is info, warning or error."""
 
     level: Literal["info", "warning", "error"]
     owner: str
@@ -212,7 +212,7 @@ class DuplexChanged:
 
 @dataclass(frozen=True, slots=True)
 class HostLag:
-    """The loop woke later than asked, ms over the last second."""
+    """By how much the loop woke too late, ms over the last second."""
 
     p50_ms: float
     max_ms: float
@@ -310,7 +310,7 @@ class ProviderRetried:
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A circuit breaker: `open` (not asked for `wait_ms`), `half_open` (one probe), `closed` (well again)."""
+    """A circuit breaker: `open` (not called for `wait_ms`), `half_open` (one probe), `closed` (well again)."""
 
     stage: Stage
     provider: str
@@ -323,7 +323,7 @@ class BreakerChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The VAD heard speech begin at `at_sample` of `user`; an utterance is open from here."""
+    """Speech began at `at_sample` of `user`, by the VAD; an utterance is open from here."""
 
     utterance: int
     at_sample: int
@@ -360,7 +360,7 @@ class Transcribed:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceDismissed:
-    """What was heard did not become a turn: `no words`, `backchannel`, `echo`, `half duplex`, `muted`."""
+    """An utterance did not become a turn: `no words`, `not understood`, `too short`, `backchannel`, `echo`."""
 
     utterance: int
     reason: str
@@ -383,8 +383,8 @@ class TurnDecided:
 
 @dataclass(frozen=True, slots=True)
 class ReplyStarted:
-    """An answer is being made from `said`. A `speculative` one waits for the turn to be decided. `utterance` and `turn`
-    are None where the agent speaks of itself (greeting, `say`)."""
+    """A reply to `said` is being generated. A `speculative` one waits for the turn to be decided. `utterance` and
+    `turn` are None where the agent speaks of its own accord (greeting, `say`)."""
 
     reply: int
     utterance: int | None
@@ -395,7 +395,7 @@ class ReplyStarted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDiscarded:
-    """An answer was thrown away unheard: what it was made from changed. `usage` is what it cost."""
+    """A reply was discarded before it played, as what it answers has changed; it cost `seconds` and `tokens`."""
 
     reply: int
     utterance: int | None
@@ -406,7 +406,7 @@ class ReplyDiscarded:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A measured stretch of work for an answer; the timeline decides what of it lies on the critical path."""
+    """A measured stretch of work for a reply; the timeline decides what of it lies on the critical path."""
 
     part: Part
     start_ms: float
@@ -419,7 +419,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """A chunk of the answer's text, as handed to the TTS (`spoken`) and as the model wrote it (`text`)."""
+    """A chunk of the reply's text, as handed to the TTS (`spoken`) and as the model wrote it (`text`)."""
 
     reply: int
     turn: int | None
@@ -429,9 +429,9 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """A tool is asked for, by the model or (`reply` is None) by the developer. It is pending until it is started: one
-    that has side effects waits until the turn is decided, so that `turn` may still be unknown. `call` tells the calls
-    of a session apart."""
+    """The model or (`reply` is None) the developer calls a tool. The call is pending until the tool is started: one
+    that has side effects waits until the turn is decided, so that `turn` may still be unknown. `call` is unique in a
+    session."""
 
     reply: int | None
     turn: int | None
@@ -442,7 +442,7 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A tool runs; `attempt` counts from 1. `mocked`: it does not, a given answer takes its place."""
+    """A tool runs; `attempt` counts from 1. `mocked`: it does not run, a fixed answer takes its place."""
 
     reply: int | None
     turn: int | None
@@ -454,7 +454,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolProgressed:
-    """A running tool tells how far it is, in words and as a `fraction` (0…1) of the whole where it knows."""
+    """A running tool reports its progress, in words and as a `fraction` (0…1) of the whole where it is known."""
 
     reply: int | None
     turn: int | None
@@ -510,7 +510,7 @@ class PluginFailed:
 
 @dataclass(frozen=True, slots=True)
 class ReplyPlaying:
-    """The first frame of the answer was handed to the sink, as sample `at_sample` of `agent`."""
+    """The first frame of the reply was handed to the sink, as sample `at_sample` of `agent`."""
 
     reply: int
     turn: int | None
@@ -519,7 +519,7 @@ class ReplyPlaying:
 
 @dataclass(frozen=True, slots=True)
 class ReplyPaused:
-    """Speech set in during the answer, so the sound faded out from `at_sample` of `agent`; the verdict is pending."""
+    """Speech began during the reply, so the sound faded out from `at_sample` of `agent`; the verdict is pending."""
 
     reply: int
     turn: int | None
@@ -528,8 +528,8 @@ class ReplyPaused:
 
 @dataclass(frozen=True, slots=True)
 class BargeInJudged:
-    """What it was that paused the answer: an `interruption` or `false`; `reason` says which sign decided, `after_ms`
-    how long it took since onset."""
+    """The verdict on the speech that paused the reply: an `interruption` or `false`; `reason` says which sign decided,
+    `after_ms` how long it took since onset."""
 
     reply: int
     utterance: int
@@ -540,7 +540,7 @@ class BargeInJudged:
 
 @dataclass(frozen=True, slots=True)
 class ReplyResumed:
-    """After a false pause the answer goes on, as sample `at_sample` of `agent`."""
+    """After a false pause the reply goes on, as sample `at_sample` of `agent`."""
 
     reply: int
     turn: int | None
@@ -549,8 +549,8 @@ class ReplyResumed:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """The answer left the sink at `end_sample` of `agent`. `heard` is the text up to where it was heard, `unheard` the
-    rest; `estimated` where the cut had to be guessed from syllables."""
+    """The reply left the sink at `end_sample` of `agent`. `heard` is the text that was played, `unheard` the rest;
+    `estimated` where the cut had to be guessed from syllables."""
 
     reply: int
     turn: int | None
@@ -563,8 +563,8 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the tracks say of a turn: the last sample of the user's speech (`user`) and the first audible one of the
-    answer (`agent`), both also in ms of the session's clock; None where there is none."""
+    """Both ends of a turn's heard latency, as the tracks show them: the last sample of the user's speech (`user`) and
+    the first audible one of the reply (`agent`), both also in ms of the session's clock; None where there is none."""
 
     turn: int
     user_end_sample: int | None
