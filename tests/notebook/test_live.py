@@ -192,6 +192,26 @@ def test_what_an_observer_sets_is_done() -> None:
     until(lambda: widget.session.settings.turn.silence_ms == 300)
 
 
+def test_a_session_a_cell_and_an_observer_lose_none_of_each_others_changes() -> None:
+    widget = begun(tts_provider="none")
+    sent: dict[str, Any] = {}
+    widget.send_state = lambda key=None: sent.update({key: getattr(widget, key)})
+
+    def set_settings() -> None:
+        for value in range(300, 400):
+            widget.session.set(turn_silence_ms=value)
+
+    thread = threading.Thread(target=set_settings)
+    thread.start()
+    for n in range(100):
+        widget.muted = n % 2 == 0
+    thread.join()
+    widget.session.type("How are you?")
+    until(lambda: "You said: How are you?" in texts(widget))
+    until(lambda: widget.knobs["turn.silence_ms"] == 399 and not widget.muted)
+    assert (sent["muted"], sent["knobs"], sent["lines"]) == (widget.muted, widget.knobs, widget.lines)
+
+
 def test_running_the_cell_again_replaces_the_session() -> None:
     first = begun()
     second = begun()

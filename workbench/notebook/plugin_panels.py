@@ -32,7 +32,7 @@ HTML = 500_000
 
 
 @dataclass(slots=True)
-class PluginPanel:
+class NotebookPanel:
     """A plugin's panel, and what the page gets of it."""
 
     plugin: str
@@ -85,13 +85,15 @@ class PluginPanels:
     ) -> None:
         self._session = session
         self._find = find
-        self._panels: list[PluginPanel] = []
-        self._busy: tuple[PluginPanel, float] | None = None
+        self._panels: list[NotebookPanel] = []
+        self._busy: tuple[NotebookPanel, float] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Make and feed them until the session has ended; where there are none nothing runs."""
-        self._panels = [PluginPanel(plugin, panel, str(n)) for n, (plugin, panel) in enumerate(self._find())]
+        self._panels = [
+            NotebookPanel(plugin, panel, str(n)) for n, (plugin, panel) in enumerate(self._find())
+        ]
         if self._panels:
             self._thread = threading.Thread(target=self._run, name="notebook-panels", daemon=True)
             self._thread.start()
@@ -121,7 +123,7 @@ class PluginPanels:
             for panel in self._panels:
                 self._feed(panel)
 
-    def _feed(self, panel: PluginPanel) -> None:
+    def _feed(self, panel: NotebookPanel) -> None:
         feed: Any = getattr(panel.view, "feed", None)
 
         def feed_and_draw() -> None:
@@ -133,7 +135,7 @@ class PluginPanels:
             panel.next_entry = entries[-1].i + 1
             self._guard(panel, feed_and_draw)
 
-    def _guard(self, panel: PluginPanel, work: Callable[[], None]) -> None:
+    def _guard(self, panel: NotebookPanel, work: Callable[[], None]) -> None:
         """Call the plugin; a panel that raises or is slow is dropped, with the reason in its place."""
         start = time.monotonic()
         self._busy = panel, start

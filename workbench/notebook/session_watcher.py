@@ -113,7 +113,6 @@ class SessionWatcher:
         levels, status = fold.levels, fold.status
         partial = next((line.text for line in reversed(fold.lines) if line.state == "partial"), "")
         return {
-            "activity": fold.activity,
             "muted": levels.muted,
             "partial": plain(partial, LINE_CHARACTERS),
             "lines": [line_state(line) for line in fold.lines[-LINES:]],
@@ -124,7 +123,8 @@ class SessionWatcher:
             "panels": self._panels.contents,
             "knobs": slider_values(session),
             "owner": link.owner or "",
-            "session_status": {
+            "activity": fold.activity,  # after what it tells of: observers look at the others
+            "status": {
                 "agent": status.agent,
                 "profile": status.profile,
                 "duplex": setting_value(session, "bargein.mode"),

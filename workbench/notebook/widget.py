@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,6 @@ LEAVE_S = 10.0
 _watchers: WeakValueDictionary[int, SessionWatcher] = WeakValueDictionary()
 
 
-class _ThreadState(threading.local):
-    """Of each thread: changes of traits that are yet to be notified, and the one of the session that is now."""
-
-    pending: list[Any] | None = None
-    from_session: Any = None
-
-
 class LiveWidget(anywidget.AnyWidget):
     """The widget. Its traits are what it shows; `muted` and `knobs` may also be set, from Python and from the page."""
 
@@ -70,10 +63,11 @@ class LiveWidget(anywidget.AnyWidget):
         self.session = session
         """The session; its verbs work in the next cell."""
         self._link = link_of(session)
-        self._thread = _ThreadState()
+        self._following = threading.local()
+        """Of each thread: the trait and the value by which the widget follows the session now."""
+        self._observer_error: list[str] | None = None
         self._state: WidgetState = {}
         self._replaced = self._gone = False
-        self._traits_lock = threading.RLock()
         super().__init__(
             _esm=page_program(),
             _css=page_style(),
@@ -124,55 +118,6 @@ class LiveWidget(anywidget.AnyWidget):
         if self._replaced and self.activity == "ended":
             self.leave()
 
-    # ipywidgets holds changes back by a flag that all threads see: those of the watcher, of a cell and of the page's
-    # messages would lose each other's (docs/decisions/0062).
-
-    def notify_change(self, change: Any) -> None:
-        """Notify of a changed trait; one thread at a time."""
-        with self._exclusive():
-            super().notify_change(change)
-
-    @contextmanager
-    def _exclusive(self, *, from_session: bool = False) -> Iterator[None]:
-        """Change traits in this thread and no other. Observers are called after that, while no lock is held.
-
-        `from_session`: the changes follow the session, whose thread no observer may end by raising.
-        """
-        if self._thread.pending is not None:
-            yield
-            return
-        pending = self._thread.pending = []
-        try:
-            with self._traits_lock:
-                yield
-        finally:
-            self._thread.pending = None
-        for change in pending:
-            if from_session:
-                self._notify_guarded(change)
-            else:
-                super()._notify_observers(change)
-
-    def _notify_observers(self, event: Any) -> None:
-        if self._thread.pending is not None:
-            self._thread.pending.append(event)
-        else:
-            super()._notify_observers(event)
-
-    def _notify_guarded(self, change: Any) -> None:
-        """Call the observers; a failure is shown, in a session that is over as its error."""
-        self._thread.from_session = change
-        notify = super()._notify_observers
-        error = self._watcher.call(f"an observer of {change['name']}", lambda: notify(change))
-        if error is not None and self.session.trace.closed and not self.status.get("error"):
-            with self._exclusive(from_session=True):
-                self.status = {**self.status, "error": [error.reason, error.hint]}
-
-    def send_state(self, key: Any = None) -> None:
-        """Send traits to the pages; one thread at a time."""
-        with self._traits_lock:
-            super().send_state(key)
-
     def __repr__(self) -> str:
         name = self.session.agent.name or "agent"
         points = self._state.get("latency", {}).get("points", ())  # not the trait, which anybody may set
@@ -195,24 +140,34 @@ class LiveWidget(anywidget.AnyWidget):
 
     # --- from the session to the page --------------------------------------------------------------------------------
 
+    # No `hold_sync` here: it holds back by a flag that all threads see, and those of the watcher, of a cell and of the
+    # page's messages would lose each other's changes.
+
     def _show(self) -> None:
         """Show what has changed since the last time; mostly in the watcher's thread."""
-        with self._exclusive(from_session=True), self.hold_sync():
-            before, self._state = self._state, self._watcher.state
-            for name, value in self._state.items():
-                if name in before and before[name] == value:
-                    continue
-                if name == "session_status":
-                    self.status = self._status(value)
-                else:
-                    setattr(self, name, value)
+        before, self._state = self._state, self._watcher.state
+        for name, value in self._state.items():
+            if name not in before or before[name] != value:
+                self._follow(name, self._status(value) if name == "status" else value)
+        if self._observer_error and not self.status.get("error"):
+            self._follow("status", self._status(self._state["status"]))
         self._leave_if_replaced()
+
+    def _follow(self, name: str, value: Any) -> None:
+        """Set a trait to the session's value. An observer that raises is reported, after the session by the widget."""
+        outer = getattr(self._following, "change", None)
+        self._following.change = name, value
+        error = self._watcher.call(f"an observer of {name}", lambda: setattr(self, name, value))
+        self._following.change = outer
+        if error is not None and self.session.trace.closed:
+            self._observer_error = self._observer_error or [error.reason, error.hint]
 
     def _status(self, status: Mapping[str, Any]) -> dict[str, Any]:
         audio = self.session.settings.audio
         hears, speaks = audio.source == BROWSER, audio.sink == BROWSER
         return {
-            **{"agent": "", "profile": "", "recording": None, "ended": "", "error": None, **status},
+            **{"agent": "", "profile": "", "recording": None, "ended": "", **status},
+            "error": status.get("error") or self._observer_error,
             "room": self.session.settings.room.name if audio.source == "room" else "",
             "browser": hears or speaks,
             "hears": hears,
@@ -225,7 +180,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _trait_set(self, change: Any) -> None:
         """Somebody set `muted` or `knobs`: so does the session. What follows the session is so already."""
-        if change is self._thread.from_session:
+        if (change["name"], change["new"]) == getattr(self._following, "change", None):
             return
         try:
             if change["name"] == "muted":
@@ -248,11 +203,10 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _restore(self, change: Any) -> None:
         """Show the session's values: of all sliders where some were given, and of what was refused."""
-        with self._exclusive(from_session=True):
-            if change["name"] == "muted":
-                self.muted = bool(change["old"])
-            else:
-                self.knobs = slider_values(self.session)
+        if change["name"] == "muted":
+            self._follow("muted", bool(change["old"]))
+        else:
+            self._follow("knobs", slider_values(self.session))
 
     # --- from the page -----------------------------------------------------------------------------------------------
 
