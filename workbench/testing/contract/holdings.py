@@ -24,9 +24,10 @@ class Holdings:
         """Return those of this process; what its system does not tell is left out."""
         return cls(frozenset([*_files(), *_threads(), *_children()]))
 
-    def new(self) -> list[str]:
-        """Return the names that are new since then."""
-        return sorted(Holdings.now().names - self.names)
+    def new(self, at_least: int = 1) -> list[str]:
+        """Return the names that are new since then; none where there are fewer than `at_least`."""
+        new = sorted(Holdings.now().names - self.names)
+        return new if len(new) >= at_least else []
 
     def remaining(self) -> list[str]:
         """Return the new names when everything had the time to close."""
