@@ -39,9 +39,11 @@ class Delivery(Generic[T]):
 
     def result(self, timeout_s: float | None = None) -> T:
         """Return what came of it. UsageError where that would keep a loop waiting, TimeoutError after `timeout_s`."""
-        if asyncio._get_running_loop() is not None:
-            raise UsageError("this thread runs a loop and cannot wait", "write `await` before the call")
-        return self._future.result(timeout_s)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._future.result(timeout_s)
+        raise UsageError("this thread runs a loop and cannot wait", "write `await` before the call")
 
 
 class RoomClient:

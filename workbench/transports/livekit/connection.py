@@ -167,7 +167,7 @@ class RoomConnector:
             self._again.set()
 
         def renewed() -> None:
-            self._renewed = room._token  # it is shown nowhere else
+            self._renewed = room._token  # private: docs/decisions/0041
 
         room.on("disconnected", disconnected)
         room.on("reconnecting", reconnecting)

@@ -1,4 +1,5 @@
-"""Opus in WebM, as a browser's MediaRecorder makes it, decoded by libsndfile, which knows Opus in Ogg only.
+"""Opus in WebM, as a browser's MediaRecorder makes it, decoded by libsndfile, which knows Opus in Ogg only (why not by
+PyAV: docs/decisions/0043).
 
 Both containers hold the same packets, so they are moved from one to the other. What ends in the middle is read as far
 as it goes; what is no WebM gives nothing.
