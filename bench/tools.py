@@ -1,4 +1,4 @@
-"""What the engine adds to a tool call: from the model's having asked for it to the follow-up request with its result.
+"""The engine's part of a tool call: from the end of the model's request to the follow-up request with the result.
 
 Typed turns in a session on the loop's real clock, with tools that answer at once: a plain function (in a thread), an
 async one (on a loop of its own), and three at once.
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from bench._figures import Promise, percentile, run, settings, spread, tell
 from workbench import Agent, hookimpl, open_session, tool
-from workbench.engine.interfaces import LlmPart, Text
+from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec
 from workbench.model.events import ListeningStarted, TurnEnded
 from workbench.plugin.manager import manager
@@ -24,10 +24,10 @@ from workbench.plugin.values import Provider, ProviderOptions
 ROUNDS = 80
 
 
-class Asks:
-    """Asks for the tools that the user names, then says "Done." Notes when it has asked, and when it is asked again."""
+class ToolCallingModel(Llm):
+    """Calls the tools that the user names, then says "Done." Notes when it has called, and when it gets the results."""
 
-    name = "asks"
+    name = "tool-calls"
 
     def __init__(self, options: ProviderOptions) -> None:
         self.times: list[float] = []
@@ -71,7 +71,7 @@ class Plugin:
     @hookimpl
     def workbench_providers(self) -> list[Provider]:
         """See the hook."""
-        return [Provider("llm", "asks", "for this measurement", Asks, models=("once",), onboard=True)]
+        return [Provider("llm", "tool-calls", "for this measurement", ToolCallingModel, models=("once",), onboard=True)]
 
 
 @tool
@@ -87,13 +87,13 @@ async def other(city: str, days: int = 1) -> str:
 
 
 async def measure(said: str) -> list[float]:
-    """From the end of the model's asking to its being asked again, ms."""
+    """Return the times from the end of the model's request to the follow-up request, ms."""
     agent = Agent(instructions="", tools=[plain, other])
-    wanted = settings(
-        profile="scripted", llm__provider="asks", tts__provider="none", record__enabled=False,
+    chosen = settings(
+        profile="scripted", llm__provider="tool-calls", tts__provider="none", record__enabled=False,
         audio__source="none", audio__sink="none",
     )  # fmt: skip
-    async with open_session(wanted, agent=agent) as session:
+    async with open_session(chosen, agent=agent) as session:
         async for entry in session.trace.follow():
             match entry.event:
                 case ListeningStarted() | TurnEnded(turn=_) as event:
@@ -109,22 +109,22 @@ async def measure(said: str) -> list[float]:
 def main() -> None:
     """Measure and tell."""
     manager().register(Plugin())
-    found = {said: asyncio.run(measure(said)) for said in ("plain", "other", "plain other plain")}
+    figures = {said: asyncio.run(measure(said)) for said in ("plain", "other", "plain other plain")}
     tell(
         "tools",
         [
             Promise(
                 "tool call → follow-up request, a plain function, p50",
-                percentile(found["plain"], 50),
+                percentile(figures["plain"], 50),
                 1.5,
                 "ms",
             ),
             Promise(
-                "tool call → follow-up request, an async one, p50", percentile(found["other"], 50), 1.5, "ms"
+                "tool call → follow-up request, an async one, p50", percentile(figures["other"], 50), 1.5, "ms"
             ),
         ],
         {"rounds": ROUNDS},
-        {said: spread(values) for said, values in found.items()},
+        {said: spread(values) for said, values in figures.items()},
     )
 
 
