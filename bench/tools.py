@@ -71,7 +71,11 @@ class Plugin:
     @hookimpl
     def workbench_providers(self) -> list[Provider]:
         """See the hook."""
-        return [Provider("llm", "tool-calls", "for this measurement", ToolCallingModel, models=("once",), onboard=True)]
+        return [
+            Provider(
+                "llm", "tool-calls", "for this measurement", ToolCallingModel, models=("once",), onboard=True
+            )
+        ]
 
 
 @tool
@@ -120,7 +124,10 @@ def main() -> None:
                 "ms",
             ),
             Promise(
-                "tool call → follow-up request, an async one, p50", percentile(figures["other"], 50), 1.5, "ms"
+                "tool call → follow-up request, an async one, p50",
+                percentile(figures["other"], 50),
+                1.5,
+                "ms",
             ),
         ],
         {"rounds": ROUNDS},

@@ -9,13 +9,16 @@ from typing import Any
 
 from workbench.tools.signature import without_partials
 
-GOOGLE = re.compile(
-    r"^(?:Args|Arguments|Parameters|Params|Keyword Args|Keyword Arguments|Other Parameters):\s*$", re.M
-)
-NUMPY = re.compile(r"^(?:Parameters|Params|Arguments|Other Parameters)\s*\n-{3,}\s*$", re.M)
-REST = re.compile(r"^:(?:param|parameter|arg|argument|key|keyword|type)\b[^:\n]*:", re.M)
-NUMPY_END = re.compile(r"^\S.*\n-{3,}\s*$|\Z", re.M)
-UNINDENTED = re.compile(r"\n(?=\S)|\Z")
+GOOGLE = r"^(?:Args|Arguments|Parameters|Params|Keyword Args|Keyword Arguments|Other Parameters):\s*$"
+NUMPY = r"^(?:Parameters|Params|Arguments|Other Parameters)\s*\n-{3,}\s*$"
+REST = r"^:(?:param|parameter|arg|argument|key|keyword|type)\b[^:\n]*:"
+UNINDENTED = re.compile(r"\n(?=\S)")
+STYLES = {
+    "NUMPYDOC": (re.compile(NUMPY, re.M), re.compile(r"^\S.*\n-{3,}\s*$", re.M)),
+    "GOOGLE": (re.compile(GOOGLE, re.M), UNINDENTED),
+    "REST": (re.compile(REST, re.M), UNINDENTED),
+}
+"""How a section about parameters begins in each style, and what comes after it."""
 
 
 def docstring_of(function: Any) -> str:
@@ -39,19 +42,14 @@ def description_of(function: Any) -> str:
 
 def parameter_descriptions(text: str) -> dict[str, str]:
     """Return what a docstring says of each parameter, by its name."""
-    if NUMPY.search(text):
-        from docstring_parser.numpydoc import parse
-    elif GOOGLE.search(text):
-        from docstring_parser.google import parse
-    elif REST.search(text):
-        from docstring_parser.rest import parse
-    else:
+    style = _style(text)
+    if style is None:
         return {}
-    from docstring_parser.common import ParseError
+    from docstring_parser import DocstringStyle, ParseError, parse
 
     sections = "\n\n".join(text[start:end] for start, end in _sections(text))
     try:
-        parameters = parse(f"\n{sections}").params  # the first line is the title
+        parameters = parse(f"\n{sections}", DocstringStyle[style]).params  # the first line is the title
     except ParseError:  # prose that only looked like it
         return {}
     return {
@@ -62,11 +60,15 @@ def parameter_descriptions(text: str) -> dict[str, str]:
     }
 
 
+def _style(text: str) -> str | None:
+    return next((style for style, (start, _) in STYLES.items() if start.search(text)), None)
+
+
 def _sections(text: str) -> Iterator[tuple[int, int]]:
     """Iterate over where the sections about parameters begin and end."""
-    start, end = (
-        (NUMPY, NUMPY_END) if NUMPY.search(text) else (GOOGLE if GOOGLE.search(text) else REST, UNINDENTED)
-    )
+    if (style := _style(text)) is None:
+        return
+    start, end = STYLES[style]
     for head in start.finditer(text):
         tail = end.search(text, head.end())
-        yield head.start(), len(text) if tail is None else tail.start() if end is NUMPY_END else tail.end()
+        yield head.start(), len(text) if tail is None else tail.start() if style == "NUMPYDOC" else tail.end()

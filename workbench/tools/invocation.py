@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from workbench.engine.reply import Reply, ToolInvocation
+from workbench.engine.settings import LimitSettings
 from workbench.engine.tasks import within
 from workbench.model.conversation import Message, Picture, ToolCall
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
@@ -88,29 +89,22 @@ class ToolEnvironment:
     state: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
 class Invoker:
-    """Invokes tools: plain functions in daemon threads, async ones in `executor`, so that neither keeps a frame
+    """Invokes tools: plain functions in daemon threads, async ones in the executor, so that neither keeps a frame
     waiting. Made on the session's loop."""
 
-    def __init__(
-        self,
-        tools: Toolbox,
-        trace: Trace,
-        deadline_ms: Callable[[], float],
-        executor: CoroutineExecutor,
-        environment: ToolEnvironment,
-    ) -> None:
-        self._tools = tools
-        self._trace = trace
-        self._deadline_ms = deadline_ms
-        self._executor = executor
-        self._environment = environment
-        self._loop = asyncio.get_running_loop()
-        self._threads = DaemonThreads("tool")
-        self._consent = Consent()
-        # by tool, not by name: another one of that name has limits of its own
-        self._slots: WeakKeyDictionary[Tool, asyncio.Semaphore] = WeakKeyDictionary()
-        self._recent: WeakKeyDictionary[Tool, deque[float]] = WeakKeyDictionary()
+    _tools: Toolbox
+    _trace: Trace
+    _limits: LimitSettings
+    _executor: CoroutineExecutor
+    _environment: ToolEnvironment
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _threads: DaemonThreads = field(default_factory=lambda: DaemonThreads("tool"))
+    _consent: Consent = field(default_factory=Consent)
+    # by tool, not by name: another one of that name has limits of its own
+    _slots: WeakKeyDictionary[Tool, asyncio.Semaphore] = field(default_factory=WeakKeyDictionary)
+    _recent: WeakKeyDictionary[Tool, deque[float]] = field(default_factory=WeakKeyDictionary)
 
     def close(self) -> None:
         """Take no more calls; threads that work are not waited for."""
@@ -143,7 +137,7 @@ class Invoker:
             raise Refusal(f"the arguments could not be checked: {redacted(str(error))}") from None
 
     async def _within_deadline(self, tool: Tool, make: Callable[[], Awaitable[T]]) -> T:
-        limit_ms = self._deadline_ms() if tool.timeout_s is None else tool.timeout_s * 1000
+        limit_ms = self._limits.tool_ms if tool.timeout_s is None else tool.timeout_s * 1000
         try:
             return await within(f"the tool {tool.name}", "tools", make, limit_ms)
         except DeadlineError as error:

@@ -41,10 +41,7 @@ class Runner:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        limits = self._limits
-        self._invoker = Invoker(
-            self._tools, self._trace, lambda: limits.tool_ms, self._executor, self._environment
-        )
+        self._invoker = Invoker(self._tools, self._trace, self._limits, self._executor, self._environment)
         self._group.create_task(self._until_closed())  # keeps the group open
         return self
 

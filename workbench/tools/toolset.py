@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from workbench.agent import Agent
 from workbench.config import Settings
@@ -23,22 +24,15 @@ def tools_of(agent: Agent) -> tuple[Tool, ...]:
     return tuple(as_tool(tool) for tool in agent.tools if not isinstance(tool, McpServer))
 
 
+@dataclass(slots=True)
 class Toolset:
     """Made by `open_toolset`; `runner` runs what is in it."""
 
-    def __init__(
-        self,
-        tools: Toolbox,
-        runner: Runner,
-        servers: McpServers,
-        shared_servers: Iterable[McpServer],
-        agent_tools: Iterable[Tool],
-    ) -> None:
-        self.runner = runner
-        self._tools = tools
-        self._servers = servers
-        self._shared_servers = tuple(shared_servers)
-        self._agent_tools = tuple(agent_tools)
+    runner: Runner
+    _tools: Toolbox
+    _servers: McpServers
+    _shared_servers: Sequence[McpServer]
+    _agent_tools: Iterable[Tool]
 
     async def use_agent(self, agent: Agent) -> None:
         """Put the tools and MCP servers of this agent in the place of those of the one before. UsageError for what is
@@ -67,4 +61,4 @@ async def open_toolset(
     ):
         for plugin, tool in plugin_tools():
             tools.add(tool, origin=f"the plugin {plugin}")
-        yield Toolset(tools, runner, servers, from_settings(settings.mcp), agent_tools)
+        yield Toolset(runner, tools, servers, from_settings(settings.mcp), agent_tools)
