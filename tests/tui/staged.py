@@ -17,6 +17,7 @@ from workbench.tui.app import WorkbenchApp
 from workbench.tui.live import LiveScreen
 from workbench.tui.panels import PanelSource
 from workbench.tui.session_thread import SessionOpener, SessionThread
+from workbench.views.format import NBSP
 
 WIDE, USUAL, SMALL = (120, 40), (80, 24), (40, 10)
 
@@ -31,7 +32,8 @@ class Stage:
     @property
     def rows(self) -> list[str]:
         """The text on the screen, a string a row."""
-        return ["".join(segment.text for segment in strip) for strip in self._strips]
+        rows = ("".join(segment.text for segment in strip) for strip in self._strips)
+        return [row.replace(NBSP, " ") for row in rows]
 
     @property
     def segments(self) -> list[Segment]:

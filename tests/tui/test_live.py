@@ -12,8 +12,8 @@ from tests.tui.acted import FIRST, FakeSession, conversation, heard_levels, hear
 from tests.tui.staged import SMALL, USUAL, WIDE, live, run
 from workbench.model import events as ev
 from workbench.model.errors import MissingError
+from workbench.tui.panel_screen import EventLog
 from workbench.tui.widgets.conversation import ConversationRow
-from workbench.tui.widgets.eventlog import EventLog
 
 SIZES = pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from workbench.model import events as ev
 from workbench.model.errors import UsageError
 from workbench.model.events import Entry
 from workbench.readers.folds.tools import KEPT
+from workbench.spi import Panel
 from workbench.tui.live import LiveScreen
 from workbench.tui.panels import PanelSwitcher
 from workbench.tui.replay import ReplayScreen
@@ -363,15 +363,6 @@ def test_a_recording_shows_the_calls_of_its_turns() -> None:
 # --- panels of plugins ----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Made:
-    """A panel as a plugin gives it."""
-
-    name: str
-    title: str
-    make: Callable[[], Any]
-
-
 class Counter(Static):
     """Counts what it is given, and raises on `trip`."""
 
@@ -429,7 +420,7 @@ def broken() -> Widget:
     raise KeyError("no such thing")
 
 
-def offered(session: FakeSession, size: tuple[int, int], *panels: Made) -> Any:
+def offered(session: FakeSession, size: tuple[int, int], *panels: Panel) -> Any:
     """The live screen with panels of the plugin `jokes`."""
     return live(session, size, panels=lambda: [("jokes", panel) for panel in panels])
 
@@ -439,7 +430,7 @@ def test_a_key_steps_through_the_panels_of_plugins() -> None:
 
     async def scene() -> None:
         session = FakeSession()
-        async with offered(session, WIDE, Made("count", "How [many]", lambda: counter)) as stage:
+        async with offered(session, WIDE, Panel("count", "How [many]", lambda: counter)) as stage:
             tools_started(session)
             await stage.shows("● Listening")
             await stage.until(lambda: len(stage.app.screen.query_one(PanelSwitcher).titles) == 2)
@@ -480,7 +471,7 @@ def test_a_key_steps_through_the_panels_of_plugins() -> None:
 def test_a_panel_that_fails_is_named_and_dropped(make: Callable[[], Any], told: str) -> None:
     async def scene() -> None:
         session = FakeSession()
-        async with offered(session, WIDE, Made("bad", "Bad", make)) as stage:
+        async with offered(session, WIDE, Panel("bad", "Bad", make)) as stage:
             tools_started(session)
             await stage.until(lambda: len(stage.app.screen.query_one(PanelSwitcher).titles) == 2)
             await stage.pilot.press("ctrl+g", "ctrl+g")
@@ -500,7 +491,7 @@ def test_a_panel_that_fails_is_named_and_dropped(make: Callable[[], Any], told: 
 def test_a_panel_that_fails_later_is_dropped_then() -> None:
     async def scene() -> None:
         session = FakeSession()
-        panels = (Made("count", "Count", Counter), Made("other", "Other", Counter))
+        panels = (Panel("count", "Count", Counter), Panel("other", "Other", Counter))
         async with offered(session, USUAL, *panels) as stage:
             tools_started(session)
             await stage.until(lambda: len(stage.app.screen.query_one(PanelSwitcher).titles) == 3)
@@ -521,7 +512,7 @@ def test_a_panel_in_a_recording() -> None:
     counter = Counter()
 
     async def scene() -> None:
-        made = [("jokes", Made("count", "Count", lambda: counter))]
+        made = [("jokes", Panel("count", "Count", lambda: counter))]
         async with staged(lambda: ReplayScreen(session.trace, lambda: made), USUAL) as stage:
             await stage.shows("Turn 1")
             await stage.pilot.press("ctrl+g", "ctrl+g")
@@ -533,7 +524,7 @@ def test_a_panel_in_a_recording() -> None:
 def test_plugins_that_come_late_find_nobody() -> None:
     def late() -> list[tuple[str, Any]]:
         time.sleep(0.5)  # an import that takes as long as it does
-        return [("jokes", Made("count", "Count", Counter))]
+        return [("jokes", Panel("count", "Count", Counter))]
 
     async def scene() -> None:
         session = FakeSession()

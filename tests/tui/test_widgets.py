@@ -9,8 +9,9 @@ from workbench.readers.latency import LatencyHistory, LatencyPoint
 from workbench.readers.timeline import Turn
 from workbench.tui import themes
 from workbench.tui.widgets import latency_chart, status_bar, waterfall
-from workbench.tui.widgets.header import Header, HeaderState
+from workbench.tui.widgets.header import HeaderState, headline
 from workbench.tui.widgets.level_meters import meter
+from workbench.views.format import NBSP
 from workbench.views.waterfall import lay_out
 
 TURN = lay_out(
@@ -63,7 +64,7 @@ def test_a_typed_turn_has_lanes_only() -> None:
 def test_columns_over_turns() -> None:
     points = (LatencyPoint(1, 800.0, "cold"), LatencyPoint(2, 400.0), LatencyPoint(3, 200.0))
     history = LatencyHistory(points, 300.0, 390.0, 2)
-    assert latency_chart.figures(history).plain == "p50 300 ms   p95 390 ms   n 2"
+    assert latency_chart.figures(history).plain.replace(NBSP, " ") == "p50 300 ms   p95 390 ms   n 2"
     assert [row.plain for row in latency_chart.columns(history, 16, 4)] == [
         "  800 ░         ",
         "      ░         ",
@@ -146,11 +147,8 @@ def test_both_themes_know_the_same_meanings() -> None:
 
 
 def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
-    header = Header()
-    header.set_reactive(
-        Header.heading, HeaderState("listening", SessionStatus(room=RoomStatus("demo", "reconnecting", 2)))
-    )
-    assert header._said() == (
+    state = HeaderState("listening", SessionStatus(room=RoomStatus("demo", "reconnecting", 2)))
+    assert headline(state) == (
         "◌",
         "Reconnecting (2)",
         "room demo: nobody hears you; the answer waits",

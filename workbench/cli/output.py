@@ -67,16 +67,12 @@ def write_new(file: Path, text: str, *, force: bool = False) -> None:
 
 def turn_text(turn: Turn, width: int) -> str:
     """Return a turn as text of at most `width` columns: what was said, what failed, and its waterfall."""
+    from workbench.views.format import title
     from workbench.views.waterfall import waterfall_text
 
-    marks = [turn.status, *(["cold"] if turn.cold else [])]
-    if turn.discarded_replies:
-        marks.append(f"{turn.discarded_replies} discarded")
-    lines = [f"turn {turn.turn} · {' · '.join(marks)}"]
-    lines += [
-        f"  user   {plain(turn.user_text, one_line=True)}",
-        f"  agent  {plain(turn.agent_text, one_line=True)}",
-    ]
+    lines = [title(turn)]
+    lines.append(f"  user   {plain(turn.user_text, one_line=True)}")
+    lines.append(f"  agent  {plain(turn.agent_text, one_line=True)}")
     if (error := turn.error) is not None:
         lines.append(f"  {error.stage} failed: {plain(f'{error.reason} – {error.hint}', one_line=True)}")
     return "\n".join([*lines, *(f"  {line}" for line in waterfall_text(turn, width - 2).splitlines()), ""])
@@ -84,12 +80,9 @@ def turn_text(turn: Turn, width: int) -> str:
 
 def summary_text(latency: LatencySummary) -> str:
     """Return how many turns there were, how they ended, and percentiles of heard latency."""
+    from workbench.views.format import count, percentiles
+
     summary = latency.to_json()["summary"]
-    unit = "turn" if summary["turns"] == 1 else "turns"
-    counts = (
-        f"{summary['turns']} {unit}: {summary['done']} done, {summary['cut']} cut, {summary['failed']} failed"
-    )
-    if not summary["n"]:
-        return counts
-    percentiles = ", ".join(f"p{percent} {summary[f'p{percent}']:.0f}" for percent in (50, 90, 95, 99))
-    return f"{counts}; heard after {percentiles} ms (n = {summary['n']})"
+    counts = f"{summary['done']} done, {summary['cut']} cut, {summary['failed']} failed"
+    figures = percentiles(latency)
+    return f"{count(summary['turns'], 'turn')}: {counts}{f'; heard after {figures}' if figures else ''}"

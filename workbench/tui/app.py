@@ -58,40 +58,40 @@ class WorkbenchApp(App[None]):
         self.theme = themes.preferred()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our meanings, while a theme is set that does not know them."""
+        """Return our variables, for themes that do not have them."""
         return dict(themes.themes()[0].variables)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """NO_COLOR is taken at its word: no colour at all, not even grey."""
+        """Take NO_COLOR at its word: no colour at all, not even grey."""
         return [*super().get_line_filters(), *([NoColor()] if self.no_color else [])]
 
     def get_default_screen(self) -> Screen[None]:
-        """The one screen."""
+        """Return the one screen."""
         return self._make_screen()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette."""
+        """Return the commands of the palette."""
         yield from commands(self, screen)
 
     def on_mount(self) -> None:
-        """Signals end the session like the user does, with the exit code they stand for."""
+        """Let signals end the session like the user does, with the exit code they stand for."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number, f"signal {number.name}")
 
     def action_theme(self) -> None:
-        """Dark or light."""
+        """Switch between dark and light."""
         self.theme = themes.LIGHT if self.current_theme.dark else themes.DARK
 
     def first(self, kind: type[ScreenKind]) -> ScreenKind:
-        """The one screen, whatever lies above it."""
+        """Return the one screen, whatever dialog lies above it."""
         screen = self.screen_stack[0]
         assert isinstance(screen, kind)
         return screen
 
     async def action_quit(self) -> None:
-        """Leave, cleanly."""
+        """Leave cleanly."""
         self._leave(0, "stopped")
 
     def _handle_exception(self, error: Exception) -> None:

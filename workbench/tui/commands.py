@@ -14,11 +14,11 @@ from workbench.tui.panels import TOOLS
 
 
 def commands(app: App[None], screen: Screen[Any]) -> Iterable[SystemCommand]:
-    """Each binding of the screen and of the app that has a tooltip, each panel of a plugin, and the help panel."""
-    named: set[str] = set()
+    """Return a command for each binding with a tooltip, each panel of a plugin, and the help panel."""
+    actions: set[str] = set()
     for _, binding, enabled, tooltip in screen.active_bindings.values():
-        if tooltip and enabled and binding.action not in named:
-            named.add(binding.action)
+        if tooltip and enabled and binding.action not in actions:
+            actions.add(binding.action)
             yield SystemCommand(binding.description, tooltip, _runner(app, binding.action))
     first = app.screen_stack[0]
     if isinstance(first, PanelScreen):

@@ -10,18 +10,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.widgets import Footer, Static
 
 from workbench.handle import SessionHandle
 from workbench.model.errors import WorkbenchError
 from workbench.model.text import plain
-from workbench.tui.messages import SessionClosed, Typed
-from workbench.tui.panel_screen import PanelScreen
+from workbench.tui.panel_screen import EventLog, PanelScreen
 from workbench.tui.panels import TOOLS, PanelSource
 from workbench.tui.session_thread import SessionThread
 from workbench.tui.tool_dialog import DialogKind, ToolDialog, ToolRequest, answers_for, arguments_for
 from workbench.tui.widgets.conversation import ConversationView
-from workbench.tui.widgets.eventlog import EventLog
 from workbench.tui.widgets.header import Header, HeaderState
 from workbench.tui.widgets.latency_chart import LatencyChart
 from workbench.tui.widgets.level_meters import LevelMeters
@@ -34,10 +33,10 @@ from workbench.views.screen import ScreenFold
 
 POLL_S = 1 / 20
 """The trace is read so often: levels come at 10 Hz, and 50 ms is not seen as late."""
-
-
 RUNNING = 50
 """Of so many calls, the newest, the time is shown while it passes."""
+SESSION_ACTIONS = ("mute", "interrupt", "bookmark", "tool")
+"""What can be done only while the session runs."""
 
 
 class LiveScreen(PanelScreen):
@@ -57,10 +56,6 @@ class LiveScreen(PanelScreen):
             tooltip="Mark this moment in the recording.",
         ),
         Binding(
-            "ctrl+l", "log", "Log", id="screen.log", priority=True,
-            tooltip="Show or hide the event log.",
-        ),
-        Binding(
             "ctrl+r", "tool('call')", "Call", id="tools.call", priority=True,
             tooltip="Call a tool with arguments of your own; they begin with those of the chosen call.",
         ),
@@ -72,12 +67,17 @@ class LiveScreen(PanelScreen):
         Binding("pagedown", "scroll('down')", "Scroll down", id="screen.down", show=False),
     ]  # fmt: skip
 
-    def __init__(self, host: SessionThread, offer: PanelSource = tuple) -> None:
-        super().__init__(offer)
-        self._host = host
+    class SessionClosed(Message):
+        """The session is closed, or could not be opened."""
+
+    def __init__(self, session: SessionThread, panel_source: PanelSource = tuple) -> None:
+        super().__init__(panel_source)
+        self._session = session
         self._fold = ScreenFold()
-        self._leaving: int | None = None
-        self._offered = False
+        self._exit_code: int | None = None
+        """The application is about to end with it."""
+        self._panel_chosen = False
+        """The user chose a panel, or it has opened by itself."""
         self.listening = asyncio.Event()
         """The screen shows that the session listens, or that it never will."""
         self.ended = asyncio.Event()
@@ -107,42 +107,40 @@ class LiveScreen(PanelScreen):
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
-        self._host.start(self._session_left)
+        self._session.start(self._post_closed)
         self.find_panels()
         self.set_interval(POLL_S, self._poll)
 
-    def _session_left(self) -> None:
-        """On the session's thread: it was left, or could not be opened."""
+    def _post_closed(self) -> None:
+        """Tell the screen; called in the session's thread."""
         if self.is_running:
-            self.post_message(SessionClosed())
+            self.post_message(self.SessionClosed())
 
     def _poll(self) -> None:
-        handle = self._host.handle
+        handle = self._session.handle
         if handle is None:
             return
         if self._fold.trace is not handle.trace:
             self._fold = ScreenFold(handle.trace)
-        news = self._fold.read()
-        if news is not None:
-            self._show(news)
+        if (log_lines := self._fold.read()) is not None:
+            self._show(log_lines)
         self._tick(handle)
         self.panels.feed(handle.trace)
 
-    def _show(self, logged: list[str]) -> None:
-        fold = self._fold
-        status, lines = fold.status, fold.lines
-        self.query_one(ConversationView).lines = lines
-        self.query_one(LevelMeters).gauges = fold.levels
+    def _show(self, log_lines: list[str]) -> None:
+        fold, status = self._fold, self._fold.status
+        self.query_one(ConversationView).lines = fold.lines
+        self.query_one(LevelMeters).levels = fold.levels
         self.query_one(StatusBar).status = status
         self.query_one(Waterfall).turn = fold.waterfall
         self.query_one(LatencyChart).history = fold.history
         self.query_one(Welcome).state = WelcomeState(status)
-        self.set_class(bool(lines), "-noted")
-        self.set_class(any(line.who != "note" for line in lines), "-talking")
-        if logged:
-            self.query_one(EventLog).write_lines(logged)
-        if fold.tools.calls and not self._offered:
-            self._offered = True
+        self.set_class(bool(fold.lines), "-noted")
+        self.set_class(any(line.who != "note" for line in fold.lines), "-talking")
+        if log_lines:
+            self.query_one(EventLog).write_lines(log_lines)
+        if fold.tools.calls and not self._panel_chosen:
+            self._panel_chosen = True
             if self.has_class("-wide", "-tall"):
                 self.panels.current = TOOLS
         if status.ended:
@@ -152,123 +150,117 @@ class LiveScreen(PanelScreen):
 
     def _tick(self, handle: SessionHandle) -> None:
         fold = self._fold
-        t_ms = fold.t_ms if fold.activity == "ended" else handle.trace.now()
-        self.query_one(Header).heading = HeaderState(fold.activity, fold.status, t_ms // 1000 * 1000)
+        t_ms = fold.t_ms if fold.status.ended else handle.trace.now()
+        self.query_one(Header).state = HeaderState(fold.activity, fold.status, t_ms // 1000 * 1000)
         running = any(call.open for call in fold.tools.calls[-RUNNING:])
-        self.tool_panel.shown = ToolPanelState(fold.tools, t_ms // 100 * 100 if running else 0.0)
-
-    @on(SessionClosed)
-    def _over(self) -> None:
-        """Leave, if that was asked for; else say why it could not be opened."""
-        self._poll()
-        if self._leaving is not None:
-            self.app.exit(return_code=self._leaving)
-        elif self._host.error is not None:
-            self.query_one(Header).heading = HeaderState("ended", self._fold.status, self._fold.t_ms)
-            self._show_end()
+        self.tool_panel.state = ToolPanelState(fold.tools, t_ms // 100 * 100 if running else 0.0)
 
     def _show_end(self) -> None:
         """Say that the session is over; if it failed, why."""
         self.query_one(Prompt).ended = True
         self.refresh_bindings()
-        error = self._host.error
-        if error is not None:
-            self.query_one(Welcome).state = WelcomeState(self._fold.status, *explained(error))
+        if (error := self._session.error) is not None:
+            self.query_one(Welcome).state = WelcomeState(self._fold.status, *explain(error))
             self.add_class("-failed")
         self.call_after_refresh(self.listening.set)
         self.call_after_refresh(self.ended.set)
 
+    @on(SessionClosed)
+    def _session_closed(self) -> None:
+        """Leave, if the user is leaving; else say why the session could not be opened."""
+        self._poll()
+        if self._exit_code is not None:
+            self.app.exit(return_code=self._exit_code)
+        elif self._session.error is not None:
+            self.query_one(Header).state = HeaderState("ended", self._fold.status, self._fold.t_ms)
+            self._show_end()
+
     def leave(self, code: int, reason: str) -> None:
-        """End the session, then the application with that exit code; asked a second time, do not wait."""
-        again = self._leaving is not None
-        self._leaving = code
-        if again or self._host.left:
+        """End the session, then the application with that exit code; called a second time, do not wait."""
+        again = self._exit_code is not None
+        self._exit_code = code
+        if again or self._session.closed:
             self.app.exit(return_code=code)
         else:
             self.notify("Closing the session …", timeout=60)
-            self._host.leave(reason)
+            self._session.close(reason)
 
-    @on(Typed)
-    def _type(self, typed: Typed) -> None:
-        if (handle := self._talking()) is not None:
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tools are called from their panel; a session that has ended can only be looked at."""
+        if action in SESSION_ACTIONS and self.query_one(Prompt).ended:
+            return False
+        return self.panels.current == TOOLS if action == "tool" else super().check_action(action, parameters)
+
+    def _handle(self) -> SessionHandle | None:
+        """Return the session, or say that it is not there yet."""
+        if self._session.handle is None:
+            self.notify("Still opening the session.", timeout=2)
+        return self._session.handle
+
+    @on(Prompt.Typed)
+    def _type(self, typed: Prompt.Typed) -> None:
+        if (handle := self._handle()) is not None:
             handle.type(typed.text)
 
     def action_mute(self) -> None:
         """Stop listening, or listen again."""
-        if (handle := self._talking()) is not None:
+        if (handle := self._handle()) is not None:
             handle.mute(not self._fold.levels.muted)
 
     def action_interrupt(self) -> None:
         """Stop the answer."""
-        if (handle := self._talking()) is not None:
+        if (handle := self._handle()) is not None:
             handle.interrupt()
 
     def action_bookmark(self) -> None:
         """Mark this moment."""
-        if (handle := self._talking()) is not None:
+        if (handle := self._handle()) is not None:
             handle.bookmark()
 
     def action_log(self) -> None:
-        """Show or hide the event log."""
-        self.toggle_class("-log")
+        """Show or hide the event log, at its end."""
+        super().action_log()
         self.call_after_refresh(self.query_one(EventLog).scroll_end, animate=False)
 
     async def action_panel(self) -> None:
-        """Show the next panel, or none; from now on nobody else does."""
-        self._offered = True
+        """Show the next panel, or none; from now on none opens by itself."""
+        self._panel_chosen = True
         await super().action_panel()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Tools are called from their panel; a session that has ended can only be looked at."""
-        if action in ("mute", "interrupt", "bookmark", "tool") and self.query_one(Prompt).ended:
-            return False
-        return self.panels.current == TOOLS if action == "tool" else super().check_action(action, parameters)
+    def action_scroll(self, direction: str) -> None:
+        """Look back in the conversation."""
+        conversation = self.query_one(ConversationView)
+        conversation.scroll_page_up() if direction == "up" else conversation.scroll_page_down()
 
     def action_tool(self, kind: DialogKind) -> None:
-        """Call a tool, or give its answer."""
-        handle, tools, chosen = self._talking(), self._fold.tools, self.tool_panel.chosen
-        if handle is None:
+        """Ask what to call a tool with, or what it shall answer."""
+        if (handle := self._handle()) is None:
             return
-        names = handle.tools.names
-        if not names:
+        if not (names := handle.tools.names):
             self.notify("Give the agent a tool first.", timeout=3)
             return
-        begin = (arguments_for if kind == "call" else answers_for)(tools, chosen)
+        tools, chosen = self._fold.tools, self.tool_panel.chosen
+        initial_text = (arguments_for if kind == "call" else answers_for)(tools, chosen)
         name = chosen.name if chosen is not None and chosen.name in names else names[0]
-        self.app.push_screen(
-            ToolDialog(kind, names, name, begin, tools.mocks), partial(self._asked, handle, kind)
-        )
+        dialog = ToolDialog(kind, names, name, initial_text, tools.mocks)
+        self.app.push_screen(dialog, partial(self._run_tool, handle, kind))
 
-    def _asked(self, handle: SessionHandle, kind: DialogKind, answer: ToolRequest | None) -> None:
-        if answer is None:
+    def _run_tool(self, handle: SessionHandle, kind: DialogKind, request: ToolRequest | None) -> None:
+        if request is None:
             return
         try:
             if kind == "mock":
-                handle.tools.mock(answer.name, answer.text)
+                handle.tools.mock(request.name, request.text)
             else:
-                handle.tools.call(answer.name, answer.text or "")
+                handle.tools.call(request.name, request.text or "")
         except WorkbenchError as error:
             self.notify(plain(error.hint), title=plain(error.reason), severity="warning", markup=False)
 
-    def action_scroll(self, way: str) -> None:
-        """Look back in the conversation."""
-        conversation = self.query_one(ConversationView)
-        conversation.scroll_page_up() if way == "up" else conversation.scroll_page_down()
 
-    def _talking(self) -> SessionHandle | None:
-        """The session, or a word to the user that it is not there yet."""
-        handle = self._host.handle
-        if handle is None and self._host.error is None:
-            self.notify("Still opening the session.", timeout=2)
-        elif handle is None or self._host.left or self._fold.activity == "ended":
-            self.notify("The session is over.", timeout=2)
-        else:
-            return handle
-        return None
-
-
-def explained(error: BaseException) -> tuple[str, str]:
-    """Reason and next step of whatever ended the session."""
+def explain(error: BaseException) -> tuple[str, str]:
+    """Return reason and next step of whatever ended the session."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, WorkbenchError):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.message import Message
@@ -14,10 +13,12 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from workbench.model.errors import StageError, foreign
-from workbench.model.events import Entry
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
 from workbench.tui.widgets.tool_panel import ToolPanel
+
+if TYPE_CHECKING:
+    from workbench.plugin.values import Panel
 
 TOOLS = "tools"
 BATCH = 1_000
@@ -25,39 +26,46 @@ BATCH = 1_000
 SLOW_S = 1.0
 """A panel that takes longer over a batch is dropped: nothing else is drawn meanwhile."""
 
-
-class Panel(Protocol):
-    """A plugin's panel: `make` gives a Textual widget, which may have `feed(entries)`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def make(self) -> Callable[[], Any]: ...
-
-
-PanelSource = Callable[[], Sequence[tuple[str, Panel]]]
-"""Gives (plugin, panel) for each; called in a thread, because plugins are imported for it."""
-
-
-@dataclass(slots=True)
-class _PluginPanel:
-    """A plugin's panel, its widget from when it is shown, and which entry it is given next."""
-
-    plugin: str
-    panel: Panel
-    widget: Widget | None = None
-    mounted: bool = False
-    read: int = 0
-
-    @property
-    def who(self) -> str:
-        return plain(f"panel {self.panel.name} of {self.plugin}", 80, one_line=True)
+PanelSource = Callable[[], "Sequence[tuple[str, Panel]]"]
+"""Returns (plugin, panel) for each; called in a thread, because plugins are imported for it."""
 
 
 class PanelSlot(Vertical):
-    """The place of a plugin's panel: whatever raises in it is the plugin's."""
+    """The place of a plugin's panel, empty until it is first shown. Whatever raises in it is the plugin's."""
+
+    def __init__(self, key: str, plugin: str, panel: Panel) -> None:
+        super().__init__(id=key)
+        self.label = plain(f"panel {panel.name} of {plugin}", 80, one_line=True)
+        self.title = plain(str(panel.title), 40, one_line=True)
+        self.filling = self.dropped = False
+        self._panel = panel
+        self._widget: Widget | None = None
+        self._next = 0
+
+    async def fill(self) -> None:
+        """Make the panel's widget, once. Raises StageError."""
+        if self._widget is not None:
+            return
+        with foreign(self.label, "host"):
+            widget = self._panel.make()
+            if not isinstance(widget, Widget):
+                raise TypeError(f"make() gave a {type(widget).__name__}, no Textual widget")
+        widget.border_title = widget.border_title or self.title.replace("[", "\\[")
+        self.filling, self._widget = True, widget
+        await self.mount(widget)
+        self.filling = False
+
+    def feed(self, trace: Trace) -> None:
+        """Give the widget the next batch of the trace. Raises StageError for one that raises or is slow."""
+        feed = getattr(self._widget, "feed", None)
+        if feed is None or self._next >= trace.end or not (entries := trace.since(self._next, BATCH)):
+            return
+        self._next = entries[-1].i + 1
+        start = time.perf_counter()
+        with foreign(self.label, "host"):
+            feed(entries)
+        if (took_s := time.perf_counter() - start) > SLOW_S:
+            raise StageError(f"{self.label} took {took_s:.1f} s for {len(entries)} events")
 
 
 class PanelSwitcher(ContentSwitcher):
@@ -68,38 +76,49 @@ class PanelSwitcher(ContentSwitcher):
     class Dropped(Message):
         """A plugin's panel raised or was slow, and is gone."""
 
-        def __init__(self, who: str, reason: str) -> None:
+        def __init__(self, label: str, reason: str) -> None:
             super().__init__()
-            self.who = who
+            self.label = label
             self.reason = reason
 
     def __init__(self) -> None:
         super().__init__(ToolPanel())
-        self._offered: dict[str, _PluginPanel] = {}
         self._numbers = count()
 
-    def offer(self, panels: Sequence[tuple[str, Panel]]) -> None:
-        """There are these, too."""
+    def add(self, panels: Sequence[tuple[str, Panel]]) -> None:
+        """Add these panels of plugins."""
         for plugin, panel in panels:
-            self._offered[f"panel-{next(self._numbers)}"] = _PluginPanel(plugin, panel)
+            slot = PanelSlot(f"panel-{next(self._numbers)}", plugin, panel)
+            slot.display = False
+            self.mount(slot)
 
     def watch_current(self, old: str | None, new: str | None) -> None:
-        """The screen makes room where there is a panel."""
+        """Let the screen make room where there is a panel."""
         super().watch_current(old, new)
         self.screen.set_class(new is not None, "-panel")
         self.screen.refresh_bindings()
 
     @property
+    def _slots(self) -> list[PanelSlot]:
+        return [slot for slot in self.query_children(PanelSlot).results() if not slot.dropped]
+
+    @property
     def titles(self) -> dict[str, str]:
-        """The panels by their keys, in the order in which they are stepped through."""
-        ours = {key: plain(str(one.panel.title), 40, one_line=True) for key, one in self._offered.items()}
-        return {TOOLS: "Tools"} | ours
+        """Return the panels' titles by key, in the order in which they are stepped through."""
+        return {TOOLS: "Tools"} | {str(slot.id): slot.title for slot in self._slots}
 
     async def show(self, key: str | None) -> None:
         """Show this panel; None: no panel."""
-        offered = self._offered.get(key or "")
-        if offered is None or offered.widget is not None or await self._make(key or "", offered):
-            self.current = key
+        for slot in self._slots:
+            if slot.id == key:
+                try:
+                    await slot.fill()
+                except StageError as error:
+                    self._drop(slot, error.reason)
+                if slot.dropped:  # it may have raised while it was mounted
+                    slot.remove()
+                    return
+        self.current = key
 
     async def step(self) -> None:
         """Show the next panel, after the last one none."""
@@ -108,59 +127,26 @@ class PanelSwitcher(ContentSwitcher):
 
     def feed(self, trace: Trace) -> None:
         """Give the panels that were made what they have not seen of the trace."""
-        for key, one in list(self._offered.items()):
-            feed = getattr(one.widget, "feed", None)
-            if feed is not None and one.read < trace.end and (entries := trace.since(one.read, BATCH)):
-                one.read = entries[-1].i + 1
-                self._feed(key, one, feed, entries)
-
-    def _feed(
-        self, key: str, one: _PluginPanel, feed: Callable[[list[Entry]], Any], entries: list[Entry]
-    ) -> None:
-        began = time.perf_counter()
-        try:
-            with foreign(one.who, "host"):
-                feed(entries)
-        except StageError as error:
-            self._drop(key, error.reason)
-            return
-        took = time.perf_counter() - began
-        if took > SLOW_S:
-            self._drop(key, f"{one.who} took {took:.1f} s for {len(entries)} events")
-
-    async def _make(self, key: str, one: _PluginPanel) -> bool:
-        try:
-            with foreign(one.who, "host"):
-                made = one.panel.make()
-                if not isinstance(made, Widget):
-                    raise TypeError(f"make() gave a {type(made).__name__}, no Textual widget")
-        except StageError as error:
-            self._drop(key, error.reason)
-            return False
-        one.widget = made
-        made.border_title = made.border_title or self.titles[key].replace("[", "\\[")
-        slot = PanelSlot(made, id=key)
-        await self.add_content(slot)
-        one.mounted = True
-        if key not in self._offered:  # it raised meanwhile
-            await slot.remove()
-        return key in self._offered
+        for slot in self._slots:
+            try:
+                slot.feed(trace)
+            except StageError as error:
+                self._drop(slot, error.reason)
 
     def drop(self, widget: Widget, error: BaseException) -> bool:
-        """Drop the panel that this widget is in, if it is in one that is left; whether it is in one."""
-        slot = next((above for above in widget.ancestors_with_self if isinstance(above, PanelSlot)), None)
-        if slot is None:
-            return False
-        if (one := self._offered.get(slot.id or "")) is not None:
-            self._drop(slot.id or "", plain(f"{one.who} raised {type(error).__name__}: {error}", 300))
-        return True
+        """Drop the panel that this widget is in; return whether it is in one."""
+        slots = [above for above in widget.ancestors_with_self if isinstance(above, PanelSlot)]
+        for slot in slots:
+            self._drop(slot, plain(f"{slot.label} raised {type(error).__name__}: {error}", 300))
+        return bool(slots)
 
-    def _drop(self, key: str, reason: str) -> None:
-        dropped = self._offered.pop(key)
-        if self.current == key:
+    def _drop(self, slot: PanelSlot, reason: str) -> None:
+        if slot.dropped:
+            return
+        slot.dropped = True
+        if self.current == slot.id:
             self.current = None
-        if dropped.mounted:  # else whoever mounts it would wait for ever
-            slot = self.get_child_by_id(key)
-            slot.display = False
+        slot.display = False
+        if not slot.filling:  # else whoever mounts it would wait for ever
             slot.remove()
-        self.post_message(self.Dropped(dropped.who, reason))
+        self.post_message(self.Dropped(slot.label, reason))

@@ -15,7 +15,7 @@ class Player:
     """One stretch at a time, on the default speaker."""
 
     def __init__(self) -> None:
-        self._began: float | None = None
+        self._start_s: float | None = None
         self._seconds = 0.0
 
     def play(self, samples: Samples) -> None:
@@ -23,24 +23,24 @@ class Player:
         import soxr  # 10 ms, and only needed to listen
 
         self.stop()
-        sound, device = portaudio(), find_device("output")
+        sounddevice, device = portaudio(), find_device("output")
         rate, channels = usable_format(device)
         wave = soxr.resample(samples, OUTPUT_RATE, rate)
         try:
-            sound.play(np.repeat(wave[:, np.newaxis], channels, axis=1), rate, device=device.index)
-        except sound.PortAudioError as error:
+            sounddevice.play(np.repeat(wave[:, np.newaxis], channels, axis=1), rate, device=device.index)
+        except sounddevice.PortAudioError as error:
             raise MissingError(f"{device.name} does not play: {error}", "see `workbench doctor`") from error
-        self._began, self._seconds = time.monotonic(), len(samples) / OUTPUT_RATE
+        self._start_s, self._seconds = time.monotonic(), len(samples) / OUTPUT_RATE
 
     def stop(self) -> None:
-        """Be silent."""
-        if self._began is not None:
-            self._began = None
+        """Stop playing."""
+        if self._start_s is not None:
+            self._start_s = None
             portaudio().stop()
 
     @property
     def at_s(self) -> float | None:
-        """How far it is, by the clock, seconds; None when it does not play."""
-        if self._began is None or time.monotonic() - self._began >= self._seconds:
+        """Return how far it is by the clock, s; None when it does not play."""
+        if self._start_s is None or time.monotonic() - self._start_s >= self._seconds:
             return None
-        return time.monotonic() - self._began
+        return time.monotonic() - self._start_s

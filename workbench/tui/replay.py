@@ -16,12 +16,11 @@ from textual.widgets import Footer, Static
 from workbench.model.errors import MissingError
 from workbench.model.text import plain
 from workbench.readers.folds.conversation import ConversationLine
-from workbench.tui.panel_screen import PanelScreen
+from workbench.tui.panel_screen import EventLog, PanelScreen
 from workbench.tui.panels import TOOLS, PanelSource
 from workbench.tui.player import Player
 from workbench.tui.recording import Recording
 from workbench.tui.widgets.conversation import ConversationView
-from workbench.tui.widgets.eventlog import EventLog
 from workbench.tui.widgets.header import Header, HeaderState
 from workbench.tui.widgets.latency_chart import LatencyChart
 from workbench.tui.widgets.status_bar import StatusBar
@@ -49,11 +48,10 @@ class ReplayScreen(PanelScreen):
         Binding("home", "first", "First", id="replay.first", show=False, tooltip="The first turn."),
         Binding("end", "last", "Last", id="replay.last", show=False, tooltip="The last turn."),
         Binding("space", "play", "Play", id="replay.play", tooltip="Play this turn, or stop."),
-        Binding("ctrl+l", "log", "Log", id="screen.log", tooltip="Show or hide the turn's events."),
     ]  # fmt: skip
 
-    def __init__(self, trace: OpenTrace, offer: PanelSource = tuple) -> None:
-        super().__init__(offer)
+    def __init__(self, trace: OpenTrace, panel_source: PanelSource = tuple) -> None:
+        super().__init__(panel_source)
         self._trace = trace
         self._player = Player()
         self.recording: Recording | None = None
@@ -88,12 +86,12 @@ class ReplayScreen(PanelScreen):
 
     def _ready(self, recording: Recording) -> None:
         self.recording = recording
-        self.query_one(Header).heading = HeaderState("recording", recording.status, recording.t_ms)
+        self.query_one(Header).state = HeaderState("recording", recording.status, recording.t_ms)
         self.query_one(StatusBar).status = recording.status
         self.query_one("#reading", Static).update("There is no turn in this recording.")
         self.query_one("#reading").display = not recording.lines
         self.set_class(bool(recording.lines), "-noted")
-        self.tool_panel.shown = ToolPanelState(recording.tools, recording.t_ms)
+        self.tool_panel.state = ToolPanelState(recording.tools, recording.t_ms)
         if recording.tools.calls and self.has_class("-wide", "-tall"):
             self.panels.current = TOOLS
         self.index = max(0, len(recording.turns) - 1)
@@ -130,20 +128,20 @@ class ReplayScreen(PanelScreen):
         self.panels.feed(self._trace)
 
     def action_step(self, by: int) -> None:
-        """To the turn before or after."""
+        """Go to an earlier or later turn."""
         if self.recording is not None:
             self.index = min(max(0, self.index + by), max(0, len(self.recording.turns) - 1))
 
     def action_first(self) -> None:
-        """To the first turn."""
+        """Go to the first turn."""
         self.action_step(-self.index)
 
     def action_last(self) -> None:
-        """To the last turn."""
+        """Go to the last turn."""
         self.action_step(len(self.recording.turns) if self.recording else 0)
 
     def action_play(self) -> None:
-        """Play this turn, or stop; where that cannot be, say so."""
+        """Play this turn, or stop; say why where it cannot be played."""
         if self.recording is None or not self.recording.turns:
             return
         if self._player.at_s is not None:
@@ -154,19 +152,14 @@ class ReplayScreen(PanelScreen):
         except MissingError as error:
             self.notify(plain(error.hint), title=plain(error.reason), severity="warning", markup=False)
 
-    def action_log(self) -> None:
-        """Show or hide the turn's events."""
-        self.toggle_class("-log")
-
     def leave(self, code: int, reason: str) -> None:
-        """Be silent, and go."""
+        """Stop playing, and leave."""
         self._player.stop()
         self.app.exit(return_code=code)
 
 
 def around(lines: tuple[ConversationLine, ...], turn: int) -> tuple[ConversationLine, ...]:
-    """The lines near a turn, its own marked."""
-    own = [at for at, line in enumerate(lines) if line.turn == turn]
-    first, last = (own[0], own[-1]) if own else (len(lines), len(lines))
-    near = lines[max(0, first - AROUND) : last + AROUND]
+    """Return the lines near a turn, its own marked."""
+    indices = [index for index, line in enumerate(lines) if line.turn == turn] or [len(lines)]
+    near = lines[max(0, indices[0] - AROUND) : indices[-1] + AROUND]
     return tuple(replace(line, chosen=line.turn == turn) for line in near)

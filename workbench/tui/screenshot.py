@@ -13,7 +13,7 @@ from workbench.model.errors import UsageError
 from workbench.tui.app import WorkbenchApp
 
 FONTS = '"DejaVu Sans Mono", Menlo, Consolas, monospace'
-"""Fonts that are where the picture is looked at; the exported one would be fetched from elsewhere."""
+"""Fonts of the machine that shows the picture; the exported one would be fetched from elsewhere."""
 
 
 def shoot(
@@ -46,7 +46,7 @@ def write(out: Path, svg: str) -> None:
 
 
 def self_contained(svg: str) -> str:
-    """The picture without fonts from elsewhere, and with its spaces kept by every renderer."""
+    """Return the picture without fonts from elsewhere, and with its spaces kept by every renderer."""
     svg = re.sub(r"@font-face\s*\{[^}]*\}", "", svg)
     svg = re.sub(r"font-family:\s*Fira Code[^;]*;", f"font-family: {FONTS};", svg)
     return svg.replace("<text ", '<text xml:space="preserve" ')

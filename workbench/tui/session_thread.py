@@ -1,4 +1,4 @@
-"""A session in a thread of its own: opened after the first paint, left whatever happens."""
+"""A session in a thread of its own: opened after the first paint, closed whatever happens."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ SessionOpener = Callable[[], AbstractContextManager[SessionHandle]]
 
 
 class SessionThread:
-    """Holds a session open from `start` until `leave`."""
+    """Holds a session open from `start` until `close`."""
 
     def __init__(self, opener: SessionOpener) -> None:
         self._opener = opener
         self._reason = "stopped"
-        self._leaving = threading.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="session-host")
-        self._held: Future[None] | None = None
+        self._closing = threading.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="session")
+        self._future: Future[None] | None = None
         self.handle: SessionHandle | None = None
         """The session, from when it is open."""
 
-    def start(self, left: Callable[[], None]) -> None:
-        """Open the session now; `left` is called once, from its thread, when it was left or could not be opened."""
-        self._held = self._executor.submit(self._hold)
-        self._held.add_done_callback(lambda _: left())
+    def start(self, on_closed: Callable[[], None]) -> None:
+        """Open the session now; `on_closed` is called once, in its thread, when it is closed or could not be opened."""
+        self._future = self._executor.submit(self._run)
+        self._future.add_done_callback(lambda _: on_closed())
 
-    def _hold(self) -> None:
+    def _run(self) -> None:
         with self._opener() as self.handle:
-            self._leaving.wait()
+            self._closing.wait()
             self.handle.stop(self._reason)
             with suppress(WorkbenchError):  # `error` has it
                 self.handle.wait()
 
     @property
-    def left(self) -> bool:
-        """Whether the session is over and whole, or was never opened."""
-        return self._held is None or self._held.done()
+    def closed(self) -> bool:
+        """Whether the session is over and its recording whole, or it was never opened."""
+        return self._future is None or self._future.done()
 
     @property
     def error(self) -> BaseException | None:
-        """What the session failed of, or could not be opened for; None while all is well."""
-        broken = self._held.exception() if self._held is not None and self._held.done() else None
-        return broken or (self.handle.error if self.handle is not None else None)
+        """Why the session failed or could not be opened; None while all is well."""
+        error = self._future.exception() if self._future is not None and self._future.done() else None
+        return error or (self.handle.error if self.handle is not None else None)
 
-    def leave(self, reason: str = "stopped") -> None:
-        """Let the session end; returns at once, `left` is called when it has."""
+    def close(self, reason: str = "stopped") -> None:
+        """Let the session end; returns at once, `on_closed` is called when it has."""
         self._reason = reason
-        self._leaving.set()
+        self._closing.set()
 
     def wait(self) -> None:
-        """Block until the session has been left."""
-        self._leaving.set()
+        """Block until the session is closed."""
+        self._closing.set()
         self._executor.shutdown(wait=True)

@@ -26,7 +26,7 @@ DialogKind = Literal["call", "mock"]
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """What came of a dialog: the tool, and arguments or answer; None: the tool is run again."""
+    """What a dialog asks for: the tool, and arguments or answer; None: the tool is run again."""
 
     name: str
     text: str | None
@@ -67,52 +67,52 @@ class ToolDialog(ModalScreen[ToolRequest | None]):
         kind: DialogKind,
         names: tuple[str, ...],
         name: str,
-        begin: Callable[[str], str],
-        mocked: Container[str],
+        initial_text: Callable[[str], str],
+        mocks: Container[str],
     ) -> None:
         super().__init__()
         self._kind = kind
         self._names = names
         self._tool = name
-        self._begin = begin
-        self._mocks = mocked
-        self._given = begin(name)
+        self._initial_text = initial_text
+        self._mocks = mocks
+        self._unedited = initial_text(name)
 
     def compose(self) -> ComposeResult:
-        """Title, tool, text, what is wrong with it, keys."""
+        """Yield title, tool, text, what is wrong with it, and keys."""
         title = "Call a tool" if self._kind == "call" else "Answer in a tool's place, for this session"
-        with Vertical(id="asking"):
-            yield Static(title, id="asked", markup=False)
+        with Vertical(id="dialog"):
+            yield Static(title, id="title", markup=False)
             yield Select(
                 [(Text(plain(name, 60, one_line=True)), name) for name in self._names],
                 value=self._tool, allow_blank=False, compact=True,
             )  # fmt: skip
-            yield ArgumentsEditor(self._given, compact=True, soft_wrap=True)
-            yield Static(id="checked")
+            yield ArgumentsEditor(self._unedited, compact=True, soft_wrap=True)
+            yield Static(id="verdict")
             yield Static(id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """The text is what one came for."""
+        """Begin in the text."""
         editor = self.query_one(ArgumentsEditor)
         editor.focus()
         editor.move_cursor(editor.document.end)
         self._check()
 
     @on(Select.Changed)
-    def _other(self, event: Select.Changed) -> None:
+    def _tool_changed(self, event: Select.Changed) -> None:
         if event.value == self._tool or not isinstance(event.value, str):
             return
         self._tool = event.value
-        editor, before = self.query_one(ArgumentsEditor), self._given
-        self._given = self._begin(self._tool)
+        editor, before = self.query_one(ArgumentsEditor), self._unedited
+        self._unedited = self._initial_text(self._tool)
         if editor.text == before:
-            editor.text = self._given
+            editor.text = self._unedited
         self._check()
 
     @on(TextArea.Changed)
     def _check(self) -> None:
         text = self.query_one(ArgumentsEditor).text
-        self.query_one("#checked", Static).update(self._said(text))
+        self.query_one("#verdict", Static).update(self._verdict(text))
         verb = "Enter calls it" if self._kind == "call" else "Enter answers so"
         verb = "Ctrl+S calls it all the same" if self._kind == "call" and trouble(text) else verb
         again = "  Ctrl+R runs it again" if self._mocked else ""
@@ -122,18 +122,18 @@ class ToolDialog(ModalScreen[ToolRequest | None]):
     def _mocked(self) -> bool:
         return self._kind == "mock" and self._tool in self._mocks
 
-    def _said(self, text: str) -> Content:
+    def _verdict(self, text: str) -> Content:
         if self._kind == "mock":
             json = parsed(text) is not None or text.strip() == "null"
             kind = "JSON" if json else f"text of {len(text):,} characters" + _unclosed(text)
             return Content.styled(f"✓ {kind}" if text else "an empty answer", "$quiet")
-        wrong = trouble(text)
-        if not wrong:
+        problem = trouble(text)
+        if not problem:
             return Content.styled("✓ a JSON object", "$success")
-        return Content.styled(f"✗ {wrong}", "$error")
+        return Content.styled(f"✗ {problem}", "$error")
 
     def action_send(self, anyway: bool) -> None:
-        """Do it; text that is no JSON object is only sent as arguments when that is meant."""
+        """Do it; text that is no JSON object is sent as arguments only `anyway`."""
         text = self.query_one(ArgumentsEditor).text
         if self._kind == "call" and not anyway and trouble(text):
             self.app.bell()
@@ -147,36 +147,36 @@ class ToolDialog(ModalScreen[ToolRequest | None]):
 
 
 def _unclosed(text: str) -> str:
-    """A word where somebody meant JSON and it is none."""
-    wrong = trouble(text) if text.lstrip()[:1] in ("{", "[") and len(text) <= READ_CHARS else ""
-    return f", no JSON: {wrong}" if wrong else ""
+    """Return a word where the text looks like JSON and is none."""
+    problem = trouble(text) if text.lstrip()[:1] in ("{", "[") and len(text) <= READ_CHARS else ""
+    return f", no JSON: {problem}" if problem else ""
 
 
 def arguments_for(tools: ToolActivity, chosen: CallRecord | None) -> Callable[[str], str]:
-    """What to begin with when a tool is called: the arguments of the chosen call, else of its last one."""
+    """Return what a call begins with, by tool: the arguments of the chosen call, else of its last one."""
 
-    def begin(name: str) -> str:
+    def initial_text(name: str) -> str:
         calls = [call for call in tools.calls if call.name == name]
         call = chosen if chosen is not None and chosen.name == name else calls[-1] if calls else None
         return "{}" if call is None else editable(call.arguments)
 
-    return begin
+    return initial_text
 
 
 def answers_for(tools: ToolActivity, chosen: CallRecord | None) -> Callable[[str], str]:
-    """What to begin with when a tool's answer is given: the answer that it has, else what it last came to."""
+    """Return what a mock begins with, by tool: the answer that it has, else its last result."""
 
-    def begin(name: str) -> str:
+    def initial_text(name: str) -> str:
         calls = [call for call in tools.calls if call.name == name and call.state == "done"]
         call = chosen if chosen in calls else calls[-1] if calls else None
         if name in tools.mocks:
             return plain(tools.mocks[name])
         return "" if call is None else editable(call.result)
 
-    return begin
+    return initial_text
 
 
 def editable(text: str) -> str:
-    """JSON over several lines, anything else as it is, without what would not be seen."""
+    """Return JSON over several lines, anything else as it is, without what would not be seen."""
     value = parsed(text)
     return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else plain(text)

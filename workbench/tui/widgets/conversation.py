@@ -10,9 +10,10 @@ from textual.widgets import Static
 
 from workbench.model.text import plain
 from workbench.readers.folds.conversation import ConversationLine
+from workbench.views.format import ms
 
-SHOWN = 120
-"""Rows kept on the screen: each costs three widgets."""
+ROWS = 120
+"""Rows kept on the screen: each costs three or four widgets."""
 
 MARKS = {"failed": "✗", "error": "✗", "warning": "!", "info": "·"}
 """What a note begins with, so that its kind is readable without colour."""
@@ -29,16 +30,16 @@ class ConversationView(VerticalScroll):
     async def watch_lines(self, lines: tuple[ConversationLine, ...]) -> None:
         """Change only the rows that changed."""
         at_end = self.scroll_offset.y >= self.max_scroll_y
-        shown = {line.key: line for line in lines[-SHOWN:]}
+        latest = {line.key: line for line in lines[-ROWS:]}
         rows = {row.line.key: row for row in self.query(ConversationRow)}
-        kept = [key for key in shown if key in rows]
-        if kept != list(shown)[: len(kept)]:  # something came in between
-            kept = []
+        same = [key for key in latest if key in rows]
+        if same != list(latest)[: len(same)]:  # something came in between
+            same = []
         with self.app.batch_update():
-            await self.remove_children([row for key, row in rows.items() if key not in kept])
-            for key in kept:
-                rows[key].line = shown[key]
-            await self.mount_all(ConversationRow(line) for key, line in shown.items() if key not in kept)
+            await self.remove_children([row for key, row in rows.items() if key not in same])
+            for key in same:
+                rows[key].line = latest[key]
+            await self.mount_all(ConversationRow(line) for key, line in latest.items() if key not in same)
         chosen = [row for row in self.query(ConversationRow) if row.line.chosen]
         if chosen:
             self.call_after_refresh(self.scroll_to_widget, chosen[0], animate=False, center=True)
@@ -47,7 +48,7 @@ class ConversationView(VerticalScroll):
 
 
 class ConversationRow(Horizontal):
-    """One line: who, and what."""
+    """One line: who, the words, and how late the answer was heard."""
 
     line: reactive[ConversationLine] = reactive(
         ConversationLine("", "note", "info"), init=False, layout=False, repaint=False
@@ -58,9 +59,9 @@ class ConversationRow(Horizontal):
         self.set_reactive(ConversationRow.line, line)
 
     def compose(self) -> ComposeResult:
-        """A label and the words beside it."""
+        """Yield a label, the words, and a place for the figure."""
         yield Static(label(self.line), classes="who", markup=False)
-        yield Static(words(self.line), classes="what")
+        yield Static(words(self.line), classes="words")
         if self.line.who == "agent":  # beside the words: within them, a line's end would part figure and unit
             yield Static(figures(self.line), classes="figures", markup=False)
 
@@ -68,19 +69,19 @@ class ConversationRow(Horizontal):
         """Draw the line anew."""
         self.set_classes(f"{line.who} {line.state}")
         self.query_one(".who", Static).update(Content(label(line)))
-        self.query_one(".what", Static).update(words(line))
+        self.query_one(".words", Static).update(words(line))
         for static in self.query(".figures").results(Static):
             static.update(figures(line))
 
 
 def label(line: ConversationLine) -> str:
-    """Who speaks, or the mark of a note; an arrow where a recording is at this turn."""
+    """Return who speaks, or the mark of a note; with an arrow where a recording is at this turn."""
     who = MARKS.get(line.state, "·") if line.who == "note" else WHO[line.who]
     return f"{who} ▸" if line.chosen else who
 
 
 def words(line: ConversationLine) -> Content:
-    """The text of a line, what was not heard struck through."""
+    """Return the text of a line, what was not heard struck through."""
     pending = line.state in ("partial", "prepared")
     parts = [Content.styled(plain(line.text), "$pending" if pending else "")]
     if pending:
@@ -89,9 +90,8 @@ def words(line: ConversationLine) -> Content:
         gap = "" if not line.text or line.unheard[:1].isspace() or line.text[-1:].isspace() else " "
         parts.append(Content(gap) + Content.styled(plain(line.unheard), "$unheard strike"))
     if line.state == "cut":
-        parts.append(
-            Content.styled("\n✂ interrupted" + (" (estimated)" if line.estimated else ""), "$quiet italic")
-        )
+        estimated = " (estimated)" if line.estimated else ""
+        parts.append(Content.styled(f"\n✂ interrupted{estimated}", "$quiet italic"))
     if line.hint:
         parts.append(Content.styled(f"\n→ {plain(line.hint)}", "$quiet"))
     return Content("").join(parts)
@@ -99,4 +99,4 @@ def words(line: ConversationLine) -> Content:
 
 def figures(line: ConversationLine) -> str:
     """Return the heard latency of the turn, once it is known."""
-    return "" if line.heard_ms is None else f"{line.heard_ms:.0f} ms"
+    return "" if line.heard_ms is None else ms(line.heard_ms)

@@ -36,35 +36,37 @@ class HeaderState:
 class Header(Widget):
     """Activity on the left, agent and time on the right."""
 
-    heading: reactive[HeaderState] = reactive(HeaderState())
+    state: reactive[HeaderState] = reactive(HeaderState())
 
     def render(self) -> Content:
-        """One line."""
-        activity, width = self.heading.activity, self.content_size.width
-        sign, word, advice = self._said()
-        left = Content.styled(f"{sign} {word}", f"bold $activity-{activity}")
-        right = Content.styled(self._right(), "$quiet")
-        advised = left + Content.styled(f"  {advice}", "$quiet")
-        if advised.cell_length + right.cell_length + 2 <= width:
-            left = advised
+        """Draw one line; what to do goes before agent and time where there is no room for both."""
+        activity, width = self.state.activity, self.content_size.width
+        sign, word, advice = headline(self.state)
+        start = Content.styled(f"{sign} {word}", f"bold $activity-{activity}")
+        end = Content.styled(agent_and_time(self.state), "$quiet")
+        advised = start + Content.styled(f"  {advice}", "$quiet")
+        if advised.cell_length + end.cell_length + 2 <= width:
+            start = advised
         elif advised.cell_length <= width:
-            left, right = advised, Content("")
-        gap = max(1, width - left.cell_length - right.cell_length)
-        return left + Content(" " * gap) + right
+            start, end = advised, Content("")
+        gap = max(1, width - start.cell_length - end.cell_length)
+        return start + Content(" " * gap) + end
 
-    def _said(self) -> tuple[str, str, str]:
-        """Sign, word, advice. A room that is not there comes first: nobody hears what is said meanwhile."""
-        status, activity = self.heading.status, self.heading.activity
-        sign, word, advice = ACTIVITIES[activity]
-        room = status.room
-        if activity == "ended" and status.ended:
-            return sign, word, f"{plain(status.ended, 60, one_line=True)} · {advice}"
-        if room is not None and activity != "ended" and room.waiting:
-            waits = "nobody hears you; the answer waits" if room.state == "reconnecting" else "one moment"
-            return "◌", room.word.capitalize(), f"room {plain(room.name, 40, one_line=True)}: {waits}"
-        return sign, word, advice
 
-    def _right(self) -> str:
-        status, seconds = self.heading.status, int(self.heading.t_ms / 1000)
-        about = " · ".join(plain(part, one_line=True) for part in (status.agent, status.profile) if part)
-        return f"{about}  {seconds // 60}:{seconds % 60:02d}".strip()
+def headline(state: HeaderState) -> tuple[str, str, str]:
+    """Return sign, word and advice. A room that is not there comes first: nobody hears what is said meanwhile."""
+    status, room = state.status, state.status.room
+    sign, word, advice = ACTIVITIES[state.activity]
+    if state.activity == "ended":
+        return sign, word, " · ".join(filter(None, (plain(status.ended, 60, one_line=True), advice)))
+    if room is not None and room.waiting:
+        waits = "nobody hears you; the answer waits" if room.state == "reconnecting" else "one moment"
+        return "◌", room.word.capitalize(), f"room {plain(room.name, 40, one_line=True)}: {waits}"
+    return sign, word, advice
+
+
+def agent_and_time(state: HeaderState) -> str:
+    """Return `my_agent · embedded  1:05`."""
+    seconds = int(state.t_ms / 1000)
+    names = [plain(name, one_line=True) for name in (state.status.agent, state.status.profile) if name]
+    return f"{' · '.join(names)}  {seconds // 60}:{seconds % 60:02d}".strip()

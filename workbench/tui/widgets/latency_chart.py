@@ -11,6 +11,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.readers.latency import LatencyHistory, LatencyPoint
+from workbench.views.format import ms
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_CELLS = 6
@@ -29,7 +30,7 @@ class LatencyChart(Widget):
     history: reactive[LatencyHistory] = reactive(LatencyHistory())
 
     def render(self) -> Content:
-        """Figures and columns."""
+        """Draw figures, legend and columns."""
         history, (width, height) = self.history, self.content_size
         if not history.points:
             return Content.styled("Latency of each turn will be drawn here.", "$quiet")
@@ -40,13 +41,9 @@ class LatencyChart(Widget):
 
 
 def figures(history: LatencyHistory) -> Content:
-    """`p50 612 ms  p95 840 ms  n 12`."""
-
-    def told(ms: float | None) -> str:
-        return "–" if ms is None else f"{ms:.0f} ms"
-
+    """Return `p50 612 ms  p95 840 ms  n 12`."""
     return Content.assemble(
-        ("p50 ", "$quiet"), (told(history.p50), "bold"), ("   p95 ", "$quiet"), (told(history.p95), "bold"),
+        ("p50 ", "$quiet"), (ms(history.p50), "bold"), ("   p95 ", "$quiet"), (ms(history.p95), "bold"),
         ("   n ", "$quiet"), str(history.n),
     )  # fmt: skip
 
@@ -59,9 +56,9 @@ def legend(history: LatencyHistory) -> Content:
 
 
 def columns(history: LatencyHistory, width: int, height: int) -> list[Content]:
-    """The last turns as columns, with lines at p50 and p95; those that stand apart are hatched."""
-    shown = history.points[-max(1, (width - AXIS_CELLS) // 2) :]
-    top = max(1.0, *(point.ms for point in shown), history.p95 or 0.0)
+    """Return the last turns as columns, hatched where not in the percentiles, with lines at p50 and p95."""
+    points = history.points[-max(1, (width - AXIS_CELLS) // 2) :]
+    top = max(1.0, *(point.ms for point in points), history.p95 or 0.0)
     lines = {
         _row(ms, height, top): name
         for name, ms in (("p95", history.p95), ("p50", history.p50))
@@ -70,8 +67,8 @@ def columns(history: LatencyHistory, width: int, height: int) -> list[Content]:
     rows = []
     for row in range(height, 0, -1):
         blank = ("╌" if row in lines else " ", "$track")
-        cells = chain.from_iterable(_cell(point, row, height, top, blank, history.chosen) for point in shown)
-        rest = (blank[0] * (width - AXIS_CELLS - 2 * len(shown)), "$track")
+        cells = chain.from_iterable(_cell(point, row, height, top, blank, history.chosen) for point in points)
+        rest = (blank[0] * (width - AXIS_CELLS - 2 * len(points)), "$track")
         scale = f"{top:.0f}" if row == height else lines.get(row, "0" if row == 1 else "")
         rows.append(Content.assemble((f"{scale:>{AXIS_CELLS - 1}} ", "$quiet"), *cells, rest))
     return rows
@@ -84,7 +81,7 @@ def _row(ms: float, height: int, top: float) -> int:
 def _cell(
     point: LatencyPoint, row: int, height: int, top: float, blank: Cell, chosen: int | None
 ) -> tuple[Cell, Cell]:
-    """A column's cell in a row, and the gap after it."""
+    """Return a column's cell in a row, and the gap after it."""
     level = min(8, max(row == 1, round(8 * (point.ms / top * height - (row - 1)))))
     if level <= 0:
         return blank, blank

@@ -20,41 +20,38 @@ class LevelMeters(Widget):
 
     BORDER_TITLE = "Levels"
 
-    gauges: reactive[AudioLevels] = reactive(AudioLevels())
+    levels: reactive[AudioLevels] = reactive(AudioLevels())
 
     def render(self) -> Content:
-        """Label, bar, level, state."""
-        now, width = self.gauges, self.content_size.width
-        state = "⊘ muted" if now.muted else USER_WORDS[now.user]
+        """Draw label, bar, level and state of each side."""
+        levels, width = self.levels, self.content_size.width
+        user, agent = "⊘ muted" if levels.muted else USER_WORDS[levels.user], AGENT_WORDS[levels.agent]
         return Content("\n").join(
             [
-                meter("you", now.user_db, now.user_peak_db, state, width, "$user"),
-                meter("agent", now.agent_db, now.agent_peak_db, AGENT_WORDS[now.agent], width, "$agent"),
+                meter("you", levels.user_db, levels.user_peak_db, user, width, "$user"),
+                meter("agent", levels.agent_db, levels.agent_peak_db, agent, width, "$agent"),
             ]
         )
 
 
 def meter(label: str, rms_db: float, peak_db: float, state: str, width: int, colour: str) -> Content:
-    """One side's line, `width` cells."""
+    """Return one side's line of `width` cells: bar up to the RMS level, a mark at the peak."""
     room = max(4, width - 6 - 8 - 11)
     filled, peak = (round(room * share(db)) for db in (rms_db, peak_db))
-    ahead = max(0, peak - filled - 1)
-    bar = [
-        Content.styled("━" * filled, colour),
-        Content.styled("─" * ahead, "$track"),
-        Content.styled("╸" if peak > filled else "", colour),
-    ]
-    rest = room - filled - ahead - (peak > filled)
+    gap = max(0, peak - filled - 1)
+    tip = "╸" if peak > filled else ""
     level = f"{rms_db:4.0f} dB" if rms_db > -99 else "   – dB"
     return Content.assemble(
         (f"{label:<6}", colour),
-        *bar,
-        ("─" * rest, "$track"),
+        ("━" * filled, colour),
+        ("─" * gap, "$track"),
+        (tip, colour),
+        ("─" * (room - filled - gap - len(tip)), "$track"),
         (f" {level} ", "$quiet"),
         (state[: max(0, width - 6 - room - 8)], "" if state[0] in "●⊘" else "$quiet"),
     )
 
 
 def share(db: float) -> float:
-    """How far along a scale from `LOWEST_DB` to full scale that is, 0…1."""
+    """Return the place on a scale from `LOWEST_DB` (0) to full scale (1)."""
     return min(1.0, max(0.0, 1.0 - db / LOWEST_DB))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from textual import on
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input
-
-from workbench.tui.messages import Typed
 
 INVITATION = "Speak, or type here and press Enter"
 FAREWELL = "The session has ended: read on with PgUp, leave with Ctrl+Q"
@@ -14,6 +13,13 @@ FAREWELL = "The session has ended: read on with PgUp, leave with Ctrl+Q"
 
 class Prompt(Input):
     """One line of text; Enter posts `Typed`. Once the session has `ended` it takes no more."""
+
+    class Typed(Message):
+        """The user typed `text` to the agent and pressed Enter."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     ended: reactive[bool] = reactive(False, init=False)
 
@@ -26,9 +32,9 @@ class Prompt(Input):
         self.disabled = ended
 
     @on(Input.Submitted)
-    def _say(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()
         if text:
             self.clear()
-            self.post_message(Typed(text))
+            self.post_message(self.Typed(text))

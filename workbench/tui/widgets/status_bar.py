@@ -16,7 +16,7 @@ SLOW_HOST_MS = 20.0
 """A loop that wakes later than this is worth a mark: sound is handed over in frames of 10 or 20 ms."""
 
 SEPARATOR = " │ "
-RECORDS = "● rec "
+RECORD_CELLS = len("● rec ")
 LEAST_PATH_CELLS = 18
 
 Fact = tuple[str, str]
@@ -29,7 +29,7 @@ class StatusBar(Widget):
     status: reactive[SessionStatus] = reactive(SessionStatus())
 
     def render(self) -> Content:
-        """As many facts as fit; the path of the recording is shortened from its left."""
+        """Draw as many facts as fit; the path of the recording is shortened from its left."""
         status, (width, height) = self.status, self.content_size
         if height > 1:
             return Content("\n").join(
@@ -39,19 +39,19 @@ class StatusBar(Widget):
 
 
 def stages(status: SessionStatus) -> list[Fact]:
-    """Every stage's provider and every device, in full."""
-    told = [
+    """Return every stage's provider and every device, in full."""
+    facts = [
         _stage(f"{stage} {one_line(provider.name)}", provider) for stage, provider in status.providers.items()
     ]
     ways = (
         (f"{'out' if track == 'agent' else 'in'} {one_line(name)}", name)
         for track, name in status.devices.items()
     )
-    return told + [(text, "$error" if name == LOST else "$quiet") for text, name in ways]
+    return facts + [(text, "$error" if name == LOST else "$quiet") for text, name in ways]
 
 
 def pipeline(status: SessionStatus) -> list[Fact]:
-    """The models in one short fact: `whisper → llama → piper`; then whoever is in trouble."""
+    """Return the models in one short fact, `whisper → llama → piper`, then those in trouble."""
     models = {stage: provider for stage, provider in status.providers.items() if stage not in ("vad", "turn")}
     names = " → ".join(one_line(provider.name.partition("/")[0]) for provider in models.values())
     troubled = [_stage(stage, provider) for stage, provider in models.items() if provider.trouble]
@@ -59,7 +59,7 @@ def pipeline(status: SessionStatus) -> list[Fact]:
 
 
 def health(status: SessionStatus) -> list[Fact]:
-    """Room, duplex, host, glitches, echo."""
+    """Return room, duplex, host lag, glitches, echo."""
     facts = [*room(status), (f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning")]
     if status.lag_max_ms is not None:
         slow = status.lag_max_ms > SLOW_HOST_MS
@@ -74,30 +74,30 @@ def health(status: SessionStatus) -> list[Fact]:
 
 
 def room(status: SessionStatus) -> list[Fact]:
-    """The room and how the connection stands; a sign says without colour that it is not as it should be."""
+    """Return the room and its connection; a sign says without colour that it is not as it should be."""
     if status.room is None:
         return []
-    told = f"room {plain(status.room.name, 30, one_line=True)} {status.room.word}"
+    text = f"room {plain(status.room.name, 30, one_line=True)} {status.room.word}"
     if status.room.state == "connected":
-        return [(told, "$quiet")]
+        return [(text, "$quiet")]
     if status.room.state == "lost":
-        return [(f"! {told}", "$error")]
-    return [(f"! {told}", "$warning") if status.room.waiting else (told, "$quiet")]
+        return [(f"! {text}", "$error")]
+    return [(f"! {text}", "$warning") if status.room.waiting else (text, "$quiet")]
 
 
 def with_recording(status: SessionStatus, width: int) -> list[Fact]:
-    """Health, and where the recording is; what is least needed of both gives way."""
+    """Return health, and where the recording is; what is least needed of both gives way."""
     facts = health(status)
     if status.recording is None:
         return [("○ not recorded", "$quiet"), *facts]
     path = one_line(_short(Path(status.recording)))
-    least = len(RECORDS) + min(LEAST_PATH_CELLS, cell_len(path))
+    least = RECORD_CELLS + min(LEAST_PATH_CELLS, cell_len(path))
     while len(facts) > 2 and cells(facts) + least > width:
         facts.pop()
-    room = max(LEAST_PATH_CELLS, width - cells(facts) - len(RECORDS))
+    room = max(LEAST_PATH_CELLS, width - cells(facts) - RECORD_CELLS)
     if cell_len(path) > room:
         path = "…" + path[1 - room :]
-    return [*facts, (RECORDS + path, "")]
+    return [*facts, (f"{'■' if status.ended else '●'} rec {path}", "")]
 
 
 def _stage(text: str, provider: ProviderStatus) -> Fact:
@@ -110,17 +110,17 @@ def _short(path: Path) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text from outside, made safe for this line."""
+    """Return text from outside, made safe for this line."""
     return plain(text, one_line=True)
 
 
 def cells(facts: list[Fact]) -> int:
-    """The room that facts take, their separators included."""
+    """Return how many cells the facts take, their separators included."""
     return sum(cell_len(text) + len(SEPARATOR) for text, _ in facts)
 
 
 def line(facts: list[Fact], width: int) -> Content:
-    """The facts that fit, in order."""
+    """Return the facts that fit, in order."""
     line = Content("")
     for text, style in facts:
         separator = SEPARATOR if line else ""

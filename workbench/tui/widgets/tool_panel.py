@@ -22,7 +22,7 @@ NAMES_CHARS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class ToolPanelState:
-    """What the panel shows: the tools, and what time it is on the session's clock, ms."""
+    """What the panel shows: the tools, and the time on the session's clock, ms."""
 
     tools: ToolActivity = ToolActivity()  # noqa: RUF009 - frozen
     now_ms: float = 0.0
@@ -33,14 +33,14 @@ class ToolPanel(Horizontal):
 
     BORDER_TITLE = "Tools"
 
-    shown: reactive[ToolPanelState] = reactive(ToolPanelState(), layout=False, repaint=False)
+    state: reactive[ToolPanelState] = reactive(ToolPanelState(), layout=False, repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="tools")
         self._chosen: str | None = None
 
     def compose(self) -> ComposeResult:
-        """A list and the details."""
+        """Yield a list and the details."""
         yield CallList()
         with VerticalScroll(id="details", can_focus=False):
             yield Static(id="call")
@@ -48,21 +48,21 @@ class ToolPanel(Horizontal):
     @property
     def chosen(self) -> CallRecord | None:
         """The call that is looked at."""
-        calls = self.shown.tools.calls
+        calls = self.state.tools.calls
         return next(
             (call for call in reversed(calls) if call.key == self._chosen), calls[-1] if calls else None
         )
 
     def choose(self, key: str | None) -> None:
-        """Look at this call; None: at the newest."""
-        calls = self.shown.tools.calls
+        """Look at this call; None: follow the newest."""
+        calls = self.state.tools.calls
         self._chosen = None if calls and key == calls[-1].key else key
         self.query_one("#details", VerticalScroll).scroll_home(animate=False)
         self._draw()
 
     def step(self, by: int) -> None:
         """Look at a later call, or an earlier one."""
-        keys = [call.key for call in self.shown.tools.calls]
+        keys = [call.key for call in self.state.tools.calls]
         if keys and (call := self.chosen) is not None:
             self.choose(keys[min(max(0, keys.index(call.key) + by), len(keys) - 1)])
 
@@ -70,7 +70,7 @@ class ToolPanel(Horizontal):
         """Read on in the details, by lines."""
         self.query_one("#details", VerticalScroll).scroll_relative(y=by, animate=False)
 
-    def watch_shown(self) -> None:
+    def watch_state(self) -> None:
         """Draw what changed."""
         self._draw()
 
@@ -86,14 +86,14 @@ class ToolPanel(Horizontal):
     def _draw(self) -> None:
         if not self.is_mounted or not self.display:
             return
-        shown, call = self.shown, self.chosen
-        self.border_title = about(shown.tools)
+        state, call = self.state, self.chosen
+        self.border_title = title(state.tools)
         calls, details = self.query_one(CallList), self.query_one("#call", Static)
         calls.display = call is not None
-        calls.draw(shown, call)
+        calls.draw(state, call)
         width = max(10, self.query_one("#details").scrollable_content_region.width)
         details.update(
-            nothing(shown.tools) if call is None else Content("\n").join(told(call, shown.now_ms, width))
+            no_calls(state.tools) if call is None else Content("\n").join(describe(call, state.now_ms, width))
         )
 
 
@@ -121,16 +121,16 @@ class CallList(OptionList):
         self.draw(*self._latest)
         self.call_after_refresh(self.scroll_to_highlight)
 
-    def draw(self, shown: ToolPanelState, chosen: CallRecord | None) -> None:
+    def draw(self, state: ToolPanelState, chosen: CallRecord | None) -> None:
         """Change only the lines that changed, and keep the chosen one in sight."""
-        self._latest = shown, chosen
+        self._latest = state, chosen
         width = max(8, self.scrollable_content_region.width - 2)
         before, drawn = self._drawn, {}
-        for call in shown.tools.calls:
-            known = before.get(call.key)
-            same = known is not None and known.call is call and known.width == width and not call.open
+        for call in state.tools.calls:
+            old = before.get(call.key)
+            same = old is not None and old.call is call and old.width == width and not call.open
             drawn[call.key] = (
-                known if known and same else _DrawnCall(call, width, line(call, shown.now_ms, width))
+                old if old and same else _DrawnCall(call, width, line(call, state.now_ms, width))
             )
         keys = list(before)
         if list(drawn)[: len(keys)] == keys:
@@ -139,7 +139,7 @@ class CallList(OptionList):
                     self.replace_option_prompt(key, drawn[key].text)
             self.add_options(Option(drawn[key].text, key) for key in list(drawn)[len(keys) :])
         else:  # an old one has gone
-            self.set_options(Option(one.text, key) for key, one in drawn.items())
+            self.set_options(Option(call.text, key) for key, call in drawn.items())
         self._drawn = drawn
         index = None if chosen is None else list(drawn).index(chosen.key)
         if index != self.highlighted or len(drawn) != len(before):
@@ -148,15 +148,15 @@ class CallList(OptionList):
 
 
 def line(call: CallRecord, now_ms: float, width: int) -> Content:
-    """Sign, call, and at the right end how long and how it ended; `width` cells."""
+    """Return sign, call, and at the right end how long and how it ended; `width` cells."""
     end = set_cell_size(text, min(cell_len(text), width // 2)) if (text := outcome(call, now_ms)) else ""
     room = max(4, width - 3 - cell_len(end))
     called = set_cell_size(signature(call, room), room)
     return Content.assemble((f"{MARKS[call.state]} ", f"$call-{call.state}"), called, (f" {end}", "$quiet"))
 
 
-def told(call: CallRecord, now_ms: float, width: int) -> list[Content]:
-    """Everything about a call, over several lines."""
+def describe(call: CallRecord, now_ms: float, width: int) -> list[Content]:
+    """Return everything about a call, over several lines."""
     spent = call.spent_ms(now_ms)
     tags = [f"attempt {call.attempt}"] if call.attempt > 1 else []
     tags += ["mocked"] if call.mocked else []
@@ -184,16 +184,16 @@ def told(call: CallRecord, now_ms: float, width: int) -> list[Content]:
 
 
 def where(turn: int, place: CallSpan) -> str:
-    """`turn 3 · 442 to 850 ms after speech`."""
-    told = _signed(place.start_ms)
+    """Return `turn 3 · 442 to 850 ms after speech`."""
+    span = _signed(place.start_ms)
     if place.end_ms is not None:
         end = _signed(place.end_ms)
-        told = f"{told.removesuffix(' ms') if end.endswith(' ms') else told} to {end}"
-    return f"turn {turn} · {told} after {'typing' if place.typed else 'speech'}"
+        span = f"{span.removesuffix(' ms') if end.endswith(' ms') else span} to {end}"
+    return f"turn {turn} · {span} after {'typing' if place.typed else 'speech'}"
 
 
 def lane(place: CallSpan, width: int) -> Content:
-    """The call between the end of speech and when the answer was heard, as in the waterfall; `width` cells."""
+    """Return the call between the end of speech and when the answer was heard, as in the waterfall; `width` cells."""
     heard = "" if place.heard_ms is None else f"▶ {_signed(place.heard_ms)}"
     room = max(4, width - len(heard))
     low = min(0.0, place.start_ms)
@@ -206,15 +206,15 @@ def lane(place: CallSpan, width: int) -> Content:
     return Content.assemble(*cells, (heard, "$quiet"))
 
 
-def about(tools: ToolActivity) -> str:
-    """How many tools there are, and which are mocked, safe as a title."""
+def title(tools: ToolActivity) -> str:
+    """Return how many tools there are, and which are mocked, safe as a title."""
     count = f"{len(tools.names)} tool{'' if len(tools.names) == 1 else 's'}" if tools.names else "Tools"
     mocked = f"mocked: {', '.join(tools.mocks)}" if tools.mocks else ""
     return plain(" · ".join(filter(None, (count, mocked))), 60, one_line=True).replace("[", "\\[")
 
 
-def nothing(tools: ToolActivity) -> Content:
-    """What is there before the first call."""
+def no_calls(tools: ToolActivity) -> Content:
+    """Return what is shown before the first call."""
     if not tools.names:
         return Content.styled(
             "This agent has no tools: write a function with @tool above it in the agent file.", "$quiet"
@@ -239,8 +239,8 @@ def _part(label: str, text: str, width: int) -> list[Content]:
 
 def _result_label(call: CallRecord) -> str:
     size = f", {call.result_chars:,} characters" if call.result_chars > 1_000 else ""
-    shown = "" if call.shown is None else f", the model was given {call.shown:,} of them"
-    return f"result{size}{shown}"
+    part = "" if call.shown is None else f", the model was given {call.shown:,} of them"
+    return f"result{size}{part}"
 
 
 def _signed(ms: float) -> str:

@@ -11,6 +11,7 @@ from workbench.model.text import plain
 from workbench.readers.folds.calls import MARKS, CallRecord
 from workbench.views.waterfall import ORDER, WaterfallBar, WaterfallLayout
 
+FIRST_SIGHT = "The first answer will be taken apart here."
 LABEL_CELLS, MS_CELLS = 16, 7
 MOST_CALLS = 6
 """Lines for calls of tools, where there is room."""
@@ -26,18 +27,14 @@ class Waterfall(Widget):
     turn: reactive[WaterfallLayout] = reactive(WaterfallLayout(), layout=True)
 
     def watch_turn(self, turn: WaterfallLayout) -> None:
-        """Which turn it is stands in the title."""
+        """Put the turn into the title."""
         self.border_title = turn.title or self.BORDER_TITLE
 
     def render(self) -> Content:
-        """The bars; what was prepared early as thin dim lanes."""
+        """Draw the bars, what was prepared early as thin dim lanes, and the sum."""
         if not self.turn.bars:
-            told = (
-                "Nothing was measured in this turn."
-                if self.turn.title
-                else "The first answer will be taken apart here."
-            )
-            return Content.styled(told, "$quiet")
+            text = "Nothing was measured in this turn." if self.turn.title else FIRST_SIGHT
+            return Content.styled(text, "$quiet")
         rows = self.screen.size.height
         parts = len(self.turn.bars) + 1
         room = min(MOST_CALLS, max(1, rows - parts - (OTHERS if rows < TALL else OTHERS_TALL)))
@@ -45,7 +42,7 @@ class Waterfall(Widget):
 
 
 def lines(turn: WaterfallLayout, width: int, most_calls: int = MOST_CALLS) -> list[Content]:
-    """A turn as lines of `width` cells, at most so many of them for its calls of tools, below `tools`."""
+    """Return a turn as lines of `width` cells, at most `most_calls` of them for calls of tools, below `tools`."""
     room = max(4, width - LABEL_CELLS - MS_CELLS)
     ends = [bar.lane[1] for bar in turn.bars] + [
         call.place.end_ms or 0.0 for call in turn.calls if call.place
@@ -62,30 +59,30 @@ def lines(turn: WaterfallLayout, width: int, most_calls: int = MOST_CALLS) -> li
 
 
 def _calls(calls: tuple[CallRecord, ...], room: int, ms_per_cell: float, most: int) -> list[Content]:
-    kept = calls if len(calls) <= most else calls[: most - 1]
-    drawn = [_call(call, room, ms_per_cell) for call in kept]
-    if len(kept) < len(calls):
-        rest = f"  … {len(calls) - len(kept)} {'more ' if kept else ''}calls"
+    listed = calls if len(calls) <= most else calls[: most - 1]
+    drawn = [_call(call, room, ms_per_cell) for call in listed]
+    if len(listed) < len(calls):
+        rest = f"  … {len(calls) - len(listed)} {'more ' if listed else ''}calls"
         drawn.append(Content.styled(f"{rest:<{LABEL_CELLS + room + MS_CELLS}}", "$quiet"))
     return drawn
 
 
 def _call(call: CallRecord, room: int, ms_per_cell: float) -> Content:
-    """Sign, name, lane, ms in brackets: what of it counts is in the line of the tools."""
+    """Return sign, name, lane, ms in brackets: what of it counts is in the line of the tools."""
     assert call.place is not None
     start, end = call.place.start_ms, call.place.end_ms
     cells = [(" ", "")] * room
     first, last = _cells(start, room * ms_per_cell if end is None else end, room, ms_per_cell)
     cells[first:last] = [("━", "$part-tools")] * (last - first)
-    told = "…" if end is None else f"({round(end - start)})"
+    text = "…" if end is None else f"({round(end - start)})"
     label = set_cell_size(
         f" {MARKS[call.state]} {plain(call.name[:LABEL_CELLS], one_line=True)}", LABEL_CELLS - 1
     )
-    return Content.assemble((f"{label} ", "$quiet"), *cells, (f"{told:>{MS_CELLS}}", "$quiet"))
+    return Content.assemble((f"{label} ", "$quiet"), *cells, (f"{text:>{MS_CELLS}}", "$quiet"))
 
 
 def _line(bar: WaterfallBar, room: int, ms_per_cell: float) -> Content:
-    """Name, bar, ms; in brackets what ran hidden under another part and so costs nothing."""
+    """Return name, bar, ms; in brackets what ran hidden under another part and so costs nothing."""
     start, end = bar.lane
     cells = [(" ", "")] * room
     first, last = _cells(start, end, room, ms_per_cell)
@@ -96,13 +93,13 @@ def _line(bar: WaterfallBar, room: int, ms_per_cell: float) -> Content:
         solid = "▒" if bar.part == "unexplained" else "█"
         thin = abs(bar.counted_ms) < ms_per_cell / 2
         cells[first:last] = [("▏" if thin else solid, f"${bar.colour}")] * (last - first)
-    told = f"({round(bar.figure_ms)})" if bar.hidden else f"{round(bar.figure_ms)} "
+    text = f"({round(bar.figure_ms)})" if bar.hidden else f"{round(bar.figure_ms)} "
     style = "$quiet" if bar.hidden else ""
-    return Content.assemble((f"{bar.label:<{LABEL_CELLS}}", style), *cells, (f"{told:>{MS_CELLS}}", style))
+    return Content.assemble((f"{bar.label:<{LABEL_CELLS}}", style), *cells, (f"{text:>{MS_CELLS}}", style))
 
 
 def _cells(start: float, end: float, room: int, ms_per_cell: float) -> tuple[int, int]:
-    """The cells of a stretch, at least one, within the drawing; a negative stretch is drawn as its mirror image."""
+    """Return the cells of a stretch, at least one, within the drawing; a negative one is drawn as its mirror image."""
     low, high = min(start, end), max(start, end)
     first = min(room - 1, max(0, round(low / ms_per_cell)))
     last = min(room, max(first + 1, round(high / ms_per_cell)))
@@ -110,8 +107,8 @@ def _cells(start: float, end: float, room: int, ms_per_cell: float) -> tuple[int
 
 
 def _sum(turn: WaterfallLayout, room: int) -> Content:
-    told = "typed or silent" if turn.total_ms is None else f"{turn.total_ms:.0f} ms"
+    text = "typed or silent" if turn.total_ms is None else f"{turn.total_ms:.0f} ms"
     return Content.assemble(
         (f"{'heard after':<{LABEL_CELLS}}", "bold"),
-        (f"{told:>{room + MS_CELLS}}", "bold"),
+        (f"{text:>{room + MS_CELLS}}", "bold"),
     )

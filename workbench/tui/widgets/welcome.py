@@ -12,7 +12,7 @@ from workbench.model.text import plain
 from workbench.readers.folds.status import NOT_YET, ProviderStatus, SessionStatus
 
 WARMED = ("stt", "llm", "tts")
-"""The stages whose models are warmed up."""
+"""Stages whose models are warmed up."""
 
 FAREWELL = Content.assemble(
     ("The session has ended; nothing was said.", "bold"),
@@ -35,7 +35,7 @@ class Welcome(Widget):
     state: reactive[WelcomeState] = reactive(WelcomeState(), layout=True)
 
     def render(self) -> Content:
-        """Trouble, progress, or the invitation."""
+        """Draw trouble, the end, progress or the invitation."""
         if self.state.trouble:
             return trouble(self.state)
         status = self.state.status
@@ -45,7 +45,7 @@ class Welcome(Widget):
 
 
 def trouble(state: WelcomeState) -> Content:
-    """Why there is no session, and the next step."""
+    """Return why there is no session, and the next step."""
     return Content.assemble(
         ("✗ The session could not start\n\n", "bold $error"),
         plain(state.trouble),
@@ -55,7 +55,7 @@ def trouble(state: WelcomeState) -> Content:
 
 
 def warming(status: SessionStatus) -> Content:
-    """Every stage, and whether it is ready."""
+    """Return every stage, and whether it is ready."""
     lines = [Content.styled("Warming up, one moment", "bold")]
     stages = ((stage, provider) for stage, provider in status.providers.items() if stage in WARMED)
     lines += [_stage(stage, provider) for stage, provider in stages]
@@ -72,11 +72,9 @@ def _stage(stage: str, provider: ProviderStatus) -> Content:
 
 
 def invitation(width: int) -> Content:
-    """What to do, and what will come of it."""
-    said = Content.styled("Speak, or type and press Enter.", "bold")
+    """Return what to do, and what will come of it."""
+    first = Content.styled("Speak, or type and press Enter.", "bold")
     if width < 34:
-        return said
+        return first
     more = "The agent answers by voice; beside it you see where the time of each turn went."
-    return Content.assemble(
-        said, (f"\n\n{more}", "$quiet"), ("\n\nTo interrupt: speak, or press Esc.", "$quiet")
-    )
+    return first + Content.styled(f"\n\n{more}\n\nTo interrupt: speak, or press Esc.", "$quiet")
