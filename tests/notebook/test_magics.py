@@ -215,6 +215,6 @@ def test_a_scene_is_played_with_an_agent_of_ones_own(shell: InteractiveShell) ->
 
 def test_what_the_user_can_correct_is_shown_without_our_code(shell: InteractiveShell) -> None:
     said = told(shell, "from workbench import open_trace\nopen_trace('/nowhere')")
-    assert "UsageError: /nowhere is not a readable session folder" in said
+    assert "UnreadableFolderError: /nowhere is not a readable session folder" in said
     assert "→ `workbench sessions` lists those there are" in said
     assert "store.py" not in said

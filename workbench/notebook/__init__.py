@@ -1,4 +1,4 @@
-"""The workbench in a notebook: `from workbench.notebook import live, show, compare, score, knob, knobs`.
+"""The workbench in a notebook: `from workbench.notebook import live, show, compare, score, knob, knobs, Drawing`.
 
 Names are imported when they are asked for: matplotlib and ipywidgets cost half a second together.
 """
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.notebook.session_page import compare, show
     from workbench.notebook.setting_widgets import knob, knobs
     from workbench.notebook.widget import LiveWidget
+    from workbench.views.figures import Drawing
 
-__all__ = ["LiveWidget", "compare", "knob", "knobs", "live", "score", "show"]
+__all__ = ["Drawing", "LiveWidget", "compare", "knob", "knobs", "live", "score", "show"]
 __getattr__, __dir__ = lazy_exports(__name__)
