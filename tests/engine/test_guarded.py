@@ -74,7 +74,7 @@ async def fails(
 # --- deadlines and retries -------------------------------------------------------------------------------------------
 
 
-def test_a_failure_is_tried_again_after_a_wait_that_doubles() -> None:
+def test_a_failure_is_retried_after_a_wait_that_doubles() -> None:
     async def main() -> None:
         llm, trace = guarded(retries=3, backoff_ms=100)
         request = Request(StageError("1"), StageError("2"), StageError("3"), "at last")
@@ -89,7 +89,7 @@ def test_a_failure_is_tried_again_after_a_wait_that_doubles() -> None:
     run_virtual(main())
 
 
-def test_the_wait_is_bounded_and_so_are_the_tries() -> None:
+def test_the_wait_and_the_number_of_retries_are_bounded() -> None:
     async def main() -> None:
         llm, _ = guarded(retries=3, backoff_ms=1000, max_backoff_ms=1500, breaker_failures=99)
         request = Request(StageError("no"))
@@ -99,7 +99,7 @@ def test_the_wait_is_bounded_and_so_are_the_tries() -> None:
     run_virtual(main())
 
 
-def test_what_was_refused_is_not_tried_again() -> None:
+def test_a_refusal_is_not_retried() -> None:
     async def main() -> None:
         llm, trace = guarded()
         request = Request(RefusedError("wrong key"))
@@ -134,7 +134,7 @@ def test_retry_after_is_obeyed_instead_of_the_backoff() -> None:
     run_virtual(main())
 
 
-def test_nobody_asks_before_retry_after() -> None:
+def test_no_request_is_made_before_retry_after() -> None:
     async def main() -> None:
         llm, trace = guarded(retries=0)
         request = Request(BusyError("429", retry_after=3), "now")
@@ -246,7 +246,7 @@ def test_a_probe_that_fails_opens_it_again() -> None:
     run_virtual(main())
 
 
-def test_while_one_probes_nobody_else_asks() -> None:
+def test_only_one_request_probes_at_a_time() -> None:
     async def main() -> None:
         llm, trace = await opened()
         probe = asyncio.create_task(llm.call(Request(0.5), 1000))
@@ -276,7 +276,7 @@ def test_a_cancelled_probe_proves_nothing_and_the_next_one_may_try() -> None:
     run_virtual(main())
 
 
-def test_what_was_asked_before_it_opened_may_still_answer() -> None:
+def test_a_request_made_before_the_breaker_opened_may_still_answer() -> None:
     async def main() -> None:
         llm, trace = guarded(retries=0, breaker_failures=2)
         early = asyncio.create_task(llm.call(Request(0.5), 1000))
@@ -292,7 +292,7 @@ def test_what_was_asked_before_it_opened_may_still_answer() -> None:
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(["fails", "works", "busy", "cancelled", "waits"]), max_size=40))
-def test_a_provider_is_never_asked_while_it_must_not_be(steps: list[str]) -> None:
+def test_a_refused_provider_is_never_called(steps: list[str]) -> None:
     limits = LimitSettings(breaker_failures=3, breaker_ms=1000)
     breaker, now = CircuitBreaker(limits), 0.0
     barred, in_a_row = 0.0, 0
@@ -374,7 +374,7 @@ async def read(llm: Guarded[Llm], streams: Streams, first_ms: float = 1000, gap_
     return got
 
 
-def test_a_stream_is_tried_again_only_before_its_first_item() -> None:
+def test_a_stream_is_retried_only_before_its_first_item() -> None:
     async def main() -> None:
         llm, trace = guarded()
         down = StageError("down")
@@ -409,7 +409,7 @@ def test_the_first_item_has_one_deadline_the_next_ones_another() -> None:
     run_virtual(main())
 
 
-def test_items_that_do_not_fit_are_garbage() -> None:
+def test_invalid_items_are_garbage() -> None:
     async def main() -> None:
         llm, _ = guarded(retries=1, backoff_ms=0)
         assert await read(llm, Streams([-7], [1])) == [1]
@@ -431,7 +431,7 @@ def test_streams_that_fail_midway_open_the_breaker_too() -> None:
     run_virtual(main())
 
 
-def test_a_stream_that_is_left_half_way_has_worked_and_is_closed() -> None:
+def test_a_stream_left_half_way_counts_as_a_success_and_is_closed() -> None:
     async def main() -> None:
         llm, trace = await opened()
         streams = Streams([1, 2, 3])

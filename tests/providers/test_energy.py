@@ -63,7 +63,7 @@ def test_a_noise_that_begins_is_noise_after_six_seconds(vad: Energy) -> None:
     assert found[400:].max() < 0.5
 
 
-def test_someone_who_never_breathes_stays_speech(vad: Energy) -> None:
+def test_speech_without_pauses_stays_speech(vad: Energy) -> None:
     tone = (np.sin(np.arange(20 * INPUT_RATE) * 0.1) * 8000).astype(np.int16)
     assert min(probabilities(vad, tone)) > 0.9
 

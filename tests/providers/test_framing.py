@@ -28,6 +28,6 @@ def test_messages_survive_any_cut_of_the_bytes(
         PREFIX.pack(b"WBF1", 2, 0) + b"\xff\xff",
     ],
 )
-def test_what_is_not_a_message_is_refused(data: bytes) -> None:
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     with pytest.raises(GarbledError):
         list(Unpacker().feed(data))

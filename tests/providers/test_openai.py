@@ -138,7 +138,7 @@ def test_fault_becomes_the_right_error(fault: Fault, stage: str, wanted: type[St
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_well_again_after_a_fault_and_slow_is_no_fault(stage: str) -> None:
+def test_a_call_after_a_fault_works_and_a_slow_answer_is_no_fault(stage: str) -> None:
     async def main() -> object:
         async with FaultyApi("slow") as api:
             return await STAGES[stage](options(api.base_url))
@@ -185,7 +185,7 @@ def test_leaving_the_context_hangs_up() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_nobody_there(stage: str, unused_port: int) -> None:
+def test_a_server_that_does_not_run_is_named(stage: str, unused_port: int) -> None:
     with pytest.raises(StageError, match=r"cannot reach http://127\.0\.0\.1:") as caught:
         run(STAGES[stage](options(f"http://name:password@127.0.0.1:{unused_port}/v1")))  # type: ignore[arg-type]
     assert type(caught.value) is StageError
@@ -215,7 +215,7 @@ def test_an_error_says_which_setting_to_fix() -> None:
     assert "llm.provider (openai/some-model)" in wrong_model.hint
 
 
-def test_no_credit_is_not_tried_again() -> None:
+def test_an_account_without_credit_is_not_retried() -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response(
             {"error": {"message": "\x1b[31mno\u202e money", "code": "insufficient_quota"}}, status=429
@@ -258,7 +258,7 @@ def test_nonsense_in_a_stream(event: str) -> None:
     assert type(run(error_of(nonsense, use_llm))) is GarbageError
 
 
-def test_a_whole_answer_without_a_farewell_is_whole() -> None:
+def test_an_answer_without_the_end_of_the_stream_is_complete() -> None:
     end = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
 
     async def hang_up(request: web.Request) -> web.StreamResponse:
@@ -277,7 +277,7 @@ def test_a_whole_answer_without_a_farewell_is_whole() -> None:
 
 
 @pytest.mark.parametrize("body", [b"RIFF\x24\x00\x00\x00WAVE", b"ID3\x04", b"<html>", b"", b"\x01"])
-def test_what_is_no_pcm_is_never_played(body: bytes) -> None:
+def test_a_body_that_is_no_pcm_is_refused(body: bytes) -> None:
     async def nonsense(_: web.Request) -> web.Response:
         kind = "text/html" if body.startswith(b"<") else "audio/pcm"
         return web.Response(body=body, content_type=kind)
@@ -353,19 +353,19 @@ def test_key_and_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "base_url", ["localhost:11434", "ftp://host/v1", "http://", "http://h:x/v1", "http://u:pw@/v1"]
 )
-def test_an_address_that_is_none(base_url: str) -> None:
+def test_a_base_url_that_is_no_http_address_is_refused(base_url: str) -> None:
     with pytest.raises(UsageError, match=r"stt\.base_url") as caught:
         OpenAiStt(options(base_url))
     assert "pw" not in str(caught.value)
 
 
-def test_a_key_that_is_none() -> None:
+def test_a_key_that_no_header_can_carry_is_refused() -> None:
     with pytest.raises(UsageError, match="characters that no key has") as caught:
         OpenAiStt(ProviderOptions("m", api_key=Secret("two\nlines")))
     assert "lines" not in str(caught.value)
 
 
-def test_the_sdk_is_imported_when_a_stage_is_made() -> None:
+def test_listing_providers_does_not_import_the_sdk() -> None:
     code = "import sys, workbench.providers.plugin as us; us.workbench_providers(); assert 'openai' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -374,7 +374,7 @@ def test_the_sdk_is_imported_when_a_stage_is_made() -> None:
 
 
 @pytest.mark.parametrize("fault", [None, "unknown_model", "busy", "html", "error"])
-def test_any_answer_warms_the_line(fault: Fault | None) -> None:
+def test_any_status_but_401_warms_the_connection(fault: Fault | None) -> None:
     async def main() -> None:
         async with FaultyApi(fault) as api, OpenAiLlm(options(api.base_url)) as llm:
             await llm.warm()
@@ -384,7 +384,9 @@ def test_any_answer_warms_the_line(fault: Fault | None) -> None:
 
 
 @pytest.mark.parametrize(("fault", "wanted"), [("unauthorized", RefusedError), ("hangs", DeadlineError)])
-def test_warming_finds_what_will_not_work(fault: Fault, wanted: type[StageError]) -> None:
+def test_the_warm_up_finds_a_wrong_key_and_an_unreachable_server(
+    fault: Fault, wanted: type[StageError]
+) -> None:
     async def main() -> None:
         async with FaultyApi(fault) as api, OpenAiLlm(options(api.base_url, timeout_s=0.2)) as llm:
             with pytest.raises(wanted):
@@ -467,7 +469,7 @@ def test_a_failure_at_a_pause_is_a_plain_stage_error() -> None:
     run(main())
 
 
-def test_nothing_is_sent_for_nothing_said() -> None:
+def test_no_request_is_made_for_an_utterance_without_speech() -> None:
     async def main() -> None:
         async with FaultyApi() as api, OpenAiStt(options(api.base_url)) as stt:
             assert (await stt.transcribe(utterance(0.05), eager=False)).text == ""
@@ -488,7 +490,7 @@ def growing() -> Utterance:
 # --- language model --------------------------------------------------------------------------------------------------
 
 
-def test_text_and_usage() -> None:
+def test_an_answer_has_text_and_usage() -> None:
     async def main() -> list[LlmPart]:
         async with FaultyApi() as api:
             return await parts_of(options(api.base_url))
@@ -496,7 +498,7 @@ def test_text_and_usage() -> None:
     assert run(main()) == [*map(Text, ANSWER), Usage(7, 4)]
 
 
-def test_the_conversation_as_the_api_wants_it() -> None:
+def test_messages_are_converted_for_the_api() -> None:
     call = ToolCall("c1", "weather", '{"city": "Rome"}')
     messages = [
         Message("system", "Be brief."),
@@ -571,7 +573,7 @@ def test_the_conversation_as_the_api_wants_it() -> None:
         ),
     ],
 )
-def test_tool_calls_are_put_together(deltas: list[dict[str, Any]], calls: list[ToolCall]) -> None:
+def test_tool_calls_are_put_together_from_chunks(deltas: list[dict[str, Any]], calls: list[ToolCall]) -> None:
     choices: list[dict[str, Any]] = [
         {"index": 0, "delta": {"tool_calls": [delta]}, "finish_reason": None} for delta in deltas
     ]

@@ -34,7 +34,7 @@ async def say(tts: Piper, text: str) -> list[Samples]:
         return [part.samples async for part in speech]
 
 
-def test_brackets_are_no_phonemes() -> None:
+def test_brackets_are_not_read_as_phonemes() -> None:
     assert without_phonemes("say [[ h@l'oU ]] now") == "say [ h@l'oU ] now"
 
 

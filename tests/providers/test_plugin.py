@@ -11,24 +11,24 @@ from workbench.providers.plugin import workbench_providers
 ALL = workbench_providers()
 
 
-def test_each_provider_is_there_once() -> None:
+def test_each_provider_is_listed_once() -> None:
     names = [(provider.stage, provider.name) for provider in ALL]
     assert len(set(names)) == len(names)
     assert {("vad", "silero"), ("vad", "energy"), ("turn", "silence"), ("tts", "piper")} <= set(names)
 
 
-def test_only_what_runs_here_is_on_board() -> None:
+def test_only_local_providers_are_on_board() -> None:
     assert {provider.name for provider in ALL if not provider.onboard} == {"openai"}
 
 
-def test_what_needs_no_weights_and_no_key_can_be_made() -> None:
+def test_providers_without_weights_and_key_can_be_made() -> None:
     for provider in ALL:
         if provider.name in ("energy", "silence", "scripted", "whisper", "llama"):
             assert provider.make(ProviderOptions(provider.models[0]))
 
 
 @pytest.mark.models
-def test_what_needs_weights_can_be_made() -> None:
+def test_providers_with_weights_can_be_made() -> None:
     for provider in ALL:
         if provider.name in ("silero", "piper"):
             assert provider.make(ProviderOptions(provider.models[0]))

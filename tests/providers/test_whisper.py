@@ -73,7 +73,7 @@ def test_the_first_partial_comes_300_ms_after_the_onset_then_one_every_400_ms() 
     assert span(plan) == (0, 1000, 940)
 
 
-def test_who_is_behind_goes_on_with_the_newest_sound() -> None:
+def test_a_slow_model_skips_to_the_newest_sound() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 600)
@@ -97,7 +97,7 @@ def test_a_pause_is_transcribed_at_once_with_a_little_silence() -> None:
     assert plan.next() is None  # more silence is nothing new
 
 
-def test_no_more_than_a_little_silence_is_given_to_the_model() -> None:
+def test_the_model_gets_at_most_200_ms_of_silence_after_speech() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=False)
     grow(spoken, 700)
@@ -117,7 +117,7 @@ def test_without_eager_a_pause_changes_nothing() -> None:
     assert span(plan) == (0, 700, 700)
 
 
-def test_a_partial_that_took_in_the_end_of_speech_is_the_final_one() -> None:
+def test_a_partial_that_covers_the_end_of_speech_is_the_final_one() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=False)
     grow(spoken, 700)
@@ -128,7 +128,7 @@ def test_a_partial_that_took_in_the_end_of_speech_is_the_final_one() -> None:
     assert plan.latest.text == "one"
 
 
-def test_whoever_goes_on_after_a_pause_is_heard_again() -> None:
+def test_speech_after_a_pause_is_transcribed_again() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 700)
@@ -140,7 +140,7 @@ def test_whoever_goes_on_after_a_pause_is_heard_again() -> None:
     assert span(plan) == (0, 1100, 1100)
 
 
-def test_a_partial_is_useless_once_a_pause_has_begun() -> None:
+def test_a_partial_is_stale_once_a_pause_has_begun() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=True)
     grow(spoken, 700)
@@ -270,7 +270,7 @@ def test_a_worker_that_dies_fails_the_transcription_and_not_the_next() -> None:
 # --- the parts of the model that are ours -------------------------------------------------------------------
 
 
-def test_features_fill_up_with_silence_as_if_zeros_had_been_spoken() -> None:
+def test_features_are_padded_with_silence() -> None:
     wave_ = (np.sin(np.arange(16_123) / 9) * 9000).astype(np.int16)
     longer = np.concatenate([wave_, silence(8000)])
     ours, zeros = features(wave_, 1500), features(longer, 1500)
@@ -291,9 +291,7 @@ def test_features_fill_up_with_silence_as_if_zeros_had_been_spoken() -> None:
         (" I'm", -2.56, 0.96, ""),
     ],
 )
-def test_tags_and_what_was_made_up_are_no_words(
-    text: str, score: float, no_speech: float, words: str
-) -> None:
+def test_tags_and_invented_text_are_removed(text: str, score: float, no_speech: float, words: str) -> None:
     assert clean(text, score, no_speech)[0] == words
 
 

@@ -85,7 +85,7 @@ def test_jobs_are_done_one_after_the_other_in_the_order_they_came() -> None:
     run(main)
 
 
-def test_nothing_runs_before_it_is_needed_and_warming_starts_it() -> None:
+def test_the_process_starts_with_the_warm_up() -> None:
     async def main(worker: Worker) -> None:
         before = worker.pid
         await worker.warm()
@@ -128,7 +128,7 @@ def test_a_cancelled_waiter_is_free_at_once() -> None:
     run(main)
 
 
-def test_a_native_call_that_can_be_told_to_end_keeps_the_process() -> None:
+def test_cancelling_an_interruptible_native_call_keeps_the_process() -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("interruptible") as results:
             await anext(results)
@@ -169,7 +169,7 @@ def test_a_killed_worker_fails_its_job_and_is_started_again() -> None:
     run(main)
 
 
-def test_a_worker_that_was_killed_between_two_jobs_is_not_missed() -> None:
+def test_a_worker_killed_between_two_jobs_is_started_again() -> None:
     async def main(worker: Worker) -> None:
         await worker.warm()
         assert worker.pid
@@ -190,7 +190,7 @@ def test_garbage_on_the_pipe_fails_the_job_and_ends_the_process(kind: str) -> No
     run(main)
 
 
-def test_a_crash_reports_the_last_words() -> None:
+def test_a_crash_reports_the_last_line_of_standard_error() -> None:
     async def main(worker: Worker) -> None:
         with pytest.raises(StageError, match="ended with code 9: last words"):
             await ask(worker, "die")
@@ -223,7 +223,7 @@ def test_a_model_that_cannot_be_opened_says_why_each_time() -> None:
     run(main, WorkerSpec("odd/none", "tests.providers.jobs:open_odd", {"absent": True}))
 
 
-def test_a_module_that_is_not_installed_is_missing() -> None:
+def test_a_module_that_is_not_installed_is_a_missing_error() -> None:
     async def main(worker: Worker) -> None:
         with pytest.raises(MissingError, match="no_such_package"):
             await worker.warm()
@@ -239,13 +239,13 @@ def test_a_missing_system_library_is_named_by_its_package() -> None:
     assert "apt-get install" in error.hint
 
 
-def test_errors_cross_the_pipe() -> None:
+def test_errors_keep_their_type_across_the_pipe() -> None:
     error = decode_error(encode_error(BusyError("why", "what")))
     assert (type(error), error.reason, error.hint) == (BusyError, "why", "what")
     assert type(decode_error({"type": "SystemExit", "reason": "no"})) is StageError
 
 
-def test_ctrl_c_is_the_sessions_business() -> None:
+def test_ctrl_c_does_not_reach_a_worker() -> None:
     async def main(worker: Worker) -> None:
         await worker.warm()
         pid = worker.pid
@@ -317,12 +317,12 @@ def test_sessions_on_one_loop_share_a_worker_until_the_last_one_leaves() -> None
     asyncio.run(main())
 
 
-def test_a_provider_is_used_inside_async_with() -> None:
+def test_a_provider_that_is_not_entered_is_an_internal_error() -> None:
     with pytest.raises(InternalError, match="odd/one is used before it was entered"):
         _ = odd().worker
 
 
-def test_what_is_not_there_is_said_on_the_way_in() -> None:
+def test_missing_packages_and_weights_are_reported_when_a_provider_is_entered() -> None:
     def nothing() -> dict[str, str]:
         raise MissingError("the weights are not there", "pull them")
 

@@ -66,7 +66,7 @@ def test_timeouts_are_virtual() -> None:
     assert run_virtual(main()) == 100
 
 
-def test_deadlock_is_an_error_that_names_who_waits() -> None:
+def test_a_deadlock_is_an_error_that_names_the_waiting_tasks() -> None:
     async def waits_for_nothing() -> None:
         await asyncio.Event().wait()
 
@@ -79,7 +79,7 @@ def test_deadlock_is_an_error_that_names_who_waits() -> None:
         run_virtual(main())
 
 
-def test_deadlock_cancels_what_waits() -> None:
+def test_a_deadlock_cancels_the_waiting_tasks() -> None:
     left: list[str] = []
 
     async def main() -> None:
@@ -244,7 +244,7 @@ def test_a_job_begun_outside_keeps_time_real_until_it_is_done() -> None:
     assert 0.05 <= run_virtual(main()) < 10
 
 
-def test_other_loops_know_no_outside() -> None:
+def test_outside_does_nothing_on_other_loops() -> None:
     async def main() -> bool:
         with outside():
             return True
@@ -267,7 +267,7 @@ def test_a_signal_arrives() -> None:
     assert run_virtual(main()) < 10
 
 
-def test_a_signal_ends_what_would_be_a_deadlock() -> None:
+def test_a_signal_is_handled_before_a_deadlock() -> None:
     async def main() -> str:
         loop = asyncio.get_running_loop()
         caught: asyncio.Future[str] = loop.create_future()

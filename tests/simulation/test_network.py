@@ -36,7 +36,7 @@ def test_a_calm_network_changes_nothing_but_the_time() -> None:
     assert source.line.missing == 0
 
 
-def test_what_is_lost_is_silence_in_its_place_and_the_same_each_time() -> None:
+def test_lost_packets_are_silence_and_the_same_in_each_run() -> None:
     first, times, source = run_virtual(received(Trouble(loss=0.2, seed=3), 20))
     again, _, _ = run_virtual(received(Trouble(loss=0.2, seed=3), 20))
     other, _, _ = run_virtual(received(Trouble(loss=0.2, seed=4), 20))
@@ -48,7 +48,7 @@ def test_what_is_lost_is_silence_in_its_place_and_the_same_each_time() -> None:
     assert np.diff(times) == pytest.approx(0.02)
 
 
-def test_jitter_and_reordering_cost_what_the_buffer_does_not_hold() -> None:
+def test_jitter_and_reordering_beyond_the_buffer_lose_packets() -> None:
     def missing(**trouble: float) -> float:
         line = Line(Trouble(**trouble))  # type: ignore[arg-type]
         for _ in range(5000):

@@ -31,7 +31,7 @@ from workbench.simulation.scripted import (
 from workbench.simulation.synthesis import ArraySource, Score
 
 
-def test_they_are_what_the_engine_asks_for() -> None:
+def test_scripted_providers_have_the_engines_protocols() -> None:
     stt: Stt = ScriptedStt(["hello"])
     llm: Llm = ScriptedLlm(["hello"])
     tts: Tts = ScriptedTts()
@@ -83,13 +83,13 @@ def test_a_score_is_written_word_by_word_and_final_with_the_last_word() -> None:
     assert at == pytest.approx(1.9)
 
 
-def test_an_eager_one_has_the_text_at_the_pause_and_does_no_work_twice() -> None:
+def test_an_eager_stt_has_the_text_at_the_pause_and_does_no_work_twice() -> None:
     final, at, seen = _transcribed(ScriptedStt(_hello(), delay_ms=100), _hello())
     assert [(round(when, 2), transcript.text) for when, transcript in seen] == [(1.7, "hello my friend")]
     assert (final.text, round(at, 3)) == ("hello my friend", 1.9)
 
 
-def test_one_that_is_not_eager_works_when_the_utterance_is_over() -> None:
+def test_an_stt_that_is_not_eager_works_when_the_utterance_is_over() -> None:
     final, at, seen = _transcribed(ScriptedStt(["any text"], delay_ms=100), _hello(), eager=False)
     assert seen == []
     assert (final.text, round(at, 3)) == ("any text", 2.0)
@@ -121,7 +121,7 @@ def _texts(stt: ScriptedStt, utterances: Sequence[Utterance]) -> list[str]:
     return run_virtual(main())
 
 
-def test_a_list_goes_round_one_text_an_utterance_that_can_be_heard() -> None:
+def test_a_list_gives_one_text_to_each_audible_utterance() -> None:
     once, again = _spoken(1), _spoken(2, loud=False)
     stt = ScriptedStt(["a", "b"])
     assert _texts(stt, [once, once, again, _spoken(3), _spoken(4)]) == ["a", "a", "", "b", "a"]
@@ -303,7 +303,7 @@ def test_speech_has_the_length_of_its_text_and_times_its_words() -> None:
     assert at == pytest.approx(0.15 + 0.1)
 
 
-def test_nothing_to_say_and_no_words() -> None:
+def test_an_empty_text_gives_no_speech() -> None:
     assert _speak(ScriptedTts(), "  ")[0] == []
     assert not any(piece.words for piece in _speak(ScriptedTts(words=False, rate=16_000), "hello")[0])
 
@@ -330,7 +330,7 @@ def test_factories_read_the_script() -> None:
     assert _speak(scripted.make_tts(options), "hello")[1] == pytest.approx(0.02)
 
 
-def test_factories_have_a_script_of_their_own() -> None:
+def test_factories_have_a_default_script() -> None:
     options = ProviderOptions("")
     assert _texts(scripted.make_stt(options), [_spoken(1)]) == ["Hello there."]
     assert "hello" in _text(_answer(scripted.make_llm(options), HELLO)[0])
@@ -366,6 +366,6 @@ def test_a_script_chooses_tools_by_what_is_said() -> None:
     assert _text(_answer(llm, [*asked, Message("tool", question)])[0]) == "Really?"
 
 
-def test_a_choice_that_is_no_expression_says_so() -> None:
+def test_a_choice_with_a_wrong_expression_is_refused() -> None:
     with pytest.raises(UsageError, match="no regular expression"):
         scripted.make_llm(ProviderOptions("", script={"choose": [{"when": "(", "tool": "x"}]}))

@@ -109,6 +109,6 @@ def test_a_source_gives_each_frame_when_it_is_due() -> None:
     run_virtual(main())
 
 
-def test_a_source_wants_its_own_rate() -> None:
+def test_a_score_of_another_rate_is_refused_by_a_source() -> None:
     with pytest.raises(ValueError, match="16000"):
         ArraySource(Score(rate=24_000).say("hello"))

@@ -33,7 +33,7 @@ def test_a_voice_is_speech(name: str, seed: int) -> None:
 
 @pytest.mark.models
 @pytest.mark.parametrize("what", ["cough", "click", "noise", "tone"])
-def test_other_sounds_are_not(what: str) -> None:
+def test_other_sounds_are_no_speech(what: str) -> None:
     made: dict[str, Callable[[], Samples]] = {
         "cough": lambda: synthesis.cough(),
         "click": lambda: synthesis.click(),

@@ -84,7 +84,7 @@ TEXTS = st.one_of(st.text(max_size=400), st.lists(WORDS, max_size=80).map(" ".jo
 
 @settings(deadline=None, derandomize=True)
 @given(TEXTS, st.integers(1, 50), st.integers(1, 60), st.integers(20, 200))
-def test_the_chunks_are_the_text(text: str, step: int, first: int, most: int) -> None:
+def test_chunks_joined_are_the_text(text: str, step: int, first: int, most: int) -> None:
     joined = "".join(chunks(text, step, first, most))
     assert text.startswith(joined)
     assert not text[len(joined) :].strip()

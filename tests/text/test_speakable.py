@@ -25,7 +25,7 @@ from workbench.text.speakable import speakable
         (10**15, "one" + " zero" * 15),
     ],
 )
-def test_cardinal(value: int, words: str) -> None:
+def test_cardinals(value: int, words: str) -> None:
     assert cardinal(value) == words
 
 
@@ -164,7 +164,7 @@ SIGNS = [
 
 
 @pytest.mark.parametrize(("text", "spoken"), [*MARKUP, *ADDRESSES, *AMOUNTS, *TIMES, *PHONES, *SIGNS])
-def test_speakable(text: str, spoken: str) -> None:
+def test_written_text_becomes_speakable(text: str, spoken: str) -> None:
     assert speakable(text) == spoken
 
 
@@ -173,7 +173,7 @@ WRITTEN = st.text(alphabet="0123456789 .,:-/$€%*_`#[]()|<>&@+=amp\n", max_size
 
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.one_of(WRITTEN, st.text(max_size=60)))
-def test_whatever_is_written_can_be_spoken(text: str) -> None:
+def test_any_text_becomes_speakable(text: str) -> None:
     spoken = speakable(text)
     assert not re.search(r"[0-9*`|<>\[\]\\$€]", spoken)
     assert not [sign for sign in spoken if unicodedata.category(sign) in ("Cc", "Cs")]

@@ -22,7 +22,7 @@ def test_progress_counts_the_bytes(store: Store, hub: Hub) -> None:
     assert [step.done for step in steps] == sorted(step.done for step in steps)
 
 
-def test_answers_that_end_early_are_gone_on_with(store: Store, hub: Hub) -> None:
+def test_a_download_that_ends_early_is_continued(store: Store, hub: Hub) -> None:
     wanted = model(weights("a.bin", DATA, on_hub(hub, "a.bin", DATA)))
     hub.cuts = [1000, 500_000]
     store.pull(wanted)
@@ -30,7 +30,7 @@ def test_answers_that_end_early_are_gone_on_with(store: Store, hub: Hub) -> None
     assert store.state(wanted) is FileState.PRESENT
 
 
-def test_an_interrupted_download_goes_on_in_the_next_pull(store: Store, hub: Hub) -> None:
+def test_an_interrupted_download_continues_in_the_next_pull(store: Store, hub: Hub) -> None:
     wanted = model(weights("a.bin", DATA, on_hub(hub, "a.bin", DATA)))
     hub.cuts = [300_000]
 
@@ -53,7 +53,7 @@ def part_of(store: Store, wanted_sha256: str, data: bytes) -> Path:
     return part
 
 
-def test_a_server_without_ranges_is_asked_from_the_start(store: Store, hub: Hub) -> None:
+def test_a_server_without_ranges_sends_the_file_from_the_start(store: Store, hub: Hub) -> None:
     file = weights("a.bin", DATA, on_hub(hub, "a.bin", DATA))
     part_of(store, file.sha256, b"nothing of it")
     hub.ranges = False
@@ -79,7 +79,7 @@ def test_a_part_that_is_whole_needs_no_request(store: Store, hub: Hub) -> None:
     assert store.state(model(file)) is FileState.PRESENT
 
 
-def test_a_hub_whose_file_is_too_short_is_given_up(store: Store, hub: Hub) -> None:
+def test_a_hub_whose_file_is_too_short_fails(store: Store, hub: Hub) -> None:
     file = weights("a.bin", DATA, on_hub(hub, "a.bin", DATA[:1000]))
     with pytest.raises(MissingError, match="gave 1,000 of 1,048,576 bytes"):
         store.pull(model(file))
@@ -92,7 +92,7 @@ def test_a_hub_whose_file_is_too_long_is_refused(store: Store, hub: Hub) -> None
         store.pull(model(file))
 
 
-def test_a_hub_that_always_breaks_off_at_once_is_given_up(store: Store, hub: Hub) -> None:
+def test_a_hub_that_always_breaks_off_fails(store: Store, hub: Hub) -> None:
     file = weights("a.bin", DATA, on_hub(hub, "a.bin", DATA))
     hub.cuts = [0] * 10
     with pytest.raises(MissingError, match=r"gave 0 of .* the answer ended early"):
@@ -100,13 +100,13 @@ def test_a_hub_that_always_breaks_off_at_once_is_given_up(store: Store, hub: Hub
     assert len(hub.asked) == 3
 
 
-def test_a_hub_that_is_not_there_is_named(tmp_path: Path, hub: Hub) -> None:
+def test_an_unreachable_hub_is_named(tmp_path: Path, hub: Hub) -> None:
     file = weights("a.bin", DATA, on_hub(hub, "a.bin", DATA))
     with pytest.raises(MissingError, match=r"the hub \(org/repo\) gave 0 of .* refused"):
         Store(tmp_path / "cache", hub="http://127.0.0.1:1").pull(model(file))
 
 
-def test_offline_means_that_the_hub_is_not_asked(store: Store, hub: Hub) -> None:
+def test_the_hub_is_not_used_offline(store: Store, hub: Hub) -> None:
     file = weights("a.bin", DATA, on_hub(hub, "a.bin", DATA))
     with pytest.raises(MissingError, match="HF_HUB_OFFLINE"):
         replace(store, offline=True).pull(model(file))

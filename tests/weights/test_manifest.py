@@ -20,7 +20,7 @@ def test_every_file_is_named_exactly(model: ModelWeights, file: WeightsFile) -> 
 
 
 @pytest.mark.parametrize(("model", "file"), FILES, ids=lambda value: getattr(value, "name", ""))
-def test_every_file_can_be_had_without_the_hub(model: ModelWeights, file: WeightsFile) -> None:
+def test_every_file_is_in_the_package_index(model: ModelWeights, file: WeightsFile) -> None:
     first = file.sources[0]
     assert isinstance(first, IndexSource)
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", member.requirement) for member in first.members)

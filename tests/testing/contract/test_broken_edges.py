@@ -123,7 +123,7 @@ async def oops() -> None:
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), SOURCE)
-def test_a_source_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_source_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: source(make), what) == rule
 
 
@@ -218,7 +218,7 @@ SINK: list[tuple[Rule, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), SINK)
-def test_a_sink_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_sink_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: sink(make), what) == rule
 
 

@@ -106,7 +106,7 @@ VAD: list[tuple[Rule, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), VAD)
-def test_a_vad_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_vad_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: check_vad(make), what) == rule
 
 
@@ -174,7 +174,7 @@ TURN: list[tuple[Rule, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), TURN)
-def test_a_turn_detector_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_turn_detector_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: check_turn(make), what) == rule
 
 

@@ -195,7 +195,7 @@ LLM: list[tuple[Rule, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), LLM)
-def test_it_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_llm_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: llm(make), what) == rule
 
 

@@ -150,7 +150,7 @@ def growing(utterance: Utterance) -> Transcript:
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), STT)
-def test_it_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_stt_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: stt(make), what) == rule
 
 

@@ -158,7 +158,7 @@ TTS: list[tuple[Rule, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("rule", "what", "make"), TTS)
-def test_it_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
+def test_a_broken_tts_is_caught(rule: Rule, what: str, make: Callable[[], Any]) -> None:
     assert caught(lambda: tts(make), what) == rule
 
 

@@ -49,13 +49,13 @@ async def weather(context: RunContext[dict[str, int]], city: str, unit: Literal[
     return {"city": city, "degrees": context.data.get(city, 20), "unit": unit}
 
 
-def test_a_plain_tool() -> None:
+def test_a_plain_tool_keeps_the_contract() -> None:
     report = check_tool(roll, arguments={"sides": 20})
     assert report.who == "tool roll"
     assert set(report.figures) == TOOL_RULES
 
 
-def test_an_async_tool_with_a_context() -> None:
+def test_an_async_tool_with_a_context_keeps_the_contract() -> None:
     report = check_tool(weather, arguments={"city": "Paris"}, data={"Paris": 21})
     assert report.figures[Rule.TOLERATES].value == 6
     assert report.figures[Rule.ARGUMENTS].value > 5
@@ -69,7 +69,7 @@ def test_a_function_is_as_good_as_a_tool() -> None:
     assert set(check_tool(now).figures) == TOOL_RULES
 
 
-def test_what_is_taken_is_refused_the_next_time_in_words_for_the_model() -> None:
+def test_a_tool_error_on_the_next_call_is_allowed() -> None:
     taken: set[str] = set()
 
     def book(day: str) -> str:
@@ -218,14 +218,14 @@ BROKEN: list[tuple[Rule, str, Any]] = [
 
 
 @pytest.mark.parametrize(("rule", "what", "broken"), BROKEN, ids=[case[1] for case in BROKEN])
-def test_a_broken_rule_is_found(rule: Rule, what: str, broken: Any) -> None:
+def test_a_broken_tool_is_caught(rule: Rule, what: str, broken: Any) -> None:
     with pytest.raises(BrokenRule, match=what) as caught:
         check_tool(broken, arguments={"city": "Paris"}, deadline_s=1)
     assert caught.value.rule == rule
     assert caught.value.hint
 
 
-def test_an_example_that_is_refused_is_said_to_be_wrong() -> None:
+def test_a_refused_example_is_reported() -> None:
     with pytest.raises(BrokenRule, match="the example is refused"):
         check_tool(roll, arguments={"sides": "many"})
 
@@ -234,6 +234,6 @@ def test_every_rule_of_a_tool_can_be_broken() -> None:
     assert {rule for rule, _, _ in BROKEN} == TOOL_RULES | {Rule.ANSWERS}
 
 
-def test_a_raw_schema() -> None:
+def test_a_raw_tool_keeps_the_contract() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     check_tool(raw_tool("twice", "Two times n.", schema, lambda n: 2 * n), arguments={"n": 2})

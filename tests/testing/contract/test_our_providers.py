@@ -98,37 +98,37 @@ def options(base_url: str) -> ProviderOptions:
 # --- detectors -------------------------------------------------------------------------------------------------------
 
 
-def test_energy() -> None:
+def test_energy_keeps_the_contract() -> None:
     assert check_vad(Energy).figures[Rule.CHEAP].unit == "µs a window"
 
 
 @pytest.mark.models
-def test_silero() -> None:
+def test_silero_keeps_the_contract() -> None:
     provider, model = installed("vad", "silero")
     check_vad(provider, options=model)
 
 
-def test_silence() -> None:
+def test_silence_keeps_the_contract() -> None:
     check_turn(SilenceTurn)
 
 
 # --- scripted --------------------------------------------------------------------------------------------------------
 
 
-def test_scripted_stt() -> None:
+def test_scripted_stt_keeps_the_contract() -> None:
     check_stt(lambda: ScriptedStt(["hello there"], partials=True), sound=speech(1.2))
 
 
-def test_scripted_stt_with_delay_and_without_partials() -> None:
+def test_scripted_stt_with_delay_and_without_partials_keeps_the_contract() -> None:
     check_stt(lambda: ScriptedStt(["hello there"], delay_ms=20), sound=speech(1.2))
 
 
-def test_scripted_llm() -> None:
+def test_scripted_llm_keeps_the_contract() -> None:
     calls: list[str | ToolCall] = ["Let me see. ", ToolCall("1", "weather", "{}")]
     check_llm(lambda: ScriptedLlm(["hello to you", calls], first_token_ms=5, token_ms=2))
 
 
-def test_scripted_tts() -> None:
+def test_scripted_tts_keeps_the_contract() -> None:
     check_tts(lambda: ScriptedTts(first_byte_ms=5, leading_silence_ms=40))
 
 
@@ -139,19 +139,19 @@ def test_scripted_tts() -> None:
 # it in a way that aiohttp itself no longer wants.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:unread_data:DeprecationWarning")
-def test_openai_stt() -> None:
+def test_openai_stt_keeps_the_contract() -> None:
     with api() as good, api("unauthorized") as bad:
         check_stt(
             lambda: OpenAiStt(options(good)), failing=lambda: OpenAiStt(options(bad)), sound=speech(1.2)
         )
 
 
-def test_openai_llm() -> None:
+def test_openai_llm_keeps_the_contract() -> None:
     with api() as good, api("busy") as bad:
         check_llm(lambda: OpenAiLlm(options(good)), failing=lambda: OpenAiLlm(options(bad)))
 
 
-def test_openai_tts() -> None:
+def test_openai_tts_keeps_the_contract() -> None:
     with api() as good, api("ends_early") as bad:
         check_tts(lambda: OpenAiTts(options(good)), failing=lambda: OpenAiTts(options(bad)))
 
@@ -160,7 +160,7 @@ def test_openai_tts() -> None:
 
 
 @pytest.mark.models
-def test_whisper() -> None:
+def test_whisper_keeps_the_contract() -> None:
     provider, model = installed("stt", "whisper")
     report = check_stt(provider, options=model, sound=question())
     assert report.figures[Rule.HEARS].value > 1
@@ -168,13 +168,13 @@ def test_whisper() -> None:
 
 @pytest.mark.models
 @pytest.mark.timeout(300)  # the only slow one: 2,000 tokens on a machine that is busy with others
-def test_llama() -> None:
+def test_llama_keeps_the_contract() -> None:
     provider, model = installed("llm", "llama")
     check_llm(provider, options=model, deadline_s=60)
 
 
 @pytest.mark.models
-def test_piper() -> None:
+def test_piper_keeps_the_contract() -> None:
     provider, model = installed("tts", "piper")
     check_tts(provider, options=model)
 
@@ -182,7 +182,7 @@ def test_piper() -> None:
 # --- sources and sinks -----------------------------------------------------------------------------------------------
 
 
-def test_files_and_arrays_as_sources() -> None:
+def test_file_and_array_sources_keep_the_contract() -> None:
     for report in (
         check_source(lambda: WavSource(DATA / "question.wav", trace()), virtual=True, seconds=60),
         check_source(lambda: NullSource(trace()), virtual=True, seconds=60),
@@ -192,7 +192,7 @@ def test_files_and_arrays_as_sources() -> None:
         assert report.figures[Rule.TIME].unit == "ms after it was spoken"
 
 
-def test_files_and_nothing_as_sinks(tmp_path: Path) -> None:
+def test_file_and_null_sinks_keep_the_contract(tmp_path: Path) -> None:
     check_sink(lambda: PacedSink(trace()), virtual=True, seconds=60)
     check_sink(lambda: WavSink(tmp_path / "out.wav", trace()), virtual=True)
     check_sink(lambda: WavSink(tmp_path / "out.wav", trace()), seconds=0.3)
@@ -211,7 +211,7 @@ print(check_sink(lambda: Speaker(None, Trace(lambda: 0.0)), seconds=0.5))
 
 
 @pytest.mark.sound
-def test_microphone_and_speaker(card: VirtualCard) -> None:
+def test_microphone_and_speaker_keep_the_contract(card: VirtualCard) -> None:
     code = [sys.executable, "-c", DEVICES]
     done = subprocess.run(code, env=card.environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
