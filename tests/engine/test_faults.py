@@ -419,10 +419,8 @@ def test_every_turn_ends_whatever_the_source_does(fault: str) -> None:
 class FaultySink(PacedSink):
     """Fails 200 ms after its first sound, or at the beginning."""
 
-    name = "speaker"
-
     def __init__(self, trace: Trace, fault: str, error: Exception | None = None, *, at: int = 4800) -> None:
-        super().__init__(trace)
+        super().__init__(trace, name="speaker")
         self._fault, self._error, self._at = fault, error, at
         self._sounded = 0
 

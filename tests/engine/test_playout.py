@@ -72,7 +72,7 @@ def test_a_reply_is_played_as_it_is_and_then_silence() -> None:
         for _ in range(3):
             stage.playout.pull(480)
         assert (audio.began_at, audio.ended_at, audio.played) == (100, 1100, 1000)
-        assert audio.missing == 0
+        assert audio.underrun == 0
 
     stage = on_stage(body)
     assert np.array_equal(stage.played[100:1100], ramp(1000))
@@ -311,15 +311,15 @@ def test_only_silence_within_a_reply_is_missing_sound() -> None:
         stage.playout.pull(480)  # not begun
         await audio.put(ramp(480))
         stage.playout.pull(960)
-        assert audio.missing == 0, "it may have been the end"
+        assert audio.underrun == 0, "it may have been the end"
         stage.playout.pull(480)
         await audio.put(ramp(480))
         stage.playout.pull(480)
-        assert audio.missing == 960
+        assert audio.underrun == 960
         stage.playout.pull(480)
         audio.finish()
         stage.playout.pull(480)
-        assert audio.missing == 960
+        assert audio.underrun == 960
 
     on_stage(body)
 
@@ -333,7 +333,7 @@ def test_a_pause_is_no_missing_sound() -> None:
             stage.playout.pull(480)
         stage.playout.release()
         stage.playout.pull(480)
-        assert audio.missing == 0
+        assert audio.underrun == 0
 
     on_stage(body)
 

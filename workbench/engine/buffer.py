@@ -22,7 +22,7 @@ class ReplyAudio:
         self._limit = int(buffer_s * OUTPUT_RATE)
         self._parts: deque[Samples] = deque()
         self._buffered = 0
-        self._starved = 0
+        self._silent = 0
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -38,8 +38,8 @@ class ReplyAudio:
         """Position on `agent` after the last one so far."""
         self.ready_at: float | None = None
         """Loop time at which the first samples were there, s."""
-        self.missing = 0
-        """Samples of silence that were played within the reply because its next sound was not there yet (underrun)."""
+        self.underrun = 0
+        """Samples of silence that were played within the reply because its next sound was not there yet."""
 
     @property
     def empty(self) -> bool:
@@ -92,10 +92,10 @@ class ReplyAudio:
             before, self._buffered = self._buffered, self._buffered - (count - missing)
             self.played += count - missing
             if parts:  # silence counts once sound follows: what comes after the last sound is the reply's end
-                self.missing += self._starved
-                self._starved = 0
+                self.underrun += self._silent
+                self._silent = 0
             if self.played:
-                self._starved += missing
+                self._silent += missing
         if before and (before >= self._limit > self._buffered or not self._buffered):
             self._loop.call_soon_threadsafe(self._changed.set)
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else silence(0)

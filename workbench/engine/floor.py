@@ -13,7 +13,7 @@ from workbench.engine.stages import Stages, session_ms
 from workbench.engine.tasks import CancelScope
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
-from workbench.model.events import Part, ReplyPaused, ReplyPlaying, ReplyResumed, Span
+from workbench.model.events import ReplyPaused, ReplyPlaying, ReplyResumed
 from workbench.trace.trace import Trace
 
 
@@ -130,16 +130,12 @@ class Floor:
         assert first is not None
         self._trace.emit(ReplyPlaying(reply.id, reply.turn, first))
         free_ms = max(reply.granted_ms, self._free_since_ms)
-        self._span("floor", reply, reply.ready_ms, free_ms)
+        self._trace.emit(reply.span("floor", reply.ready_ms, free_ms))
         leaves_ms = free_ms
         for part, until in self._stages.sink.transit(first):
             leaves_ms = session_ms(self._trace, until)
-            self._span(part, reply, free_ms, leaves_ms)
+            self._trace.emit(reply.span(part, free_ms, leaves_ms))
             free_ms = max(free_ms, leaves_ms)
         if reply.leading is not None:
-            self._span("leading_silence", reply, leaves_ms, leaves_ms + reply.leading * 1000 / OUTPUT_RATE)
-
-    def _span(self, part: Part, reply: Reply, start_ms: float, end_ms: float) -> None:
-        self._trace.emit(
-            Span(part, round(start_ms, 3), round(end_ms, 3), reply.id, reply.utterance, reply.turn)
-        )
+            audible_ms = leaves_ms + reply.leading * 1000 / OUTPUT_RATE
+            self._trace.emit(reply.span("leading_silence", leaves_ms, audible_ms))

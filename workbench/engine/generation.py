@@ -20,7 +20,7 @@ from workbench.engine.tasks import single
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
 from workbench.model.conversation import Conversation, Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError, foreign
-from workbench.model.events import Notice, Part, ReplyText, Span
+from workbench.model.events import Notice, Part, ReplyText
 from workbench.model.text import plain
 from workbench.text.sentences import Chunker
 from workbench.trace.trace import Trace
@@ -228,8 +228,7 @@ class ReplyGenerator:
         await reply.audio.put(samples)
 
     def _span(self, reply: Reply, part: Part, start_ms: float, provider: str = "") -> None:
-        start_ms, end_ms = round(start_ms, 3), round(self._trace.now(), 3)
-        self._trace.emit(Span(part, start_ms, end_ms, reply.id, reply.utterance, reply.turn, provider))
+        self._trace.emit(reply.span(part, start_ms, self._trace.now(), provider))
 
 
 class ChunkQueue:

@@ -13,6 +13,7 @@ from workbench.engine.tasks import CancelScope
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
+from workbench.model.events import Part, Span
 
 
 @dataclass(slots=True)
@@ -59,6 +60,11 @@ class Reply:
     def text(self) -> str:
         """All of its text so far."""
         return "".join(chunk.text for chunk in self.chunks).strip()
+
+    def span(self, part: Part, start_ms: float, end_ms: float, provider: str = "") -> Span:
+        """Return a part of its waterfall."""
+        times = round(start_ms, 3), round(end_ms, 3)
+        return Span(part, *times, self.id, self.utterance, self.turn, provider)
 
     @property
     def was_cut(self) -> bool:

@@ -307,8 +307,8 @@ class TurnRunner:
         self._remember(*(replace(step, text="") if step.calls else step for step in reply.steps))
         if text.played:
             self._remember(Message("assistant", text.played, cut=bool(text.unplayed)))
-        if audio.missing > NOTABLE_GAP:
-            gap_ms = audio.missing * 1000 / OUTPUT_RATE
+        if audio.underrun > NOTABLE_GAP:
+            gap_ms = audio.underrun * 1000 / OUTPUT_RATE
             reason = f"speech was not ready in time: {gap_ms:.0f} ms of silence in it"
             self.trace.emit(Notice("warning", "tts", reason))
         self.trace.emit(

@@ -1,4 +1,4 @@
-"""A pipeline on scripted stages under the virtual clock: what the engine's tests are made of."""
+"""Scenarios for the engine's tests: a pipeline on scripted stages under the virtual clock."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Verb = Callable[[Pipeline], object]
 
 @dataclass
 class Scenario:
-    """What to run. `verbs` are called at their times (s); `watch` runs beside it, with the pipeline."""
+    """A conversation to run. `verbs` are called at their times (s); `watch` runs beside it, with the pipeline."""
 
     score: Score
     stt: Stt | None = None
@@ -91,7 +91,7 @@ class Scenario:
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The events, the sound and the conversation that a scenario led to."""
 
     events: list[Event]
     times: list[float]
@@ -128,7 +128,7 @@ class Outcome:
 
 
 def run(scenario: Scenario) -> Outcome:
-    """Run the conversation to its end, and check what must hold for any."""
+    """Run the conversation to its end, and check the invariants of all conversations."""
     outcome = run_virtual(_run(scenario))
     if outcome.error is not None and scenario.cancel_at is None:
         raise outcome.error
@@ -186,7 +186,7 @@ async def _run(scenario: Scenario) -> Outcome:
 
 
 def stages_for(scenario: Scenario, trace: Trace, tools: ToolRunner) -> Stages:
-    """Its stages."""
+    """Return the stages of a scenario."""
     stt = None if scenario.deaf else scenario.stt if scenario.stt is not None else ScriptedStt(scenario.score)
     settings = scenario.settings
     return Stages(
@@ -217,7 +217,7 @@ async def _called(scenario: Scenario, pipeline: Pipeline) -> None:
         verb(pipeline)
 
 
-# --- what must hold for any conversation -----------------------------------------------------------------------------
+# --- invariants of all conversations ---------------------------------------------------------------------------------
 
 
 def check(outcome: Outcome, tools_wait: bool = True) -> None:
