@@ -124,8 +124,8 @@ def _settings(
     return settings
 
 
-def _end_previous(kept: Session | None = None) -> bool:
-    """End the sessions that the cell began when it ran before, but `kept`, and take its guests away.
+def _end_previous(exempt: Session | None = None) -> bool:
+    """End the sessions that the cell began when it ran before, but `exempt`, and take its guests away.
 
     Return whether a session ended. Several calls in one run of a cell end nothing of each other.
     """
@@ -133,8 +133,8 @@ def _end_previous(kept: Session | None = None) -> bool:
     before = _cells.get(cell, CellRun())
     if request and request == before.request:
         return False
-    _cells[cell] = CellRun(request, [widget for widget in before.owners if widget.session is kept])
-    ended = [widget for widget in before.owners if widget.session is not kept]
+    _cells[cell] = CellRun(request, [widget for widget in before.owners if widget.session is exempt])
+    ended = [widget for widget in before.owners if widget.session is not exempt]
     for widget in list(before.guests):
         widget.leave()
     for widget in ended:

@@ -20,6 +20,7 @@ from workbench.config.settings import MODEL_STAGES
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.notebook.dialogue_script import score
 from workbench.notebook.session_page import SessionPage, show
+from workbench.notebook.widget import LiveWidget
 from workbench.session import Session
 from workbench.views.html import safe
 
@@ -153,12 +154,11 @@ class WorkbenchMagics(Magics):
 
 def _running(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Session]]:
     """Yield the sessions of variables that are not over, each once; a widget of ours stands for its session."""
-    seen: set[int] = set()
+    sessions: set[int] = set()
     for name, value in sorted(namespace.items(), key=lambda item: item[0].startswith("_")):
-        ours = type(value).__module__.startswith("workbench.")
-        session = value if isinstance(value, Session) else getattr(value, "session", None) if ours else None
-        if isinstance(session, Session) and not session.over and id(session) not in seen:
-            seen.add(id(session))
+        session = value.session if isinstance(value, LiveWidget) else value
+        if isinstance(session, Session) and not session.over and id(session) not in sessions:
+            sessions.add(id(session))
             yield name, session
 
 

@@ -29,6 +29,8 @@ from workbench.session import Session
 from workbench.views.palette import css
 
 STATIC = Path(__file__).parent / "static"
+PROGRAM = "uplot connection scheduled_playback audio file_source plugin_panels view live"
+"""The page's program, in its order."""
 BROWSER = "browser"
 """A source or sink: the page's."""
 ECHO = {True: "echo cancelled by the browser", False: "echo not cancelled", None: ""}
@@ -229,17 +231,7 @@ def watcher_of(session: Session) -> SessionWatcher:
 @cache
 def page_program() -> str:
     """Return the page's program as one module: uPlot, the code of the audio thread as a text, and ours in its order."""
-    names = (
-        "uplot",
-        "connection",
-        "scheduled_playback",
-        "audio",
-        "file_source",
-        "plugin_panels",
-        "view",
-        "live",
-    )
-    uplot, *ours = [(STATIC / f"{name}.js").read_text("utf-8") for name in names]
+    uplot, *ours = [(STATIC / f"{name}.js").read_text("utf-8") for name in PROGRAM.split()]
     worklet = (STATIC / "audio_worklet.js").read_text("utf-8")
     return "\n".join([uplot, f"const WORKLET = {json.dumps(worklet)};", *ours])
 
@@ -253,14 +245,9 @@ def page_style() -> str:
 @cache
 def slider_bounds() -> dict[str, dict[str, Any]]:
     """Return bounds, step and description of each setting that has a slider."""
-    descriptions = sentences()
-    bounds = {name: bounds_of(name) for name in SLIDER_SETTINGS}
-    return {
-        name: {
-            "low": float(ends["min"]),
-            "high": float(ends["max"]),
-            "step": step_of(ends["max"] - ends["min"]),
-            "description": descriptions[name],
-        }
-        for name, ends in bounds.items()
-    }
+    descriptions, bounds = sentences(), {}
+    for name in SLIDER_SETTINGS:
+        low, high = (float(bounds_of(name)[end]) for end in ("min", "max"))
+        step, description = step_of(high - low), descriptions[name]
+        bounds[name] = {"low": low, "high": high, "step": step, "description": description}
+    return bounds

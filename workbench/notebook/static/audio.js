@@ -83,8 +83,8 @@ class Microphone {
   async open({ device, echo }) {
     if (!window.isSecureContext || !navigator.mediaDevices) throw new Trouble("insecure");
     this.close();
-    const mine = (this.opening = {});
-    const stale = () => this.opening !== mine;
+    const attempt = (this.opening = {});
+    const stale = () => this.opening !== attempt;
     const capture = {};
     try {
       capture.stream = await navigator.mediaDevices.getUserMedia({

@@ -11,8 +11,8 @@ class Connection {
     this.lastRtt = 0;
     this.offset = null;
     this.pings = [];
-    this.answered = performance.now();
-    this.asked = 0;
+    this.answeredAt = performance.now();
+    this.sentAt = 0;
     this.waiting = 0; // since when the first of the pings that were not answered is
     this.woke = 0;
     this.awake = Date.now(); // the other clock stands still while a laptop sleeps
@@ -43,16 +43,16 @@ class Connection {
     this.awake = now;
     if (slept < ASLEEP_MS) return;
     this.pings = [];
-    this.asked = 0;
-    this.answered = this.woke = performance.now();
+    this.sentAt = 0;
+    this.answeredAt = this.woke = performance.now();
     this.onWake(slept);
   }
   ping() {
     this.alive();
     const now = performance.now();
-    if (this.offset !== null && now - this.asked < 1000 && this.pings.length >= 8) return;
-    if (this.asked <= this.answered) this.waiting = now;
-    this.asked = now;
+    if (this.offset !== null && now - this.sentAt < 1000 && this.pings.length >= 8) return;
+    if (this.sentAt <= this.answeredAt) this.waiting = now;
+    this.sentAt = now;
     this.send({ k: "ping", t: now });
   }
   take(content, buffers) {
@@ -63,22 +63,22 @@ class Connection {
   }
   pong({ t, at, owner }) {
     const now = performance.now();
-    this.answered = now;
+    this.answeredAt = now;
     if (typeof t !== "number" || typeof at !== "number" || t < this.woke) return;
     this.onOwner(owner, t);
     this.pings.push({ rtt: now - t, offset: at - (t + now) / 2 });
     if (this.pings.length > 30) this.pings.shift();
-    const best = this.pings.reduce((one, two) => (two.rtt < one.rtt ? two : one));
+    const best = this.pings.reduce((a, b) => (b.rtt < a.rtt ? b : a));
     this.rtt = best.rtt;
     this.lastRtt = now - t;
     this.offset = best.offset;
   }
   get silentMs() {
-    return performance.now() - this.answered;
+    return performance.now() - this.answeredAt;
   }
   // Whether answers take so long that fewer messages are better.
   get jammed() {
-    return this.lastRtt > 250 || (this.asked > this.answered && performance.now() - this.waiting > 250);
+    return this.lastRtt > 250 || (this.sentAt > this.answeredAt && performance.now() - this.waiting > 250);
   }
   get known() {
     return this.offset !== null;

@@ -13,7 +13,7 @@ class Page {
     this.connection = new Connection(model, this.id);
     this.connection.onReceive = (content, buffers) => this.take(content, buffers);
     this.connection.onWake = (ms) => this.wokeUp(ms);
-    this.connection.onOwner = (owner, asked) => owner === "" && asked > this.claimedAt && this.reclaim();
+    this.connection.onOwner = (owner, sentAt) => owner === "" && sentAt > this.claimedAt && this.reclaim();
     this.microphone = new Microphone(this.connection, (trouble) => this.fail(trouble));
     this.file = new FileSource(this.connection, this.microphone, () => this.fileEnded());
     this.speaker = null;

@@ -32,10 +32,10 @@ class PluginPanels {
     try {
       const manager = this.model.widget_manager;
       const view = await manager.create_view(await manager.get_model(id));
-      const tell = (type) => view.luminoWidget?.processMessage({ type }); // as whoever attaches a widget does
-      tell("before-attach");
+      const send = (type) => view.luminoWidget?.processMessage({ type }); // as whoever attaches a widget does
+      send("before-attach");
       element.replaceChildren(view.el);
-      tell("after-attach");
+      send("after-attach");
     } catch (error) {
       element.replaceChildren(`this widget cannot be shown here: ${error}`);
     }
