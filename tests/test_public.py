@@ -31,6 +31,14 @@ def test_docs_notebooks_and_plugins_import_public_modules_only(path: Path) -> No
     assert imported <= set(PUBLIC)
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_names_that_are_imported_are_there(path: Path) -> None:
+    imports = re.findall(r"from (workbench(?:\.\w+)?) import ([\w, ]+)", path.read_text("utf-8"))
+    for module, names in imports:
+        for name in names.split(","):
+            assert hasattr(importlib.import_module(module), name.split()[0])
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_there_when_asked_for(name: str) -> None:
     module = importlib.import_module(name)
