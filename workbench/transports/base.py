@@ -138,15 +138,15 @@ def make_transport(options: TransportOptions, own: TransportFactory | None = Non
     for side in ("source", "sink"):
         if not any(getattr(part, side) for part in parts):
             sides.setdefault(_chosen(getattr(options.settings.audio, side), side), []).append(side)
-    for provider, given in sides.items():
-        parts.append(provider.make(replace(options, source="source" in given, sink="sink" in given)))
+    for provider, wants in sides.items():
+        parts.append(provider.make(replace(options, source="source" in wants, sink="sink" in wants)))
     return parts[0] if len(parts) == 1 else CombinedTransport(parts)
 
 
 def _chosen(word: str, side: str) -> TransportProvider:
     """The transport that `audio.source` or `audio.sink` names; a word that names none is the path of a file."""
-    known = transports()
-    for provider in known.values():
+    installed = transports()
+    for provider in installed.values():
         if word == (getattr(provider, side) or provider.name):
             return provider
-    return known[FILE]
+    return installed[FILE]

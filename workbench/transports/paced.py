@@ -70,9 +70,9 @@ class PacedSource(Source):
         rest = silence(0)
         for block in self.blocks():
             rest = np.concatenate((rest, block)) if len(rest) else block
-            whole = len(rest) // FRAME * FRAME
-            yield from rest[:whole].reshape(-1, FRAME)
-            rest = rest[whole:]
+            end = len(rest) // FRAME * FRAME
+            yield from rest[:end].reshape(-1, FRAME)
+            rest = rest[end:]
         if len(rest):
             yield np.concatenate((rest, silence(FRAME - len(rest))))
 

@@ -14,14 +14,14 @@ Wave = NDArray[np.float32]
 
 
 def to_wave(samples: Samples) -> Wave:
-    """PCM16 as a wave."""
+    """Return PCM16 as a wave."""
     return samples.astype(np.float32) / np.float32(32768.0)
 
 
 def to_samples(wave: Wave) -> Samples:
-    """A wave as PCM16, clipped at full scale."""
-    whole = np.clip(np.rint(wave * np.float32(32768.0)), -32768, 32767)
-    return np.asarray(whole, dtype=np.int16)
+    """Return a wave as PCM16, clipped at full scale."""
+    scaled = np.clip(np.rint(wave * np.float32(32768.0)), -32768, 32767)
+    return np.asarray(scaled, dtype=np.int16)
 
 
 class Resampler:
@@ -43,10 +43,10 @@ class Resampler:
             self._stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="HQ", vr=live)
 
     def __call__(self, wave: Wave) -> Wave:
-        """The next stretch of input, shape (n,), as much of the output as is ready, shape (m,)."""
+        """Take the next input, shape (n,); return as much of the output as is ready, shape (m,)."""
         return wave if self._stream is None else cast(Wave, self._stream.resample_chunk(wave, last=False))
 
     def flush(self) -> Wave:
-        """The end of the output, when no more input comes."""
+        """Return the end of the output, when no more input comes."""
         rest = np.zeros(0, np.float32)
         return rest if self._stream is None else cast(Wave, self._stream.resample_chunk(rest, last=True))

@@ -32,7 +32,7 @@ from workbench.transports.livekit.preconnect import (
     join_overlapping,
 )
 from workbench.transports.livekit.server import LocalServer
-from workbench.transports.livekit.webm import decoded
+from workbench.transports.livekit.webm import decode_webm
 
 
 def noise(seconds: float, seed: int = 1) -> Samples:
@@ -59,7 +59,7 @@ def test_silence_and_other_sound_are_not_taken_for_the_same() -> None:
     "rubbish", [b"", b"\x1aE\xdf\xa3", b"\x1aE\xdf\xa3" + bytes(range(256)) * 40, b"RIFF" * 99]
 )
 def test_what_is_no_webm_gives_nothing(rubbish: bytes) -> None:
-    assert len(decoded(rubbish)[0]) == 0
+    assert len(decode_webm(rubbish)[0]) == 0
 
 
 def element(kind: int, data: bytes) -> bytes:
@@ -81,7 +81,7 @@ def webm(packets: list[bytes], channels: int = 1) -> bytes:
 def test_a_small_file_is_no_long_sound() -> None:
     packet = bytes([(11 << 3) | 4 | 3, 2])  # two frames of 60 ms, stereo, of nothing
     tracemalloc.start()
-    sound, rate = decoded(webm([packet] * 1_200, 2))
+    sound, rate = decode_webm(webm([packet] * 1_200, 2))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert 19 <= len(sound) / rate <= 20
@@ -90,12 +90,12 @@ def test_a_small_file_is_no_long_sound() -> None:
 
 @pytest.mark.parametrize("channels", [0, 3, 64, 255])
 def test_more_channels_than_a_microphone_has_are_not_decoded(channels: int) -> None:
-    assert len(decoded(webm([bytes([(11 << 3) | 3, 2])] * 10, channels))[0]) == 0
+    assert len(decode_webm(webm([bytes([(11 << 3) | 3, 2])] * 10, channels))[0]) == 0
 
 
 def test_a_header_that_breaks_off_gives_nothing() -> None:
     blocks = element(0xA3, b"\x81\x00\x00\x80" + bytes([88 | 3, 2]))
-    assert len(decoded(b"\x1aE\xdf\xa3\x80" + element(0x63A2, b"OpusHead\x01") + blocks)[0]) == 0
+    assert len(decode_webm(b"\x1aE\xdf\xa3\x80" + element(0x63A2, b"OpusHead\x01") + blocks)[0]) == 0
 
 
 def test_of_raw_sound_the_end_is_resampled_not_the_whole() -> None:

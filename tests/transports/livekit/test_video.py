@@ -149,7 +149,7 @@ def test_each_turn_has_what_is_shown_the_screen_first_and_the_recording_has_it_t
                 assert model.pictures() == []
                 assert "neither screen nor camera" in events(session, Notice)[-1].reason
                 async with film(ann, RED, CAMERA):
-                    await until(lambda: session.room and session.room.user_video._wanted())
+                    await until(lambda: session.room and session.room.user_video._best_publication())
                     assert not video_subscribed(session)
                     ann.say(speech(1.0))
                     await until(lambda: events(session, SpeechStarted))
@@ -161,12 +161,14 @@ def test_each_turn_has_what_is_shown_the_screen_first_and_the_recording_has_it_t
                     await until(lambda: not video_subscribed(session))
                     async with film(ann, BLUE, SCREEN):
                         await until(
-                            lambda: session.room and session.room.user_video._wanted().source == SCREEN
+                            lambda: (
+                                session.room and session.room.user_video._best_publication().source == SCREEN
+                            )
                         )
                         await session.aask("and now?")
                         (screen,) = model.pictures()  # the one before is not sent again
                         assert close_to(screen, BLUE)
-                await until(lambda: session.room and session.room.user_video._wanted() is None)
+                await until(lambda: session.room and session.room.user_video._best_publication() is None)
                 await session.aask("gone?")
                 assert model.pictures() == []
                 taken = events(session, PictureTaken)
@@ -199,7 +201,7 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
                 film(ann, GREEN, rtc.TrackSource.SOURCE_UNKNOWN),
                 open_session(given, agent=AGENT) as session,
             ):
-                await until(lambda: session.room and session.room.user_video._wanted())
+                await until(lambda: session.room and session.room.user_video._best_publication())
                 assert not video_subscribed(session)
                 assert (await session.aask("what colour is it?")).agent_text == "It is green."
                 assert model.pictures(0) == []
@@ -215,16 +217,16 @@ def test_a_model_looks_by_itself_and_nobody_looks_where_video_is_off(with_server
                 assert "shows neither screen nor camera" in (end.error or "")
                 still = rtc.LocalVideoTrack.create_video_track("still", rtc.VideoSource(64, 64))
                 await ann.room.local_participant.publish_track(still, rtc.TrackPublishOptions(source=CAMERA))
-                await until(lambda: session.room and session.room.user_video._wanted())
+                await until(lambda: session.room and session.room.user_video._best_publication())
                 still.mute()
-                await until(lambda: session.room and session.room.user_video._wanted() is None)
+                await until(lambda: session.room and session.room.user_video._best_publication() is None)
                 assert session.room
                 assert await session.room.look() is None
             async with (
                 film(ann, GREEN, CAMERA),
                 open_session(given.model_copy(update={"room": off.room})) as session,
             ):
-                await until(lambda: session.room and session.room.user_video._wanted())
+                await until(lambda: session.room and session.room.user_video._best_publication())
                 await session.aask("hello?")
                 assert model.pictures() == []
                 assert "look" not in session.tools.names
@@ -251,10 +253,10 @@ def test_what_was_shown_long_ago_is_not_shown_now() -> None:
             "tool",
             lambda: True,
         )
-        eyes._chosen = SimpleNamespace(width=64, height=64)
+        eyes._publication = SimpleNamespace(width=64, height=64)
         found = []
         for age_s in (OLD_S - 0.1, OLD_S + 0.1):
-            eyes._frame = (loop.time() - age_s, SimpleNamespace(frame=eyes._chosen))
+            eyes._frame = (loop.time() - age_s, SimpleNamespace(frame=eyes._publication))
             found.append(await eyes._fresh() is not None)
         return found
 

@@ -99,16 +99,16 @@ class BrowserMicrophone(Source):
         self._link.on_chunk, self._link.on_capture = lambda chunk: None, lambda: None
 
     def time_of(self, sample: int) -> float:
-        """When that sample was spoken into the microphone, on the loop's clock, s."""
+        """Return when that sample was spoken into the microphone, on the loop's clock, s."""
         return self.clock.time_of(sample)
 
     def transit(self, sample: int) -> Transit:
-        """Until when that sample was on its way from the page."""
-        came = [at for end, at in self._arrivals if end >= sample]
-        return [("network_in", came[0])] if came else []
+        """Return until when that sample was on its way from the page."""
+        arrivals = [at for end, at in self._arrivals if end >= sample]
+        return [("network_in", arrivals[0])] if arrivals else []
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Frames from now on until the source is left; where the positions jump, sound was lost."""
+        """Yield frames from now on until the source is left; where the positions jump, sound was lost."""
         while True:
             async for frame in self._silence():
                 yield frame
@@ -116,7 +116,7 @@ class BrowserMicrophone(Source):
                 yield frame
 
     async def _silence(self) -> AsyncIterator[Frame]:
-        """Silence by the clock, until a page captures."""
+        """Yield silence by the clock, until a page captures."""
         loop = asyncio.get_running_loop()
         self.clock.restart(self._position, loop.time())
         while self._link.capture is None and not self._chunks:
@@ -125,7 +125,7 @@ class BrowserMicrophone(Source):
             yield self._frame(silence(FRAME))
 
     async def _captured(self) -> AsyncIterator[Frame]:
-        """What the page sends, until it no longer captures."""
+        """Yield what the page sends, until it no longer captures."""
         while self._link.capture is not None or self._chunks:
             self._changed.clear()
             while self._chunks:
@@ -138,7 +138,7 @@ class BrowserMicrophone(Source):
             self._trace.emit(DeviceLost("mic", self.name, *self._link.leave_reason))
 
     def _enqueue(self, chunk: CapturedChunk) -> None:
-        """It waits for the loop; where too much does, the oldest is lost."""
+        """Let it wait for the loop; where too much does, the oldest is lost."""
         with self._lock:
             self._chunks.append(chunk)
             self._backlog += _weight(chunk)
@@ -146,7 +146,7 @@ class BrowserMicrophone(Source):
                 self._backlog -= _weight(self._chunks.popleft())
 
     def _dequeue(self) -> CapturedChunk:
-        """The oldest that waits; there is one, as a full queue keeps its last."""
+        """Return the oldest that waits; there is one, as a full queue keeps its last."""
         with self._lock:
             chunk = self._chunks.popleft()
             self._backlog -= _weight(chunk)
@@ -171,7 +171,7 @@ class BrowserMicrophone(Source):
         self._rest = np.concatenate((self._rest, self._resampler(to_wave(chunk.samples))))
 
     def _ahead(self, lost: float) -> bool:
-        """Whether a gap would lead far beyond the clock, where nobody has spoken yet; it is told of once."""
+        """Return whether a gap would lead far beyond the clock, where nobody can have spoken; reported once."""
         passed = asyncio.get_running_loop().time() - self._entered
         ahead = (self._position + lost) / INPUT_RATE - passed > AHEAD_S
         if ahead and not self._ahead_reported:
@@ -181,7 +181,7 @@ class BrowserMicrophone(Source):
         return ahead
 
     def _gap(self, lost: int) -> None:
-        """So many samples are missing here, maybe none."""
+        """Leave out samples that are missing here, maybe none."""
         now = asyncio.get_running_loop().time()
         self._unreported += lost
         if self._unreported and now >= self._report_after:
@@ -190,7 +190,7 @@ class BrowserMicrophone(Source):
         self._position += lost
 
     def _opened(self, chunk: CapturedChunk) -> None:
-        """The first chunk of a capture: positions count from here."""
+        """Count positions from the first chunk of a capture."""
         self._chunk = replace(chunk, samples=chunk.samples[:0])
         self._resampler, self._rest = Resampler(chunk.rate, INPUT_RATE, live=True), np.zeros(0, np.float32)
         self._begin, self._base = self._position, chunk.position
@@ -208,7 +208,7 @@ class BrowserMicrophone(Source):
 
 
 def _weight(chunk: CapturedChunk) -> int:
-    """What it counts of what may wait."""
+    """Return how much of the backlog it takes, samples at 16 kHz."""
     return max(FRAME, len(chunk.samples) * INPUT_RATE // chunk.rate)
 
 
@@ -216,33 +216,33 @@ class BrowserSpeaker(PacedSink):
     """The page's speaker as a sink: sound is pulled by the clock, sent, and due at the ear a delay later.
 
     The delay is what the page measured that its jitter buffer needs; it changes only between replies, so that the time
-    at which a sample is heard is known when it is pulled. Where the page says that it was another, that is believed.
+    at which a sample is played is known when it is pulled. Where the page says that it was another, that is believed.
     """
 
     def __init__(self, link: PageLink, trace: Trace, start: int = 0) -> None:
         super().__init__(trace, start)
         self.name = "browser"
         self.clock = TrackClock(OUTPUT_RATE)
-        """When which sample is heard, on the loop's clock."""
+        """When which sample is played at the page, on the loop's clock."""
         self._link = link
         self._quiet_sent = TAIL
         self._spurt = 0
-        self._plays = asyncio.Event()
+        self._playing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
 
-        def left(sample: int, at: float) -> None:
+        def on_played(sample: int, at: float) -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed under us
                 loop.call_soon_threadsafe(self._correct, sample, at)
 
-        def plays() -> None:
+        def on_playing() -> None:
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._plays.set)
+                loop.call_soon_threadsafe(self._playing.set)
 
-        self._link.on_played, self._link.on_playing = left, plays
+        self._link.on_played, self._link.on_playing = on_played, on_playing
         if self._link.playing:
-            self._plays.set()
+            self._playing.set()
         self._trace.emit(DeviceOpened("agent", "browser", OUTPUT_RATE))
         return self
 
@@ -253,21 +253,21 @@ class BrowserSpeaker(PacedSink):
         """Pull until cancelled; the first words wait for the page for a while."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
-                await self._plays.wait()
+                await self._playing.wait()
         await super().play(pull)
 
     def time_of(self, sample: int) -> float:
-        """When that sample leaves the page's speaker, on the loop's clock, s."""
-        return (
-            self.clock.time_of(sample) if self.clock.known else self.due(sample) + self._link.playback.total
-        )
+        """Return when that sample leaves the page's speaker, on the loop's clock, s."""
+        if self.clock.known:
+            return self.clock.time_of(sample)
+        return self.due(sample) + self._link.playback.total
 
     def transit(self, sample: int) -> Transit:
-        """Until when a sample is on the network, in the page's buffer, and in the browser's output."""
-        way, heard = self._link.playback, self.time_of(sample)
-        arrived = min(heard, self.due(sample) + way.network)
-        left = max(arrived, heard - way.output)
-        return [("network_out", arrived), ("playback_buffer", left), ("output_buffer", heard)]
+        """Return until when a sample is on the network, in the page's buffer, and in the browser's output."""
+        delay, played = self._link.playback, self.time_of(sample)
+        arrived = min(played, self.due(sample) + delay.network)
+        buffered = max(arrived, played - delay.output)
+        return [("network_out", arrived), ("playback_buffer", buffered), ("output_buffer", played)]
 
     def deliver(self, samples: Samples) -> None:
         """Send what is no silence, and the silence after it for 200 ms."""
@@ -290,7 +290,7 @@ class BrowserSpeaker(PacedSink):
             )
 
     def _correct(self, sample: int, at: float) -> None:
-        """What the page says of samples before the last words that began is of no use any more."""
+        """Believe the page, but of what came before the words that began last."""
         if self._spurt <= sample <= self._position and abs(at - self.time_of(sample)) > STEP_S:
             self._map(sample, at)
 

@@ -78,9 +78,9 @@ class WavFile:
         pcm16 = (form.rate, form.channels, sound.subtype) == (rate, 1, "PCM_16")
         resampler = Resampler(form.rate, rate)
         sound.seek(0)
-        left, most = form.count, max(1, int(form.rate * BLOCK_S))
-        while left and len(block := sound.read(min(left, most), "int16" if pcm16 else "float32")):
-            left -= len(block)
+        remaining, most = form.count, max(1, int(form.rate * BLOCK_S))
+        while remaining and len(block := sound.read(min(remaining, most), "int16" if pcm16 else "float32")):
+            remaining -= len(block)
             if pcm16:
                 yield block
                 continue
@@ -146,15 +146,15 @@ def _wrong_size(file: BinaryIO) -> tuple[str, int]:
     riff_end = 8 + struct.unpack("<I", head[4:8])[0]
     while len(chunk := file.read(8)) == 8:
         size, start = struct.unpack("<I", chunk[4:])[0], file.tell()
-        end, there = start + size + size % 2, length - start
+        end, actual = start + size + size % 2, length - start
         if chunk[:4] != b"data":
             file.seek(end)
         elif chunk[4:] == UNKNOWN_SIZE:
             break
-        elif size > there:
-            return f"its header promises {size} bytes of sound, {there} are there", 0
-        elif riff_end <= end < length or (size == 0 and there):
-            return f"its header tells of {size} bytes of sound, {there} are there", start - 4
+        elif size > actual:
+            return f"its header promises {size} bytes of sound, {actual} are there", 0
+        elif riff_end <= end < length or (size == 0 and actual):
+            return f"its header tells of {size} bytes of sound, {actual} are there", start - 4
         else:
             break
     return "", 0

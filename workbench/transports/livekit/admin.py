@@ -1,4 +1,4 @@
-"""Asking a LiveKit server about its rooms."""
+"""Requests to a LiveKit server about its rooms."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ TIMEOUT_S = 10.0
 
 
 async def rooms(access: Access) -> list[dict[str, Any]]:
-    """Every room, the newest first: name, sid, created (s since 1970), participants, publishers, metadata."""
-    async with _asked(access) as server:
-        found = await server.room.list_rooms(api().ListRoomsRequest())
-    return sorted((_room(room) for room in found.rooms), key=lambda room: -room["created"])
+    """Return every room, the newest first: name, sid, created (s since 1970), participants, publishers, metadata."""
+    async with _client(access) as server:
+        listed = await server.room.list_rooms(api().ListRoomsRequest())
+    return sorted((_room(room) for room in listed.rooms), key=lambda room: -room["created"])
 
 
 async def participants(access: Access, name: str) -> dict[str, Any]:
-    """One room, with those who are in it. UsageError if there is none such."""
-    async with _asked(access) as server:
-        found = await server.room.list_rooms(api().ListRoomsRequest(names=[name]))
-        if not found.rooms:
+    """Return one room, with those who are in it. UsageError if there is no such room."""
+    async with _client(access) as server:
+        listed = await server.room.list_rooms(api().ListRoomsRequest(names=[name]))
+        if not listed.rooms:
             raise UsageError(f"there is no room {name!r}", "`workbench room list` lists those there are")
-        there = await server.room.list_participants(api().ListParticipantsRequest(room=name))
-    return {**_room(found.rooms[0]), "people": [_participant(one) for one in there.participants]}
+        answer = await server.room.list_participants(api().ListParticipantsRequest(room=name))
+    return {**_room(listed.rooms[0]), "people": [_participant(info) for info in answer.participants]}
 
 
 async def create(access: Access, name: str, *, empty_timeout_s: int, most: int) -> dict[str, Any]:
     """Make a room, or find the one of that name."""
-    wanted = api().CreateRoomRequest(name=name, empty_timeout=empty_timeout_s, max_participants=most)
-    async with _asked(access) as server:
-        return _room(await server.room.create_room(wanted))
+    request = api().CreateRoomRequest(name=name, empty_timeout=empty_timeout_s, max_participants=most)
+    async with _client(access) as server:
+        return _room(await server.room.create_room(request))
 
 
 async def delete(access: Access, name: str) -> None:
-    """End a room: everybody in it is sent out. UsageError if there is none such."""
+    """End a room: everybody in it is sent out. UsageError if there is no such room."""
     await participants(access, name)
-    async with _asked(access) as server:
+    async with _client(access) as server:
         await server.room.delete_room(api().DeleteRoomRequest(room=name))
 
 
 @asynccontextmanager
-async def _asked(access: Access) -> AsyncIterator[Any]:
-    """A client of the server; what it fails of is said in words."""
+async def _client(access: Access) -> AsyncIterator[Any]:
+    """Give a client of the server; its errors come out as ours."""
     import aiohttp  # comes with livekit-api: 0.1 s
     from google.protobuf.message import DecodeError  # too
 
@@ -80,13 +80,12 @@ async def _asked(access: Access) -> AsyncIterator[Any]:
 
 
 def _refused(error: Any) -> WorkbenchError:
-    said = error_text(error)
     if error.status in (401, 403) or error.code in ("unauthenticated", "permission_denied"):
         return UsageError(
             "the server does not know this key and secret",
             "are LIVEKIT_API_KEY and LIVEKIT_API_SECRET those of this server?",
         )
-    return UsageError(f"the server refused: {said}", "see `workbench room list`")
+    return UsageError(f"the server refused: {error_text(error)}", "see `workbench room list`")
 
 
 def _room(room: Any) -> dict[str, Any]:
@@ -100,15 +99,15 @@ def _room(room: Any) -> dict[str, Any]:
     }
 
 
-def _participant(one: Any) -> dict[str, Any]:
+def _participant(info: Any) -> dict[str, Any]:
     sdk = api()
     return {
-        "identity": one.identity,
-        "name": one.name,
-        "kind": sdk.ParticipantInfo.Kind.Name(one.kind).lower(),
-        "state": sdk.ParticipantInfo.State.Name(one.state).lower(),
-        "joined": one.joined_at,
-        "attributes": dict(one.attributes),
+        "identity": info.identity,
+        "name": info.name,
+        "kind": sdk.ParticipantInfo.Kind.Name(info.kind).lower(),
+        "state": sdk.ParticipantInfo.State.Name(info.state).lower(),
+        "joined": info.joined_at,
+        "attributes": dict(info.attributes),
         "tracks": [
             {
                 "sid": track.sid,
@@ -117,6 +116,6 @@ def _participant(one: Any) -> dict[str, Any]:
                 "source": sdk.TrackSource.Name(track.source).lower(),
                 "muted": track.muted,
             }
-            for track in one.tracks
+            for track in info.tracks
         ],
     }

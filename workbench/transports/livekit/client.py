@@ -155,7 +155,7 @@ class RoomClient:
             )
         return self.connection.room.local_participant
 
-    def _send(self, make: Callable[[], Awaitable[T]], limit_s: float, who: str = "LiveKit") -> Delivery[T]:
+    def _send(self, make: Callable[[], Awaitable[T]], limit_s: float, peer: str = "LiveKit") -> Delivery[T]:
         """Have `make()` awaited on the session's loop."""
         future: Future[T] = Future()
 
@@ -166,7 +166,7 @@ class RoomClient:
                 else:
                     self._pending.append(begin)
                 return
-            work = _settle_with(make, limit_s, who, future)
+            work = _settle_with(make, limit_s, peer, future)
             try:
                 task = self._tasks.create_task(work)
             except RuntimeError:  # the session is ending
@@ -201,14 +201,16 @@ class RoomClient:
             self._loop.call_soon_threadsafe(task.cancel)
 
 
-async def _settle_with(make: Callable[[], Awaitable[T]], limit_s: float, who: str, future: Future[T]) -> None:
+async def _settle_with(
+    make: Callable[[], Awaitable[T]], limit_s: float, peer: str, future: Future[T]
+) -> None:
     try:
-        with foreign(who, "tools"), outside():
+        with foreign(peer, "tools"), outside():
             try:
                 async with asyncio.timeout(limit_s):
                     result = await make()
             except TimeoutError:
-                raise DeadlineError(f"{who} did not take it within {limit_s:.0f} s", "try again") from None
+                raise DeadlineError(f"{peer} did not take it within {limit_s:.0f} s", "try again") from None
     except WorkbenchError as error:
         _settle(future, error=error)
     except asyncio.CancelledError:

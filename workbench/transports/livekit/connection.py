@@ -1,4 +1,4 @@
-"""Being connected: the first try, the SDK's own reconnects, ours from scratch, and the ends that are for good."""
+"""The connection to a room: the first try, the SDK's own reconnects, ours from scratch, and ends that are final."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from workbench.transports.livekit.sdk import error_text, event_router, rtc
 from workbench.transports.livekit.token import Access
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
-"""Between two tries: doubled each time, and shaken so that many agents do not come at once."""
+"""Between two tries, s: doubled each time, with jitter, so that many agents do not come at once."""
 TRY_S, LEAST_S = 10.0, 1.0
-"""The longest that one try may take, and what it is given at the least, s."""
+"""The longest and the least time of one try, s."""
 SLOW_S = 2.0
-"""A server that has not let us in by then is looked at without the SDK, s."""
+"""A server that has not let us in by then is probed without the SDK, s."""
 LEAVE_S = 2.0
 """The longest that leaving politely may take, s."""
 
-Wire = Callable[[Any], None]
-"""Puts handlers on an `rtc.Room` before it connects."""
-Joined = Callable[[Any, bool], Awaitable[None]]
-"""What is to be done in a room that was joined: from scratch (True), or again by the SDK (False)."""
+WireRoom = Callable[[Any], None]
+"""Sets handlers on an `rtc.Room` before it connects."""
+OnJoined = Callable[[Any, bool], Awaitable[None]]
+"""Called with a room that was joined: from scratch (True), or reconnected by the SDK (False)."""
 
 
 class RoomConnector:
     """One participant's place in one room. `room` is the connected `rtc.Room`, None while there is none."""
 
     def __init__(
-        self, settings: RoomSettings, access: Access, identity: str, trace: Trace, wire: Wire, joined: Joined,
+        self, settings: RoomSettings, access: Access, identity: str, trace: Trace, wire: WireRoom, joined: OnJoined,
         *, name: str = "", attributes: Callable[[], dict[str, str]] = dict,
     ) -> None:  # fmt: skip
         self.identity = identity
@@ -53,24 +53,24 @@ class RoomConnector:
         self._joined = joined
         self._state: Literal["connecting", "reconnecting"] = "connecting"
         self._renewed = ""
-        """What the server gave in the place of a ready token, which may be old by now."""
-        self._gone: asyncio.Future[int] | None = None
-        self._again = asyncio.Event()
+        """The token that the server gave in place of a ready one, which may be too old by now."""
+        self._closed: asyncio.Future[int] | None = None
+        self._reconnected = asyncio.Event()
 
     async def open(self) -> None:
         """Join. UsageError where the server refuses, MissingError where none answers within `connect_s`."""
         await self._join(self._settings.connect_s)
 
     async def keep(self) -> str:
-        """Stay joined; why it is over for good. MissingError where a lost server does not come back in time."""
+        """Stay joined; return why that is over. MissingError where a lost server does not come back in time."""
         while True:
-            reason = await self._lost()
+            reason = await self._disconnection()
             self.flowing = False
-            if reason in (ends := _ends()):
-                self._tell("lost", ends[reason])
-                return ends[reason]
+            if reason in (final := _final_reasons()):
+                self._emit("lost", final[reason])
+                return final[reason]
             self.room, self._state = None, "reconnecting"
-            self._tell("reconnecting", f"the connection was lost: {_reason_name(reason)}")
+            self._emit("reconnecting", f"the connection was lost: {_reason_name(reason)}")
             await self._join(self._settings.reconnect_s)
 
     async def close(self) -> None:
@@ -80,7 +80,7 @@ class RoomConnector:
             with suppress(TimeoutError), outside():
                 async with asyncio.timeout(LEAVE_S):
                     await room.disconnect()
-            self._tell("left")
+            self._emit("left")
 
     # --- joining -----------------------------------------------------------------------------------------------------
 
@@ -88,29 +88,29 @@ class RoomConnector:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s
         for attempt, wait_s in enumerate(_waits(), 1):
-            self._tell(self._state, attempt=attempt)
+            self._emit(self._state, attempt=attempt)
             try:
-                await self._once(min(TRY_S, max(LEAST_S, deadline - loop.time())))
+                await self._try(min(TRY_S, max(LEAST_S, deadline - loop.time())))
             except Unreachable as error:
                 if loop.time() + wait_s > deadline:
-                    self._tell("lost", error.reason, error.hint, attempt)
+                    self._emit("lost", error.reason, error.hint, attempt)
                     raise
-                self._tell(self._state, error.reason, error.hint, attempt)
+                self._emit(self._state, error.reason, error.hint, attempt)
                 await asyncio.sleep(wait_s)
                 continue
             except UsageError as error:
-                self._tell("lost", error.reason, error.hint, attempt)
+                self._emit("lost", error.reason, error.hint, attempt)
                 raise
-            self._tell("connected")
+            self._emit("connected")
             return
 
-    async def _once(self, limit_s: float) -> None:
+    async def _try(self, limit_s: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s
-        room = await self._in(limit_s)
+        room = await self._connected_room(limit_s)
         self.room, self.flowing = room, True
         try:
-            _allowed(room, self._settings.name)
+            _check_grants(room, self._settings.name)
             async with asyncio.timeout_at(max(deadline, loop.time() + LEAST_S)):
                 await self._joined(room, True)
         except (
@@ -129,11 +129,11 @@ class RoomConnector:
                 f"the agent's track was not taken ({why})", "does the server run, and the network hold?"
             ) from None
 
-    async def _in(self, limit_s: float) -> Any:
+    async def _connected_room(self, limit_s: float) -> Any:
         sdk = rtc()
         room = sdk.Room()
-        self._gone = asyncio.get_running_loop().create_future()
-        self._watch(room, self._gone)
+        self._closed = asyncio.get_running_loop().create_future()
+        self._watch(room, self._closed)
         self._wire(room)
         options = sdk.RoomOptions(auto_subscribe=False, connect_timeout=limit_s)
         token = self._renewed or self._access.token(
@@ -146,25 +146,25 @@ class RoomConnector:
         url = self._access.url
         try:
             with outside():
-                await _taken(room, room.connect(url, token, options), url, limit_s)
+                await _connect(room, room.connect(url, token, options), url, limit_s)
         except sdk.ConnectError as error:
             raise await explain(error, url, self._settings.name) from None
         event_router().settle(room)
         return room
 
-    def _watch(self, room: Any, gone: asyncio.Future[int]) -> None:
+    def _watch(self, room: Any, closed: asyncio.Future[int]) -> None:
         def disconnected(reason: int) -> None:
-            if not gone.done():
-                gone.set_result(reason)
+            if not closed.done():
+                closed.set_result(reason)
 
         def reconnecting() -> None:
             self.flowing, self._state = False, "reconnecting"
-            self._tell("reconnecting", "the connection was interrupted")
+            self._emit("reconnecting", "the connection was interrupted")
 
         def reconnected() -> None:
             self.flowing = True
-            self._tell("connected")
-            self._again.set()
+            self._emit("connected")
+            self._reconnected.set()
 
         def renewed() -> None:
             self._renewed = room._token  # private: docs/decisions/0041
@@ -175,44 +175,44 @@ class RoomConnector:
         if self._access.ready:
             room.on("token_refreshed", renewed)
 
-    async def _lost(self) -> int:
-        """Wait until the SDK has given up; meanwhile look after what its own reconnects leave undone."""
-        gone = self._gone
-        assert gone is not None
+    async def _disconnection(self) -> int:
+        """Return why the SDK gave up; meanwhile do what its own reconnects leave undone."""
+        closed = self._closed
+        assert closed is not None
         while True:
             with outside():
-                again = asyncio.ensure_future(self._again.wait())
+                reconnected = asyncio.ensure_future(self._reconnected.wait())
                 try:
-                    await asyncio.wait((gone, again), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((closed, reconnected), return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    again.cancel()
-            if gone.done():
-                return gone.result()
-            self._again.clear()
+                    reconnected.cancel()
+            if closed.done():
+                return closed.result()
+            self._reconnected.clear()
             await self._joined(self.room, False)
 
-    def _tell(
+    def _emit(
         self, state: Literal["connecting", "connected", "reconnecting", "lost", "left"],
         reason: str = "", hint: str = "", attempt: int = 0,
     ) -> None:  # fmt: skip
         self._trace.emit(RoomConnection(self._settings.name, state, error_text(reason), hint, attempt))
 
 
-async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_s: float) -> None:
-    """Connect; where that takes long, a look at the server says why.
+async def _connect(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_s: float) -> None:
+    """Connect; where that takes long, a probe of the server says why.
 
-    A connection that was asked for has to be taken: some seconds after one that nobody took, the SDK's native part ends
-    the whole process. So leaving meanwhile waits for it, as long as that is bearable, and hangs up.
+    A connection that was begun must be awaited: some seconds after one that was not, the SDK's native part ends the
+    whole process. So a cancellation waits for it, as long as that is bearable, and hangs up.
     """
     connecting = asyncio.ensure_future(connect)
     try:
         await asyncio.wait((connecting,), timeout=min(SLOW_S, limit_s))
         if not connecting.done():
-            if (seen := await probe(url)).error is not None:
-                raise seen.error
+            if (result := await probe(url)).error is not None:
+                raise result.error
             await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
             if not connecting.done():
-                raise no_answer(url, seen)
+                raise no_answer(url, result)
         connecting.result()
     except BaseException:
         if not connecting.done():
@@ -224,15 +224,17 @@ async def _taken(room: Any, connect: Coroutine[Any, Any, None], url: str, limit_
         raise
 
 
-def _allowed(room: Any, name: str) -> None:
-    """UsageError where the token lets the agent in, but neither speak nor hear."""
-    may = room.local_participant.permissions
-    microphone = not may.can_publish_sources or rtc().TrackSource.SOURCE_MICROPHONE in may.can_publish_sources
-    for verb, grant, given in (
-        ("speak", "canPublish, for the microphone", may.can_publish and microphone),
-        ("hear", "canSubscribe", may.can_subscribe),
+def _check_grants(room: Any, name: str) -> None:
+    """Raise UsageError where the token lets the agent in, but not speak or listen."""
+    grants = room.local_participant.permissions
+    microphone = (
+        not grants.can_publish_sources or rtc().TrackSource.SOURCE_MICROPHONE in grants.can_publish_sources
+    )
+    for verb, grant, allowed in (
+        ("speak", "canPublish, for the microphone", grants.can_publish and microphone),
+        ("hear", "canSubscribe", grants.can_subscribe),
     ):
-        if not given:
+        if not allowed:
             raise UsageError(
                 f"the token does not allow to {verb} in {error_text(name, 60)}",
                 f"sign one with {grant}: key and secret in the settings do",
@@ -246,8 +248,8 @@ def _waits() -> Iterator[float]:
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
 
-def _ends() -> dict[int, str]:
-    """Reasons of the server that no new try would change."""
+def _final_reasons() -> dict[int, str]:
+    """Return the server's reasons that no new try would change."""
     reasons = rtc().DisconnectReason
     return {
         reasons.DUPLICATE_IDENTITY: "somebody joined the room under the agent's identity",

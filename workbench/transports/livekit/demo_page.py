@@ -25,7 +25,7 @@ POLICY = (
 
 @asynccontextmanager
 async def page(access: Access, room: str, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve the page; its address. UsageError if the port is taken.
+    """Serve the page; give its address. UsageError if the port is taken.
 
     The address has a part that nobody can guess: who has it may join the room.
     """
@@ -48,7 +48,7 @@ async def page(access: Access, room: str, *, port: int = 0) -> AsyncIterator[str
 
 
 def _file(access: Access) -> Handler:
-    """Gives the page and what it is made of."""
+    """Return the handler of the page and its files."""
     server = access.url.replace("http", "ws", 1) if access.url.startswith("http") else access.url
     both = f"{server} {server.replace('ws', 'http', 1)}"
     headers = {
@@ -68,19 +68,19 @@ def _file(access: Access) -> Handler:
 
 
 def _token(access: Access, room: str) -> Handler:
-    """Gives whoever has the page a place in the room."""
+    """Return the handler that gives whoever has the page a token."""
 
     async def give(request: web.Request) -> web.StreamResponse:
         if not _ours(request):
             raise web.HTTPForbidden
-        who = f"you-{secrets.token_hex(3)}"
-        token = mint(access.api_key, access.api_secret, room=room, identity=who)
+        identity = f"you-{secrets.token_hex(3)}"
+        token = mint(access.api_key, access.api_secret, room=room, identity=identity)
         return web.json_response({"url": access.url, "token": token}, headers={"Cache-Control": "no-store"})
 
     return give
 
 
 def _ours(request: web.Request) -> bool:
-    """Another page of the browser may not ask, nor one that names us by a host of its own."""
+    """Refuse other pages of the browser, and those that name us by a host of their own."""
     origin = request.headers.get("Origin")
     return request.host.startswith("127.0.0.1:") and origin in (None, f"http://{request.host}")

@@ -21,18 +21,18 @@ import numpy as np
 from workbench.model.audio import Samples
 from workbench.model.errors import StageError
 
-Take = Callable[[Samples], None]
-"""Is given each block of sound of a stream, on the loop's thread."""
-CROWD, GATHER_S = 4, 0.002
+TakeSamples = Callable[[Samples], None]
+"""Called with each block of sound of a stream, on the loop's thread."""
+CROWDED, GATHER_S = 4, 0.002
 """From so many streams on, what comes within this time wakes the loop once, s."""
 POLL_S = 0.002
 """Between two looks whether a block was taken that should have been long ago, s."""
 
 
 class LoopInbox:
-    """What native threads bring to one loop: many things wake it once.
+    """What native threads deliver to one loop: many deliveries wake it once.
 
-    WebRTC brings the sound of all rooms at the same moment. `crowded` says whether to wait for the rest of it, else
+    WebRTC delivers the sound of all rooms at the same moment. `crowded` says whether to wait for the rest of it, else
     loop and thread take turns at the interpreter for each block.
     """
 
@@ -43,7 +43,7 @@ class LoopInbox:
         self._woken = False
 
     def put(self, delivery: Callable[[], None]) -> None:
-        """From any thread; in order."""
+        """Deliver in order, from any thread."""
         self._waiting.append(delivery)
         if not self._woken:
             self._woken = True
@@ -68,8 +68,8 @@ class FfiEventRouter:
     def __init__(self, client: Any) -> None:
         from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
-        asked = ffi_pb2.FfiRequest()
-        _ = asked.capture_audio_frame.request_async_id, asked.new_audio_stream.queue_size_frames
+        request = ffi_pb2.FfiRequest()
+        _ = request.capture_audio_frame.request_async_id, request.new_audio_stream.queue_size_frames
         _ = audio_frame_pb2.AudioStreamType.AUDIO_STREAM_NATIVE
         _ = client._queue, client._ffi_lib.livekit_ffi_drop_handle
         self.client = client
@@ -81,14 +81,14 @@ class FfiEventRouter:
         """Blocks on their way into the SDK, which reads them meanwhile, by number; or what went wrong with one."""
         self._numbers = itertools.count(1 << 48)  # the SDK counts from 1
         self._threads = threading.local()
-        self._boxes: dict[asyncio.AbstractEventLoop, LoopInbox] = {}
+        self._inboxes: dict[asyncio.AbstractEventLoop, LoopInbox] = {}
         self.subscribe = self._rest.subscribe
         client._queue = self
 
     # --- what the SDK asks of its queue ------------------------------------------------------------------------------
 
     def put(self, event: Any) -> None:
-        """Called by native threads, for each event."""
+        """Route an event; called by native threads."""
         if not hasattr(self._threads, "stays"):
             # else Python makes a state for the thread at each call and drops it after: two system calls for memory,
             # and a flush of every core's TLB
@@ -110,8 +110,8 @@ class FfiEventRouter:
                     return
             case "room_event":
                 with self._lock:
-                    if found := self._rooms.get(event.room_event.room_handle):
-                        self._give(found, event)
+                    if route := self._rooms.get(event.room_event.room_handle):
+                        self._deliver(route, event)
                         return
                     self._rest.put(event)
                     return
@@ -119,52 +119,52 @@ class FfiEventRouter:
                 "publish_track" | "unpublish_track" | "rpc_method_invocation"
             ):  # they do not say whose they are
                 with self._lock:
-                    for one in self._rooms.values():
-                        self._give(one, event)
+                    for route in self._rooms.values():
+                        self._deliver(route, event)
         self._rest.put(event)
 
     def unsubscribe(self, queue: Any) -> None:
-        """The queue wants nothing more."""
+        """Send the queue nothing more."""
         with self._lock:
-            for handle in [handle for handle, (one, _) in self._rooms.items() if one is queue]:
+            for handle in [handle for handle, (subscriber, _) in self._rooms.items() if subscriber is queue]:
                 del self._rooms[handle]
             self._rest.unsubscribe(queue)
 
-    def _give(self, found: tuple[Any, LoopInbox], event: Any) -> None:
-        queue, box = found
-        box.put(lambda: queue.put_nowait(event))
+    def _deliver(self, route: tuple[Any, LoopInbox], event: Any) -> None:
+        queue, inbox = route
+        inbox.put(lambda: queue.put_nowait(event))
 
     # --- what rooms ask of it ----------------------------------------------------------------------------------------
 
     def settle(self, room: Any) -> None:
-        """A room has connected: from now on it gets its own events, and nobody else's."""
+        """Send a room that has connected its own events, and nobody else's."""
         with self._lock:
-            self._rooms[room._ffi_handle.handle] = room._ffi_queue, self._box()
+            self._rooms[room._ffi_handle.handle] = room._ffi_queue, self._inbox()
             self._rest.unsubscribe(room._ffi_queue)
 
     @contextmanager
-    def listening(self, track: Any, rate: int, block_ms: int, take: Take) -> Iterator[asyncio.Event]:
-        """Meanwhile `take` is given the track's sound at `rate`, `block_ms` at a time; the event is set at its end."""
+    def listening(self, track: Any, rate: int, block_ms: int, take: TakeSamples) -> Iterator[asyncio.Event]:
+        """Meanwhile call `take` with the track's sound at `rate`, `block_ms` at a time; the event is set at its end."""
         from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
-        box, ended = self._box(), asyncio.Event()
+        inbox, ended = self._inbox(), asyncio.Event()
         drop = self.client._ffi_lib.livekit_ffi_drop_handle
 
-        def bring(event: Any) -> None:
+        def deliver(event: Any) -> None:
             if event.HasField("eos"):
-                box.put(ended.set)
+                inbox.put(ended.set)
             else:
-                box.put(lambda: take(_taken_over(event.frame_received.frame, drop)))
+                inbox.put(lambda: take(_copy_samples(event.frame_received.frame, drop)))
 
-        asked = ffi_pb2.FfiRequest()
-        asked.new_audio_stream.track_handle = track._ffi_handle.handle
-        asked.new_audio_stream.sample_rate = rate
-        asked.new_audio_stream.num_channels = 1
-        asked.new_audio_stream.frame_size_ms = block_ms
-        asked.new_audio_stream.queue_size_frames = 0
-        asked.new_audio_stream.type = audio_frame_pb2.AudioStreamType.AUDIO_STREAM_NATIVE
-        handle: int = self.client.request(asked).new_audio_stream.stream.handle.id
-        self._streams[handle] = bring
+        request = ffi_pb2.FfiRequest()
+        request.new_audio_stream.track_handle = track._ffi_handle.handle
+        request.new_audio_stream.sample_rate = rate
+        request.new_audio_stream.num_channels = 1
+        request.new_audio_stream.frame_size_ms = block_ms
+        request.new_audio_stream.queue_size_frames = 0
+        request.new_audio_stream.type = audio_frame_pb2.AudioStreamType.AUDIO_STREAM_NATIVE
+        handle: int = self.client.request(request).new_audio_stream.stream.handle.id
+        self._streams[handle] = deliver
         try:
             yield ended
         finally:
@@ -172,11 +172,11 @@ class FfiEventRouter:
             self._streams.pop(handle, None)
 
     def hand(self, source: Any, samples: Samples, rate: int) -> int:
-        """Give an `rtc.AudioSource` sound to send; the number by which to ask whether it was taken."""
+        """Give an `rtc.AudioSource` sound to send; return the number for `taken`."""
         from livekit.rtc._proto import ffi_pb2
 
-        asked, number = ffi_pb2.FfiRequest(), next(self._numbers)
-        capture = asked.capture_audio_frame
+        request, number = ffi_pb2.FfiRequest(), next(self._numbers)
+        capture = request.capture_audio_frame
         capture.source_handle = source._ffi_handle.handle
         capture.request_async_id = number
         capture.buffer.data_ptr = samples.ctypes.data
@@ -184,7 +184,7 @@ class FfiEventRouter:
         capture.buffer.num_channels = 1
         capture.buffer.samples_per_channel = len(samples)
         self._handed[number] = samples
-        self.client.request(asked)
+        self.client.request(request)
         return number
 
     async def taken(self, number: int) -> None:
@@ -195,15 +195,15 @@ class FfiEventRouter:
                 raise StageError(f"LiveKit took no sound: {block}", "is the room still there?", stage="sink")
             await asyncio.sleep(POLL_S)
 
-    def _box(self) -> LoopInbox:
+    def _inbox(self) -> LoopInbox:
         loop = asyncio.get_running_loop()
-        for other in [other for other in self._boxes if other.is_closed()]:
-            del self._boxes[other]
-        return self._boxes.setdefault(loop, LoopInbox(loop, lambda: len(self._streams) >= CROWD))
+        for other in [other for other in self._inboxes if other.is_closed()]:
+            del self._inboxes[other]
+        return self._inboxes.setdefault(loop, LoopInbox(loop, lambda: len(self._streams) >= CROWDED))
 
 
-def _taken_over(frame: Any, drop: Callable[[Any], object]) -> Samples:
-    """The samples of a native frame, which is dropped."""
+def _copy_samples(frame: Any, drop: Callable[[Any], object]) -> Samples:
+    """Return the samples of a native frame, which is dropped."""
     count = frame.info.num_channels * frame.info.samples_per_channel
     samples = np.frombuffer(ctypes.string_at(frame.info.data_ptr, 2 * count), dtype=np.int16)
     drop(frame.handle.id)

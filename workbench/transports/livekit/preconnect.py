@@ -19,14 +19,14 @@ from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice, RoomMessage
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
-from workbench.transports.livekit.webm import decoded
+from workbench.transports.livekit.webm import decode_webm
 from workbench.transports.resample import Resampler, to_samples, to_wave
 
 TOPIC = "lk.agent.pre-connect-audio-buffer"
 FEATURE = 6
 """`AudioTrackFeature.TF_PRECONNECT_BUFFER` of LiveKit's protocol: a client recorded before its track was heard."""
 BEGIN_S, READ_S = 2.0, 5.0
-"""How long its beginning is waited for once the track is there, and then its end, s; the track waits meanwhile."""
+"""How long a recording may take to begin once its track is there, and then to end, s; the track waits meanwhile."""
 MOST_BYTES = 4_000_000
 LONGEST_S = 20.0
 """Of what was said before, the last seconds are heard, s; clients record 10."""
@@ -42,50 +42,50 @@ AUDIBLE = 100.0
 
 
 class PreConnectBuffer:
-    """Takes what clients recorded, by track."""
+    """Receives what clients recorded, by track."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._begun: dict[tuple[str, str], tuple[Any, asyncio.TimerHandle]] = {}
-        """Recordings that nobody has fetched, and the end of the wait: the SDK keeps what comes of them."""
-        self._over: set[str] = set()
+        self._open: dict[tuple[str, str], tuple[Any, asyncio.TimerHandle]] = {}
+        """Streams that nobody has read, and the end of the wait: the SDK keeps what comes of them."""
+        self._finished: set[str] = set()
         """Tracks whose past is known, or came too late."""
-        self._come = asyncio.Event()
+        self._opened = asyncio.Event()
 
     def wire(self, room: Any) -> None:
         """Before it connects."""
-        for key in [*self._begun]:
+        for key in [*self._open]:
             self._drop(key)  # of another connection: nothing more comes of them
-        room.register_byte_stream_handler(TOPIC, lambda reader, sender: self._begins(room, reader, sender))
+        room.register_byte_stream_handler(TOPIC, lambda reader, sender: self._on_stream(room, reader, sender))
 
     def expects(self, publication: Any) -> bool:
-        """Whether speech from before comes with this track; once."""
+        """Return whether a recording comes with this track; once."""
         return (
             publication is not None
             and FEATURE in publication.audio_features
-            and publication.sid not in self._over
+            and publication.sid not in self._finished
         )
 
     async def speech(self, identity: str, sid: str) -> Samples:
-        """What was said before that track was listened to, at the engine's rate; nothing where nothing came in time."""
+        """Return what was said before that track was subscribed to, at 16 kHz; nothing where nothing came in time."""
         key = (identity, sid)
         with suppress(TimeoutError):
             async with asyncio.timeout(BEGIN_S):
-                while key not in self._begun:
-                    self._come.clear()
-                    await self._come.wait()
-        begun = self._begun.pop(key, None)
-        self._over.add(sid)
-        if begun is None:
+                while key not in self._open:
+                    self._opened.clear()
+                    await self._opened.wait()
+        stream = self._open.pop(key, None)
+        self._finished.add(sid)
+        if stream is None:
             return silence(0)
-        reader, timer = begun
+        reader, timer = stream
         timer.cancel()
         try:
             with foreign("a recording of what was said before we were there", "source"), outside():
                 async with asyncio.timeout(READ_S):
                     data = b"".join([bytes(piece) async for piece in _bounded(reader)])
                 samples = await asyncio.get_running_loop().run_in_executor(None, _samples, reader.info, data)
-                self._tell(identity, reader.info, samples, len(data))
+                self._report(identity, reader.info, samples, len(data))
                 return samples
         except StageError as error:
             self._trace.emit(Notice("warning", "room", error.reason, "what is said from now on is heard"))
@@ -93,32 +93,35 @@ class PreConnectBuffer:
         finally:
             reader.close()
 
-    def _begins(self, room: Any, reader: Any, sender: str) -> None:
-        """Only with a track of theirs; what the room says of a new one may come later than the recording."""
+    def _on_stream(self, room: Any, reader: Any, sender: str) -> None:
+        """Accept it with a track of theirs only; what the room says of a new one may come later than the recording."""
         sid = (reader.info.attributes or {}).get("trackId", "")
-        one = room.remote_participants.get(sender)
-        publication = one.track_publications.get(sid) if one is not None else None
-        most = len(self._begun) >= MOST_OPEN or sum(who == sender for who, _ in self._begun) >= MOST_OF_ONE
-        told = (sender, sid) in self._begun or sid in self._over
-        if most or told or not (publication is None or self.expects(publication)):
+        participant = room.remote_participants.get(sender)
+        publication = participant.track_publications.get(sid) if participant is not None else None
+        most = (
+            len(self._open) >= MOST_OPEN
+            or sum(identity == sender for identity, _ in self._open) >= MOST_OF_ONE
+        )
+        duplicate = (sender, sid) in self._open or sid in self._finished
+        if most or duplicate or not (publication is None or self.expects(publication)):
             reader.close()
             return
         timer = asyncio.get_running_loop().call_later(READ_S, self._drop, (sender, sid))
-        self._begun[sender, sid] = reader, timer
-        self._come.set()
+        self._open[sender, sid] = reader, timer
+        self._opened.set()
 
     def _drop(self, key: tuple[str, str]) -> None:
-        """Nobody fetches it."""
-        reader, timer = self._begun.pop(key)
+        """Close a stream that nobody reads."""
+        reader, timer = self._open.pop(key)
         timer.cancel()
         reader.close()
 
-    def _tell(self, identity: str, info: Any, samples: Samples, size: int) -> None:
-        who, kind = plain(identity, 100, one_line=True), plain(info.mime_type or "", 60, one_line=True)
-        said = f"{len(samples) / INPUT_RATE:.1f} s from before we were there ({kind})"
-        self._trace.emit(RoomMessage("bytes", who, TOPIC, said, size))
+    def _report(self, identity: str, info: Any, samples: Samples, size: int) -> None:
+        name, kind = plain(identity, 100, one_line=True), plain(info.mime_type or "", 60, one_line=True)
+        text = f"{len(samples) / INPUT_RATE:.1f} s from before we were there ({kind})"
+        self._trace.emit(RoomMessage("bytes", name, TOPIC, text, size))
         if not len(samples) and size:
-            reason = f"what {who} said before we were there cannot be decoded: {kind}"
+            reason = f"what {name} said before we were there cannot be decode_webm: {kind}"
             self._trace.emit(Notice("warning", "room", reason))
 
 
@@ -132,18 +135,18 @@ async def _bounded(reader: Any) -> Any:
 
 
 def _samples(info: Any, data: bytes) -> Samples:
-    """Browsers send WebM, other clients PCM16; the attributes are the sender's word."""
+    """Decode it: browsers send WebM, other clients PCM16; the attributes are the sender's word."""
     attributes = info.attributes or {}
     if data.startswith(b"\x1aE\xdf\xa3"):
-        sound, rate = decoded(data)
+        sound, rate = decode_webm(data)
     elif (info.mime_type or "").partition("/")[0] == "video" or data[4:8] == b"ftyp":
         return silence(0)  # MP4 of iOS: nothing here decodes AAC
     else:
         rate, channels = int(attributes.get("sampleRate", "")), int(attributes.get("channels", "1"))
         if not (8_000 <= rate <= 96_000 and 1 <= channels <= 8):
             raise ValueError("no rate or number of channels that there is")
-        whole = len(data) // (2 * channels) * channels
-        sound = np.frombuffer(data, "<i2", whole).reshape(-1, channels)[-round(LONGEST_S * rate) :]
+        count = len(data) // (2 * channels) * channels
+        sound = np.frombuffer(data, "<i2", count).reshape(-1, channels)[-round(LONGEST_S * rate) :]
         sound = sound.mean(axis=1).astype(np.int16)
     resample = Resampler(rate, INPUT_RATE)
     sound = to_samples(np.concatenate((resample(to_wave(sound)), resample.flush())))
@@ -151,13 +154,13 @@ def _samples(info: Any, data: bytes) -> Samples:
 
 
 def join_overlapping(before: Samples, live: Samples) -> Samples:
-    """Both, with what is at the end of `before` and at the beginning of `live` once."""
-    found = _overlap(before, live)
-    return np.concatenate((before if found is None else before[:found], live))
+    """Return both, with what is at the end of `before` and at the beginning of `live` once."""
+    at = _overlap(before, live)
+    return np.concatenate((before if at is None else before[:at], live))
 
 
 def _overlap(before: Samples, live: Samples) -> int | None:
-    """Where in `before` the beginning of `live` is; None where it is not, or is silent."""
+    """Return where in `before` the beginning of `live` is; None where it is not, or is silent."""
     first = max(0, len(before) - TAIL)
     tail = before[first:].astype(np.float64)
     if len(tail) < PROBE:

@@ -1,6 +1,6 @@
-"""A look at an address without the SDK: what answers there, and what its clock says.
+"""A probe of an address without the SDK: what answers there, and what its clock says.
 
-The SDK says little of what it could not shake hands with, or waits for it in vain. A plain question by HTTP tells a
+The SDK reports little of what it could not shake hands with, or waits for it in vain. A plain request by HTTP tells a
 wrong certificate from a wrong name in it, a port without TLS from a dead one, and has the server's date on it.
 """
 
@@ -20,7 +20,7 @@ from workbench.model.errors import MissingError, UsageError, WorkbenchError
 from workbench.model.text import plain
 
 PROBE_S = 3.0
-"""The longest that a look may take, s."""
+"""The longest that a probe may take, s."""
 MOST = 512
 """Bytes of an answer that are read."""
 
@@ -37,12 +37,12 @@ class ProbeResult:
     error: WorkbenchError | None = None
     ahead_s: float | None = None
     status: int = 0
-    said: str = ""
+    body: str = ""
     """What they answer by HTTP."""
 
 
 async def probe(url: str) -> ProbeResult:
-    """Ask what is there. Takes at most `PROBE_S`; raises nothing of the network's."""
+    """Find out what is there. Takes at most `PROBE_S`; raises nothing of the network's."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme in ("wss", "https")
     port = parts.port or (443 if secure else 80)
@@ -50,7 +50,7 @@ async def probe(url: str) -> ProbeResult:
     try:
         with outside():
             async with asyncio.timeout(PROBE_S):
-                return await _asked(host, port, secure)
+                return await _request(host, port, secure)
     except (
         OSError,
         TimeoutError,
@@ -58,11 +58,11 @@ async def probe(url: str) -> ProbeResult:
         asyncio.LimitOverrunError,
         ValueError,
     ) as error:
-        return ProbeResult(_unlike(error, where, secure))
+        return ProbeResult(_explain(error, where, secure))
 
 
-async def _asked(host: str, port: int, secure: bool) -> ProbeResult:
-    """Ask for anything. ValueError if the answer is no HTTP."""
+async def _request(host: str, port: int, secure: bool) -> ProbeResult:
+    """Request the root. ValueError if the answer is no HTTP."""
     reader, writer = await asyncio.open_connection(
         host, port, ssl=ssl.create_default_context() if secure else None
     )
@@ -72,7 +72,7 @@ async def _asked(host: str, port: int, secure: bool) -> ProbeResult:
         protocol, status, *_ = first.split()
         if not protocol.startswith("HTTP/"):
             raise ValueError(first)
-        said = await reader.read(MOST)
+        body = await reader.read(MOST)
     finally:
         writer.close()
     dates = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("date:")]
@@ -80,24 +80,24 @@ async def _asked(host: str, port: int, secure: bool) -> ProbeResult:
     for date in dates:
         with suppress(ValueError):
             ahead_s = time.time() - parsedate_to_datetime(date).timestamp()
-    return ProbeResult(None, ahead_s, int(status), said.decode("utf-8", "replace"))
+    return ProbeResult(None, ahead_s, int(status), body.decode("utf-8", "replace"))
 
 
-def _unlike(error: Exception, where: str, secure: bool) -> WorkbenchError:
+def _explain(error: Exception, where: str, secure: bool) -> WorkbenchError:
     match error:
-        case ssl.SSLCertVerificationError(verify_message=said):
-            if "mismatch" in said.lower():
+        case ssl.SSLCertVerificationError(verify_message=text):
+            if "mismatch" in text.lower():
                 return UsageError(
-                    f"{where}: the certificate is somebody else's ({said})",
+                    f"{where}: the certificate is somebody else's ({text})",
                     "use the host name that the certificate is for",
                 )
             return UsageError(
-                f"{where}: the certificate is not trusted ({said})",
+                f"{where}: the certificate is not trusted ({text})",
                 "have it signed by an authority that this machine trusts, or add that one to the system's certificates",
             )
-        case ssl.SSLError(reason=said):
+        case ssl.SSLError(reason=text):
             return UsageError(
-                f"{where} makes no secure connection ({said or 'no TLS there'})",
+                f"{where} makes no secure connection ({text or 'no TLS there'})",
                 "a server without TLS is reached by ws://",
             )
         case socket.gaierror():
@@ -120,8 +120,8 @@ def _unlike(error: Exception, where: str, secure: bool) -> WorkbenchError:
         case ValueError() | asyncio.LimitOverrunError():
             return UsageError(f"{where} speaks no HTTP: no LiveKit server", "are host and port right?")
         case _:
-            said = getattr(error, "strerror", None) or type(error).__name__
+            text = getattr(error, "strerror", None) or type(error).__name__
             return Unreachable(
-                f"{where} cannot be reached ({plain(said, 80, one_line=True)})",
+                f"{where} cannot be reached ({plain(text, 80, one_line=True)})",
                 "is the LiveKit server running? see `workbench room list`",
             )

@@ -1,4 +1,4 @@
-"""LiveKit's SDK, imported when a room is wanted, and kept from writing what it must not."""
+"""LiveKit's SDK, imported when a room is joined, and kept from logging what it must not."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TOKEN = re.compile(r"\bey[\w-]{8,}\.[\w-]+\.[\w-]*")
 
 
 FITS = ">=1.2.1,<1.3"
-"""The SDK's versions whose insides the exchange knows."""
+"""The SDK's versions whose insides the event router knows."""
 
 
 @functools.cache
 def rtc() -> ModuleType:
-    """The module `livekit.rtc`, with its native part. MissingError where that can't be loaded."""
-    _hush()
+    """Return the module `livekit.rtc`, with its native part. MissingError where that can't be loaded."""
+    _silence_log()
     try:
         from livekit import rtc  # 0.25 s
         from livekit.rtc._ffi_client import FfiClient
@@ -40,7 +40,7 @@ def rtc() -> ModuleType:
 
 @functools.cache
 def event_router() -> FfiEventRouter:
-    """Where the SDK's events are told apart, for this process. MissingError where the SDK is another inside."""
+    """Return the router of the SDK's events in this process. MissingError where the SDK is another inside."""
     rtc()
     from livekit.rtc._ffi_client import FfiClient
 
@@ -56,7 +56,7 @@ def event_router() -> FfiEventRouter:
 
 @functools.cache
 def api() -> ModuleType:
-    """The module `livekit.api`. MissingError if the extra is not installed."""
+    """Return the module `livekit.api`. MissingError if the extra is not installed."""
     try:
         from jwt.warnings import InsecureKeyLengthWarning
         from livekit import api  # 0.3 s
@@ -71,17 +71,14 @@ def api() -> ModuleType:
 
 
 def error_text(error: BaseException | str, limit: int = 300) -> str:
-    """What an error says, in one plain line and without tokens."""
-    said = (
-        error
-        if isinstance(error, str)
-        else str(getattr(error, "message", "") or error) or type(error).__name__
-    )
-    return plain(TOKEN.sub("…", said), limit=limit, one_line=True)
+    """Return what an error says, in one plain line and without tokens."""
+    if not isinstance(error, str):
+        error = str(getattr(error, "message", "") or error) or type(error).__name__
+    return plain(TOKEN.sub("…", error), limit=limit, one_line=True)
 
 
-def _hush() -> None:
-    """Its log repeats tokens, and would be drawn over the screen; what matters comes as errors and events."""
+def _silence_log() -> None:
+    """Keep the SDK's log off the screen: it repeats tokens, and what matters comes as errors and events."""
     log = logging.getLogger("livekit")
     log.addHandler(logging.NullHandler())
     log.propagate = False

@@ -27,8 +27,8 @@ STOP_S = 3.0
 """After a polite request it is killed, s."""
 TRIES = 3
 """With other ports, where it does not start."""
-LINES = 16_384
-"""Bytes of its words that are looked at."""
+OUTPUT_BYTES = 16_384
+"""Of its output that are read."""
 HINT = f"is its port taken, or the binary of another machine? `{BINARY} --dev` says more"
 HOW = (
     f"install it (`brew install livekit`; or with Go: `GOBIN=/tmp/lk go install {MODULE}`, the binary is called "
@@ -48,7 +48,7 @@ class Keys:
 
 
 def new_keys() -> Keys:
-    """A pair that nobody else has."""
+    """Return a new pair."""
     return Keys(f"API{secrets.token_hex(6)}", secrets.token_urlsafe(32))
 
 
@@ -77,7 +77,7 @@ class LocalServer:
         return self._process.pid if self._process else 0
 
     def claim(self) -> str:
-        """Choose a free port now; the address."""
+        """Choose a free port now; return the address."""
         self._port = self._port or _free(self._address, socket.SOCK_STREAM)
         return self.url
 
@@ -97,7 +97,7 @@ class LocalServer:
         for tries_left in reversed(range(TRIES)):
             self.claim()
             try:
-                await self._once(binary)
+                await self._try(binary)
             except MissingError:
                 if not tries_left:
                     raise
@@ -106,17 +106,17 @@ class LocalServer:
             else:
                 return
 
-    async def _once(self, binary: str) -> None:
+    async def _try(self, binary: str) -> None:
         self._media = self._media or (
             _free(self._address, socket.SOCK_STREAM),
             _free(self._address, socket.SOCK_DGRAM),
         )
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as output:
             self._process = await asyncio.create_subprocess_exec(
                 binary,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 env={**os.environ, "LIVEKIT_CONFIG": self._config()},  # not in the list of processes
                 start_new_session=True,  # Ctrl-C is for us: we stop it when we have left the room
             )
@@ -125,7 +125,7 @@ class LocalServer:
             except BaseException as error:
                 await self.stop()
                 if isinstance(error, (TimeoutError, MissingError)):
-                    raise MissingError(f"{BINARY} does not start{_why(said)}", HINT) from None
+                    raise MissingError(f"{BINARY} does not start{_last_line(output)}", HINT) from None
                 raise
 
     async def stop(self) -> None:
@@ -167,7 +167,7 @@ class LocalServer:
         raise MissingError(f"{BINARY} ended as it started")
 
     def _config(self) -> str:
-        """JSON is YAML too."""
+        """Return the settings; JSON is YAML too."""
         assert self._media is not None
         tcp, udp = self._media
         here = self._address == "127.0.0.1"
@@ -189,10 +189,10 @@ class LocalServer:
         )
 
 
-def _why(output: IO[bytes]) -> str:
-    """The last line that it wrote, where there is one."""
+def _last_line(output: IO[bytes]) -> str:
+    """Return the last line that it wrote, where there is one."""
     output.seek(0)
-    lines = output.read(LINES).decode("utf-8", "replace").strip().splitlines()
+    lines = output.read(OUTPUT_BYTES).decode("utf-8", "replace").strip().splitlines()
     return f": {plain(lines[-1], 200, one_line=True)}" if lines else ""
 
 

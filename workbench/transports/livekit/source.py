@@ -1,4 +1,4 @@
-"""The room as a source: whoever is listened to, mixed, and silence while nobody is there."""
+"""The room as a source: the voices that are listened to, mixed, and silence while nobody is there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Clean = Callable[[Samples], Samples]
 
 
 def noise_suppressor() -> Clean:
-    """Lowers steady noise, by WebRTC's audio processing."""
+    """Return a function that lowers steady noise in a frame, by WebRTC's audio processing."""
     sdk = rtc()
     module = sdk.apm.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
 
@@ -77,7 +77,7 @@ class RoomSource(Source):
         self.clock = TrackClock(INPUT_RATE)
         """When a sample came in."""
         self.voices: dict[str, Voice] = {}
-        """Who is listened to, by the track's sid."""
+        """Those that are listened to, by the track's sid."""
         self._trace = trace
         self._clean = clean
         self._changed = asyncio.Event()
@@ -95,41 +95,40 @@ class RoomSource(Source):
         self.voices.clear()
 
     def fail(self, error: WorkbenchError) -> None:
-        """The room is lost for good: `frames` raises this."""
+        """End it: the room is lost for good, and `frames` raises this."""
         self._failure = error
         self._changed.set()
 
     def notify(self) -> None:
-        """There is a new frame, or a voice less to wait for."""
+        """Wake `frames`: there is a new frame, or a voice less to wait for."""
         self._changed.set()
 
     def insert(self, samples: Samples) -> None:
-        """Sound that ends now and was not heard until now: it goes before what comes next, at once, and its positions
-        lie in the past."""
+        """Insert sound that ends now before what comes next, at once; its times lie in the past."""
         self._before.append(samples[len(samples) % FRAME :])
         self._changed.set()
 
     def set_delay(self, network_s: float, buffer_s: float) -> None:
-        """From now on, sound was on the network and in the jitter buffer for so long before it came in."""
+        """Set how long sound is on the network and in the jitter buffer from now on, before it comes in."""
         self._delays.append((self._position, network_s, buffer_s))
 
     def time_of(self, sample: int) -> float:
-        """When that sample was spoken, as far as is known, on the loop's clock, s."""
+        """Return when that sample was spoken, as far as is known, on the loop's clock, s."""
         return self.clock.time_of(sample) - sum(self._delay(sample))
 
     def transit(self, sample: int) -> Transit:
-        """Until when that sample was on the network and in the jitter buffer."""
+        """Return until when that sample was on the network and in the jitter buffer."""
         _, buffer_s = self._delay(sample)
-        came = self.clock.time_of(sample)
-        return [("network_in", came - buffer_s), ("jitter_buffer", came)]
+        arrived = self.clock.time_of(sample)
+        return [("network_in", arrived - buffer_s), ("jitter_buffer", arrived)]
 
     def _delay(self, sample: int) -> tuple[float, float]:
-        """What `set_delay` said of it, s."""
-        found = (one for one in reversed(self._delays) if one[0] <= sample)
-        return next(found, (0, 0.0, 0.0))[1:]
+        """Return what `set_delay` set for it, s."""
+        since = (delay for delay in reversed(self._delays) if delay[0] <= sample)
+        return next(since, (0, 0.0, 0.0))[1:]
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Frames until the room is lost. Raises the WorkbenchError that it was lost for."""
+        """Yield frames until the room is lost; raises the WorkbenchError that it was lost for."""
         loop = asyncio.get_running_loop()
         log = MappingLog(self._trace, "user", self.clock)
         log.start()
@@ -161,7 +160,7 @@ class RoomSource(Source):
         raise self._failure
 
     async def _waited(self, last: float) -> int:
-        """Wait for a frame; 0 if one came, else how many frames of silence have passed."""
+        """Wait for a frame; return 0 if one came, else how many frames of silence have passed."""
         loop = asyncio.get_running_loop()
         behind = any(voice.frames for voice in self.voices.values())
         wait_s = FRAME_S
@@ -182,13 +181,13 @@ class RoomSource(Source):
         return count
 
     def _mixed(self, late: bool) -> Samples | None:
-        """The next frame of everybody, if it is there."""
+        """Return the next frame of all voices mixed, if it is there."""
         voices = self.voices.values()
         ready = [voice for voice in voices if voice.frames]
         if not ready or (len(ready) < len(self.voices) and not late):
             return None
         if self._starved:
-            self._make_up(ready)
+            self._drop_late(ready)
         parts = [voice.frames.popleft() for voice in ready]
         mixed = parts[0]
         if len(parts) > 1:
@@ -196,8 +195,8 @@ class RoomSource(Source):
             mixed = np.clip(total, -32768, 32767).astype(np.int16)
         return self._clean(mixed) if self._clean is not None else mixed
 
-    def _make_up(self, ready: list[Voice]) -> None:
-        """Sound that comes after silence was put in its place is dropped, or the track would run ahead of the clock."""
+    def _drop_late(self, ready: list[Voice]) -> None:
+        """Drop sound that comes after silence was put in its place, or the track would run ahead of the clock."""
         for voice in ready:
             extra = min(len(voice.frames) - 1, self._starved // FRAME)
             for _ in range(extra):

@@ -1,4 +1,4 @@
-"""Tokens: who may come in, as what, for how long. Least grants, short life."""
+"""Tokens: who may join, as what, for how long. Least grants, short life."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Access:
         return f"Access({self.url!r}, …)"
 
     def token(self, **claims: Any) -> str:
-        """A new one (see `mint`); the ready one where there are no keys."""
+        """Return a new one (see `mint`); the ready one where there are no keys."""
         return mint(self.api_key, self.api_secret, **claims) if self.api_secret else self.ready
 
 
 def access(settings: RoomSettings, *, keys: bool = False) -> Access:
-    """Server and keys of the settings. MissingError for what is not there; with `keys`, a ready token is not enough."""
+    """Return server and keys of the settings. MissingError for what is not there; `keys`: a ready token will not do."""
     hint = "set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or [room] in workbench.toml; "
     hint += "`workbench room demo` starts a server here"
     if not settings.url:
@@ -64,7 +64,7 @@ def mint(
     attributes: Mapping[str, str] | None = None,
     life_s: float = LIFE_S,
 ) -> str:
-    """A token to join one room: to speak, hear and send data there, and nothing else."""
+    """Return a token to join one room: to speak, hear and send data there, and nothing else."""
     grants = api().VideoGrants(
         room_join=True,
         room=room,

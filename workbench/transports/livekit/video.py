@@ -1,7 +1,7 @@
-"""What the user shows: the latest frame of their screen or camera, when somebody asks for it, and only then.
+"""Pictures of what the user shows: the latest frame of their screen or camera, on demand only.
 
-Nothing is subscribed to, and so nothing is sent to us or decoded, while nobody asks: in `turn` mode that is from the
-onset of speech to the decision that it is a turn, else as long as one look takes.
+Video is subscribed to, sent to us and decoded only while a picture may be needed: in `turn` mode from the onset of
+speech to the decision that it is a turn, else as long as taking one picture lasts.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ WAIT_S = 2.0
 """How long a frame is waited for, s: over the internet, subscribing takes about half a second."""
 SHARP_S = 1.6
 """A track in several sizes begins with the smallest (320 × 180 of a browser's camera); so long after it was subscribed
-to, what there is will do, s. Who speaks for longer has waited already."""
+to, any size will do, s. A user who speaks for longer has waited already."""
 ENOUGH = 0.8
-"""Of the size that is wanted."""
+"""Share of the full size at which a frame is sharp."""
 MOST_PICTURES = 2_000
-"""That are recorded in a session: at most 200 kB each."""
+"""Pictures recorded in a session, at most 200 kB each."""
 LONGEST = 768
 """Pixels of the longer side; what models see of a larger picture is scaled down to about this."""
 MOST_BYTES = 200_000
@@ -60,24 +60,24 @@ class UserVideo:
         self._trace = trace
         self._room: Any = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._chosen: Any = None
+        self._publication: Any = None
         """The publication that is subscribed to."""
         self._since = 0.0
         """When it was, on the loop's clock, s."""
         self._reader: asyncio.Task[None] | None = None
         self._frame: tuple[float, Any] | None = None
         """When the latest one came in, on the loop's clock, and the SDK's event."""
-        self._come = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._open: set[int] = set()
         """Utterances that may need a picture."""
         self._looking = 0
         self._taken = 0
-        self._said_none = ""
+        self._reported_none = ""
 
     @property
     def watching(self) -> bool:
         """Whether a track is subscribed to."""
-        return self._chosen is not None
+        return self._publication is not None
 
     async def run(self) -> None:
         """Read what is subscribed to, until cancelled."""
@@ -90,7 +90,7 @@ class UserVideo:
     # --- when to look ------------------------------------------------------------------------------------------------
 
     def note(self, entry: Entry) -> None:
-        """A reader: somebody who begins to speak may want to be seen."""
+        """Subscribe when somebody begins to speak: that may become a turn."""
         if self.mode != "turn":
             return
         match entry.event:
@@ -103,23 +103,25 @@ class UserVideo:
         self._review()
 
     async def look(self, reply: int) -> tuple[Picture, ...]:
-        """A `Sight`: in `turn` mode, what is shown now; a notice where that is nothing."""
+        """Return what is shown now, in `turn` mode; a notice says where that is nothing."""
         if self.mode != "turn":
             return ()
         if not self.sees():
-            self._say_none('the language model does not look at pictures: [room] video = "turn" does nothing')
+            self._report_none(
+                'the language model does not look at pictures: [room] video = "turn" does nothing'
+            )
             return ()
-        found: Picture | None = None
+        picture: Picture | None = None
         with suppress(StageError), foreign("LiveKit", "source"):
-            found = await self.picture(reply)
-        if found is None:
-            self._say_none(f"no picture went with this turn: {self.nothing()}")
+            picture = await self.picture(reply)
+        if picture is None:
+            self._report_none(f"no picture went with this turn: {self.reason_for_none()}")
             return ()
-        self._said_none = ""
-        return (found,)
+        self._reported_none = ""
+        return (picture,)
 
     async def picture(self, reply: int | None = None) -> Picture | None:
-        """The latest frame as a JPEG; None where nothing is shown, or nothing new has come in `WAIT_S`. UsageError
+        """Take the latest frame as a JPEG; None where nothing is shown, or nothing new has come in `WAIT_S`. UsageError
         where video is off."""
         if self.mode == "off":
             raise UsageError("this session does not look at video", 'set [room] video = "tool" or "turn"')
@@ -129,25 +131,25 @@ class UserVideo:
             event = await self._fresh()
             if event is None:
                 return None
-            chosen, age_s = self._chosen, asyncio.get_running_loop().time() - event[0]
+            publication, age_s = self._publication, asyncio.get_running_loop().time() - event[0]
             data, width, height = await asyncio.get_running_loop().run_in_executor(None, jpeg, event[1])
         finally:
             self._looking -= 1
             self._review()
-        return self._keep(data, width, height, reply, chosen, age_s)
+        return self._keep(data, width, height, reply, publication, age_s)
 
-    def nothing(self) -> str:
-        """Why there is no picture."""
-        who = self._participants.linked
-        if who is None:
+    def reason_for_none(self) -> str:
+        """Return why there is no picture."""
+        linked = self._participants.linked
+        if linked is None:
             return "nobody is there"
-        name = plain(who, 100, one_line=True)
-        if self._wanted() is None:
+        name = plain(linked, 100, one_line=True)
+        if self._best_publication() is None:
             return f"{name} shows neither screen nor camera"
         return f"no new frame of {name}'s video came in {WAIT_S:.1f} s"
 
     async def _fresh(self) -> tuple[float, Any] | None:
-        """A frame of now that is sharp; after a while, whatever there is."""
+        """Return a frame of now that is sharp; after a while, whatever there is."""
         loop = asyncio.get_running_loop()
 
         def fresh() -> tuple[float, Any] | None:
@@ -156,32 +158,34 @@ class UserVideo:
 
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
-                while self._chosen is not None:
+                while self._publication is not None:
                     late = loop.time() - self._since >= SHARP_S
                     if (frame := fresh()) is not None and (late or self._sharp(frame[1].frame)):
                         return frame
-                    self._come.clear()
-                    await self._come.wait()
-        return fresh() if self._chosen is not None else None
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        return fresh() if self._publication is not None else None
 
     def _keep(
-        self, data: bytes, width: int, height: int, reply: int | None, chosen: Any, age_s: float
+        self, data: bytes, width: int, height: int, reply: int | None, publication: Any, age_s: float
     ) -> Picture:
         self._taken += 1
         file = f"pictures/{self._taken:04}.jpg" if self._taken <= MOST_PICTURES else ""
         if file:
             self._trace.pictures.append((file, data))
-        who = plain(self._participants.linked or "", 100, one_line=True)
-        source: Literal["screen", "camera"] = "screen" if chosen and _is_screen(chosen) else "camera"
+        name = plain(self._participants.linked or "", 100, one_line=True)
+        source: Literal["screen", "camera"] = (
+            "screen" if publication and _is_screen(publication) else "camera"
+        )
         self._trace.emit(
-            PictureTaken(reply, file, who, source, width, height, len(data), round(age_s * 1000, 1))
+            PictureTaken(reply, file, name, source, width, height, len(data), round(age_s * 1000, 1))
         )
         return Picture(data, width, height, file)
 
-    def _say_none(self, reason: str) -> None:
-        """Once, until it changes."""
-        if reason != self._said_none:
-            self._said_none = reason
+    def _report_none(self, reason: str) -> None:
+        """Report it once, until it changes."""
+        if reason != self._reported_none:
+            self._reported_none = reason
             self._trace.emit(Notice("info", "room", reason))
 
     # --- what to look at ---------------------------------------------------------------------------------------------
@@ -207,48 +211,54 @@ class UserVideo:
         self._room = room
         self._review()
 
-    def _wanted(self) -> Any:
-        """What there is to see: a screen, else a camera, of the one who is listened to."""
-        one = self._participants.remote.get(self._participants.linked or "")
-        shown = [
+    def _best_publication(self) -> Any:
+        """Return what there is to see: the screen, else the camera, of the linked participant."""
+        participant = self._participants.remote.get(self._participants.linked or "")
+        publications = participant.track_publications.values() if participant is not None else ()
+        video = [
             publication
-            for publication in (one.track_publications.values() if one is not None else ())
+            for publication in publications
             if publication.kind == rtc().TrackKind.KIND_VIDEO and not publication.muted
         ]
-        return min(shown, key=_rank, default=None)
+        return min(video, key=_rank, default=None)
 
     def _review(self) -> None:
-        """Subscribe to what is asked for, to nothing else."""
-        asked = self._looking > 0 or (bool(self._open) and self.sees())
-        wanted = self._wanted() if asked else None
-        now = self._chosen
-        if (wanted.sid if wanted is not None else None) == (now.sid if now is not None else None):
+        """Subscribe to what is needed, to nothing else."""
+        needed = self._looking > 0 or (bool(self._open) and self.sees())
+        best = self._best_publication() if needed else None
+        current = self._publication
+        if (best.sid if best is not None else None) == (current.sid if current is not None else None):
             return
         self._drop()
-        if wanted is not None and self._tasks is not None:
-            self._chosen = wanted
+        if best is not None and self._tasks is not None:
+            self._publication = best
             self._since = asyncio.get_running_loop().time()
-            wanted.set_subscribed(True)
-            if wanted.simulcasted:
-                wanted.set_video_quality(rtc().VideoQuality.VIDEO_QUALITY_HIGH)
+            best.set_subscribed(True)
+            if best.simulcasted:
+                best.set_video_quality(rtc().VideoQuality.VIDEO_QUALITY_HIGH)
 
     def _sharp(self, frame: Any) -> bool:
-        """Whether it is about as large as it will be, or as is needed."""
-        whole = max(self._chosen.width, self._chosen.height)
-        return bool(max(frame.width, frame.height) >= ENOUGH * min(whole, LONGEST))
+        """Return whether it is about as large as it will be, or as is needed."""
+        full = max(self._publication.width, self._publication.height)
+        return bool(max(frame.width, frame.height) >= ENOUGH * min(full, LONGEST))
 
     def _drop(self) -> None:
-        before, self._chosen, self._frame = self._chosen, None, None
+        before, self._publication, self._frame = self._publication, None, None
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
         if before is not None and self._room is not None and self._room.isconnected():
             before.set_subscribed(False)
-        self._come.set()
+        self._arrived.set()
 
     def _subscribed(self, room: Any, track: Any, publication: Any) -> None:
-        chosen = self._chosen
-        if room is not self._room or chosen is None or publication.sid != chosen.sid or self._tasks is None:
+        publication = self._publication
+        if (
+            room is not self._room
+            or publication is None
+            or publication.sid != publication.sid
+            or self._tasks is None
+        ):
             return
         if self._reader is not None:  # the SDK has reconnected: the track is a new one
             self._reader.cancel()
@@ -259,7 +269,7 @@ class UserVideo:
         try:
             async for event in stream:
                 self._frame = asyncio.get_running_loop().time(), event
-                self._come.set()
+                self._arrived.set()
         finally:
             await stream.aclose()
 
@@ -276,8 +286,8 @@ def _rank(publication: Any) -> tuple[int, str]:
 
 
 def jpeg(event: Any) -> tuple[bytes, int, int]:
-    """The picture of an `rtc.VideoFrameEvent`, upright: its bytes, at most `MOST_BYTES`, its width and its height in
-    pixels, at most `LONGEST`. Takes 10–30 ms, off the loop."""
+    """Return an `rtc.VideoFrameEvent` as an upright picture: JPEG, at most `MOST_BYTES`, width, height in pixels, at
+    most `LONGEST`. Takes 10–30 ms, off the loop."""
     from PIL import Image  # 30 ms, and only those who show something need it
 
     sdk = rtc()
@@ -308,6 +318,6 @@ async def look(context: RunContext[Any]) -> str:
         raise ToolError("This model cannot look at pictures.")
     picture = await room.look()
     if picture is None:
-        raise ToolError(f"There is nothing to see: {room.user_video.nothing()}.")
+        raise ToolError(f"There is nothing to see: {room.user_video.reason_for_none()}.")
     context.show(picture)
     return f"The picture that follows shows it: {picture.width} × {picture.height} pixels."

@@ -17,7 +17,7 @@ import numpy as np
 from workbench.model.audio import Samples
 
 HEAD, TAGS = b"OpusHead", b"OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"
-INSIDE = {0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xA0}
+CONTAINERS = {0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xA0}
 """Segment, Cluster, Tracks, TrackEntry, BlockGroup: what is in them is walked as if it lay beside them."""
 PRIVATE, BLOCKS = 0x63A2, (0xA3, 0xA1)
 """The codec's own header; blocks of sound."""
@@ -31,12 +31,11 @@ HEADER, MOST_CHANNELS = 19, 2
 """Bytes of the codec's header at least; browsers record no more channels, and each costs as much as the first."""
 
 
-def decoded(webm: bytes) -> tuple[Samples, int]:
-    """The last 20 s of the sound, mono, and its rate, Hz; nothing where there is none. Takes 30 ms for ten seconds.
-    ImportError or OSError where libsndfile is not there."""
-    import soundfile  # 20 ms, and who joins before the browser speaks needs none
+def decode_webm(webm: bytes) -> tuple[Samples, int]:
+    """Return the last 20 s of the sound, mono, and its rate, Hz; nothing where there is none. Takes 30 ms for 10 s."""
+    import soundfile  # 20 ms, and few sessions need it
 
-    header, packets, seen, samples = b"", deque[bytes](), 0, 0
+    header, packets, count, samples = b"", deque[bytes](), 0, 0
     for kind, data in _elements(webm):
         if kind == PRIVATE and data.startswith(HEAD):
             header = data
@@ -45,8 +44,8 @@ def decoded(webm: bytes) -> tuple[Samples, int]:
             samples += _samples(packets[-1])
             while samples > LONGEST:
                 samples -= _samples(packets.popleft())
-            seen += 1
-            if seen == MOST_PACKETS:
+            count += 1
+            if count == MOST_PACKETS:
                 break
     if len(header) < HEADER or not 1 <= header[9] <= MOST_CHANNELS or not packets:
         return np.zeros(0, np.int16), RATE
@@ -61,7 +60,7 @@ def decoded(webm: bytes) -> tuple[Samples, int]:
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each element of EBML with its content, those in `INSIDE` opened; a live recording leaves their sizes unknown."""
+    """Yield the elements of EBML, those in `CONTAINERS` opened; a live recording leaves their sizes unknown."""
     at = 0
     while at < len(data):
         length = 9 - data[at].bit_length()
@@ -70,7 +69,7 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         if length > 4 or at >= len(data):
             return
         size, at = _size(data, at)
-        if kind not in INSIDE:
+        if kind not in CONTAINERS:
             if at + size > len(data):
                 return
             yield kind, data[at : at + size]
@@ -78,7 +77,7 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _size(data: bytes, at: int) -> tuple[int, int]:
-    """A number of EBML, and where it ends."""
+    """Return a number of EBML, and where it ends."""
     length = 9 - data[at].bit_length()
     number = int.from_bytes(data[at : at + length], "big") & ((1 << (7 * length)) - 1)
     return number, at + length
@@ -97,7 +96,7 @@ def _ogg(header: bytes, packets: list[bytes]) -> bytes:
 
 
 def _page(packet: bytes, position: int, number: int, flags: int) -> bytes:
-    """A page with one packet, of less than 64 kB."""
+    """Return a page with one packet, of less than 64 kB."""
     packet = packet[: 255 * 254]
     lacing = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
     start = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, 1, number, 0, len(lacing))
@@ -106,7 +105,7 @@ def _page(packet: bytes, position: int, number: int, flags: int) -> bytes:
 
 
 def _samples(packet: bytes) -> int:
-    """How long a packet of Opus is, samples at 48 kHz (RFC 6716, 3.1)."""
+    """Return how long a packet of Opus is, samples at 48 kHz (RFC 6716, 3.1)."""
     if not packet:
         return 0
     config, code = packet[0] >> 3, packet[0] & 3
@@ -134,7 +133,7 @@ _TABLE = _table()
 
 
 def _crc(data: bytes) -> int:
-    """Ogg's own: not reflected, from 0."""
+    """Return Ogg's checksum: not reflected, from 0."""
     value = 0
     for byte in data:
         value = ((value << 8) & 0xFFFFFFFF) ^ _TABLE[(value >> 24) ^ byte]

@@ -98,14 +98,14 @@ def find_device(kind: DeviceKind, choice: str | int | None = None) -> Device:
         fitting = [device for device in devices if device.name.casefold() == name]
         fitting = fitting or [device for device in devices if name in device.name.casefold()]
     if not fitting:
-        shown = plain(str(choice), limit=100, one_line=True)
+        text = plain(str(choice), limit=100, one_line=True)
         raise MissingError(
-            f"there is no {WHAT[kind]} {shown!r}", f"there are: {describe(devices)}; or {INSTEAD[kind]}"
+            f"there is no {WHAT[kind]} {text!r}", f"there are: {describe(devices)}; or {INSTEAD[kind]}"
         )
     if len(fitting) > 1:
-        shown = plain(str(choice), limit=100, one_line=True)
+        text = plain(str(choice), limit=100, one_line=True)
         raise UsageError(
-            f"{shown!r} fits several {WHAT[kind]}s", f"give the number of one of: {describe(fitting)}"
+            f"{text!r} fits several {WHAT[kind]}s", f"give the number of one of: {describe(fitting)}"
         )
     return fitting[0]
 

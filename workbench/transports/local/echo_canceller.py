@@ -1,4 +1,4 @@
-"""Taking our own voice, the noise and the wrong level out of the microphone, and knowing how well that works."""
+"""Echo cancellation: our own voice, noise and wrong level are taken out of the microphone by WebRTC's processing."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class EchoCanceller:
     def __init__(
         self,
         trace: Trace,
-        spoken: TrackClock,
-        heard: TrackClock,
+        captured_clock: TrackClock,
+        played_clock: TrackClock,
         *,
         echo: bool = True,
         noise: bool = True,
         gain: bool = True,
     ) -> None:
-        """`spoken` and `heard` are the clocks of the microphone and of the speaker."""
-        self._spoken, self._heard = spoken, heard
+        """The clocks are those of the microphone and of the speaker."""
+        self._captured_clock, self._played_clock = captured_clock, played_clock
         self._echo = echo
         self._only_echo = echo and not (noise or gain)
         self._module = make_module(echo, noise, gain)
@@ -63,11 +63,11 @@ class EchoCanceller:
         self._early = self.delay
 
     def played(self, samples: Samples, position: int) -> None:
-        """The speaker was given these samples of `agent`. Called in its thread."""
+        """The speaker was noise_bursts these samples of `agent`. Called in its thread."""
         self._far.append(samples, position)
 
     def clean(self, frame: Frame) -> Frame | None:
-        """Take a frame, give the oldest one that is ready, cleaned and at its own position, with what came in as `raw`.
+        """Take a frame; return the oldest that is ready, cleaned and at its own position, with what came in as `raw`.
 
         None for the first two frames of 10 ms, which the processing keeps back. A gap in the positions stays one.
         """
@@ -94,10 +94,10 @@ class EchoCanceller:
         return out
 
     def _reverse(self, position: int) -> Samples:
-        """What leaves the speaker `LEAD_S` after the microphone's sample `position`, 10 ms of it."""
-        if not (self._spoken.known and self._heard.known):
+        """Return what leaves the speaker `LEAD_S` after the microphone's sample `position`, 10 ms of it."""
+        if not (self._captured_clock.known and self._played_clock.known):
             return silence(FRAME)
-        due = self._heard.sample_at(self._spoken.time_of(position) + LEAD_S) * PER_PLAYED
+        due = self._played_clock.sample_at(self._captured_clock.time_of(position) + LEAD_S) * PER_PLAYED
         start = self._far_next
         if start is None or abs(due - start) > FRAME:
             start = due
@@ -107,7 +107,7 @@ class EchoCanceller:
 
 
 class PlayedTrack:
-    """What was played, at 16 kHz, by its position."""
+    """The played track at 16 kHz, by position."""
 
     def __init__(self) -> None:
         self._resampler = Resampler(OUTPUT_RATE, INPUT_RATE, live=True)
@@ -116,7 +116,7 @@ class PlayedTrack:
         self._expected = 0
 
     def append(self, samples: Samples, position: int) -> None:
-        """The next samples of `agent` at 24 kHz."""
+        """Append the next samples of `agent` at 24 kHz."""
         if position != self._expected:
             self._resampler = Resampler(OUTPUT_RATE, INPUT_RATE, live=True)
             self._end = round(position * PER_PLAYED)
@@ -127,12 +127,12 @@ class PlayedTrack:
         self._end += len(wave)
 
     def read(self, start: float, length: float) -> Samples:
-        """`FRAME` samples made from `length` ones from `start` on (16 kHz); silence where nothing was played (yet)."""
+        """Return `FRAME` samples made from `length` ones from `start` on (16 kHz); silence where nothing was played."""
         at = start + np.arange(FRAME) * (length / FRAME)
-        whole = np.floor(at).astype(np.int64)
-        there = (whole >= max(0, self._end - KEEP + FRAME)) & (whole + 1 < self._end)
-        left, right = self._ring[whole % KEEP], self._ring[(whole + 1) % KEEP]
-        return to_samples(np.where(there, left + (right - left) * (at - whole), 0.0).astype(np.float32))
+        index = np.floor(at).astype(np.int64)
+        stored = (index >= max(0, self._end - KEEP + FRAME)) & (index + 1 < self._end)
+        before, after = self._ring[index % KEEP], self._ring[(index + 1) % KEEP]
+        return to_samples(np.where(stored, before + (after - before) * (at - index), 0.0).astype(np.float32))
 
 
 class CleanMicrophone(Source):
@@ -152,19 +152,19 @@ class CleanMicrophone(Source):
         await self._microphone.__aexit__(*error)
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """The microphone's frames, cleaned, with what came in as `raw`."""
+        """Yield the microphone's frames, cleaned, with what came in as `raw`."""
         async for frame in self._microphone.frames():
             cleaned = self._canceller.clean(frame)
             if cleaned is not None:
                 yield cleaned
 
     def time_of(self, sample: int) -> float:
-        """When that sample was spoken into the microphone."""
+        """Return when that sample was spoken into the microphone."""
         return self._microphone.time_of(sample)
 
 
 def make_module(echo: bool, noise: bool, gain: bool) -> Any:
-    """The audio processing module. MissingError if it can't be loaded or started."""
+    """Return the audio processing module. MissingError if it can't be loaded or started."""
     try:
         from livekit.rtc.apm import AudioProcessingModule  # 0.6 s: it loads a library of 30 MB
 
@@ -179,7 +179,7 @@ def make_module(echo: bool, noise: bool, gain: bool) -> Any:
 
 
 def run_module(module: Any, near: Samples, far: Samples | None) -> Samples:
-    """10 ms of the microphone through the module, after 10 ms of the reverse stream; shape (160,)."""
+    """Return 10 ms of the microphone, processed after 10 ms of the reverse stream; shape (160,)."""
     from livekit.rtc import AudioFrame
 
     if far is not None:
@@ -192,13 +192,15 @@ def run_module(module: Any, near: Samples, far: Samples | None) -> Samples:
 
 @functools.cache
 def module_delay(echo: bool, noise: bool, gain: bool) -> int:
-    """Samples by which the module's output is late, measured with bursts of noise: 20 ms of work."""
+    """Return by how many samples the module's output is late, measured with bursts of noise: 20 ms of work."""
     module = make_module(echo, noise, gain)
     count = FRAME * 128
-    given = np.random.default_rng(1).standard_normal(count) * 3000 * (np.arange(count) // (FRAME * 8) % 2)
+    noise_bursts = (
+        np.random.default_rng(1).standard_normal(count) * 3000 * (np.arange(count) // (FRAME * 8) % 2)
+    )
     nothing = silence(FRAME) if echo else None
-    near = given.astype(np.int16)
-    got = np.concatenate(
+    near = noise_bursts.astype(np.int16)
+    output = np.concatenate(
         [run_module(module, near[at : at + FRAME], nothing) for at in range(0, count, FRAME)]
     )
-    return int(np.argmax(np.fft.irfft(cross_spectrum(got, near))[: FRAME * 10]))
+    return int(np.argmax(np.fft.irfft(cross_spectrum(output, near))[: FRAME * 10]))

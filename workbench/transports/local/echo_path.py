@@ -54,10 +54,10 @@ async def measure_echo_path(
     failure: Exception | None = None
     mic = silence(round((FIRST_S + CHIRPS * EVERY_S + 2 * LATEST_S) * INPUT_RATE))
     async with Microphone(microphone, trace) as source, Speaker(speaker, trace) as sink:
-        mouth = ChirpTrack()
+        chirps = ChirpTrack()
         try:
             async with asyncio.TaskGroup() as tasks:
-                playing = tasks.create_task(sink.play(mouth.pull))
+                playing = tasks.create_task(sink.play(chirps.pull))
                 async for frame in source.frames():
                     if frame.end > len(mic):
                         break
@@ -67,7 +67,7 @@ async def measure_echo_path(
             failure = lost.exceptions[0]
         if failure is not None:
             raise failure
-        due = [round(source.clock.sample_at(sink.time_of(at))) for at in mouth.starts]
+        due = [round(source.clock.sample_at(sink.time_of(at))) for at in chirps.starts]
     return echo_path(mic, due)
 
 
@@ -83,14 +83,14 @@ class ChirpTrack:
         self._position = 0
 
     def pull(self, count: int) -> Samples:
-        """The next samples of the track."""
+        """Return the next samples of the track."""
         part = self._track[self._position : self._position + count]
         self._position += count
         return np.concatenate((part, silence(count - len(part))))
 
 
 def chirp(rate: int) -> Samples:
-    """A rising tone, faded at both ends so that it does not click."""
+    """Return a rising tone, faded at both ends so that it does not click."""
     at = np.arange(round(CHIRP_S * rate)) / rate
     low, high = CHIRP_HZ
     wave = np.sin(2 * np.pi * (low * at + (high - low) / (2 * CHIRP_S) * at**2)) * np.hanning(len(at))
@@ -99,7 +99,7 @@ def chirp(rate: int) -> Samples:
 
 
 def echo_path(mic: Samples, due: list[int]) -> EchoPath:
-    """What the microphone (16 kHz) heard of chirps that left the speaker at its samples `due`."""
+    """Return what the microphone (16 kHz) captured of chirps that left the speaker at its samples `due`."""
     sound = chirp(INPUT_RATE)
     first, last = round(EARLIEST_S * INPUT_RATE), round(LATEST_S * INPUT_RATE)
     delays, levels = [], []

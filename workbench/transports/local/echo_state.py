@@ -27,7 +27,7 @@ ABOVE_NOISE = 4.0
 """Times the power of the noise (6 dB) from which echo can be told from it."""
 MAX_DELAY_S = 0.5
 """The longest delay that is looked for, s."""
-UNHEARD_LOOKS, UNHEARD_AGAIN_LOOKS = 3, 10
+MISSING_LOOKS, MISSING_AGAIN_LOOKS = 3, 10
 """Looks in a row without an echo from which there is none: at first, and after one was found."""
 SAME_MS = 3.0
 """An echo comes back as late as at the look before, give or take this; a chance likeness does not, ms."""
@@ -50,8 +50,8 @@ class EchoMeter:
         """From leaving the speaker to coming into the microphone, ms; None where it can't be told."""
         self.present = True
         """Whether our sound comes back at all; with headphones it does not."""
-        self._unheard = 0
-        self._unheard_limit = UNHEARD_LOOKS
+        self._missing = 0
+        self._missing_limit = MISSING_LOOKS
         self._trace = trace
         self._lead_s = lead_s
         self._powers: deque[tuple[float, float, float]] = deque(maxlen=KEEP_FRAMES)
@@ -59,14 +59,14 @@ class EchoMeter:
         self._count = 0
 
     def add(self, near: Samples, clean: Samples, far: Samples) -> None:
-        """10 ms of the microphone, of what was made of it, and of the reverse stream."""
+        """Add 10 ms of the microphone, of what was made of it, and of the reverse stream."""
         self._powers.append((power(near), power(clean), power(far)))
         self._sound.append((near, far))
         self._count += 1
         if self._count % LOOK_FRAMES == 0:
-            self._look()
+            self._measure()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         near, clean, far = np.array(self._powers).T
         active = far > ACTIVE_POWER
         if np.count_nonzero(active[-DELAY_FRAMES:]) < ENOUGH_FRAMES:
@@ -77,15 +77,15 @@ class EchoMeter:
         self._trace.emit(EchoState(self.erle_db, self.delay_ms, active=self.present))
 
     def _decide(self, before: float | None) -> None:
-        """Is there an echo? A user who speaks over it may hide it for some looks."""
+        """Decide whether there is an echo. A user who speaks over it may hide it for some looks."""
         if self.delay_ms is not None and before is not None and abs(self.delay_ms - before) <= SAME_MS:
-            self._unheard, self._unheard_limit = 0, UNHEARD_AGAIN_LOOKS
+            self._missing, self._missing_limit = 0, MISSING_AGAIN_LOOKS
         else:
-            self._unheard += 1
-        self.present = self._unheard < self._unheard_limit
+            self._missing += 1
+        self.present = self._missing < self._missing_limit
 
     def _echoing(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The frames in which our sound comes back."""
+        """Return the frames in which our sound comes back."""
         late = round(((self.delay_ms or 0.0) / 1000 + self._lead_s) / FRAME_S)
         return np.concatenate((np.zeros(late, np.bool_), active))[: len(active)]
 
@@ -97,26 +97,26 @@ class EchoMeter:
 
 
 def power(samples: Samples) -> float:
-    """Mean square of the samples."""
+    """Return the mean square of the samples."""
     wave = samples.astype(np.float32)
     return float(np.dot(wave, wave)) / max(1, len(samples))
 
 
 def erle_db(near: Powers, clean: Powers, echoing: NDArray[np.bool_]) -> float | None:
-    """By how much echo was lowered, dB, None where there is too little of it.
+    """Return by how much echo was lowered, dB, None where there is too little of it.
 
     The median over the frames with echo that stand out of the noise: a user who speaks over some does not matter.
     """
     quiet = near[~echoing]
     noise = float(np.quantile(quiet, 0.2)) if len(quiet) >= ENOUGH_FRAMES else 0.0
-    heard = echoing & (near > max(noise * ABOVE_NOISE, 1.0))
-    if np.count_nonzero(heard) < ENOUGH_FRAMES:
+    audible = echoing & (near > max(noise * ABOVE_NOISE, 1.0))
+    if np.count_nonzero(audible) < ENOUGH_FRAMES:
         return None
-    return round(float(np.median(10 * np.log10(near[heard] / np.maximum(clean[heard], 1.0)))), 1)
+    return round(float(np.median(10 * np.log10(near[audible] / np.maximum(clean[audible], 1.0)))), 1)
 
 
 def echo_lag(near: Samples, far: Samples) -> int | None:
-    """Samples by which `far` comes back in `near`, 0 to 0.5 s; None where none stands out. Costs 3 ms for 2 s."""
+    """Return by how many samples `far` comes back in `near`, 0 to 0.5 s; None if none stands out. 3 ms for 2 s."""
     whitened = cross_spectrum(near, far)
     peaks = np.abs(np.fft.irfft(whitened / np.maximum(np.abs(whitened), 1e-3)))[
         : int(MAX_DELAY_S * INPUT_RATE)
@@ -126,7 +126,8 @@ def echo_lag(near: Samples, far: Samples) -> int | None:
 
 
 def cross_spectrum(late: NDArray[Any], early: NDArray[Any]) -> NDArray[np.complex128]:
-    """Its inverse transform is the correlation at the lags by which `late` follows `early`: 0, 1, …, −2, −1."""
+    """Return the cross spectrum; its inverse transform is the correlation at the lags 0, 1, …, −2, −1 by which `late`
+    follows `early`."""
     size = 1 << (len(late) + len(early) - 1).bit_length()
     spectrum = np.fft.rfft(late.astype(np.float64), size) * np.conj(
         np.fft.rfft(early.astype(np.float64), size)
@@ -153,7 +154,7 @@ SIZE = 16_384
 
 
 def echo_correlation(mic: Samples, played: Samples) -> float:
-    """How much a sound in the microphone is what we played, 0 to 1.
+    """Return how much a sound in the microphone is what we played, 0 to 1.
 
     `mic` (16 kHz) is the microphone before echo cancellation, its last 600 ms count; `played` (24 kHz) ends when `mic`
     ends and begins up to 300 ms before it: the lags that are tried. 0.0 for less than 150 ms. Two signs, both needed:
@@ -169,38 +170,38 @@ def echo_correlation(mic: Samples, played: Samples) -> float:
     return levels * min(1.0, wave_correlation(mic, played) / SAME_WAVE)
 
 
-def level_correlation(heard: Powers, ours: Powers) -> float:
-    """The best correlation, over the lags, of how the levels of the bands stray from their means."""
-    count = len(heard)
-    heard = heard - heard.mean(axis=0)
+def level_correlation(captured: Powers, ours: Powers) -> float:
+    """Return the best correlation, over the lags, of how the levels of the bands stray from their means."""
+    count = len(captured)
+    captured = captured - captured.mean(axis=0)
     best = 0.0
     for lag in range(len(ours) - count + 1):
         then = ours[len(ours) - count - lag : len(ours) - lag]
         then = then - then.mean(axis=0)
-        norm = float(np.sqrt(np.sum(heard**2) * np.sum(then**2)))
-        best = max(best, float(np.sum(heard * then)) / norm if norm > 1e-9 else 0.0)
+        norm = float(np.sqrt(np.sum(captured**2) * np.sum(then**2)))
+        best = max(best, float(np.sum(captured * then)) / norm if norm > 1e-9 else 0.0)
     return best
 
 
 def wave_correlation(mic: Samples, played: Samples) -> float:
-    """The best correlation of the waves over the lags, whitened, between 200 and 4000 Hz."""
+    """Return the best correlation of the waves over the lags, whitened, between 200 and 4000 Hz."""
     low, high = BANDS_HZ[0] * SIZE // INPUT_RATE, BANDS_HZ[-1] * SIZE // INPUT_RATE
-    heard, ours = np.zeros((2, SIZE // 2 + 1), np.complex128)
-    heard[low:high] = np.fft.rfft(mic.astype(np.float64), SIZE)[low:high]
+    captured, ours = np.zeros((2, SIZE // 2 + 1), np.complex128)
+    captured[low:high] = np.fft.rfft(mic.astype(np.float64), SIZE)[low:high]
     ours[low:high] = np.fft.rfft(played.astype(np.float64), SIZE * OUTPUT_RATE // INPUT_RATE)[low:high]
     loud = np.abs(ours)
     white = 1 / np.sqrt(np.maximum(loud, loud.max() * 0.02 + 1e-9))
-    products = np.fft.irfft(heard * white * np.conj(ours * white), SIZE)
+    products = np.fft.irfft(captured * white * np.conj(ours * white), SIZE)
     count, span = len(mic), len(played) * INPUT_RATE // OUTPUT_RATE
     starts = np.arange(span - count + 1)
     energy = np.concatenate(([0.0], np.cumsum(np.fft.irfft(ours * white, SIZE)[:span] ** 2)))
-    there = float(np.sum(np.fft.irfft(heard * white, SIZE)[:count] ** 2))
-    norm = np.sqrt(there * np.maximum(energy[starts + count] - energy[starts], 0.0))
+    energy_captured = float(np.sum(np.fft.irfft(captured * white, SIZE)[:count] ** 2))
+    norm = np.sqrt(energy_captured * np.maximum(energy[starts + count] - energy[starts], 0.0))
     return float(np.max(np.abs(products[-starts]) / np.maximum(norm, 1e-9)))
 
 
 def band_levels(samples: Samples, rate: int) -> Powers:
-    """dB in each band in windows of 20 ms every 10 ms, shape (frames, bands)."""
+    """Return dB in each band in windows of 20 ms every 10 ms, shape (frames, bands)."""
     hop = rate // 100
     at = np.arange(len(samples) // hop - 1)[:, None] * hop + np.arange(2 * hop)
     powers = np.abs(np.fft.rfft(samples[at] * np.hanning(2 * hop), axis=1)) ** 2
