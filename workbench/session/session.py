@@ -29,6 +29,7 @@ from workbench.config.validation import change
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.stages import Tracks
 from workbench.engine.tasks import beside
+from workbench.model.clock import running_loop
 from workbench.model.conversation import Conversation
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import (
@@ -135,7 +136,7 @@ class Session(Runtime):
         That takes as long as the answer is spoken, or written without TTS (`tts.provider` = `none`). UsageError where
         the session does not run, and on the thread that it runs on (`await aask` there).
         """
-        if self._loop is not None and asyncio._get_running_loop() is self._loop:
+        if self._loop is not None and running_loop() is self._loop:
             raise UsageError(
                 "this thread runs the session and cannot wait for it", "write `await session.aask(…)`"
             )

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from typing import Protocol
 
+from workbench.model.clock import running_loop
 from workbench.model.events import Entry, Event, EventsMissed, TrackName
 from workbench.trace.track import Track
 
@@ -113,7 +114,7 @@ class Trace:
 
     @staticmethod
     def _wake(waiting: Sequence[tuple[asyncio.Event, asyncio.AbstractEventLoop]]) -> None:
-        running = asyncio._get_running_loop() if waiting else None
+        running = running_loop() if waiting else None
         for event, loop in waiting:
             if loop is running:
                 event.set()
