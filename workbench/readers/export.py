@@ -11,7 +11,7 @@ from workbench.readers import entries
 from workbench.readers.timeline import Turn, turns
 from workbench.trace.trace import Trace
 
-PART_COLUMNS = (*PARTS, "unexplained")
+PART_COLUMNS = (*PARTS, "startup", "unexplained")
 COLUMNS = (
     "turn",
     "status",
@@ -28,28 +28,26 @@ FORMULA = ("=", "+", "-", "@")
 
 
 def write_csv(trace: Trace, out: TextIO) -> None:
-    """A header and a row for each turn. Times in ms, empty where there is none; texts are made harmless."""
+    """Write a header and a row for each turn. Times in ms, empty where there is none; texts are made harmless."""
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(COLUMNS)
-    for turn in turns(entries(trace)):
-        rows.writerow(_row(turn))
+    rows.writerows(_row(turn) for turn in turns(entries(trace)))
 
 
 def _row(turn: Turn) -> list[object]:
-    error = turn.error
     return [
         turn.turn,
         turn.status,
         int(turn.cold),
-        _text(turn.user_text),
-        _text(turn.agent_text),
+        _cell(turn.user_text),
+        _cell(turn.agent_text),
         turn.heard_latency_ms,
-        *(turn.parts_ms[part] for part in PART_COLUMNS),
+        *(turn.parts_ms.get(part, 0.0) for part in PART_COLUMNS),
         turn.discarded_replies,
-        _text(f"{error.stage}: {error.reason}") if error else "",
+        _cell(f"{turn.error.stage}: {turn.error.reason}") if turn.error else "",
     ]
 
 
-def _text(said: str) -> str:
-    said = plain(said, one_line=True)
-    return f"'{said}" if said.startswith(FORMULA) else said
+def _cell(text: str) -> str:
+    line = plain(text, one_line=True)
+    return f"'{line}" if line.startswith(FORMULA) else line

@@ -25,15 +25,6 @@ def signed_ms(value: float) -> str:
     return f"{value:+.0f}{NBSP}ms"
 
 
-def duration(value_ms: float) -> str:
-    """Return a time in the unit that suits it: `412 ms`, `1.2 s`, `2:05 min`."""
-    if value_ms < 999.5:
-        return ms(value_ms)
-    if value_ms < 59_950:
-        return f"{value_ms / 1000:.1f}{NBSP}s"
-    return f"{int(value_ms / 60_000)}:{int(value_ms / 1000) % 60:02d}{NBSP}min"
-
-
 def count(number: int, noun: str) -> str:
     """Return `1 turn`, `2 turns`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

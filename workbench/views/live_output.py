@@ -28,18 +28,16 @@ Bundle = Mapping[str, object]
 """What is shown, by MIME type."""
 
 _following: set[LiveOutput] = set()
-_of_cells: dict[str, tuple[str, list[LiveOutput]]] = {}
-"""By cell: the request that ran it last, and what of that is still followed."""
 _lock = threading.Lock()
-"""Of both."""
+"""Of the outputs that follow their trace, and of the cells that they are in."""
 
 
 class LiveOutput:
     """Shows what `draw` gives, and again when turns have ended; for the last time when the trace has.
 
-    It begins when it is shown first. A thread follows the trace; one that is shown several times is drawn once. It
-    draws when nobody waits for the agent or hears it: drawing takes the interpreter for 0.1 to 0.4 s, and sound that
-    passes there would come late. What drawing fails of is shown in its place, until it is drawn again.
+    It begins when it is shown first. A thread follows the trace; an output that is shown several times is drawn once.
+    It is drawn while nobody waits for the agent or listens to it: drawing takes the interpreter for 0.1 to 0.4 s, and
+    sound that passes there would come late. An error of `draw` is shown in its place, until it is drawn again.
     """
 
     def __init__(self, trace: OpenTrace, draw: Callable[[], Bundle]) -> None:
@@ -47,52 +45,65 @@ class LiveOutput:
         self._id = secrets.token_hex(8)
         self._drawn: object = None
         self._lock = threading.Lock()
-        self._enough = threading.Event()
+        self._stopped = threading.Event()
+        self._cells: dict[str, str] = {}
+        """The cells that show it, with the request that ran each of them."""
 
     def show(self) -> None:
-        """An output of the cell that runs. Running the cell again ends what was shown there before."""
+        """Show it in the cell that runs. Running the cell again ends what was shown there before."""
         from IPython.display import display  # it is there where there are cells
 
         with self._lock:
             self._drawn = self._state()
             display(self._bundle(), raw=True, display_id=self._id)
         goes_on = not self._trace.closed
-        replaced = _take_cell(self, goes_on)
+        _draw_after_cells()
+        cell, request = current_cell()
         with _lock:
+            replaced = [other for other in _following if other is not self and other._leaves(cell, request)]
+            if goes_on and cell:
+                self._cells[cell] = request
             begins = goes_on and self not in _following
             if begins:
                 _following.add(self)
-                self._enough = threading.Event()  # a thread that was told to stop may not be gone yet
+                self._stopped = threading.Event()  # a thread that is to stop may not be gone yet
         for other in replaced:
             other.stop()
         if begins:
-            threading.Thread(target=self._follow, name="notebook-redrawn", daemon=True).start()
+            threading.Thread(target=self._follow, name="notebook-live-output", daemon=True).start()
 
     _ipython_display_ = show
 
     def stop(self) -> None:
         """Draw no more; what is shown stays."""
-        self._enough.set()
-        self._left(self._enough)
+        self._stopped.set()
+        self._forget(self._stopped)
 
     def update(self) -> float:
-        """Draw again if there is something new; the time that took, s."""
+        """Draw again if there is something new; return the time that took, s."""
         from IPython.display import display
 
         with self._lock:
             state = self._state()
-            if state == self._drawn or self._enough.is_set():
+            if state == self._drawn or self._stopped.is_set():
                 return 0.0
             began = time.perf_counter()
             self._drawn = state
             display(self._bundle(), raw=True, display_id=self._id, update=True)
             return time.perf_counter() - began
 
+    def _leaves(self, cell: str, request: str) -> bool:
+        """Decide whether no cell shows it any more, now that this one is run by another request."""
+        if self._cells.get(cell, request) == request:
+            return False
+        del self._cells[cell]
+        return not self._cells
+
     def _bundle(self) -> Bundle:
-        found: list[Bundle] = []
-        error = run_foreign("what is drawn here", lambda: found.append(dict(self._draw())))
+        bundle: dict[str, object] = {}
+        error = run_foreign("what is drawn here", lambda: bundle.update(self._draw()))
         if error is None:
-            return found[0]
+            return bundle
         html = problem_html("", error.reason, error.hint)
         return {"text/html": html, "text/plain": plain(str(error))}
 
@@ -105,28 +116,23 @@ class LiveOutput:
         return live.agent == "idle" and live.user != "paused"
 
     def _follow(self) -> None:
-        over, due_s, enough = False, 0.0, self._enough
+        over, due_s, stopped = False, 0.0, self._stopped
         try:
             while not over:
                 over = self._trace.closed  # before the last look, which comes at once
                 if over or (time.monotonic() >= due_s and self._quiet()):
                     took_s = self.update()
                     due_s = time.monotonic() + took_s / SHARE
-                over = over or enough.wait(POLL_S)
+                over = over or stopped.wait(POLL_S)
         finally:
-            self._left(enough)
+            self._forget(stopped)
 
-    def _left(self, enough: threading.Event) -> None:
-        """Nothing of it is kept here, unless it was begun anew."""
+    def _forget(self, stopped: threading.Event) -> None:
+        """Keep nothing of it here, unless it was begun anew."""
         with _lock:
-            if self._enough is not enough:
-                return
-            _following.discard(self)
-            for cell, (request, there) in list(_of_cells.items()):
-                if self in there:
-                    _of_cells[cell] = request, [other for other in there if other is not self]
-                if not _of_cells[cell][1]:
-                    del _of_cells[cell]
+            if self._stopped is stopped:
+                _following.discard(self)
+                self._cells.clear()
 
 
 def current_cell() -> tuple[str, str]:
@@ -141,28 +147,15 @@ def current_cell() -> tuple[str, str]:
     return str(cell.get("cellId", "")), str(request.get("msg_id", ""))
 
 
-def _take_cell(shown: LiveOutput, goes_on: bool) -> list[LiveOutput]:
-    """It belongs to the cell that runs, for as long as it `goes_on`; what of before is shown in no cell any more."""
+def _draw_after_cells() -> None:
+    """Have outputs drawn at the end of each cell, as a part of it: without a page nobody listens longer than that."""
     from IPython import get_ipython
 
     shell: Any = get_ipython()
-    cell, request = current_cell()
-    if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
-        shell.events.register("post_run_cell", _after_cell)
-    if not cell:
-        return []
-    with _lock:
-        before, there = _of_cells.pop(cell, (request, []))
-        kept = there if before == request else []
-        if goes_on and shown not in kept:
-            kept = [*kept, shown]
-        if kept:
-            _of_cells[cell] = request, kept
-        elsewhere = [other for _, those in _of_cells.values() for other in those]
-    return [other for other in there if other not in elsewhere]
+    if shell is not None and _draw_all not in shell.events.callbacks["post_run_cell"]:
+        shell.events.register("post_run_cell", _draw_all)
 
 
-def _after_cell(*_: object) -> None:
-    """What a cell changed is drawn as a part of it: who runs notebooks without a page listens no longer than that."""
-    for shown in list(_following):
-        shown.update()
+def _draw_all(*_: object) -> None:
+    for output in list(_following):
+        output.update()

@@ -72,24 +72,26 @@ class CallRecord:
         return self.state in OPEN
 
     def spent_ms(self, now_ms: float) -> float | None:
-        """How long it took, or runs by now; None where it never ran."""
+        """Return how long it took, or runs by now; None where it never ran."""
         if self.took_ms is not None or self.started_ms is None:
             return self.took_ms
         return max(0.0, now_ms - self.started_ms)
 
 
 def signature(call: CallRecord, limit: int = 80) -> str:
-    """`weather(city="Oslo")`, one safe line of at most `limit` characters."""
-    given = parsed(call.arguments)
-    if isinstance(given, dict):
-        inside = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
+    """Return `weather(city="Oslo")`, one safe line of at most `limit` characters."""
+    arguments = parsed(call.arguments)
+    if isinstance(arguments, dict):
+        inside = ", ".join(
+            f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items()
+        )
     else:
         inside = call.arguments[: limit + 1]
     return plain(f"{call.name[:limit]}({inside[: 4 * limit]})", limit, one_line=True)
 
 
 def seconds(ms: float) -> str:
-    """`412 ms`, `1.2 s`, `2:05 min`."""
+    """Return `412 ms`, `1.2 s`, `2:05 min`."""
     if ms < 999.5:
         return f"{ms:.0f} ms"
     if ms < 59_950:
@@ -98,7 +100,7 @@ def seconds(ms: float) -> str:
 
 
 def outcome(call: CallRecord, now_ms: float) -> str:
-    """What there is to say of it at the end of a line: time, and the state where it is not `done`."""
+    """Return what there is to say of it at the end of a line: time, and the state where it is not `done`."""
     words: list[str] = [] if call.state == "done" else [call.state]
     if call.state == "running" and call.fraction is not None:
         words = [f"{100 * min(1.0, max(0.0, call.fraction)):.0f} %"]
@@ -107,18 +109,18 @@ def outcome(call: CallRecord, now_ms: float) -> str:
 
 
 def pretty(text: str, width: int = 80, lines: int = 40, chars: int = 2_000) -> str:
-    """JSON in one line of `width`, else over several; anything else as it is. Safe to show, cut after so much (…)."""
+    """Return JSON in one line of `width`, else over several; other text as it is. Safe to show, cut after so much (…)."""
     value = parsed(text)
     if isinstance(value, dict | list):
         short = json.dumps(value, ensure_ascii=False)
         text = short if len(short) <= width else json.dumps(value, indent=2, ensure_ascii=False)
     whole = plain(text[: 2 * chars])
-    shown = "\n".join(whole.split("\n")[:lines])[:chars]
-    return shown if shown == whole and len(text) <= 2 * chars else f"{shown}\n…"
+    start = "\n".join(whole.split("\n")[:lines])[:chars]
+    return start if start == whole and len(text) <= 2 * chars else f"{start}\n…"
 
 
 def parsed(text: str) -> object:
-    """The value that a JSON text stands for; None where it is none, or too long or too deep to be read at once."""
+    """Return the value of a JSON text; None where it is none, or too long or too deep to be read at once."""
     if len(text) > READ_CHARS:
         return None
     try:
@@ -128,7 +130,7 @@ def parsed(text: str) -> object:
 
 
 def trouble(text: str) -> str:
-    """What is wrong with a text as a tool's arguments, in one line; empty where it is a JSON object."""
+    """Return what is wrong with a text as a tool's arguments, in one line; empty where it is a JSON object."""
     try:
         value = json.loads(text or "{}")
     except json.JSONDecodeError as error:

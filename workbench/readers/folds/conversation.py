@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
@@ -37,12 +38,12 @@ class ConversationLine:
 
 
 class ConversationFold:
-    """Feed it every entry in order; `lines` is the conversation so far, oldest first."""
+    """A fold: `lines` is the conversation so far, oldest first."""
 
     def __init__(self, keep: int | None = KEPT) -> None:
         self._keep = keep
         self._lines: dict[str, ConversationLine] = {}
-        self._turn_of: dict[int, int] = {}
+        self._utterances: dict[int, int] = {}
 
     @property
     def lines(self) -> tuple[ConversationLine, ...]:
@@ -50,15 +51,28 @@ class ConversationFold:
         return tuple(line for line in self._lines.values() if line.text or line.unheard or line.hint)
 
     def feed(self, entry: Entry) -> None:
-        """Take one entry in."""
+        """Take the next entry."""
         event = entry.event
-        if isinstance(event, ev.Resumed):
-            for number, said in enumerate(event.messages):
-                who: Speaker = "user" if said.get("role") == "user" else "agent"
-                state: LineState = "cut" if said.get("cut") else "done"
-                self._put(ConversationLine(f"b{number}", who, state, str(said.get("text", ""))))
-        if not (self._user(event) or self._reply(event)):
-            self._note(entry.i, event)
+        match event:
+            case ev.Resumed(messages=messages):
+                self._resume(messages)
+            case ev.Transcribed(utterance=utterance, text=text, final=True):
+                self._change(f"u{utterance}", "user", text=text, state="done")
+            case ev.Transcribed(utterance=utterance, text=text):
+                self._change(f"u{utterance}", "user", text=text)
+            case ev.UtteranceDismissed(utterance=utterance):
+                self._lines.pop(f"u{utterance}", None)
+            case ev.TurnDecided(turn=turn, utterance=utterance):
+                self._utterances[turn] = utterance
+                self._change(f"u{utterance}", "user", turn=turn)
+            case ev.ReplyDiscarded(reply=reply):
+                self._lines.pop(f"r{reply}", None)
+            case ev.ReplyStarted() | ev.ReplyText() | ev.ReplyPlaying() | ev.ReplyEnded():
+                self._feed_reply(event)
+            case ev.TurnEnded():
+                self._end_turn(event)
+            case _:
+                self._add_note(entry.i, event)
 
     def show_latency(self, turn: Turn) -> None:
         """Put the latency of a turn that has ended to its answer."""
@@ -68,105 +82,75 @@ class ConversationFold:
                 return
 
     def show_call(self, call: CallRecord) -> None:
-        """A call of a tool has changed: a line from when it runs, before the answer that was made with it."""
+        """Show a call of a tool from when it runs, before the answer that was made with it."""
         key = f"c{call.key}"
         if call.started_ms is None or call.state == "discarded":
             self._lines.pop(key, None)
             return
-        told = (
-            f"{MARKS[call.state]} {outcome(call, call.started_ms)}"
-            if call.state != "done"
-            else outcome(call, 0.0)
-        )
-        if call.state == "failed" and call.error:
-            told += f": {call.error[:ERROR_CHARS]}"
-        told = "…" if call.open else told
-        mocked = " (mocked)" if call.mocked else ""
-        self._put(
-            ConversationLine(key, "tool", "info", f"{signature(call)} → {told}{mocked}", turn=call.turn)
-        )
+        if call.open:
+            result = "…"
+        elif call.state == "done":
+            result = outcome(call, 0.0)
+        else:
+            result = f"{MARKS[call.state]} {outcome(call, call.started_ms)}"
+            if call.state == "failed" and call.error:
+                result += f": {call.error[:ERROR_CHARS]}"
+        text = f"{signature(call)} → {result}{' (mocked)' if call.mocked else ''}"
+        self._put(ConversationLine(key, "tool", "info", text, turn=call.turn))
         answer = f"r{call.reply}"
         if answer in self._lines and not self._lines[answer].text:  # nothing of it can be seen yet
             self._lines[answer] = self._lines.pop(answer)
 
-    def _user(self, event: ev.Event) -> bool:
+    def _resume(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        for number, message in enumerate(messages):
+            speaker: Speaker = "user" if message.get("role") == "user" else "agent"
+            state: LineState = "cut" if message.get("cut") else "done"
+            self._put(ConversationLine(f"b{number}", speaker, state, str(message.get("text", ""))))
+
+    def _feed_reply(self, event: ev.ReplyStarted | ev.ReplyText | ev.ReplyPlaying | ev.ReplyEnded) -> None:
+        key = f"r{event.reply}"
+        before = self._lines.get(key)
+        turn = event.turn if before is None or event.turn is not None else before.turn
         match event:
-            case ev.Transcribed(utterance=utterance, text=text, final=final):
-                line = self._line(f"u{utterance}", "user", "partial")
-                self._put(replace(line, text=text, state="done" if final else line.state))
-            case ev.UtteranceDismissed(utterance=utterance):
-                self._lines.pop(f"u{utterance}", None)
-            case ev.TurnDecided(turn=turn, utterance=utterance):
-                self._turn_of[turn] = utterance
-                self._put(replace(self._line(f"u{utterance}", "user", "partial"), turn=turn))
-            case _:
-                return False
-        return True
+            case ev.ReplyStarted(utterance=utterance, said=text):
+                if utterance is not None:
+                    user = self._lines.get(f"u{utterance}")
+                    typed = user is None or not user.text  # no transcript came before
+                    self._change(
+                        f"u{utterance}", "user", **({"text": text, "state": "done"} if typed else {})
+                    )
+                self._put(ConversationLine(key, "agent", "prepared", turn=event.turn))
+            case ev.ReplyText(text=text):
+                text = _joined(before.text if before else "", text)
+                self._change(key, "agent", text=text, turn=before.turn if before and before.turn else turn)
+            case ev.ReplyPlaying():
+                self._change(key, "agent", state="speaking", turn=event.turn)
+            case ev.ReplyEnded(status=state, heard=text, unheard=unheard, estimated=estimated):
+                self._change(
+                    key, "agent", state=state, text=text, unheard=unheard, turn=turn, estimated=estimated
+                )
 
-    def _reply(self, event: ev.Event) -> bool:
-        match event:
-            case ev.ReplyStarted():
-                self._answer(event)
-            case ev.ReplyDiscarded(reply=reply):
-                self._lines.pop(f"r{reply}", None)
-            case ev.ReplyText(reply=reply, turn=turn, text=text):
-                line = self._line(f"r{reply}", "agent", "prepared")
-                self._put(replace(line, text=_joined(line.text, text), turn=line.turn or turn))
-            case ev.ReplyPlaying(reply=reply, turn=turn):
-                self._put(replace(self._line(f"r{reply}", "agent", "prepared"), state="speaking", turn=turn))
-            case ev.ReplyEnded():
-                self._ended(event)
-            case ev.TurnEnded():
-                self._turn_over(event)
-            case _:
-                return False
-        return True
-
-    def _answer(self, event: ev.ReplyStarted) -> None:
-        if event.utterance is not None:
-            user = self._line(f"u{event.utterance}", "user", "partial")
-            typed = not user.text  # no transcript came before
-            self._put(replace(user, text=event.said, state="done") if typed else user)
-        self._put(ConversationLine(f"r{event.reply}", "agent", "prepared", turn=event.turn))
-
-    def _ended(self, event: ev.ReplyEnded) -> None:
-        line = self._line(f"r{event.reply}", "agent", "prepared")
-        self._put(
-            replace(
-                line,
-                state=event.status,
-                text=event.heard,
-                unheard=event.unheard,
-                turn=event.turn if event.turn is not None else line.turn,
-                estimated=event.estimated,
-            )
-        )
-
-    def _turn_over(self, event: ev.TurnEnded) -> None:
-        utterance = self._turn_of.pop(event.turn, None)
-        user = self._lines.get(f"u{utterance}")
-        if user is not None:
+    def _end_turn(self, event: ev.TurnEnded) -> None:
+        key = f"u{self._utterances.pop(event.turn, None)}"
+        if (user := self._lines.get(key)) is not None:
             self._put(replace(user, text=event.user_text or user.text, state="done"))
         if event.status == "failed":
-            what = f"{event.stage or 'turn'} failed: {event.reason or 'no reason given'}"
-            self._put(
-                ConversationLine(
-                    f"t{event.turn}", "note", "failed", what, hint=event.hint or "", turn=event.turn
-                )
-            )
+            text = f"{event.stage or 'turn'} failed: {event.reason or 'no reason given'}"
+            key = f"t{event.turn}"
+            self._put(ConversationLine(key, "note", "failed", text, hint=event.hint or "", turn=event.turn))
 
-    def _note(self, index: int, event: ev.Event) -> None:
-        note = _note_of(event)
-        if note is None:
+    def _add_note(self, index: int, event: ev.Event) -> None:
+        if (note := _note_of(event)) is None:
             return
         state, text, hint = note
         last = next(reversed(self._lines.values()), None)
-        if last is not None and (last.who, last.text) == ("note", text):
-            return  # the same trouble again: said once
-        self._put(ConversationLine(f"n{index}", "note", state, text, hint=hint))
+        if last is None or (last.who, last.text) != ("note", text):  # the same trouble again: said once
+            self._put(ConversationLine(f"n{index}", "note", state, text, hint=hint))
 
-    def _line(self, key: str, who: Speaker, state: LineState) -> ConversationLine:
-        return self._lines.get(key) or ConversationLine(key, who, state)
+    def _change(self, key: str, speaker: Speaker, **changes: Any) -> None:
+        """Change a line, which begins here where it is not there yet."""
+        state: LineState = "partial" if speaker == "user" else "prepared"
+        self._put(replace(self._lines.get(key) or ConversationLine(key, speaker, state), **changes))
 
     def _put(self, line: ConversationLine) -> None:
         self._lines[line.key] = line

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from workbench.model.audio import SILENCE_DB
-from workbench.model.events import Entry, Event, Levels, Muted, SessionEnded
+from workbench.model.events import Entry, Levels, Muted, SessionEnded
 
 VoiceState = Literal["silent", "paused", "speaking"]
 
@@ -25,29 +25,25 @@ class AudioLevels:
 
 
 class LevelsFold:
-    """Feed it every entry in order; `now` is the latest state, its voices aside."""
+    """A fold: `now` is the latest state, who speaks aside."""
 
     def __init__(self) -> None:
         self.now = AudioLevels()
-        self._cleaned = (
-            False  # the track `user` reports levels, so those of the raw `mic` are not the ones to show
-        )
+        self._cleaned = False
+        """The track `user` reports levels, so those of the raw `mic` are not the ones to show."""
 
     def feed(self, entry: Entry) -> None:
-        """Take one entry in."""
-        self.now = self._after(entry.event)
-
-    def _after(self, event: Event) -> AudioLevels:
-        match event:
+        """Take the next entry."""
+        match entry.event:
             case Levels(track="agent", rms_db=rms, peak_db=peak):
-                return replace(self.now, agent_db=round(rms), agent_peak_db=round(peak))
+                self.now = replace(self.now, agent_db=round(rms), agent_peak_db=round(peak))
             case Levels(track=track, rms_db=rms, peak_db=peak):
                 self._cleaned |= track == "user"
-                shown = track == "user" or not self._cleaned
-                return replace(self.now, user_db=round(rms), user_peak_db=round(peak)) if shown else self.now
+                if track == "user" or not self._cleaned:
+                    self.now = replace(self.now, user_db=round(rms), user_peak_db=round(peak))
             case Muted(muted=muted):
-                return replace(self.now, muted=muted)
+                self.now = replace(self.now, muted=muted)
             case SessionEnded():
-                return AudioLevels(muted=self.now.muted)
+                self.now = AudioLevels(muted=self.now.muted)
             case _:
-                return self.now
+                pass

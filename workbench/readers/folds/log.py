@@ -8,35 +8,35 @@ from workbench.model import events as ev
 from workbench.model.events import Entry, type_name
 from workbench.model.text import plain
 
-TOO_MANY = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState, ev.NetworkMeasured)
+FREQUENT = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState, ev.NetworkMeasured)
 """Events that come many times a second and have a place of their own on the screen."""
 
-MOST_CHARS = 200
+VALUE_CHARS = 200
 """Of a text: what a tool returns may be any size, and is whole in the trace."""
 
 
 def log_line(entry: Entry) -> str | None:
-    """`12.345 turn_decided turn=1 …`, without what is empty; None for what would only be noise."""
+    """Return `12.345 turn_decided turn=1 …`, without what is empty; None for what would only be noise."""
     event = entry.event
-    if isinstance(event, TOO_MANY):
+    if isinstance(event, FREQUENT):
         return None
     values = ((field.name, getattr(event, field.name)) for field in fields(event))
-    told = " ".join(f"{name}={_told(value)}" for name, value in values if value not in (None, "", {}, ()))
-    return plain(f"{entry.t_ms / 1000:.3f}  {type_name(type(event))}  {told}", one_line=True)
+    text = " ".join(f"{name}={_value(value)}" for name, value in values if value not in (None, "", {}, ()))
+    return plain(f"{entry.t_ms / 1000:.3f}  {type_name(type(event))}  {text}", one_line=True)
 
 
-def _told(value: object) -> str:
+def _value(value: object) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
         case float():
             return f"{value:.1f}"
         case str():
-            text = plain(value[: 2 * MOST_CHARS], MOST_CHARS, one_line=True)
+            text = plain(value[: 2 * VALUE_CHARS], VALUE_CHARS, one_line=True)
             return repr(text) if " " in text else text
         case dict():
-            return "{" + ", ".join(f"{key}: {_told(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) + "}"
         case tuple():
-            return plain(", ".join(map(str, value)), MOST_CHARS, one_line=True)
+            return plain(", ".join(map(str, value)), VALUE_CHARS, one_line=True)
         case _:
             return str(value)

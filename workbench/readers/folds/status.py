@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
@@ -59,9 +59,7 @@ class SessionStatus:
     providers: dict[str, ProviderStatus] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     duplex: Literal["full", "half"] = "full"
-    duplex_reason: str = ""
     echo_db: float | None = None
-    lag_p50_ms: float | None = None
     lag_max_ms: float | None = None
     glitches: int = 0
     recording: str | None = None
@@ -74,81 +72,72 @@ NOT_YET = SessionStatus()
 
 
 class StatusFold:
-    """Feed it every entry in order; `now` is the latest state."""
+    """A fold: `now` is the latest state."""
 
     def __init__(self) -> None:
         self.now = SessionStatus()
 
     def feed(self, entry: Entry) -> None:
-        """Take one entry in."""
-        event = entry.event
-        self.now = self._setup(event) or self._health(event) or self.now
-
-    def _setup(self, event: ev.Event) -> SessionStatus | None:
+        """Take the next entry."""
+        event, now = entry.event, self.now
         match event:
             case ev.SessionStarted():
-                return replace(
-                    self.now,
-                    profile=event.profile,
-                    agent=event.agent,
-                    providers={stage: ProviderStatus(name) for stage, name in event.providers.items()},
-                    recording=event.recording,
+                providers = {stage: ProviderStatus(name) for stage, name in event.providers.items()}
+                self._set(
+                    profile=event.profile, agent=event.agent, providers=providers, recording=event.recording
                 )
-            case ev.ProviderWarmed(stage=stage, provider=name, took_ms=took, error=error):
-                return self._provider(stage, ProviderStatus(name, took, error or ""))
             case ev.Swapped(what="agent", name=name):
-                return replace(self.now, agent=name)
+                self._set(agent=name)
+            case ev.DeviceOpened(track=track, name=name):
+                self._set(devices={**now.devices, track: name})
+            case ev.DeviceLost(track=track):
+                self._set(devices={**now.devices, track: LOST})
+            case ev.RoomConnection(room=room, state=state, attempt=attempt, reason=reason):
+                self._set(room=RoomStatus(room, state, attempt, reason))
+            case ev.DuplexChanged(mode=mode):
+                self._set(duplex=mode)
+            case ev.EchoState(erle_db=erle, active=active):
+                self._set(echo_db=erle if active else None)
+            case ev.HostLag(max_ms=longest):
+                self._set(lag_max_ms=longest)
+            case ev.Glitch():
+                self._set(glitches=now.glitches + 1)
+            case ev.ListeningStarted():
+                self._set(listening=True)
+            case ev.Muted(muted=muted):
+                self._set(muted=muted)
+            case ev.SessionEnded(reason=reason):
+                self._set(ended=reason)
+            case _:
+                self._feed_provider(event)
+
+    def _feed_provider(self, event: ev.Event) -> None:
+        providers = self.now.providers
+        match event:
+            case ev.ProviderWarmed(stage=stage, provider=name, took_ms=took, error=error):
+                self._set_provider(stage, ProviderStatus(name, took, error or ""))
             case ev.Swapped(what=stage, name=name):
-                return self._provider(stage, ProviderStatus(name))
+                self._set_provider(stage, ProviderStatus(name))
             case ev.BreakerChanged(stage=stage, provider=name, state=state):
                 trouble = "" if state == "closed" else f"breaker {state.replace('_', ' ')}"
-                return self._provider(stage, replace(self._known(stage, name), trouble=trouble))
-            case ev.Span(provider=name) if name:
-                return self._worked(name)
-            case ev.DeviceOpened(track=track, name=name):
-                return replace(self.now, devices={**self.now.devices, track: name})
-            case ev.DeviceLost(track=track):
-                return replace(self.now, devices={**self.now.devices, track: LOST})
-            case ev.RoomConnection(room=room, state=state, attempt=attempt, reason=reason):
-                return replace(self.now, room=RoomStatus(room, state, attempt, reason))
+                known = providers.get(stage) or ProviderStatus(name)
+                self._set_provider(stage, replace(known, trouble=trouble))
+            case ev.Span(provider=name) if name:  # it did its work: what was the trouble is over
+                for stage, provider in providers.items():
+                    if provider.name == name and provider.trouble:
+                        self._set_provider(stage, replace(provider, trouble=""))
             case _:
-                return None
+                pass
 
-    def _health(self, event: ev.Event) -> SessionStatus | None:
-        match event:
-            case ev.DuplexChanged(mode=mode, reason=reason):
-                return replace(self.now, duplex=mode, duplex_reason=reason)
-            case ev.EchoState(erle_db=erle, active=active):
-                return replace(self.now, echo_db=erle if active else None)
-            case ev.HostLag(p50_ms=p50, max_ms=most):
-                return replace(self.now, lag_p50_ms=p50, lag_max_ms=most)
-            case ev.Glitch():
-                return replace(self.now, glitches=self.now.glitches + 1)
-            case ev.ListeningStarted():
-                return replace(self.now, listening=True)
-            case ev.Muted(muted=muted):
-                return replace(self.now, muted=muted)
-            case ev.SessionEnded(reason=reason):
-                return replace(self.now, ended=reason)
-            case _:
-                return None
+    def _set(self, **changes: Any) -> None:
+        self.now = replace(self.now, **changes)
 
-    def _provider(self, stage: str, provider: ProviderStatus) -> SessionStatus:
-        return replace(self.now, providers={**self.now.providers, stage: provider})
-
-    def _worked(self, name: str) -> SessionStatus | None:
-        """A provider did its work: what was the trouble is over."""
-        for stage, provider in self.now.providers.items():
-            if provider.name == name and provider.trouble:
-                return self._provider(stage, replace(provider, trouble=""))
-        return None
-
-    def _known(self, stage: str, name: str) -> ProviderStatus:
-        return self.now.providers.get(stage) or ProviderStatus(name)
+    def _set_provider(self, stage: str, provider: ProviderStatus) -> None:
+        self._set(providers={**self.now.providers, stage: provider})
 
 
 def activity(status: SessionStatus, live: LiveState) -> Activity:
-    """The one word for what is going on."""
+    """Return the one word for what is going on."""
     if status.ended:
         return "ended"
     if not status.listening:

@@ -30,7 +30,7 @@ class ToolActivity:
     mocks: dict[str, str] = field(default_factory=dict)
 
     def of(self, turn: int) -> tuple[CallRecord, ...]:
-        """The calls of a turn, in order of their start; those of answers that were thrown away are not part of it."""
+        """Return the calls of a turn in order of their start, without those of answers that were thrown away."""
         own = (call for call in self.calls if call.turn == turn and call.state != "discarded")
         placed = [(call.place.start_ms, call) for call in own if call.place]
         return tuple(call for _, call in sorted(placed, key=lambda pair: pair[0]))
@@ -46,7 +46,7 @@ class _Times:
 
 
 class ToolsFold:
-    """Feed it every entry in order; `now` is what the panel shows."""
+    """A fold: `now` is what the panel shows."""
 
     def __init__(self, keep: int | None = KEPT) -> None:
         self._keep = keep
@@ -66,7 +66,7 @@ class ToolsFold:
         return self._now
 
     def feed(self, entry: Entry) -> tuple[CallRecord, ...]:
-        """Take one entry in; returns the calls that it changed."""
+        """Take the next entry; return the calls that it changed."""
         changed = tuple(self._changed(entry))
         if changed:
             self._now = None
@@ -79,7 +79,7 @@ class ToolsFold:
     def _changed(self, entry: Entry) -> Iterable[CallRecord]:
         match entry.event:
             case ev.ToolCalled() | ev.ToolStarted() | ev.ToolProgressed() | ev.ToolReturned() as event:
-                return (self._placed(self._told(event, entry.t_ms)),)
+                return (self._placed(self._updated(event, entry.t_ms)),)
             case ev.ToolsChanged(names=names):
                 self._names, self._now = names, None
             case ev.ToolMocked(name=name, answer=answer):
@@ -94,7 +94,7 @@ class ToolsFold:
                 return self._turn(event, entry.t_ms)
         return ()
 
-    def _told(
+    def _updated(
         self, event: ev.ToolCalled | ev.ToolStarted | ev.ToolProgressed | ev.ToolReturned, t_ms: float
     ) -> CallRecord:
         call = self._calls.get(event.call) or CallRecord(
@@ -113,7 +113,7 @@ class ToolsFold:
                 return _ended(call, event, t_ms)
 
     def _turn(self, event: ev.Event, t_ms: float) -> Iterable[CallRecord]:
-        """What says to which turn a call belongs, and when that was."""
+        """Take what says to which turn a call belongs, and when that was; return the calls that moved."""
         match event:
             case ev.ReplyStarted(reply=reply, utterance=utterance, turn=turn):
                 _put(self._utterances, reply, utterance)
@@ -123,8 +123,8 @@ class ToolsFold:
                 _put(self._turns, reply, turn)
             case ev.TurnDecided(turn=turn, utterance=utterance, waited_ms=waited, typed=typed):
                 _put(self._times, turn, _Times(t_ms - waited, typed=typed))
-                for reply, said in self._utterances.items():
-                    if said == utterance:
+                for reply, answered in self._utterances.items():
+                    if answered == utterance:
                         _put(self._turns, reply, turn)
             case ev.Heard(turn=turn, user_end_ms=end, agent_start_ms=start):
                 known = self._times.get(turn, _Times(t_ms))
