@@ -109,7 +109,7 @@ def outcome(call: CallRecord, now_ms: float) -> str:
 
 
 def pretty(text: str, width: int = 80, lines: int = 40, chars: int = 2_000) -> str:
-    """Return JSON in one line of `width`, else over several; other text as it is. Safe to show, cut after so much (…)."""
+    """Return JSON in one line of `width`, else over several; other text as it is. Safe to show, cut where huge (…)."""
     value = parsed(text)
     if isinstance(value, dict | list):
         short = json.dumps(value, ensure_ascii=False)
