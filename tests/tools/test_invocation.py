@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator
 
-from tests.tools.bench import Bench, on_bench, returned, until
+from tests.tools.support import Bench, on_bench, returned, until
 from workbench import RunContext, ToolError, tool
 from workbench.model.errors import UsageError
 from workbench.model.events import Notice, ToolMocked, ToolProgressed, ToolReturned, ToolsChanged, ToolStarted

@@ -69,9 +69,7 @@ class ServerBench:
             yield opened
 
     async def call(self, name: str, **arguments: Any) -> ToolReturned:
-        await self.runner.perform(name, json.dumps(arguments))
-        last: ToolReturned = self.all(ToolReturned)[-1]
-        return last
+        return await self.runner.perform(name, json.dumps(arguments))
 
     def all(self, kind: type[Any]) -> list[Any]:
         return [entry.event for entry in self.trace.since(0) if isinstance(entry.event, kind)]

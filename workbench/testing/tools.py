@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine.settings import LimitSettings
-from workbench.model.events import ToolProgressed, ToolReturned, ToolStatus
+from workbench.model.events import ToolProgressed, ToolStatus
 from workbench.tools.executor import ThreadExecutor
 from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
@@ -55,12 +55,16 @@ def call_tool(
         trace, limits = Trace(lambda: loop.time() * 1000), LimitSettings()
         toolbox = Toolbox(trace, lambda name, arguments: None)
         toolbox.add(tool)
-        around = ToolEnvironment(data=lambda: data, say=spoken.append, state={} if state is None else state)
-        async with ThreadExecutor("tools") as place, Runner(toolbox, trace, limits, place, around) as runner:
-            await runner.perform(tool.name, text)
+        environment = ToolEnvironment(
+            data=lambda: data, say=spoken.append, state={} if state is None else state
+        )
+        async with (
+            ThreadExecutor("tools") as executor,
+            Runner(toolbox, trace, limits, executor, environment) as runner,
+        ):
+            end = await runner.perform(tool.name, text)
             await asyncio.sleep(0)  # what it said last
-        events = [entry.event for entry in trace.since(0)]
-        (end,) = (event for event in events if isinstance(event, ToolReturned))
+        events = (entry.event for entry in trace.since(0))
         progress = tuple(event.text for event in events if isinstance(event, ToolProgressed))
         answer = shortened(end.result, limits.tool_result_chars) if end.error is None else end.error
         return Called(end.status, answer, tuple(spoken), progress, end.took_ms)

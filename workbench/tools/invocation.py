@@ -17,7 +17,7 @@ from workbench.engine.settings import LimitSettings
 from workbench.engine.tasks import within
 from workbench.model.conversation import Message, Picture, ToolCall
 from workbench.model.errors import DeadlineError, StageError, WorkbenchError
-from workbench.model.events import Notice, ToolProgressed, ToolStarted, ToolStatus
+from workbench.model.events import Notice, ToolProgressed, ToolReturned, ToolStarted, ToolStatus
 from workbench.model.text import plain, redacted
 from workbench.plugin.threads import AbnormalExit, DaemonThreads
 from workbench.tools.arguments import ArgumentsError
@@ -59,8 +59,9 @@ class ActiveCall:
     say: Callable[[str], None]
     cancelled: Event = field(default_factory=Event)
     began_ms: float | None = None
-    over: bool = False
     attempt: int = 0
+    end: ToolReturned | None = None
+    """What came of it, once it is over."""
 
     @property
     def reply(self) -> Reply | None:
@@ -208,7 +209,7 @@ class Invoker:
                 raise UnencodableError(reason)
             return encoded(result)
         finally:
-            if call.over:
+            if call.end is not None:
                 late_s = (self._trace.now() - (call.began_ms or 0.0)) / 1000
                 reason = (
                     f"the tool {tool.name} came back after {late_s:.1f} s, when nobody waited for it any more"
@@ -229,15 +230,15 @@ class Invoker:
             return [*messages, Message("user", said)]
 
         def progress(text: str, fraction: float | None) -> None:
-            if not call.over:
+            if call.end is None:
                 self._trace.emit(ToolProgressed(*call.event_fields, text, fraction))
 
         def show(picture: Picture) -> None:
-            if call.origin is not None and not call.over:
+            if call.origin is not None and call.end is None:
                 call.origin.pictures.append(picture)
 
         def say(text: str) -> None:
-            if not call.over:
+            if call.end is None:
                 self._loop.call_soon_threadsafe(call.say, text)
 
         return RunContext(

@@ -20,7 +20,8 @@ from workbench.trace.trace import Trace
 
 
 class Runner:
-    """Entered with `async with` before the first call, on the session's loop; its end cancels what still runs."""
+    """Made on the session's loop, and entered with `async with` before the first call; its end cancels what still
+    runs."""
 
     def __init__(
         self,
@@ -33,15 +34,14 @@ class Runner:
         self._tools = tools
         self._trace = trace
         self._limits = limits
-        self._executor = executor
         self._environment = environment
+        self._invoker = Invoker(tools, trace, limits, executor, environment)
         self._group = asyncio.TaskGroup()
         self._closing = asyncio.Event()
         self._ids: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._invoker = Invoker(self._tools, self._trace, self._limits, self._executor, self._environment)
         self._group.create_task(self._until_closed())  # keeps the group open
         return self
 
@@ -69,12 +69,13 @@ class Runner:
         if error is not None:
             raise error
 
-    async def perform(self, name: str, arguments: str) -> ActiveCall:
-        """Call a tool for the developer, arguments as JSON."""
+    async def perform(self, name: str, arguments: str) -> ToolReturned:
+        """Call a tool for the developer, arguments as JSON, and return its end. Raises nothing that the tool raised."""
         request = ToolCall("by hand", name, arguments)
         call = ActiveCall(request, self._unique_id("by hand"), None, self._environment.say)
         await self._perform(call)
-        return call
+        assert call.end is not None
+        return call.end
 
     async def _attend(self, call: ActiveCall, work: asyncio.Task[StageError | None]) -> StageError | None:
         """Wait for the work. An interruption cancels it, waits for it all the same, or leaves it in the background."""
@@ -144,10 +145,10 @@ class Runner:
         error: str | None = None,
         shown: int | None = None,
     ) -> None:
-        call.over = True
-        call.cancelled.set()
         took_ms = 0.0 if call.began_ms is None else round(self._trace.now() - call.began_ms, 3)
-        self._trace.emit(ToolReturned(*call.event_fields, result, error, status, took_ms, shown))
+        call.end = ToolReturned(*call.event_fields, result, error, status, took_ms, shown)
+        call.cancelled.set()
+        self._trace.emit(call.end)
 
     def _unique_id(self, id: str) -> str:
         """Return an id of a call that no other call of the session has."""

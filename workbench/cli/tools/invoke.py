@@ -48,7 +48,7 @@ async def call_tool(selection: Selection, arguments: str, *, yes: bool, as_json:
         else:
             if tool.confirm and not yes:
                 _ask(name, question(tool, values))
-        end = await bench.call(name, arguments)
+        end = await bench.runner.perform(name, arguments)
         shown = bench.shown_to_model(end)
     done = end.status == "done"
     if as_json:

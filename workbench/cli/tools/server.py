@@ -29,7 +29,7 @@ async def serve_tools(selection: Selection, port: int | None, *, as_json: bool, 
     async with open_toolbench(selection) as bench:
 
         async def call(name: str, arguments: str) -> tuple[str, bool]:
-            end = await bench.call(name, arguments)
+            end = await bench.runner.perform(name, arguments)
             text = bench.shown_to_model(end)
             return text.removeprefix("Error: ") if end.status == "failed" else text, end.status != "done"
 

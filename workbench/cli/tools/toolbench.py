@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from workbench.tools.registry import Toolbox
     from workbench.tools.runner import Runner
     from workbench.tools.tool import Tool
-    from workbench.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +34,11 @@ class Toolbench:
     title: str
     tools: Toolbox
     runner: Runner
-    trace: Trace
     settings: Settings
 
     def selected(self, name: str | None) -> list[Tool]:
         """Return the tool of that name, or all. UsageError for an unknown name."""
         return [self.tools.find(name)] if name else [*self.tools]
-
-    async def call(self, name: str, arguments: str) -> ToolReturned:
-        """Call a tool as the model would, and return its end. Never raises what the tool did."""
-        from workbench.model.events import ToolReturned
-
-        call = await self.runner.perform(name, arguments)
-        events = (entry.event for entry in reversed(self.trace.since(self.trace.start)))
-        return next(event for event in events if isinstance(event, ToolReturned) and event.call == call.id)
 
     def shown_to_model(self, end: ToolReturned) -> str:
         """Return what the model would read as the result."""
@@ -117,7 +107,7 @@ async def open_toolbench(selection: Selection) -> AsyncIterator[Toolbench]:
     async with open_toolset(tools, trace, settings, environment) as toolset, beside(readers.run()):
         await toolset.use_agent(agent or Agent(instructions=""))
         try:
-            yield Toolbench(title, tools, toolset.runner, trace, settings)
+            yield Toolbench(title, tools, toolset.runner, settings)
         finally:
             readers.catch_up()
 

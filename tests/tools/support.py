@@ -33,9 +33,7 @@ class Bench:
 
     async def call(self, name: str, arguments: str = "{}") -> ToolReturned:
         """Call a tool by hand; its end."""
-        before = len(self.all(ToolReturned))
-        await self.runner.perform(name, arguments)
-        return self.all(ToolReturned)[before]
+        return await self.runner.perform(name, arguments)
 
 
 def on_bench(work: Callable[[Bench], Awaitable[None]], *tools: Any, **limits: float) -> None:
