@@ -8,33 +8,22 @@ from __future__ import annotations
 
 from workbench.lazy import lazy_exports
 
-TYPE_CHECKING = (
-    False  # as type checkers know it; the module `typing` alone would cost 4 ms, half a Python start
-)
+# As type checkers know it: the module `typing` alone would cost 4 ms, half a Python start.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from workbench.agent import Agent
-    from workbench.config import load_settings
-    from workbench.plugin.hookspecs import hookimpl
-    from workbench.session import open_session
-    from workbench.tools.context import RunContext, ToolError
-    from workbench.tools.mcp import McpServer
-    from workbench.tools.tool import raw_tool, tool
-    from workbench.views.trace import open_trace
+    from workbench.agent import Agent as Agent
+    from workbench.config import load_settings as load_settings
+    from workbench.plugin.hookspecs import hookimpl as hookimpl
+    from workbench.session import open_session as open_session
+    from workbench.tools.context import RunContext as RunContext
+    from workbench.tools.context import ToolError as ToolError
+    from workbench.tools.mcp import McpServer as McpServer
+    from workbench.tools.tool import raw_tool as raw_tool
+    from workbench.tools.tool import tool as tool
+    from workbench.views.trace import open_trace as open_trace
 
-__all__ = [
-    "Agent",
-    "McpServer",
-    "RunContext",
-    "ToolError",
-    "hookimpl",
-    "load_settings",
-    "open_session",
-    "open_trace",
-    "raw_tool",
-    "tool",
-]
 __version__ = "0.1.0"
 
 __getattr__, __dir__ = lazy_exports(__name__)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for the package of that name.
 
-    Its names and their homes are what it imports under `if TYPE_CHECKING:`, so that they are written once, where type
-    checkers and editors look. They are read from the source when the first name is asked for.
+    Its names and their homes are what it imports as themselves (`from … import Name as Name`, for type checkers a name
+    to be used by others) under `if TYPE_CHECKING:`. They are read from the source when the first name is asked for.
     """
     import sys
 
@@ -20,26 +20,30 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     homes: dict[str, str] = {}
 
     def get(name: str) -> Any:
-        if name not in module.__all__:
+        if not homes and (name == "__all__" or not name.startswith("__")):
+            homes.update(_homes(str(module.__file__)))
+        if name == "__all__":
+            return sorted(homes)
+        if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if not homes:
-            homes.update(_homes(module))
         value = getattr(__import__(homes[name], fromlist=[name]), name)
         setattr(module, name, value)
         return value
 
-    return get, lambda: sorted({*vars(module), *module.__all__})
+    return get, lambda: sorted({*vars(module), *get("__all__")})
 
 
-def _homes(module: Any) -> dict[str, str]:
-    """Return the module that each name is imported from under `if TYPE_CHECKING:`."""
+def _homes(file: str) -> dict[str, str]:
+    """Return the module that each public name is imported from."""
     import ast
-    import inspect
+    from pathlib import Path
 
-    (block,) = [node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.If)]
+    tree = ast.parse(Path(file).read_text("utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     return {
         alias.name: node.module
         for node in block.body
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
+        if alias.asname == alias.name
     }

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workbench.notebook.dialogue_script import score
-    from workbench.notebook.launcher import live
-    from workbench.notebook.session_page import compare, show
-    from workbench.notebook.setting_widgets import knob, knobs
-    from workbench.notebook.widget import LiveWidget
-    from workbench.views.figures import Drawing
+    from workbench.notebook.dialogue_script import score as score
+    from workbench.notebook.launcher import live as live
+    from workbench.notebook.session_page import compare as compare
+    from workbench.notebook.session_page import show as show
+    from workbench.notebook.setting_widgets import knob as knob
+    from workbench.notebook.setting_widgets import knobs as knobs
+    from workbench.notebook.widget import LiveWidget as LiveWidget
+    from workbench.views.figures import Drawing as Drawing
 
-__all__ = ["Drawing", "LiveWidget", "compare", "knob", "knobs", "live", "score", "show"]
 __getattr__, __dir__ = lazy_exports(__name__)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workbench.server.openai import create_app, serving
-
-__all__ = ["create_app", "serving"]
+    from workbench.server.openai import create_app as create_app
+    from workbench.server.openai import serving as serving
 
 __getattr__, __dir__ = lazy_exports(__name__)

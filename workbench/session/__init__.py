@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workbench.session.session import FIXED, Session, open_session
-
-__all__ = ["FIXED", "Session", "open_session"]
+    from workbench.session.session import FIXED as FIXED
+    from workbench.session.session import Session as Session
+    from workbench.session.session import open_session as open_session
 
 __getattr__, __dir__ = lazy_exports(__name__)

@@ -17,32 +17,19 @@ from typing import TYPE_CHECKING
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workbench.testing.contract.llm import check_llm
-    from workbench.testing.contract.rules import BrokenRule, Figure, Report, Rule
-    from workbench.testing.contract.sink import check_sink
-    from workbench.testing.contract.source import check_source
-    from workbench.testing.contract.stt import check_stt
-    from workbench.testing.contract.tool import check_tool
-    from workbench.testing.contract.tts import check_tts
-    from workbench.testing.contract.turn import check_turn
-    from workbench.testing.contract.vad import check_vad
-    from workbench.testing.tools import Called, call_tool
-
-__all__ = [
-    "BrokenRule",
-    "Called",
-    "Figure",
-    "Report",
-    "Rule",
-    "call_tool",
-    "check_llm",
-    "check_sink",
-    "check_source",
-    "check_stt",
-    "check_tool",
-    "check_tts",
-    "check_turn",
-    "check_vad",
-]
+    from workbench.testing.contract.llm import check_llm as check_llm
+    from workbench.testing.contract.rules import BrokenRule as BrokenRule
+    from workbench.testing.contract.rules import Figure as Figure
+    from workbench.testing.contract.rules import Report as Report
+    from workbench.testing.contract.rules import Rule as Rule
+    from workbench.testing.contract.sink import check_sink as check_sink
+    from workbench.testing.contract.source import check_source as check_source
+    from workbench.testing.contract.stt import check_stt as check_stt
+    from workbench.testing.contract.tool import check_tool as check_tool
+    from workbench.testing.contract.tts import check_tts as check_tts
+    from workbench.testing.contract.turn import check_turn as check_turn
+    from workbench.testing.contract.vad import check_vad as check_vad
+    from workbench.testing.tools import Called as Called
+    from workbench.testing.tools import call_tool as call_tool
 
 __getattr__, __dir__ = lazy_exports(__name__)
