@@ -1,1 +1,1 @@
-"""The engine: from sound heard to sound played. Read `pipeline` first."""
+"""The engine: from captured sound to played sound. Read `pipeline` first."""

@@ -36,8 +36,8 @@ def end_of_speech(track: Track, vad_end: int) -> int | None:
     """Return the position on `track` after the last audible block between 800 ms before and 250 ms after `vad_end`;
     None if all of it is silent.
 
-    The noise floor is the lower one of that of the five seconds before (in which somebody who spoke all the time leaves
-    no gap) and of that after the speech.
+    The noise floor is the lower of two: that of the five seconds before (in which speech without a pause leaves no gap)
+    and that after the speech.
     """
     start, stop = max(0, vad_end - _count(track, BEFORE_MS)), vad_end + _count(track, AFTER_MS)
     before = track.read(max(track.start, vad_end - _count(track, NOISE_MS)), min(vad_end, track.end))

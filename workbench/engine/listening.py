@@ -16,13 +16,10 @@ from workbench.model.audio import (
     Samples,
     block_levels,
     last_audible,
-    level_db,
     noise_floor_db,
-    peak_db,
     silence,
 )
 from workbench.model.events import (
-    Levels,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -30,11 +27,9 @@ from workbench.model.events import (
     VadBatch,
 )
 from workbench.trace.trace import Trace
-from workbench.trace.track import LiveTrack
+from workbench.trace.track import LevelMeter, LiveTrack
 
 PER_MS = INPUT_RATE // 1000
-LEVEL_SAMPLES = INPUT_RATE // 10
-"""Samples between two `Levels` events: 10 Hz."""
 BATCH = 10
 """VAD windows in one event."""
 LOOK_BACK = INPUT_RATE * 3 // 4
@@ -114,24 +109,24 @@ class Listening:
         self._turn_end = -INPUT_RATE * 60
         """Where the speech of the last one that became a turn ended."""
         self._batch: list[float] = []
-        self._loudness: list[Samples] = []
+        self._meter = LevelMeter(track)
 
     @property
     def position(self) -> int:
-        """Samples of `user` heard so far."""
+        """Samples of `user` so far."""
         return self._track.end
 
     @property
     def quiet_ms(self) -> float:
-        """Time since anybody was last heard on `user`, ms."""
+        """Time since the last speech on `user`, ms; 0 while an utterance is open."""
         return 0.0 if self.utterance else (self.position - self._voiced_end) / PER_MS
 
     def voiced_ms(self) -> float:
-        """How much of the open utterance was above the threshold, ms."""
+        """Return how much of the open utterance was above the threshold, ms."""
         return self._voiced_windows * self.vad.window / PER_MS
 
     def raise_threshold(self) -> None:
-        """After a false pause speech must be surer for a while."""
+        """Ask for surer speech for a while, after a false pause."""
         self._raised_until = self.position + int(self._settings.bargein.raise_ms * PER_MS)
 
     def feed(self, frame: Frame) -> list[ListeningEvent]:
@@ -142,7 +137,8 @@ class Listening:
         elif gap < 0:  # samples that came before
             frame = Frame(frame.samples[-gap:], frame.rate, self._track.end)
         self._track.append(frame.samples)
-        self._measure_level(frame)
+        if (levels := self._meter.measure(frame.samples)) is not None:
+            self._trace.emit(levels)
         if utterance is not None:
             utterance.append(frame)
         self._run_vad(frame)
@@ -170,13 +166,6 @@ class Listening:
         """Return the number of the next utterance (typed ones too)."""
         self._count += 1
         return self._count
-
-    def _measure_level(self, frame: Frame) -> None:
-        self._loudness.append(frame.samples)
-        if frame.end // LEVEL_SAMPLES > frame.position // LEVEL_SAMPLES:
-            recent = np.concatenate(self._loudness)
-            self._loudness.clear()
-            self._trace.emit(Levels("user", frame.end, round(level_db(recent), 1), round(peak_db(recent), 1)))
 
     def _fill_gap(self, count: int) -> None:
         """Put silence in the place of lost samples, so that positions stay true; the VAD starts anew after it."""
@@ -277,7 +266,7 @@ class Listening:
         levels = block_levels(
             self._track.read(max(self._track.start, vad_end - NOISE_WINDOW), self._track.end), INPUT_RATE
         )
-        # somebody who spoke all the time left no noise before; then what is there now is the better guess
+        # speech without a pause leaves no noise to measure before it; then what is there now is the better guess
         noise_db = min(noise_floor_db(levels), noise_floor_db(levels[-JUST_NOW:]))
         start = max(self._track.start, vad_end - LOOK_BACK)
         near = self._track.read(start, min(self._track.end, vad_end + LOOK_AHEAD))

@@ -17,13 +17,9 @@ from numpy.typing import NDArray
 from workbench.engine.acoustics import HeardLatency
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.settings import BargeInSettings
-from workbench.model.audio import OUTPUT_RATE, Samples, level_db, peak_db, silence
-from workbench.model.events import Levels
+from workbench.model.audio import OUTPUT_RATE, Samples, silence
 from workbench.trace.trace import Trace
-from workbench.trace.track import LiveTrack
-
-LEVEL_SAMPLES = OUTPUT_RATE // 10
-"""Samples between two `Levels` events: 10 Hz."""
+from workbench.trace.track import LevelMeter, LiveTrack
 
 
 class Playout:
@@ -52,7 +48,7 @@ class Playout:
         self._tail: Samples = silence(0)
         """The end of a reply that was taken off, fading out."""
         self._quiet_since = 0
-        self._level_parts: list[Samples] = []
+        self._meter = LevelMeter(track)
         self._started: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
 
@@ -120,7 +116,10 @@ class Playout:
             elif self._quiet_since < 0:
                 self._quiet_since = self.position
             self._track.append(out)
-        self._measure_level(out)
+        if (levels := self._meter.measure(out)) is not None:
+            entry = self._trace.emit(levels)
+            if self._heard is not None:
+                self._loop.call_soon_threadsafe(self._heard.played, levels.upto_sample, entry.t_ms)
         if started is not None:
             self._loop.call_soon_threadsafe(started)
         return out
@@ -160,17 +159,6 @@ class Playout:
         gains = np.minimum(1.0, self._gain + self._step * np.arange(1, len(part) + 1))
         self._gain = float(gains[-1])
         return _times(part, gains)
-
-    def _measure_level(self, out: Samples) -> None:
-        self._level_parts.append(out)
-        end = self.position
-        if end // LEVEL_SAMPLES > (end - len(out)) // LEVEL_SAMPLES:
-            recent = np.concatenate(self._level_parts)
-            self._level_parts.clear()
-            levels = Levels("agent", end, round(level_db(recent), 1), round(peak_db(recent), 1))
-            entry = self._trace.emit(levels)
-            if self._heard is not None:
-                self._loop.call_soon_threadsafe(self._heard.played, end, entry.t_ms)
 
 
 def _times(part: Samples, gains: NDArray[np.floating]) -> Samples:

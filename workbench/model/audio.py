@@ -78,7 +78,7 @@ def block_levels(samples: Samples, rate: int) -> NDArray[np.float32]:
 
 
 def noise_floor_db(levels: NDArray[np.float32]) -> float:
-    """The level that a tenth of the blocks stay below, dBFS: what is there when nobody speaks."""
+    """Return the level that a tenth of the blocks stay below, dBFS: that of the pauses in speech."""
     return float(np.quantile(levels, 0.1)) if len(levels) else SILENCE_DB
 
 

@@ -1,6 +1,6 @@
 """The trace: the one append-only record of a session.
 
-`emit` holds a lock for one append and calls nobody; readers ask for events by index (`since`), or wait for them
+`emit` holds a lock for one append and calls no reader; readers ask for events by index (`since`), or wait for them
 (`follow`). So a slow or broken reader can only harm itself.
 """
 

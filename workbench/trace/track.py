@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from workbench.model.audio import Samples, silence
-from workbench.model.events import TrackName
+from workbench.model.audio import Samples, level_db, peak_db, silence
+from workbench.model.events import Levels, TrackName
 
 
 class Track(Protocol):
@@ -78,3 +78,21 @@ class LiveTrack:
                 )
                 out[first - start : last - start] = part
         return out
+
+
+class LevelMeter:
+    """Measures the level of a track, ten times a second."""
+
+    def __init__(self, track: LiveTrack) -> None:
+        self._track = track
+        self._parts: list[Samples] = []
+
+    def measure(self, samples: Samples) -> Levels | None:
+        """Take samples that were just appended, and return the level once another 100 ms are over."""
+        self._parts.append(samples)
+        end, step = self._track.end, self._track.rate // 10
+        if end // step == (end - len(samples)) // step:
+            return None
+        recent = np.concatenate(self._parts)
+        self._parts.clear()
+        return Levels(self._track.track, end, round(level_db(recent), 1), round(peak_db(recent), 1))
