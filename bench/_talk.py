@@ -22,10 +22,10 @@ from workbench.model.conversation import Conversation
 from workbench.model.events import Event
 from workbench.plugin.manager import find_provider
 from workbench.providers.energy import Energy
-from workbench.session.build import echo_of
 from workbench.simulation.scripted import ScriptedLlm, ScriptedTts
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
+from workbench.transports.echo import echo_detector
 from workbench.transports.paced import PacedSink
 
 E = TypeVar("E", bound=Event)
@@ -112,7 +112,7 @@ async def talked(talk: Talk) -> Talked:
         trace,
         tracks,
         Conversation(),
-        echo_of=echo_of(tracks, stages),
+        echo_of=echo_detector(tracks, stages),
     )
     during = talk.during(pipeline) if talk.during else asyncio.sleep(0)
     async with stages.source, stages.sink, beside(during):

@@ -12,8 +12,9 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples
 from workbench.model.events import EchoState
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
+from workbench.transports.echo import echo_correlation
 from workbench.transports.local.echo_canceller import FRAME, EchoCanceller, module_delay
-from workbench.transports.local.echo_state import echo_correlation, echo_lag
+from workbench.transports.local.echo_meter import echo_lag
 
 Wave = NDArray[np.float64]
 

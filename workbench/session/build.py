@@ -8,13 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from workbench.config import Settings
-from workbench.engine.barge_in import EchoOf
 from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.reply import ToolRunner
-from workbench.engine.stages import Stages, Tracks
-from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
+from workbench.engine.stages import Stages
 from workbench.model.errors import StageError
 from workbench.model.events import ProviderWarmed
 from workbench.model.text import plain
@@ -23,7 +21,6 @@ from workbench.plugin.values import ProviderStage
 from workbench.text.speakable import speakable
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportFactory, TransportOptions, make_transport
-from workbench.transports.local.echo_state import echo_correlation
 from workbench.transports.paced import PacedSink
 
 if TYPE_CHECKING:
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
 NONE = "none"
 """No STT, or no TTS (text only)."""
 GUARDED: dict[str, type[Guarded[Any]]] = {"stt": GuardedStt, "llm": GuardedLlm, "tts": GuardedTts}
-LAG = OUTPUT_RATE * 3 // 10
-"""How late an echo may come back, samples of `agent`: 300 ms."""
 
 
 class StageBuilder:
@@ -150,18 +145,3 @@ def check_choice(stage: str, choice: str) -> None:
     """Raise UsageError for a model that no installed provider has. What else it needs shows when it is made."""
     if choice != NONE or stage == "llm":
         find_provider(cast(ProviderStage, stage), choice)
-
-
-def echo_of(tracks: Tracks, stages: Stages) -> EchoOf:
-    """Return a function: how much a stretch of `user` (samples) looks like what was played at that time, 0…1."""
-
-    def correlation(start: int, stop: int) -> float:
-        captured = tracks.mic if tracks.mic is not None else tracks.user
-        end = tracks.agent.end
-        ahead_s = stages.sink.time_of(end) - stages.source.time_of(stop)
-        last = end - round(ahead_s * OUTPUT_RATE)
-        length = (stop - start) * OUTPUT_RATE // INPUT_RATE
-        played = tracks.agent.read(last - length - LAG, last)
-        return echo_correlation(captured.read(start, stop), played) if played.any() else 0.0
-
-    return correlation

@@ -49,7 +49,7 @@ from workbench.plugin.session_hooks import SessionHooks
 from workbench.readers import Readers
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
-from workbench.session.build import StageBuilder, check_choice, echo_of
+from workbench.session.build import StageBuilder, check_choice
 from workbench.session.monitors import EchoMonitor, measure_host_lag
 from workbench.session.recording import begin_trace, discard_folder, open_tracks
 from workbench.session.runtime import Runtime
@@ -58,6 +58,7 @@ from workbench.tools.registry import Toolbox
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
 from workbench.trace.store import SessionFolder
 from workbench.transports.base import TransportFactory
+from workbench.transports.echo import echo_detector
 from workbench.views.html import session_html
 from workbench.views.trace import Turns
 
@@ -261,7 +262,7 @@ class Session(Runtime):
                 tracks,
                 self.conversation,
                 on_silence=self.agent.on_silence,
-                echo_of=echo_of(tracks, stages),
+                echo_of=echo_detector(tracks, stages),
             )
             host, own_work = measure_host_lag(self.trace), transport.run(self)
             async with beside(readers.run()), beside(host), beside(own_work):

@@ -14,7 +14,7 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples, silen
 from workbench.model.errors import MissingError
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
-from workbench.transports.local.echo_state import EchoMeter, cross_spectrum
+from workbench.transports.local.echo_meter import EchoMeter, cross_spectrum
 from workbench.transports.local.microphone import Microphone
 from workbench.transports.resample import Resampler, Wave, to_samples, to_wave
 

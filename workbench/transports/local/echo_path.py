@@ -10,7 +10,7 @@ import numpy as np
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, SILENCE_DB, Samples, level_db, silence
 from workbench.model.errors import WorkbenchError
 from workbench.trace.trace import Trace
-from workbench.transports.local.echo_state import cross_spectrum
+from workbench.transports.local.echo_meter import cross_spectrum
 from workbench.transports.local.microphone import Microphone
 from workbench.transports.local.speaker import Speaker
 
