@@ -26,7 +26,9 @@ from workbench.trace.wav import HEADER_BYTES, wav_header
 EVERY_S = 0.05
 """Time between two jobs. With the time of a job itself it is what a killed process loses."""
 SLOW_S = 1.0
-"""A job that takes longer than this is told."""
+"""A job that takes longer than this is worth a notice."""
+FASTER = "record to a faster disk, or do not record"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Recorder:
@@ -57,7 +59,7 @@ class Recorder:
                 closed = self._trace.closed
                 began = loop.time()
                 lost = await asyncio.shield(loop.run_in_executor(None, self._write))
-                self._tell(loop.time() - began, lost)
+                self._report(loop.time() - began, lost)
                 if not closed and self._failure is None:
                     await asyncio.sleep(EVERY_S)
         finally:
@@ -67,36 +69,31 @@ class Recorder:
             if self._failure is not None and not failed:
                 self._trace.emit(_failed(self._failure, self._folder.path))
 
-    def _tell(self, took_s: float, lost: dict[TrackName, int]) -> None:
-        """Say what went wrong in a job."""
+    def _report(self, took_s: float, lost: dict[TrackName, int]) -> None:
+        """Put what went wrong in a job into the trace."""
         if self._failure is not None:
             self._trace.emit(_failed(self._failure, self._folder.path))
             return
-        if took_s > SLOW_S:
-            reason = f"the disk lags: writing the recording took {took_s:.1f} s"
-            self._trace.emit(
-                Notice("warning", "recorder", reason, "record to a faster disk, or do not record")
-            )
+        reasons = [f"writing the recording took {took_s:.1f} s"] if took_s > SLOW_S else []
         for track, samples in lost.items():
             lost_s = samples / self._trace.tracks[track].rate
-            reason = f"the disk lags: {lost_s:.1f} s of {track} are silence in the recording"
-            self._trace.emit(
-                Notice("warning", "recorder", reason, "record to a faster disk, or do not record")
-            )
+            reasons.append(f"{lost_s:.1f} s of {track} are silence in the recording")
+        for reason in reasons:
+            self._trace.emit(Notice("warning", "recorder", f"the disk lags: {reason}", FASTER))
 
     def _write(self) -> dict[TrackName, int]:
-        """One job: write what is new. Returns the samples that were lost by track.
+        """Write what is new, as one job; return the samples that were lost by track.
 
         Sound and pictures come first, so that no event in the file speaks of what is not there yet.
         """
         lost: dict[TrackName, int] = {}
         with self._lock:
             try:
-                for track, sound in list(self._trace.tracks.items()):
-                    if track not in self._sounds:
-                        self._sounds[track] = _SoundWriter(self._folder.sound(track), sound)
-                    if missed := self._sounds[track].write():
-                        lost[track] = missed
+                for name, track in list(self._trace.tracks.items()):
+                    if name not in self._sounds:
+                        self._sounds[name] = _SoundWriter(self._folder.sound(name), track)
+                    if missed := self._sounds[name].write():
+                        lost[name] = missed
                 self._write_pictures()
                 self._write_events()
             except OSError as error:
@@ -119,7 +116,7 @@ class Recorder:
             self._next = entries[-1].i + 1
 
     def _finish(self) -> None:
-        """The last job; waits for the one before it where that was left behind by a cancellation."""
+        """Do the last job; waits for the one before it where that was left behind by a cancellation."""
         if self._failure is None:
             self._write()
         with self._lock:
@@ -130,12 +127,8 @@ class Recorder:
 
 
 def _failed(error: OSError, path: Path) -> Notice:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    hint = (
-        "make room; the conversation goes on without a recording"
-        if full
-        else "the conversation goes on without one"
-    )
+    hint = "the conversation goes on without a recording"
+    hint = f"make room; {hint}" if error.errno in FULL else hint
     return Notice("error", "recorder", f"recording to {path} stopped: {error.strerror}", hint)
 
 
@@ -157,36 +150,36 @@ class _EventWriter:
 class _SoundWriter:
     """Copies a track to its file. Samples go to their position, so a gap is a hole in the file, which is silence."""
 
-    def __init__(self, path: Path, sound: Track) -> None:
+    def __init__(self, path: Path, track: Track) -> None:
         self._file = open_new(path)
-        self._sound = sound
+        self._track = track
         self._position = 0
-        self._told = 0
-        """Samples that the header speaks of."""
-        self._put(wav_header(sound.rate, 0), 0)
+        self._length = 0
+        """Samples by the file's header."""
+        self._put(wav_header(track.rate, 0), 0)
 
     def write(self) -> int:
-        """Write what is new; returns how many samples had fallen off the track before."""
-        start, stop = max(self._position, self._sound.start), self._sound.end
+        """Write what is new; return how many samples had fallen off the track before."""
+        start, stop = max(self._position, self._track.start), self._track.end
         lost = start - self._position
         if stop > start:
-            self._put(self._sound.read(start, stop).astype("<i2").tobytes(), HEADER_BYTES + 2 * start)
+            self._put(self._track.read(start, stop).astype("<i2").tobytes(), HEADER_BYTES + 2 * start)
             self._position = stop
-            if stop - self._told >= self._sound.rate:
-                self._tell_length()
+            if stop - self._length >= self._track.rate:
+                self._put_length()
         return lost
 
     def close(self) -> None:
-        """With a header that is right."""
+        """Close the file, with a header that is right."""
         try:
-            self._tell_length()
+            self._put_length()
         except OSError:
             pass  # a full disk; readers trust the file's length
         os.close(self._file)
 
-    def _tell_length(self) -> None:
-        self._put(wav_header(self._sound.rate, self._position), 0)
-        self._told = self._position
+    def _put_length(self) -> None:
+        self._put(wav_header(self._track.rate, self._position), 0)
+        self._length = self._position
 
     def _put(self, data: bytes, offset: int) -> None:
         while data:
