@@ -131,9 +131,9 @@ class _OpenTurn:
         """Decide by the reply where both have one, else by the utterance or the turn."""
         if span.reply is not None and self.reply is not None:
             return span.reply == self.reply
-        return self.heard(span.utterance) or span.turn == turn
+        return self.answers(span.utterance) or span.turn == turn
 
-    def heard(self, utterance: int | None) -> bool:
+    def answers(self, utterance: int | None) -> bool:
         """Return whether it answers this utterance."""
         return utterance is not None and utterance == self.utterance
 
@@ -208,7 +208,7 @@ class Timeline:
             ended.user_text,
             ended.agent_text,
             lanes_ms=_lanes(start_ms, decided_ms, spans, self._listening_ms),
-            discarded_replies=sum(map(open_turn.heard, self._discarded)),
+            discarded_replies=sum(map(open_turn.answers, self._discarded)),
             usage=dict(ended.usage),
             cold=ended.cold,
             error=TurnError(ended.stage or "", ended.reason or "", ended.hint or "") if failed else None,

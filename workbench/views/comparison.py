@@ -22,8 +22,8 @@ class Comparison:
 
     def medians(self, turns: Sequence[Turn]) -> dict[str, float]:
         """Median of each part, ms; nothing where there are no turns. They need not sum to the median of the sums."""
-        found = {part: percentile([turn.parts_ms.get(part, 0.0) for turn in turns], 50) for part in ORDER}
-        return {part: value for part, value in found.items() if value is not None}
+        medians = {part: percentile([turn.parts_ms.get(part, 0.0) for turn in turns], 50) for part in ORDER}
+        return {part: value for part, value in medians.items() if value is not None}
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """Name and both medians, ms, of each part that is anywhere, and of heard latency with its p95."""

@@ -94,9 +94,9 @@ def draw_latencies(turns: Sequence[Turn]) -> Drawing:
 
 def draw_all_bars(turns: Sequence[Turn]) -> Drawing:
     """Draw a bar for each of the last `BARS` turns that have a latency."""
-    shown = [turn for turn in turns if turn.heard_latency_ms is not None][-BARS:]
-    figure = _drawing(1.1 + 0.26 * max(2, len(shown)))
-    draw_bars(_axes(figure), [f"turn {turn.turn}" for turn in shown], [turn.parts_ms for turn in shown])
+    last = [turn for turn in turns if turn.heard_latency_ms is not None][-BARS:]
+    figure = _drawing(1.1 + 0.26 * max(2, len(last)))
+    draw_bars(_axes(figure), [f"turn {turn.turn}" for turn in last], [turn.parts_ms for turn in last])
     return figure
 
 
@@ -144,18 +144,18 @@ def draw_comparison(comparison: Comparison, names: tuple[str, str]) -> Drawing:
     """Draw heard latency of both over their turns, and beside it where the time went."""
     figure = Drawing(figsize=(WIDTH_IN, 2.7), layout="constrained")
     left, right = map(styled, figure.subplots(1, 2))
-    shown = [plain_name(name) for name in names]
-    draw_latency(left, list(zip(shown, (USER, AGENT), comparison.all, strict=True)))
+    labels = [plain_name(name) for name in names]
+    draw_latency(left, list(zip(labels, (USER, AGENT), comparison.all, strict=True)))
     medians = [comparison.medians(turns) for turns in (comparison.a, comparison.b)]
-    draw_bars(right, shown, medians, columns=2)  # beside long names there is no room for three
+    draw_bars(right, labels, medians, columns=2)  # beside long names there is no room for three
     right.set_xlabel("median of each part, ms")
     return figure
 
 
 def plain_name(name: str) -> str:
     """Return a name in letters that the font has, and that is no formula."""
-    shown = "".join(letter for letter in plain(name, 24, one_line=True) if letter.isascii())
-    return shown.replace("$", "") or "–"
+    letters = "".join(letter for letter in plain(name, 24, one_line=True) if letter.isascii())
+    return letters.replace("$", "") or "–"
 
 
 # --- what they draw with ---------------------------------------------------------------------------------------------
@@ -231,8 +231,8 @@ def draw_lanes(axes: Axes, layout: WaterfallLayout, *, least: int = 1) -> None:
     total = layout.total_ms
     if total is not None:
         axes.axvline(total, color=INK, linewidth=1)
-    heard = "typed, or nothing was heard" if total is None else f"heard after {ms(total)}"
-    axes.set_title(f"{layout.title}: {heard}", fontsize=10, loc="left", color=INK)
+    end = "typed, or nothing was heard" if total is None else f"heard after {ms(total)}"
+    axes.set_title(f"{layout.title}: {end}", fontsize=10, loc="left", color=INK)
     axes.axvline(0, color=USER, linewidth=1)
     axes.set_yticks(range(len(layout.bars)), [bar.label for bar in layout.bars])
     axes.set_ylim(max(len(layout.bars), least) - 0.5, -0.5)
@@ -340,5 +340,5 @@ def _label_turn(axes: Axes, turn: Turn, zero_s: float) -> None:
 
 def _loudest(trace: OpenTrace, track: TrackName, start_ms: float, end_ms: float) -> float:
     """Return what a waveform is drawn in relation to; the loudest 2 % may reach beyond."""
-    found = peaks(trace, trace.moments, track, start_ms, end_ms, COLUMNS)
-    return max(0.02, float(np.quantile(found, 0.98))) if len(found) else 1.0
+    loudness = peaks(trace, trace.moments, track, start_ms, end_ms, COLUMNS)
+    return max(0.02, float(np.quantile(loudness, 0.98))) if len(loudness) else 1.0

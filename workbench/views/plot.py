@@ -25,33 +25,32 @@ class Plot:
     @overload
     def latency(self, *, live: Literal[True]) -> LiveOutput: ...
     def latency(self, *, live: bool = False) -> Drawing | LiveOutput:
-        """Heard latency over the turns, with p50 and p95 of those that compare."""
-        return self._made(lambda: draw_latencies(self._trace.turns), live)
+        """Draw heard latency over the turns, with p50 and p95 of those that compare."""
+        return self._output(lambda: draw_latencies(self._trace.turns), live)
 
     @overload
     def waterfall(self, turn: int | None = None, *, live: Literal[False] = False) -> Drawing: ...
     @overload
     def waterfall(self, turn: int | None = None, *, live: Literal[True]) -> LiveOutput: ...
     def waterfall(self, turn: int | None = None, *, live: bool = False) -> Drawing | LiveOutput:
-        """The lanes of one turn, or a bar for each of the last. Raises UsageError for a turn that is not there."""
+        """Draw the lanes of one turn, or a bar for each of the last. Raises UsageError for a turn that is not there."""
         if turn is None:
-            return self._made(lambda: draw_all_bars(self._trace.turns), live)
-        self._trace.moment(turn)
-        (found,) = [each for each in self._trace.turns if each.turn == turn]
-        return self._made(lambda: draw_one(found), live)
+            return self._output(lambda: draw_all_bars(self._trace.turns), live)
+        one_turn = self._trace.turn(turn)
+        return self._output(lambda: draw_one(one_turn), live)
 
     @overload
     def timeline(self, turn: int | None = None, *, live: Literal[False] = False) -> Drawing: ...
     @overload
     def timeline(self, turn: int | None = None, *, live: Literal[True]) -> LiveOutput: ...
     def timeline(self, turn: int | None = None, *, live: bool = False) -> Drawing | LiveOutput:
-        """The waveforms of both sides with each turn's waterfall between them; of one turn, or of everything.
+        """Draw the waveforms of both sides with each turn's waterfall between them; of one turn, or of everything.
 
         A long session has rows like a page of music. Raises UsageError for a turn that is not there.
         """
         if turn is not None:
             self._trace.moment(turn)
-        return self._made(lambda: draw_timeline(self._trace, turn), live)
+        return self._output(lambda: draw_timeline(self._trace, turn), live)
 
-    def _made(self, draw: Callable[[], Drawing], live: bool) -> Drawing | LiveOutput:
+    def _output(self, draw: Callable[[], Drawing], live: bool) -> Drawing | LiveOutput:
         return LiveOutput(self._trace, lambda: draw().bundle()) if live else draw()

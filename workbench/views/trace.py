@@ -147,9 +147,12 @@ class OpenTrace(Trace):
             for turn in reversed(self._timeline.turns):
                 if turn.turn == number:
                     return turn
-            numbers = [turn.turn for turn in self._timeline.turns]
+        raise self._absent(number)
+
+    def _absent(self, number: int) -> UsageError:
+        numbers = [turn.turn for turn in self.turns]
         hint = f"there are turns {numbers[0]} to {numbers[-1]}" if numbers else "no turn has ended"
-        raise UsageError(f"there is no turn {number!r}", hint)
+        return UsageError(f"there is no turn {number!r}", hint)
 
     @property
     def running(self) -> Turn | None:
@@ -185,7 +188,9 @@ class OpenTrace(Trace):
     def moment(self, turn: int) -> Moment:
         """Return when that turn was. Raises UsageError for one that is not there."""
         moment = self.moments.of(turn)
-        return moment if moment is not None else self.moments.of(self.turn(turn).turn)  # type: ignore[return-value]
+        if moment is None:
+            raise self._absent(turn)
+        return moment
 
     def rate(self, track: TrackName | Literal["both"] = "both") -> int:
         """Return the Hz of what `audio` gives. Raises UsageError for a track that is not there."""

@@ -114,9 +114,9 @@ def pretty(text: str, width: int = 80, lines: int = 40, chars: int = 2_000) -> s
     if isinstance(value, dict | list):
         short = json.dumps(value, ensure_ascii=False)
         text = short if len(short) <= width else json.dumps(value, indent=2, ensure_ascii=False)
-    whole = plain(text[: 2 * chars])
-    start = "\n".join(whole.split("\n")[:lines])[:chars]
-    return start if start == whole and len(text) <= 2 * chars else f"{start}\n…"
+    safe = plain(text[: 2 * chars])
+    start = "\n".join(safe.split("\n")[:lines])[:chars]
+    return start if start == safe and len(text) <= 2 * chars else f"{start}\n…"
 
 
 def parsed(text: str) -> object:

@@ -120,8 +120,8 @@ class StatusFold:
                 self._set_provider(stage, ProviderStatus(name))
             case ev.BreakerChanged(stage=stage, provider=name, state=state):
                 trouble = "" if state == "closed" else f"breaker {state.replace('_', ' ')}"
-                known = providers.get(stage) or ProviderStatus(name)
-                self._set_provider(stage, replace(known, trouble=trouble))
+                before = providers.get(stage) or ProviderStatus(name)
+                self._set_provider(stage, replace(before, trouble=trouble))
             case ev.Span(provider=name) if name:  # it did its work: what was the trouble is over
                 for stage, provider in providers.items():
                     if provider.name == name and provider.trouble:

@@ -127,8 +127,8 @@ class ToolsFold:
                     if answered == utterance:
                         _put(self._turns, reply, turn)
             case ev.Heard(turn=turn, user_end_ms=end, agent_start_ms=start):
-                known = self._times.get(turn, _Times(t_ms))
-                _put(self._times, turn, _Times(known.zero_ms if end is None else end, start, known.typed))
+                times = self._times.get(turn, _Times(t_ms))
+                _put(self._times, turn, _Times(times.zero_ms if end is None else end, start, times.typed))
             case _:
                 return ()
         recent = islice(reversed(self._calls.values()), KEPT)
