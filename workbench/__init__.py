@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from workbench.tools.tool import raw_tool as raw_tool
     from workbench.tools.tool import tool as tool
     from workbench.views.trace import open_trace as open_trace
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __version__ = "0.1.0"
-
-__getattr__, __dir__ = lazy_exports(__name__)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for the package of that name.
 
-    Its names and their homes are what it imports as themselves (`from … import Name as Name`, for type checkers a name
-    to be used by others) under `if TYPE_CHECKING:`. They are read from the source when the first name is asked for.
+    Its names are those that it imports as themselves (`from … import Name as Name`) under `if TYPE_CHECKING:`; this is
+    called under the `else:`, so that type checkers find a wrong name. They are read from the source when the first one
+    is asked for.
     """
     import sys
 

@@ -68,5 +68,5 @@ if TYPE_CHECKING:
     from workbench.transports.base import Transport as Transport
     from workbench.transports.base import TransportOptions as TransportOptions
     from workbench.transports.file.wavfile import WavFile as WavFile
-
-__getattr__, __dir__ = lazy_exports(__name__)
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

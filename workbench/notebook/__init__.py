@@ -18,5 +18,5 @@ if TYPE_CHECKING:
     from workbench.notebook.setting_widgets import knobs as knobs
     from workbench.notebook.widget import LiveWidget as LiveWidget
     from workbench.views.figures import Drawing as Drawing
-
-__getattr__, __dir__ = lazy_exports(__name__)
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

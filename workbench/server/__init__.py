@@ -9,5 +9,5 @@ from workbench.lazy import lazy_exports
 if TYPE_CHECKING:
     from workbench.server.openai import create_app as create_app
     from workbench.server.openai import serving as serving
-
-__getattr__, __dir__ = lazy_exports(__name__)
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

@@ -10,5 +10,5 @@ if TYPE_CHECKING:
     from workbench.session.session import FIXED as FIXED
     from workbench.session.session import Session as Session
     from workbench.session.session import open_session as open_session
-
-__getattr__, __dir__ = lazy_exports(__name__)
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

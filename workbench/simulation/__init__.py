@@ -33,5 +33,5 @@ if TYPE_CHECKING:
     from workbench.simulation.synthesis import speech as speech
     from workbench.simulation.synthesis import tone as tone
     from workbench.simulation.synthesis import write_wav as write_wav
-
-__getattr__, __dir__ = lazy_exports(__name__)
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

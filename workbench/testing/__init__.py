@@ -31,5 +31,5 @@ if TYPE_CHECKING:
     from workbench.testing.contract.vad import check_vad as check_vad
     from workbench.testing.tools import Called as Called
     from workbench.testing.tools import call_tool as call_tool
-
-__getattr__, __dir__ = lazy_exports(__name__)
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
