@@ -82,7 +82,7 @@ def test_our_own_fault_is_one_line_and_a_file_without_secrets(
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_nowhere_to_write_the_traceback(
+def test_a_crash_whose_traceback_cannot_be_written_is_exit_code_5(
     command: Put, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -106,7 +106,7 @@ def test_an_unknown_command_is_told_the_nearest(capsys: pytest.CaptureFixture[st
     assert run(["doctor", "--zzz"]) == 2
 
 
-def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_commands_and_version_prints_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     said = capsys.readouterr().out
     assert all(f"\n  {name} " in said for name in COMMANDS)
@@ -132,7 +132,7 @@ def test_every_command_of_a_group_has_an_example(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_prints_a_script_for_each_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", shell]) == 0
     assert "_WORKBENCH_COMPLETE" in capsys.readouterr().out
 
@@ -147,12 +147,12 @@ def _workbench(*arguments: str, **environ: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_the_shell_is_answered() -> None:
+def test_the_shell_gets_completions() -> None:
     done = _workbench(_WORKBENCH_COMPLETE="bash_complete", COMP_WORDS="workbench do", COMP_CWORD="1")
     assert "doctor" in done.stdout
 
 
-def test_as_a_program(tmp_path: Path) -> None:
+def test_exit_codes_and_broken_pipes_as_a_program(tmp_path: Path) -> None:
     assert _workbench("config", "show", "--config", str(tmp_path / "none.toml")).returncode == 2
     shell = f"'{sys.executable}' -m workbench config show | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
@@ -160,7 +160,7 @@ def test_as_a_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["--help", "models list", "config show", "models list --json"])
-def test_nobody_reads_on(command: str) -> None:
+def test_a_closed_pipe_is_no_error(command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -177,7 +177,7 @@ def test_nobody_reads_on(command: str) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["--help", "config show", "models list"])
-def test_standard_output_is_full(command: str, unbuffered: str) -> None:
+def test_a_full_standard_output_is_an_error_of_usage(command: str, unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "workbench", *command.split()],
@@ -198,7 +198,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path) -> None:
     assert "Agent(" in (tmp_path / "agent.py").read_text()
 
 
-def test_no_colour_no_escapes(
+def test_no_color_prints_no_escapes(
     command: Put, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")

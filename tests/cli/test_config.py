@@ -48,7 +48,7 @@ def test_show_as_json_without_keys(
     }
 
 
-def test_a_key_is_offered_not_used(
+def test_a_key_in_the_environment_is_suggested_not_used(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
@@ -58,7 +58,7 @@ def test_a_key_is_offered_not_used(
     assert "offer: there is an OPENAI_API_KEY" in said.err
 
 
-def test_an_ollama_is_offered() -> None:
+def test_a_running_ollama_is_suggested() -> None:
     nobody = ("127.0.0.1", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
@@ -72,7 +72,7 @@ def test_an_ollama_is_offered() -> None:
     assert [*suggestions(Settings(), {}, nobody)] == []
 
 
-def test_validate(capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_names_file_line_and_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "validate"]) == 0
     assert "there is no workbench.toml" in capsys.readouterr().out
     for text, says in [
@@ -99,7 +99,7 @@ def test_validate(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "validate", "missing.toml"]) == 2
 
 
-def test_init_writes_a_file_that_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_writes_every_setting_as_a_comment(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "init"]) == 0
     text = Path("workbench.toml").read_text()
     assert all(value == {} for value in tomllib.loads(text).values())

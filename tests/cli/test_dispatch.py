@@ -106,7 +106,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Desks]:
     return run
 
 
-def test_a_room_that_vanishes_between_two_questions_harms_no_other(
+def test_a_room_that_closes_between_two_requests_harms_no_other(
     looked: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def play(server: Server, desks: Desks) -> AsyncIterator[None]:
@@ -121,7 +121,7 @@ def test_a_room_that_vanishes_between_two_questions_harms_no_other(
 
 
 @pytest.mark.parametrize("trouble", [UsageError("the certificate …", "…"), MissingError("nobody", "…")])
-def test_trouble_after_the_first_look_is_told_and_lived_through(
+def test_errors_after_the_first_poll_are_printed_once_and_sessions_go_on(
     looked: Any, capsys: pytest.CaptureFixture[str], trouble: Exception
 ) -> None:
     async def play(server: Server, desks: Desks) -> AsyncIterator[None]:
@@ -137,7 +137,7 @@ def test_trouble_after_the_first_look_is_told_and_lived_through(
     assert capsys.readouterr().err.count(str(trouble.args[0])) == 1
 
 
-def test_a_refusal_at_the_first_look_ends_it(looked: Any) -> None:
+def test_a_refusal_at_the_first_poll_ends_the_command(looked: Any) -> None:
     async def play(server: Server, desks: Desks) -> AsyncIterator[None]:
         yield
 
@@ -148,7 +148,9 @@ def test_a_refusal_at_the_first_look_ends_it(looked: Any) -> None:
 
 
 @pytest.mark.parametrize("listen", ["first", "each"])
-def test_who_comes_back_is_met_again_and_who_stays_is_not(looked: Any, listen: str) -> None:
+def test_a_user_who_comes_back_gets_a_new_session_and_one_who_stays_does_not(
+    looked: Any, listen: str
+) -> None:
     async def play(server: Server, desks: Desks) -> AsyncIterator[None]:
         yield
         for *_, session in desks.sessions:

@@ -14,7 +14,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_agent_file_that_loads(capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_writes_an_agent_file_that_loads(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init"]) == 0
     assert "workbench tui agent.py" in capsys.readouterr().err
     agent = load_agent("agent.py")
@@ -22,7 +22,7 @@ def test_an_agent_file_that_loads(capsys: pytest.CaptureFixture[str]) -> None:
     assert "workbench tui agent.py" in Path("agent.py").read_text()
 
 
-def test_its_comments_are_code(folder: Path) -> None:
+def test_the_comments_of_the_agent_file_are_code(folder: Path) -> None:
     run(["init", "other.py"])
     text = Path("other.py").read_text()
     for field in ("on_silence", "language", "stt", "llm", "tts", "speakable"):
@@ -34,13 +34,13 @@ def test_its_comments_are_code(folder: Path) -> None:
     assert agent.speakable("API") == "A P I"
 
 
-def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_overwrites_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Path("agent.py").write_text("mine")
     assert run(["init"]) == 2
     assert "agent.py is there already" in capsys.readouterr().err
     assert Path("agent.py").read_text() == "mine"
 
 
-def test_no_such_place(capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_in_a_folder_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", "no/such/folder/agent.py"]) == 2
     assert "cannot be written: No such file" in capsys.readouterr().err

@@ -95,7 +95,7 @@ def test_pull_can_be_silent_but_for_its_error(cache: Path) -> None:
     assert result.output == ""
 
 
-def test_remove(cache: Path) -> None:
+def test_remove_deletes_the_files_from_the_cache(cache: Path) -> None:
     path = corrupt(cache)
     assert lines(run("remove", "silero/v6", "--json")) == [{"name": "silero/v6", "removed": [str(path)]}]
     assert "was not in the cache" in run("remove", "silero/v6").stdout
@@ -113,7 +113,7 @@ def test_every_help_has_an_example() -> None:
 
 
 @pytest.mark.models
-def test_what_is_there_is_not_fetched_again() -> None:
+def test_pull_fetches_nothing_that_is_present() -> None:
     result = run("pull", "--json")
     assert result.exit_code == 0
     assert all(model["state"] == "present" and not model["fetched"] for model in lines(result))

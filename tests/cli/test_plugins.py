@@ -112,7 +112,9 @@ def test_an_unknown_plugin_is_told_the_nearest(capsys: pytest.CaptureFixture[str
     assert "there are: builtin" in capsys.readouterr().err
 
 
-def test_the_doctor(desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_lists_each_plugin_and_what_is_wrong(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert "✓ builtin (voice-workbench" in told(capsys, "plugins", "doctor")
     (desk / "jokes.py").write_text(TOOL.format(name="joke"))
@@ -126,7 +128,7 @@ def test_the_doctor(desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert {plugin["name"] for plugin in found["plugins"]} == {"builtin", "jokes"}
 
 
-def test_the_doctor_of_everything(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_workbench_doctor_asks_plugins_too(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (desk / "workbench.toml").write_text('[audio]\nsource = "x.wav"\nsink = "none"\n')
     (desk / "jokes.py").write_text(
         "from workbench import hookimpl\nfrom workbench.plugin.values import Check\n"
@@ -178,7 +180,9 @@ def _install(package: Path, site: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", "9lives", "a b", "../x", "class", "json", "workbench", "ä", "-x", "x" * 99]
 )
-def test_names_that_no_package_can_have(name: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_no_package_can_have_are_refused(
+    name: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["plugins", "new", "--", name]) == 2
     assert "  → " in capsys.readouterr().err
     assert [*desk.iterdir()] == []
@@ -227,7 +231,7 @@ def test_a_broken_loose_plugin_is_bad_input(desk: Path, capsys: pytest.CaptureFi
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_of_a_plugin(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_of_a_plugin_can_be_called(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Commands of plugins" not in told(capsys, "--help")
     publish(desk, "greet", COMMAND.format(name="hello"))
     said = told(capsys, "--help")
@@ -251,7 +255,7 @@ def test_a_command_that_raises_is_its_plugins_fault(desk: Path, capsys: pytest.C
     )
 
 
-def test_a_command_of_a_loose_plugin(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_of_a_loose_plugin_can_be_called(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (desk / "greet.py").write_text(COMMAND.format(name="hello"))
     (desk / "workbench.toml").write_text('plugins = ["greet.py"]')
     assert "  hello  Say hello. (greet)\n" in told(capsys, "--help")
@@ -268,7 +272,7 @@ def test_a_command_of_ours_stays_ours(desk: Path, capsys: pytest.CaptureFixture[
     assert "greet (the-greet 1.0): its command 'completion' is also one of workbench itself" in said
 
 
-def test_a_command_of_two_plugins(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_that_two_plugins_have_is_an_error(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish(desk, "greet", COMMAND.format(name="hello"))
     publish(desk, "other", COMMAND.format(name="hello"))
     assert run(["hello", "Ada"]) == 2
@@ -325,7 +329,9 @@ def workbench_exporters():
 """
 
 
-def test_exporters_of_plugins(recording: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exporter_of_a_plugin_can_be_chosen(
+    recording: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (desk / "x.py").write_text(EXPORTER.format(name="count"))
     (desk / "y.py").write_text(EXPORTER.format(name="broken"))
     export = ["sessions", "export", recording, "--to"]
@@ -337,7 +343,9 @@ def test_exporters_of_plugins(recording: str, desk: Path, capsys: pytest.Capture
     assert "there are – csv: a row for each turn" in capsys.readouterr().err
 
 
-def test_two_exporters_of_one_name(recording: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_exporters_of_one_name_are_an_error(
+    recording: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (desk / "x.py").write_text(EXPORTER.format(name="count").replace('"count"', '"csv"'))
     assert run(["sessions", "export", recording, "--to", "csv", "--plugin", "x.py"]) == 2
     assert "two exporters are called 'csv', of builtin and x" in capsys.readouterr().err

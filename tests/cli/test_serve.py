@@ -49,7 +49,7 @@ def ask(base_url: str, key: str = "none") -> str:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_answers_and_a_signal_ends_it(number: signal.Signals, code: int) -> None:
+def test_serve_answers_until_a_signal_comes(number: signal.Signals, code: int) -> None:
     with served() as (program, base_url):
         assert ask(base_url) == "Hello! You said: good morning"
         program.send_signal(number)
@@ -60,7 +60,7 @@ def test_it_answers_and_a_signal_ends_it(number: signal.Signals, code: int) -> N
         assert "Traceback" not in told
 
 
-def test_with_a_key() -> None:
+def test_with_a_key_only_requests_with_it_are_answered() -> None:
     with served(WORKBENCH_SERVE_API_KEY="right") as (program, base_url):
         with pytest.raises(urllib.error.HTTPError, match="401") as refused:
             ask(base_url)

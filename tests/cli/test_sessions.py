@@ -61,7 +61,7 @@ def test_nothing_recorded_is_said_on_standard_error() -> None:
         ran("path")
 
 
-def test_the_list() -> None:
+def test_sessions_are_listed_newest_first() -> None:
     record("aaaa0001", 1, TURNS)
     record("bbbb0002", 2, [])
     (default_root() / "not one").mkdir()
@@ -74,7 +74,7 @@ def test_the_list() -> None:
     assert "bbbb" not in ran("--search", "refund").stdout
 
 
-def test_the_list_as_json() -> None:
+def test_sessions_are_listed_as_json() -> None:
     path = record("aaaa0001", 1, TURNS)
     record("bbbb0002", 2, [])
     found = [json.loads(line) for line in ran("--json").stdout.splitlines()]

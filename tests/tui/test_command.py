@@ -37,7 +37,7 @@ def test_a_picture_of_a_conversation_and_of_its_recording(
         assert text in words(look)
 
 
-def test_a_session_that_cannot_be_is_a_picture_too(
+def test_a_session_that_cannot_start_can_be_pictured_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = tmp_path / "not.wav", tmp_path / "out.svg"
@@ -63,14 +63,14 @@ def test_a_session_that_cannot_be_is_a_picture_too(
         (["nobody.py"], "nobody.py"),
     ],
 )
-def test_bad_input_is_told_before_the_screen(
+def test_bad_input_is_reported_before_the_screen_opens(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run(["tui", "--screenshot", str(tmp_path / "out.svg"), *arguments]) == 2
     assert told in capsys.readouterr().err
 
 
-def test_the_screen_reaches_neither_engine_nor_providers() -> None:
+def test_the_screen_imports_neither_engine_nor_providers() -> None:
     program = """
 import sys, workbench.tui.app, workbench.tui.live, workbench.tui.replay, workbench.tui.screenshot
 for name in ("workbench.engine", "workbench.providers", "sounddevice", "soxr", "pydantic", "openai"):

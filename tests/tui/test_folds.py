@@ -28,7 +28,7 @@ def said(*events: ev.Event) -> list[tuple[str, str, str]]:
     return [(line.who, line.state, line.text) for line in folded(*events).lines]
 
 
-def test_words_grow_while_they_are_spoken() -> None:
+def test_partial_transcripts_grow_in_one_line() -> None:
     spoken: list[ev.Event] = [
         ev.SpeechStarted(1, 0),
         ev.Transcribed(1, "what", False, 0),
@@ -38,11 +38,11 @@ def test_words_grow_while_they_are_spoken() -> None:
     assert said(*spoken, ev.Transcribed(1, "What is it?", True, 0)) == [("user", "done", "What is it?")]
 
 
-def test_what_did_not_become_a_turn_goes_away() -> None:
+def test_a_dismissed_utterance_disappears() -> None:
     assert said(ev.Transcribed(1, "mhm", False, 0), ev.UtteranceDismissed(1, "backchannel")) == []
 
 
-def test_typed_words_come_with_the_reply() -> None:
+def test_typed_text_appears_with_its_reply() -> None:
     decided, reply = ev.TurnDecided(1, 1, typed=True), ev.ReplyStarted(1, 1, 1, "hello", False)
     answer = ev.ReplyText(1, 1, "Hi.", "Hi.")
     talk = [("user", "done", "hello"), ("agent", "prepared", "Hi.")]
@@ -50,13 +50,13 @@ def test_typed_words_come_with_the_reply() -> None:
     assert said(reply, decided, answer) == talk
 
 
-def test_what_the_agent_says_of_itself_has_no_question() -> None:
+def test_a_greeting_has_no_line_of_the_user() -> None:
     assert said(ev.ReplyStarted(1, None, None, "", False), ev.ReplyText(1, None, "Hello!", "")) == [
         ("agent", "prepared", "Hello!")
     ]
 
 
-def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
+def test_a_reply_is_prepared_then_speaking_then_done() -> None:
     reply: list[ev.Event] = [
         ev.ReplyStarted(7, None, None, "", True),
         ev.ReplyText(7, None, "One.", ""),
@@ -68,12 +68,12 @@ def test_an_answer_is_prepared_then_spoken_then_heard() -> None:
     assert fold.lines == (ConversationLine("r7", "agent", "cut", "One.", "Two.", turn=1, estimated=True),)
 
 
-def test_a_discarded_answer_was_never_there() -> None:
+def test_a_discarded_reply_disappears() -> None:
     reply: list[ev.Event] = [ev.ReplyStarted(7, None, None, "", True), ev.ReplyText(7, None, "One.", "")]
     assert said(*reply, ev.ReplyDiscarded(7, 1, "the user went on", 0.4, 12)) == []
 
 
-def test_a_failed_turn_says_stage_reason_and_hint() -> None:
+def test_a_failed_turn_shows_stage_reason_and_hint() -> None:
     fold = folded(
         ev.TurnDecided(1, 1),
         ev.TurnEnded(1, "failed", "hello", "", stage="tts", reason="401", hint="set a key"),
@@ -84,7 +84,7 @@ def test_a_failed_turn_says_stage_reason_and_hint() -> None:
     ]
 
 
-def test_the_same_trouble_is_said_once() -> None:
+def test_a_repeated_notice_is_shown_once() -> None:
     notice = ev.Notice("warning", "sink", "glitch", "close other programs")
     assert said(notice, notice) == [("note", "warning", "sink: glitch")]
     assert said(ev.Notice("info", "host", "all well")) == []
@@ -101,11 +101,11 @@ def test_the_same_trouble_is_said_once() -> None:
         (ev.SessionEnded("source ended"), "session ended: source ended"),
     ],
 )
-def test_what_a_person_must_know_is_in_the_conversation(event: ev.Event, text: str) -> None:
+def test_notices_and_lost_devices_are_lines_of_the_conversation(event: ev.Event, text: str) -> None:
     assert [line.text for line in folded(event).lines] == [text]
 
 
-def test_lines_are_bounded() -> None:
+def test_old_lines_of_a_live_conversation_are_dropped() -> None:
     fold = folded(*(ev.Transcribed(n, "word", True, 0) for n in range(KEPT + 50)))
     assert len(fold.lines) == KEPT
     assert fold.lines[-1].key == f"u{KEPT + 49}"
@@ -130,14 +130,14 @@ def test_activity_is_one_word() -> None:
         assert fold.activity == activity
 
 
-def test_levels_are_of_what_the_engine_uses() -> None:
+def test_levels_are_those_of_the_track_after_echo_cancellation() -> None:
     raw, clean = ev.Levels("mic", 0, -20, -10), ev.Levels("user", 0, -50, -40)
     assert folded(raw).levels.user_db == -20
     assert folded(raw, clean, raw).levels.user_db == -50
     assert folded(ev.Levels("agent", 0, -30, -25)).levels.agent_peak_db == -25
 
 
-def test_providers_and_their_troubles() -> None:
+def test_a_provider_shows_its_trouble_until_it_works_again() -> None:
     start = ev.SessionStarted("1", "", "p", "a", {"llm": "x/y"}, {})
     assert folded(start).status.providers["llm"].warm_ms is None
     assert (
@@ -152,7 +152,7 @@ def test_providers_and_their_troubles() -> None:
     assert folded(start, ev.Swapped("agent", "b")).status.agent == "b"
 
 
-def test_latency_keeps_apart_what_does_not_compare() -> None:
+def test_cold_and_cut_turns_are_not_in_the_percentiles() -> None:
     session = FakeSession()
     conversation(session)
     fold = ScreenFold(session.trace)

@@ -57,7 +57,7 @@ def test_a_conversation_at_every_size(size: tuple[int, int]) -> None:
     run(scene())
 
 
-def test_wide_shows_every_instrument() -> None:
+def test_a_wide_terminal_shows_every_instrument() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, WIDE) as stage:
@@ -151,7 +151,7 @@ def test_quitting_closes_the_session_first(key: str) -> None:
     assert session.told == [("open",), ("stop", "stopped"), ("closed",)]
 
 
-def test_what_keeps_a_session_from_opening_is_said() -> None:
+def test_the_reason_why_a_session_cannot_open_is_shown() -> None:
     def broken() -> AbstractContextManager[FakeSession]:
         raise MissingError("there is no microphone", "plug one in, or use --source FILE.wav")
 
@@ -165,7 +165,7 @@ def test_what_keeps_a_session_from_opening_is_said() -> None:
     run(scene())
 
 
-def test_a_session_that_fails_says_why() -> None:
+def test_the_reason_why_a_session_failed_is_shown() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, USUAL) as stage:
@@ -178,7 +178,7 @@ def test_a_session_that_fails_says_why() -> None:
             )
 
 
-def test_a_session_that_fails_in_the_middle_keeps_what_was_said() -> None:
+def test_a_session_that_fails_later_keeps_its_conversation() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, USUAL) as stage:
@@ -193,7 +193,7 @@ def test_a_session_that_fails_in_the_middle_keeps_what_was_said() -> None:
     run(scene())
 
 
-def test_verbs_before_the_session_is_open_are_answered() -> None:
+def test_keys_pressed_before_the_session_is_open_get_a_notice() -> None:
     session, opening = FakeSession(), threading.Event()
 
     @contextmanager
@@ -285,7 +285,7 @@ def test_hostile_text_is_only_text() -> None:
     run(scene())
 
 
-def test_only_what_changed_is_drawn_anew() -> None:
+def test_only_rows_that_changed_are_drawn_again() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, WIDE) as stage:
@@ -333,7 +333,7 @@ def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scene())
 
 
-def test_themes_turn() -> None:
+def test_themes_can_be_switched_while_talking() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, USUAL) as stage:

@@ -60,7 +60,7 @@ def test_the_first_call_opens_the_panel_where_there_is_room() -> None:
     run(scene())
 
 
-def test_who_closed_the_panel_is_left_alone() -> None:
+def test_the_panel_does_not_open_by_itself_after_the_user_closed_it() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, WIDE) as stage:
@@ -141,7 +141,7 @@ def test_old_calls_scroll_out_of_memory() -> None:
     run(scene())
 
 
-def test_the_panel_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tool_panel_is_readable_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
     async def scene() -> None:
@@ -211,7 +211,7 @@ def test_a_call_is_made_again_with_other_arguments() -> None:
     run(scene())
 
 
-def test_wrong_arguments_are_sent_when_that_is_meant() -> None:
+def test_ctrl_s_sends_invalid_arguments() -> None:
     async def scene() -> None:
         session = FakeSession()
         async with live(session, SMALL) as stage:
@@ -282,7 +282,7 @@ def test_a_tool_is_mocked_and_run_again() -> None:
     run(scene())
 
 
-def test_what_cannot_be_called_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_is_refused_gets_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
         session = FakeSession()
 
@@ -301,7 +301,7 @@ def test_what_cannot_be_called_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scene())
 
 
-def test_an_agent_without_tools() -> None:
+def test_an_agent_without_tools_shows_how_to_write_one() -> None:
     async def scene() -> None:
         session = FakeSession()
         session.tools.names = ()
@@ -317,7 +317,7 @@ def test_an_agent_without_tools() -> None:
     run(scene())
 
 
-def test_quitting_with_a_dialog_open() -> None:
+def test_quitting_works_with_a_dialog_open() -> None:
     session = FakeSession()
 
     async def scene() -> None:
@@ -504,7 +504,7 @@ def test_a_panel_that_fails_later_is_dropped_then() -> None:
     run(scene())
 
 
-def test_a_panel_in_a_recording() -> None:
+def test_a_panel_of_a_plugin_is_fed_with_a_recording() -> None:
     session = FakeSession()
     tools_started(session)
     spoken_turn(session, 1, "Hello?", "Hello.")
@@ -521,7 +521,7 @@ def test_a_panel_in_a_recording() -> None:
     run(scene())
 
 
-def test_plugins_that_come_late_find_nobody() -> None:
+def test_plugins_that_load_after_the_screen_closed_do_no_harm() -> None:
     def late() -> list[tuple[str, Any]]:
         time.sleep(0.5)  # an import that takes as long as it does
         return [("jokes", Panel("count", "Count", Counter))]

@@ -26,7 +26,7 @@ player.stop()
 
 
 @pytest.mark.sound
-def test_what_is_played_comes_out_of_the_speaker(tmp_path: Path) -> None:
+def test_the_player_plays_on_the_speaker(tmp_path: Path) -> None:
     with VirtualCard(tmp_path / "card") as card:
         with card.capture(tmp_path / "heard.wav"):
             subprocess.run([sys.executable, "-c", HUM], env=card.environment(), check=True, timeout=60)

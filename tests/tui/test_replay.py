@@ -20,7 +20,7 @@ from workbench.tui.widgets.waveform import LABEL_CELLS, WaveformView
 
 
 @pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
-def test_turn_by_turn(size: tuple[int, int]) -> None:
+def test_a_recording_is_stepped_through_turn_by_turn(size: tuple[int, int]) -> None:
     trace = recorded().trace
 
     async def scene() -> None:
@@ -36,7 +36,7 @@ def test_turn_by_turn(size: tuple[int, int]) -> None:
     run(scene())
 
 
-def test_the_log_is_of_the_turn() -> None:
+def test_the_log_shows_the_events_of_the_turn() -> None:
     trace = recorded().trace
 
     async def scene() -> None:
@@ -68,7 +68,7 @@ def test_the_waveform_is_as_wide_as_its_place_after_the_terminal_was_resized() -
     run(scene())
 
 
-def test_without_a_speaker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_playing_without_a_speaker_gets_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(_player: Player, _samples: Samples) -> None:
         raise MissingError("there is no PortAudio", "install libportaudio2")
 
@@ -84,7 +84,7 @@ def test_without_a_speaker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scene())
 
 
-def test_playing_moves_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_position_of_playing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Player, "play", lambda _player, _samples: None)
     monkeypatch.setattr(Player, "at_s", property(lambda _player: 1.25))
     trace = recorded().trace
@@ -96,7 +96,7 @@ def test_playing_moves_along(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scene())
 
 
-def test_a_recording_in_which_nothing_happened() -> None:
+def test_a_recording_without_turns_is_shown() -> None:
     session = FakeSession()
     session.trace.close()
 
@@ -110,7 +110,7 @@ def test_a_recording_in_which_nothing_happened() -> None:
     run(scene())
 
 
-def test_a_recording_that_failed_says_why() -> None:
+def test_a_recording_of_a_session_that_failed_shows_why() -> None:
     session = FakeSession()
     started(session)
     session.at(600, SessionEnded("stopped"))
@@ -132,7 +132,7 @@ def picture(out: Path) -> str:
     return out.read_text("utf-8") if out.exists() else ""
 
 
-def test_a_picture_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
+def test_a_picture_is_self_contained(tmp_path: Path) -> None:
     svg = picture(tmp_path / "out.svg")
     words = "".join(ElementTree.fromstring(svg).itertext()).replace("\xa0", " ")
     assert "Recording" in words
@@ -141,6 +141,6 @@ def test_a_picture_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     assert "@import" not in svg
 
 
-def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_is_an_error_of_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write"):
         picture(tmp_path / "no such folder" / "out.svg")

@@ -187,7 +187,9 @@ def test_tools_are_looked_at_called_again_and_mocked(tmux: Tmux, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_whole(tmux: Tmux, talking: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_session_and_restores_the_terminal(
+    tmux: Tmux, talking: Path, number: signal.Signals
+) -> None:
     os.kill(pid_of(talking), number)
     tmux.shows(f"code={128 + number}")
     tmux.type("echo still $((40+2))", "Enter")
@@ -195,14 +197,14 @@ def test_a_signal_ends_it_whole(tmux: Tmux, talking: Path, number: signal.Signal
     assert events(talking)[-1]["reason"] == f"signal {number.name}"
 
 
-def test_a_closed_terminal_ends_it_whole(tmux: Tmux, talking: Path) -> None:
+def test_a_closed_terminal_ends_the_session_and_its_recording(tmux: Tmux, talking: Path) -> None:
     pid = pid_of(talking)
     tmux("kill-session", "-t", "t")
     waited_for(lambda: not Path(f"/proc/{pid}").exists(), lambda: "it goes on without a terminal")
     assert events(talking)[-1]["reason"] == "signal SIGHUP"
 
 
-def test_without_a_terminal_it_says_what_to_do_instead() -> None:
+def test_without_a_terminal_the_error_names_what_to_use_instead() -> None:
     program = [sys.executable, "-m", "workbench", "tui"]
     done = subprocess.run(
         program, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT

@@ -51,11 +51,11 @@ RETURNED = ev.ToolReturned(1, None, "a", "weather", SUNNY, took_ms=9.0)
         ([CALLED, STARTED, RETURNED, ev.SessionEnded("stopped")], "done"),
     ],
 )
-def test_states(events: list[Event], state: str) -> None:
+def test_a_call_goes_through_its_states(events: list[Event], state: str) -> None:
     assert [call.state for call in folded(*events).now.calls] == [state]
 
 
-def test_a_call_keeps_all_that_is_told_of_it() -> None:
+def test_a_call_keeps_arguments_result_and_progress() -> None:
     again = ev.ToolStarted(1, None, "a", "weather", attempt=2, mocked=True)
     progress = ev.ToolProgressed(1, None, "a", "weather", "asking", 0.4)
     returned = ev.ToolReturned(1, 3, "a", "weather", SUNNY, took_ms=9.0, shown=20)
@@ -66,13 +66,13 @@ def test_a_call_keeps_all_that_is_told_of_it() -> None:
     assert call.spent_ms(1000.0) == 9.0
 
 
-def test_a_running_call_gets_older() -> None:
+def test_the_time_of_a_running_call_grows() -> None:
     (call,) = folded(CALLED, STARTED).now.calls
     assert (call.spent_ms(510.0), outcome(call, 510.0)) == (500.0, "running 500 ms")
     assert folded(CALLED).now.calls[0].spent_ms(500.0) is None
 
 
-def test_what_is_told_of_an_unknown_call_is_shown_too() -> None:
+def test_events_of_an_unknown_call_are_shown_too() -> None:
     assert [(call.name, call.state) for call in folded(RETURNED).now.calls] == [("weather", "done")]
     assert folded(RETURNED).now.calls[0].took_ms is None
 
@@ -99,7 +99,7 @@ def test_a_typed_turn_counts_from_when_it_was_typed() -> None:
     assert fold.now.calls[0].place == CallSpan(20.0, None, 95.0, typed=True)
 
 
-def test_what_was_thrown_away_is_no_part_of_the_turn() -> None:
+def test_discarded_calls_are_no_part_of_the_turn() -> None:
     fold = folded(
         ev.ReplyStarted(1, 7, 3, "", True), ev.TurnDecided(3, 7), CALLED, ev.ReplyDiscarded(1, 7, "", 0, 0)
     )
@@ -113,7 +113,7 @@ def test_the_developers_call_belongs_to_no_turn() -> None:
     assert (call.state, call.turn, call.place) == ("pending", None, None)
 
 
-def test_tools_and_mocks() -> None:
+def test_tools_and_mocks_follow_the_trace() -> None:
     fold = folded(
         ev.ToolsChanged(("a", "b"), "from the agent"), ev.ToolMocked("a", "1"), ev.ToolMocked("b", "")
     )
@@ -124,7 +124,7 @@ def test_tools_and_mocks() -> None:
     assert fold.now is fold.now
 
 
-def test_memory_is_bounded() -> None:
+def test_old_calls_are_dropped() -> None:
     fold = folded(*(ev.ToolCalled(1, 1, str(n), "weather", "x" * 2 * KEPT_CHARS) for n in range(KEPT + 5)))
     assert [len(fold.now.calls), fold.now.calls[0].key] == [KEPT, "5"]
     assert len(fold.now.calls[0].arguments) == KEPT_CHARS
@@ -154,7 +154,7 @@ def test_a_signature_is_one_safe_line(arguments: str, told: str) -> None:
 @given(
     st.text(), st.text() | st.dictionaries(st.text(), st.text() | st.integers() | st.none()).map(json.dumps)
 )
-def test_no_text_breaks_the_words(name: str, text: str) -> None:
+def test_no_text_breaks_a_line(name: str, text: str) -> None:
     call = CallRecord("a", name, text, result=text)
     assert len(signature(call, 40)) <= 40
     for told in (signature(call), pretty(text), trouble(text)):
@@ -162,7 +162,7 @@ def test_no_text_breaks_the_words(name: str, text: str) -> None:
     assert "\n" not in signature(call)
 
 
-def test_what_is_deep_or_huge_is_shown_as_it_is() -> None:
+def test_json_that_is_deep_or_huge_is_shown_as_it_is() -> None:
     deep, huge = "[" * 5_000, json.dumps({"a": "b" * 30_000})
     assert signature(CallRecord("a", "w", deep), 10) == "w([[[[[[[…"
     assert pretty(huge).endswith("…")
@@ -171,7 +171,7 @@ def test_what_is_deep_or_huge_is_shown_as_it_is() -> None:
     assert "digits" in trouble("1" * 5_000)
 
 
-def test_json_is_put_in_order() -> None:
+def test_json_is_indented() -> None:
     assert pretty(WEATHER) == WEATHER
     assert pretty(WEATHER, width=10) == '{\n  "city": "Oslo",\n  "days": 3\n}'
     assert pretty("no json\nat all") == "no json\nat all"
@@ -187,11 +187,11 @@ def test_json_is_put_in_order() -> None:
         ('{\n"a" 1}', "line 2, column 5: expecting ':' delimiter"),
     ],
 )
-def test_what_is_wrong_with_arguments(text: str, told: str) -> None:
+def test_problems_of_arguments_are_named(text: str, told: str) -> None:
     assert trouble(text) == told
 
 
-def test_times() -> None:
+def test_times_are_in_the_unit_that_suits_them() -> None:
     assert [seconds(ms) for ms in (0, 999.4, 999.6, 1234, 59_949, 125_000)] == [
         "0 ms", "999 ms", "1.0 s", "1.2 s", "59.9 s", "2:05 min",
     ]  # fmt: skip
@@ -225,14 +225,14 @@ def test_a_call_is_a_line_before_the_answer_made_with_it() -> None:
     assert said(REPLY, CALLED, STARTED, ev.ToolReturned(1, 1, "a", "weather", "", None, "discarded")) == []
 
 
-def test_a_call_that_failed_says_why() -> None:
+def test_a_failed_call_shows_why() -> None:
     failed = ev.ToolReturned(1, 2, "a", "weather", "", "no such city", "failed", 9.0)
     mocked = ev.ToolStarted(1, None, "a", "weather", mocked=True)
     told = 'weather(city="Oslo", days=3) → ✗ failed 9 ms: no such city (mocked)'
     assert screen(CALLED, mocked, failed).lines == (ConversationLine("ca", "tool", "info", told, turn=2),)
 
 
-def test_what_plugins_fail_of_and_what_is_mocked_is_noted() -> None:
+def test_failures_of_plugins_and_mocks_are_notes() -> None:
     failed = ev.PluginFailed("jokes", "workbench_before_llm", "it took 260 ms", 260.0)
     (line,) = screen(failed).lines
     assert (line.state, line.text) == ("warning", "plugin jokes: workbench_before_llm: it took 260 ms")

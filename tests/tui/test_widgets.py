@@ -33,7 +33,7 @@ TURN = lay_out(
 )
 
 
-def test_a_waterfall_falls() -> None:
+def test_a_waterfall_shows_part_bar_and_ms() -> None:
     assert [line.plain for line in waterfall.lines(TURN, 43)] == [
         "endpointing     ██████████             200 ",
         "STT             ╌╌╌╌╌                 (100)",
@@ -61,7 +61,7 @@ def test_a_typed_turn_has_lanes_only() -> None:
     ]
 
 
-def test_columns_over_turns() -> None:
+def test_latencies_are_columns_over_turns() -> None:
     points = (LatencyPoint(1, 800.0, "cold"), LatencyPoint(2, 400.0), LatencyPoint(3, 200.0))
     history = LatencyHistory(points, 300.0, 390.0, 2)
     assert latency_chart.figures(history).plain.replace(NBSP, " ") == "p50 300 ms   p95 390 ms   n 2"
@@ -102,7 +102,7 @@ def line_of(status: SessionStatus, width: int) -> str:
     ).plain
 
 
-def test_the_state_line_fits_and_ends_with_the_recording() -> None:
+def test_the_status_bar_fits_and_ends_with_the_recording() -> None:
     providers = {
         "vad": ProviderStatus("silero"),
         "stt": ProviderStatus("whisper/tiny.en"),
@@ -135,18 +135,18 @@ def test_trouble_is_readable_without_colour() -> None:
     assert ("in lost", "$error") in status_bar.stages(status)
 
 
-def test_the_theme_goes_with_the_terminal() -> None:
+def test_the_theme_suits_the_background_of_the_terminal() -> None:
     assert themes.preferred({"COLORFGBG": "0;15"}) == themes.LIGHT
     assert themes.preferred({"COLORFGBG": "15;0"}) == themes.DARK
     assert themes.preferred({}) == themes.DARK
 
 
-def test_both_themes_know_the_same_meanings() -> None:
+def test_both_themes_have_the_same_variables() -> None:
     dark, light = themes.themes()
     assert dark.variables.keys() == light.variables.keys()
 
 
-def test_while_a_room_is_lost_nobody_is_told_that_their_words_wait() -> None:
+def test_the_header_says_that_nobody_hears_you_while_a_room_reconnects() -> None:
     state = HeaderState("listening", SessionStatus(room=RoomStatus("demo", "reconnecting", 2)))
     assert headline(state) == (
         "◌",

@@ -92,5 +92,7 @@ class ScreenFold:
     def levels(self) -> AudioLevels:
         """Levels, and who speaks."""
         live = self.trace.live
+        if self.status.ended:
+            return self._levels.now
         agent = live.agent if live.agent in ("speaking", "paused") else "silent"
         return replace(self._levels.now, user=live.user, agent=agent)
