@@ -112,7 +112,7 @@ def test_an_unknown_plugin_is_told_the_nearest(capsys: pytest.CaptureFixture[str
     assert "there are: builtin" in capsys.readouterr().err
 
 
-def test_doctor_lists_each_plugin_and_what_is_wrong(
+def test_doctor_lists_plugins_and_problems(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
