@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 def test_a_blocking_cell_loses_no_word_and_what_is_said_is_answered_meanwhile(
     browser: Browser, lab: Lab
 ) -> None:
-    sleep = "import time\ntime.sleep(10)\nprint(json.dumps(w.lines))"
+    sleep = "import time\nw.send({'k': 'nothing'})\ntime.sleep(10)\nprint(json.dumps(w.lines))"
     compute = """
 until, n = time.monotonic() + 5, 1
 while time.monotonic() < until:
