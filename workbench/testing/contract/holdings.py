@@ -24,10 +24,17 @@ class Holdings:
         """Return those of this process; what its system does not tell is left out."""
         return cls(frozenset([*_files(), *_threads(), *_children()]))
 
-    def new(self, at_least: int = 1) -> list[str]:
-        """Return the names that are new since then; none where there are fewer than `at_least`."""
-        new = sorted(Holdings.now().names - self.names)
-        return new if len(new) >= at_least else []
+    def new(self) -> list[str]:
+        """Return the names that are new since then."""
+        return sorted(Holdings.now().names - self.names)
+
+    def growth(self, least: int) -> list[str]:
+        """Return the new names if there are more by `least` or more than then.
+
+        A worker process that is replaced on a busy machine has new names, but not more of them.
+        """
+        names = Holdings.now().names
+        return sorted(names - self.names) if len(names) >= len(self.names) + least else []
 
     def remaining(self) -> list[str]:
         """Return the new names when everything had the time to close."""
