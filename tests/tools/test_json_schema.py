@@ -296,6 +296,7 @@ def test_a_schema_beyond_strict_mode_says_why(schema: dict[str, Any], because: s
             }
         },
         {"properties": {"a": {"oneOf": [{"type": "string", "format": "uri"}, {"type": "integer"}]}}},
+        {"properties": {"a": {"type": "string", "format": None}, "b": {"type": "string", "format": {}}}},
         {
             "properties": {"a": {"allOf": [{"$ref": "#/$defs/b"}], "description": "A."}},
             "$defs": {"b": {"enum": ["x", 1, None, True, 1.5]}},
@@ -325,7 +326,7 @@ def test_a_schema_beyond_strict_mode_says_why(schema: dict[str, Any], because: s
             "$defs": {"root": {"type": "object", "properties": {"a": {"type": "string"}}}},
         },
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_common_schemas_of_others_have_a_strict_form(schema: dict[str, Any]) -> None:
     parameters = parameters_from(schema)

@@ -127,8 +127,9 @@ def of_union(path: Path, members: Iterable[list[Problem]]) -> list[Problem]:
     expected = list(dict.fromkeys(problem.expected for problem in every if problem.expected))
     if not expected:
         return every[:1]
-    first = next(problem for problem in every if problem.expected)
-    hint = next((problem.hint for problem in every if problem.hint), "")
+    here = (problem for problem in every if problem.expected and problem.path == path)
+    first = next(here, next(problem for problem in every if problem.expected))
+    hint = next((problem.hint for problem in every if problem.expected and problem.hint), "")
     return [Problem(first.path, " or ".join(expected), first.value, hint=hint)]
 
 

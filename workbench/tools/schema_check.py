@@ -51,7 +51,7 @@ VALUES: dict[str, Callable[[Any], bool]] = {
     "enum": lambda value: isinstance(value, list),
     "uniqueItems": lambda value: isinstance(value, bool),
     "multipleOf": lambda value: _is_number(value) and value > 0,
-    **dict.fromkeys(("pattern", "description", "format"), _is_text),
+    **dict.fromkeys(("pattern", "description"), _is_text),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
     **dict.fromkeys(COUNTS, lambda value: type(value) is int and value >= 0),
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), _is_filled_list),

@@ -174,9 +174,10 @@ def _described(strict: Schema, schema: Mapping[str, Any]) -> Schema:
     for kind in _types(strict):
         strict |= {keyword: schema[keyword] for keyword in KEYWORDS[kind] if keyword in schema}
     words = []
-    if "format" in strict and strict["format"] not in FORMATS:
-        name = strict.pop("format")
-        words += [] if name in UNSAID_FORMATS else [f"Format: {name}."]
+    form = strict.get("format")
+    if not isinstance(form, str) or form not in FORMATS:
+        strict.pop("format", None)
+        words += [f"Format: {form}."] if isinstance(form, str) and form not in UNSAID_FORMATS else []
     if LOOKAROUND.search(str(strict.get("pattern", ""))):
         words.append(f"It matches the pattern {strict.pop('pattern')}")
     if shortest := schema.get("minLength"):
