@@ -155,7 +155,7 @@ async def _leave_when_empty(session: Session) -> None:
     while True:
         await asyncio.sleep(POLL_S)
         room = session.room
-        if room is None or not room.connection.flowing or room.members.somebody:
+        if room is None or not room.connection.flowing or room.participants.occupied:
             since = loop.time()
         elif loop.time() - since >= session.settings.room.grace_s:
             session.stop("everybody has left")

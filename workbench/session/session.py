@@ -19,7 +19,7 @@ from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.agent import Agent
 from workbench.config import Settings, load_settings
@@ -61,6 +61,9 @@ from workbench.transports.base import TransportFactory
 from workbench.transports.echo import echo_detector
 from workbench.views.html import session_html
 from workbench.views.trace import Turns
+
+if TYPE_CHECKING:
+    from workbench.transports.livekit.transport import RoomTransport
 
 INSTRUCTIONS = "You are a friendly assistant. Keep answers short."
 """Of the agent that answers where no agent file is given."""
@@ -165,9 +168,10 @@ class Session(Runtime):
         return self._pipeline.spoken() if self._pipeline is not None else None
 
     @property
-    def room(self) -> Any:
+    def room(self) -> RoomTransport | None:
         """The LiveKit room that the session is in, to call its participants and send to them; None outside of one."""
-        return self._builder.transport.room if self._builder is not None else None
+        room: RoomTransport | None = self._builder.transport.room if self._builder is not None else None
+        return room
 
     def bookmark(self, label: str = "") -> None:
         """Mark this moment in the trace."""

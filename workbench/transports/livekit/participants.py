@@ -87,6 +87,11 @@ class Participants:
         """Whether who was listened to is not there, and may come back."""
         return any(identity not in self.remote for identity in self._away)
 
+    @property
+    def occupied(self) -> bool:
+        """Whether anybody is there, or may come back, who could be listened to."""
+        return bool(self._away) or any(self._matches(*item) for item in self.remote.items())
+
     def may_speak(self, identity: str) -> bool:
         """Return whether what that participant writes and calls is meant for this session."""
         participant = self.remote.get(identity)
