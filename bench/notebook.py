@@ -23,7 +23,7 @@ from workbench.model.errors import MissingError
 
 QUESTION = Path(__file__).parents[1] / "tests" / "data" / "question.wav"
 TALK_S = 60
-SAID = ("talk", "turns", "sleep", "compute")
+PHASES = ("talk", "turns", "sleep", "compute")
 IDLE_S = 10
 """How long CPU time is counted, s."""
 BEGIN = """
@@ -49,9 +49,9 @@ def report(since, first):
     print(json.dumps({
         "chunks": len(chunks) - first, "lost": lost, "delays": [round(c[2], 2) for c in chunks[first:]],
         "glitches": len([g for g in events(Glitch, since) if g.track == "user"]),
-        "said": [p.end_sample for p in events(SpeechPaused, since)],
+        "speech": [p.end_sample for p in events(SpeechPaused, since)],
         "lag_p50": max((h.p50_ms for h in events(HostLag, since)), default=None),
-        "turns": len(w.session.turns), "network_ms": w._link.way.network * 1000,
+        "turns": len(w.session.turns), "network_ms": w._link.playback.network * 1000,
     }))
 """
 LIVE = """
@@ -60,13 +60,14 @@ w
 """
 MINUTE = f"""
 def minute():
-    # the way out for a minute: how often the page ran dry, its longest buffer and the longest delay to the ear, ms
-    dry, ways = w._link.way.dry, []
+    # playback for a minute: underruns of the page, its longest buffer and the longest delay to the ear, ms
+    underruns, delays = w._link.playback.underruns, []
     for _ in range({TALK_S}):
         time.sleep(1)
-        ways.append(w._link.way)
-    buffer = max(way.delay - way.network - way.output for way in ways)
-    print(json.dumps([ways[-1].dry - dry, buffer * 1000, max(way.delay for way in ways) * 1000]))
+        delays.append(w._link.playback)
+    buffer = max(delay.total - delay.network - delay.output for delay in delays)
+    longest = max(delay.total for delay in delays)
+    print(json.dumps([delays[-1].underruns - underruns, buffer * 1000, longest * 1000]))
 """
 TALK = """
 watched(w)
@@ -110,7 +111,7 @@ time.sleep(2)
 bare = share()
 """
 SHOW = "live(session)"
-SHOWN = "one = share()"
+ONE = "one = share()"
 NINE = "for _ in range(9): display(live(session))"
 TEN = "print(json.dumps([bare, one, share()]))"
 
@@ -150,10 +151,9 @@ class Work:
         return round((worked - before) / (at - began) * 100, 1)
 
     def _now(self) -> tuple[float, float]:
-        found = {
-            each["name"]: each["value"] for each in self._devtools.send("Performance.getMetrics")["metrics"]
-        }
-        return found["TaskDuration"], found["Timestamp"]
+        metrics = self._devtools.send("Performance.getMetrics")["metrics"]
+        values = {metric["name"]: metric["value"] for metric in metrics}
+        return values["TaskDuration"], values["Timestamp"]
 
 
 def talking(browser: Browser, lab: Lab) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def talking(browser: Browser, lab: Lab) -> dict[str, Any]:
     book.page.wait_for_selector(".wb-talk.wb-on")
     time.sleep(2)
     found: dict[str, Any] = {"drawn_s": round(drawn, 2)}
-    for n, name in enumerate(SAID, 2):
+    for n, name in enumerate(PHASES, 2):
         work.begin()
         book.run(n, wait=False)
         book.page.wait_for_function(
@@ -175,15 +175,15 @@ def talking(browser: Browser, lab: Lab) -> dict[str, Any]:
         )
         found[name] = book.printed(n) | {"page_percent": work.percent()}
         if name in ("talk", "turns"):
-            told = json.loads(book.output(n).strip().splitlines()[0])
-            found[name] |= dict(zip(("dry", "buffer_ms", "delay_ms"), told, strict=True))
+            playback = json.loads(book.output(n).strip().splitlines()[0])
+            found[name] |= dict(zip(("underruns", "buffer_ms", "delay_ms"), playback, strict=True))
     book.page.context.close()
     return found
 
 
 def drawing(browser: Browser, lab: Lab) -> dict[str, Any]:
     """CPU of a session without a widget, with one and with ten, and how soon all ten show what was typed into one."""
-    book = book_of(browser, lab, "draw.ipynb", BEGIN, CPU, SHOW, SHOWN, NINE, TEN)
+    book = book_of(browser, lab, "draw.ipynb", BEGIN, CPU, SHOW, ONE, NINE, TEN)
     for n in range(5):
         book.run(n)
     book.page.wait_for_function("document.querySelectorAll('.wb-live').length === 10")
@@ -215,9 +215,9 @@ def import_s() -> float:
     return best("import workbench.notebook") - best("pass")
 
 
-def shown(found: dict[str, Any]) -> dict[str, Any]:
+def summary(found: dict[str, Any]) -> dict[str, Any]:
     """Without the single values."""
-    return {**found, "delays": spread(found["delays"]), "said": len(found["said"])}
+    return {**found, "delays": spread(found["delays"]), "speech": len(found["speech"])}
 
 
 def main() -> None:
@@ -229,7 +229,7 @@ def main() -> None:
             draw = drawing(browser, lab)
             talk = talking(browser, lab)
         imported = import_s()
-    lost = sum(talk[name]["lost"] + talk[name]["glitches"] for name in SAID)
+    lost = sum(talk[name]["lost"] + talk[name]["glitches"] for name in PHASES)
     minutes = talk["talk"], talk["turns"]
     tell(
         "notebook",
@@ -237,7 +237,10 @@ def main() -> None:
             Promise("chunks lost, a minute both ways and beside busy cells", lost, 0, ""),
             Promise("browser → kernel, p95", percentile(talk["talk"]["delays"], 95), 40, "ms"),
             Promise(
-                "the playback buffer ran dry in two minutes", sum(each["dry"] for each in minutes), 0, ""
+                "underruns of the playback buffer in two minutes",
+                sum(each["underruns"] for each in minutes),
+                0,
+                "",
             ),
             Promise(
                 "the playback buffer, the most",
@@ -255,7 +258,7 @@ def main() -> None:
             Promise("import workbench.notebook", round(imported, 3), 0.5, "s"),
         ],
         {"seconds": TALK_S, "browser": "headless Chromium, loopback, JupyterLab"},
-        {"drawing": draw} | {name: shown(talk[name]) for name in SAID},
+        {"drawing": draw} | {name: summary(talk[name]) for name in PHASES},
     )
 
 
