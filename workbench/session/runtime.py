@@ -154,13 +154,6 @@ class Runtime(ABC):
         if loop is not None and not loop.is_closed() and not self.over:
             loop.call_soon_threadsafe(function)
 
-    def _on_its_loop(self) -> bool:
-        """Return whether the caller runs on the session's loop."""
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None
         self._tasks.create_task(work)
