@@ -55,7 +55,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._numbers = count()
         self._outside = _Outside(self)
+        self._task_numbers = count()
         super().__init__(_Selector(self))
+        self.set_task_factory(self._make_task)
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        return _NumberedTask(next(self._task_numbers), work, loop=loop, **options)
 
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""
@@ -122,6 +127,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def skip_to_next_timer(self) -> None:
         """Let the time pass until the next timer."""
         self._now = max(self._now, self._scheduled[0].when())
+
+
+class _NumberedTask(asyncio.Task[T]):
+    """A task that is hashed by its number: a TaskGroup cancels its tasks in the order of a set, which would be another
+    one in each run by their addresses."""
+
+    def __init__(self, number: int, work: Coroutine[Any, Any, T], **options: Any) -> None:
+        self._number = number  # before the base puts it into a set
+        super().__init__(work, **options)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class _Outside:
