@@ -105,3 +105,76 @@ def test_no_number_and_no_abbreviation_is_cut(text: str, step: int) -> None:
 def test_no_chunk_is_longer_than_allowed(text: str, step: int, first: int, most: int) -> None:
     _, *rest = chunks(text, 1, first, most) or [""]
     assert all(len(chunk.strip()) <= max(most, LONGEST_FIRST) + step for chunk in rest)
+
+
+def cut(text: str, language: str = "en", piece: int = 1, first: int = 12, most: int = 200) -> list[str]:
+    """The chunks of a text that arrives in pieces of so many characters."""
+    chunker = Chunker(first, most, language)
+    chunks = [
+        chunk for at in range(0, len(text), piece) for chunk in chunker.feed(text[at : at + piece])
+    ] + chunker.flush()
+    assert "".join(chunks) == text
+    return [chunk.strip() for chunk in chunks]
+
+
+SCRIPTS = {
+    "zh": ["您好，我可以帮您查询订单。", "请告诉我您的订单号，谢谢！", "我们会在三天内发货。"],
+    "ja": ["今日はとても良い天気ですね。", "「散歩に行きませんか？」", "公園までは三キロくらいです。"],
+    "hi": ["आज मौसम बहुत अच्छा है।", "क्या आप टहलने चलेंगे?", "पार्क तीन किलोमीटर दूर है।"],
+    "ar": ["الطقس جميل جدا اليوم.", "هل تريد أن نتمشى؟", "الحديقة قريبة من هنا."],
+    "ur": ["آج موسم بہت اچھا ہے۔", "کیا آپ سیر کو چلیں گے؟", "باغ یہاں سے قریب ہے۔"],
+    "hy": ["Այսօր եղանակը շատ լավ է։", "Եկեք զբոսնենք միասին։", "Այգին մոտ է։"],
+    "ko": ["오늘은 날씨가 정말 좋네요.", "산책하러 갈까요?", "공원까지는 삼 킬로미터입니다."],
+    "ru": ["Сегодня хорошая погода.", "Пойдём гулять?", "До парка три километра."],
+}
+NO_SPACES = {"zh", "ja"}
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 1000])
+@pytest.mark.parametrize("language", SCRIPTS)
+def test_sentences_of_every_script_are_chunks_of_their_own(language: str, piece: int) -> None:
+    sentences = SCRIPTS[language]
+    text = ("" if language in NO_SPACES else " ").join(sentences)
+    assert cut(text, language, piece) == sentences
+
+
+@pytest.mark.parametrize("piece", [1, 5, 1000])
+def test_a_block_of_code_is_one_chunk(piece: int) -> None:
+    code = "```python\nimport os\n\nfor name in os.listdir('.'):\n    print(name. upper())\n```"
+    chunks = cut(f"Sure, here it is.\n\n{code}\n\nRun it with Python.", piece=piece)
+    assert chunks == ["Sure, here it is.", code, "Run it with Python."]
+
+
+def test_a_block_of_code_that_is_not_closed_is_one_chunk() -> None:
+    code = "```\nfirst. second\nthird. " + "x" * 300
+    assert cut(f"Here it is.\n{code}") == ["Here it is.", code]
+
+
+@pytest.mark.parametrize("piece", [1, 4, 1000])
+def test_a_link_is_never_cut(piece: int) -> None:
+    link = "[our page. It is new, too, and quite long: so have a look](https://example.com/a_b)"
+    chunks = cut(f"Please look at {link} today. Goodbye.", piece=piece)
+    assert [chunk for chunk in chunks if link in chunk], chunks
+    assert chunks[-1] == "Goodbye."
+
+
+@pytest.mark.parametrize(
+    ("language", "sentences"),
+    [
+        ("de", ["Wir sehen uns am 5. Mai um 3 Uhr.", "Das sind ca. 20 Leute, z. B. Freunde."]),
+        ("en", ["We met Dr. Smith on Sept. 5 at 3 p.m. with friends.", "It was in 2020.", "Then we left."]),
+        ("es", ["El Sr. López vive en EE. UU. desde hace años.", "¿Lo conoces?"]),
+        ("fr", ["C'est Mme. Dupont qui vous répondra aujourd'hui.", "Merci !"]),
+    ],
+)
+def test_abbreviations_and_ordinals_end_no_sentence(language: str, sentences: list[str]) -> None:
+    assert cut(" ".join(sentences), language, first=30) == sentences
+
+
+def test_the_number_of_a_list_stays_with_its_item() -> None:
+    assert cut("1. Take the bus.\n2. Get off.\n") == ["1. Take the bus.", "2. Get off."]
+
+
+def test_long_text_without_marks_is_cut_but_not_in_a_word() -> None:
+    words = "天気" * 50 + "OpenTelemetry" + "天気" * 100
+    assert all("OpenTelemetry" in chunk or "penTel" not in chunk for chunk in cut(words, "zh", most=60))

@@ -178,3 +178,69 @@ def test_any_text_becomes_speakable(text: str) -> None:
     assert not re.search(r"[0-9*`|<>\[\]\\$€]", spoken)
     assert not [sign for sign in spoken if unicodedata.category(sign) in ("Cc", "Cs")]
     assert spoken == spoken.strip()
+
+
+CODES = [
+    ("Your number is 5551234567.", "Your number is five five five one two three four five six seven."),
+    ("Call 030123456 now.", "Call zero three zero one two three four five six now."),
+    ("It cost 25000000 in all.", "It cost twenty-five million in all."),
+    ("Your booking code is AB12-34CD.", "Your booking code is A B one two, three four C D."),
+    ("The reference is X7K2QP.", "The reference is X seven K two Q P."),
+    (
+        "Account 1234-5678-9012-3456.",
+        "Account one two three four, five six seven eight, nine zero one two, three four five six.",
+    ),
+    ("ISBN 978-3-16-148410-0", "ISBN nine seven eight, three, one six, one four eight four one zero, zero"),
+    ("Your PIN is 4821.", "Your PIN is four eight two one."),
+    (
+        "It starts at 2025-03-04T10:05:00Z.",
+        "It starts at March fourth, twenty twenty-five at ten oh five U T C.",
+    ),
+    ("at 2025-12-24 18:00", "at December twenty-fourth, twenty twenty-five at eighteen hundred"),
+    ("It took 1:02:03.", "It took one oh two and three seconds."),
+    ("COVID-19, B2B, MP3, GPT-4", "COVID-nineteen, B two B, MP three, GPT-four"),
+]
+MEANING = [
+    ("Keep it if x < 5.", "Keep it if x is less than five."),
+    ("if a >= b and b != 3", "if a is at least b and b is not three"),
+    ("x<5 or y > 2", "x is less than five or y is greater than two"),
+    ("<10% and >5 people", "less than ten percent and more than five people"),
+    ("x^2 + 1", "x squared plus one"),
+    ("2^10, y^3, e^x", "two to the power of ten, y cubed, e to the power of x"),
+    ("about ~5 km", "about about five kilometers"),
+    ("5+ years", "five or more years"),
+    ("a -> b", "a, b"),
+    ("I <3 you", "I three you"),
+]
+
+
+@pytest.mark.parametrize(("written", "spoken"), CODES)
+def test_digits_that_are_no_amount_are_read_one_by_one(written: str, spoken: str) -> None:
+    assert speakable(written) == spoken
+
+
+@pytest.mark.parametrize(("written", "spoken"), MEANING)
+def test_no_sign_that_changes_the_meaning_is_dropped(written: str, spoken: str) -> None:
+    assert speakable(written) == spoken
+
+
+FOREIGN = [
+    ("de", "Das kostet **12,50 €** und dauert 3 Tage.", "Das kostet 12,50 € und dauert 3 Tage."),
+    ("de-AT", "1. Äpfel\n2. Birnen", "1. Äpfel. 2. Birnen."),
+    ("es", "Son las 10:30, 50 % más. 😀", "Son las 10:30, 50 % más."),
+    ("fr", "Voici :\n```python\nprint(1)\n```\nVoilà !", "Voici: Voilà!"),
+    ("zh", "价格是 **¥12.50**。[这里](https://example.com/a?b=c)", "价格是 ¥12.50。这里"),
+    ("it", "Vedi https://www.example.it/orari?x=1 per favore", "Vedi example.it/orari per favore"),
+]
+
+
+@pytest.mark.parametrize(("language", "written", "spoken"), FOREIGN)
+def test_numbers_of_other_languages_are_left_to_the_voice(language: str, written: str, spoken: str) -> None:
+    assert speakable(written, language) == spoken
+
+
+@given(text=st.text(max_size=200), language=st.sampled_from(["en", "de", "ja", "ar", "pt-BR"]))
+def test_any_text_in_any_language_becomes_one_line_without_markup(text: str, language: str) -> None:
+    spoken = speakable(text, language)
+    assert "\n" not in spoken
+    assert not re.search(r"[*`|{}\\]", spoken)

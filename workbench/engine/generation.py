@@ -72,7 +72,9 @@ class ReplyGenerator:
         on_first: Callable[[], None],
     ) -> None:
         sizes = self._settings.reply
-        chunks = ChunkQueue(Chunker(sizes.first_chunk_chars, sizes.chunk_chars), on_first)
+        chunks = ChunkQueue(
+            Chunker(sizes.first_chunk_chars, sizes.chunk_chars, self._stages.language), on_first
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(reply, think(chunks), chunks))

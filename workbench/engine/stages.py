@@ -33,6 +33,8 @@ class Stages:
     """Whether the models run on board, so that `reply.speculate = "auto"` means on."""
     fallback_sink: Callable[[int], Sink]
     """Makes a sink without a listener, from a position on `agent` on, for when `sink` fails."""
+    language: str = "en"
+    """The language that the agent speaks, a tag like `de` or `pt-BR`: how its text is cut into sentences."""
     hooks: Hooks = field(default_factory=Hooks)
     vision: Vision = field(default_factory=NoVision)
     cold: bool = False

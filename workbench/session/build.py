@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -76,13 +77,19 @@ class StageBuilder:
             cast(GuardedLlm, llm),
             cast(GuardedTts | None, tts),
             self._tools,
-            self._agent.speakable or speakable,
+            speakable_for(self._agent),
             all(self._onboard.values()),
             fallback_sink=partial(PacedSink, self._trace),
+            language=self._agent.language,
             hooks=self._hooks,
             vision=self.transport.vision,
         )
         return stages
+
+    def use_agent(self, agent: Agent, stages: Stages) -> None:
+        """Speak as another agent does, from the next reply on."""
+        self._agent = agent
+        stages.speakable, stages.language = speakable_for(agent), agent.language
 
     async def warm(self) -> None:
         """Make every model's first call before the first turn; one that fails leaves the turn cold."""
@@ -145,3 +152,8 @@ def check_choice(stage: str, choice: str) -> None:
     """Raise UsageError for a model that no installed provider has. What else it needs shows when it is made."""
     if choice != NONE or stage == "llm":
         find_provider(cast(ProviderStage, stage), choice)
+
+
+def speakable_for(agent: Agent) -> Callable[[str], str]:
+    """Return what makes an agent's text speakable: its own function, else ours in its language."""
+    return agent.speakable or partial(speakable, language=agent.language)

@@ -312,6 +312,7 @@ class Session(Runtime):
                 await self._toolset.use_agent(choice)
                 self.conversation.instruct(choice.instructions)
                 self._pipeline.on_silence = choice.on_silence
+                self._builder.use_agent(choice, self._pipeline.stages)
                 name = choice.name or "agent"
             else:
                 await self._builder.swap(stage, str(choice), self._pipeline.stages)

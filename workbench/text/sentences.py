@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
-SENTENCE = re.compile(r"[.!?…]+[\"')\]]*\s+|\n+")
-"""The end of a sentence; a full stop counts only before white space, so 3.5 stays whole."""
-CLAUSE = re.compile(r"[,;:–—]\s+|" + SENTENCE.pattern)
-ABBREVIATION = re.compile(
-    r"(?:^|[\s(\"'])(?:(?:[A-Z]\.)*[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|Nr|No|vs|etc|e\.g|i\.e|a\.m|p\.m|approx)\.\s*$"
+_CLOSING = "\"')\\]”’»›」』）】》〉"
+_STOPS = "。！？｡．।॥؟۔։።။។"
+"""Full stops, question and exclamation marks of scripts that need no space after them."""
+SENTENCE = re.compile(
+    rf"[.!?…]+[{_CLOSING}]*\s+"
+    rf"|[!?…]+[{_CLOSING}]*(?=[^\W\da-zA-ZÀ-ɏͰ-ӿ])"
+    rf"|[{_STOPS}…]*[{_STOPS}][{_STOPS}…]*[{_CLOSING}]*(?=[^{_STOPS}…{_CLOSING}])\s*"
+    r"|\n+"
 )
+"""The end of a sentence. A full stop counts only before white space, so that 3.5 stays whole; the stops of other
+scripts count as soon as something else than a closing quote follows."""
+CLAUSE = re.compile(r"[,;:–—]\s+|[、，；：،](?=[^\d])\s*|" + SENTENCE.pattern)
+_SHORT = (
+    "Dr Mr Mrs Ms Prof St Nr No vs etc approx Inc Ltd Co Jr Sr Ave Blvd Fig Vol"
+    " Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Wed Thu Fri Sat"
+    " z bzw usw ca Str Hr Fr Hrn Tel inkl evtl ggf vgl Mme Mlle MM Sra Dra Ud Uds EE Sig Dott Ing Av"
+)
+ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"'])(?:(?:[A-Z]\.)*[A-Z]|e\.g|i\.e|a\.m|p\.m|z\. ?B|d\. ?h|u\. ?a|p\. ?ex|p\. ?ej|"
+    + "|".join(_SHORT.split())
+    + r")\.\s*$"
+)
+LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)]\s*$")
+"""The number of a list's item ends no sentence."""
+ORDINAL = re.compile(r"(?<![\d.,])\d{1,2}\.\s+$")
+"""`5. Mai`: an ordinal, in the languages that write it so."""
+ORDINAL_LANGUAGES = frozenset(
+    ["de", "da", "nb", "nn", "no", "fi", "is", "cs", "sk", "pl", "hu", "hr", "sl", "sr", "bs", "et", "lv"]
+)
+FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
+LINK = re.compile(r"!?\[[^\]\n]{0,300}(?:$|\](?:$|\([^)\s]{0,2000}(?:\)|$)))")
+"""A link, whole or as far as it has come."""
 LONGEST_FIRST = 60
 """Characters after which the first chunk ends at a word even without punctuation."""
 
 
 class Chunker:
-    """Cuts text that arrives in pieces; a chunk is returned as soon as it is complete."""
+    """Cuts text that arrives in pieces; a chunk is returned as soon as it is complete.
 
-    def __init__(self, first_chars: int, chunk_chars: int) -> None:
+    A block of code is one chunk, and a link is never cut: what makes text speakable must see them whole.
+    `language` is a tag like `de` or `pt-BR`.
+    """
+
+    def __init__(self, first_chars: int, chunk_chars: int, language: str = "en") -> None:
         self._first_chars = first_chars
+        self._has_ordinals = language.lower().partition("-")[0] in ORDINAL_LANGUAGES
         self._chunk_chars = chunk_chars
         self._text = ""
         self._spoken = False
@@ -41,25 +73,64 @@ class Chunker:
 
     def _boundary(self) -> int | None:
         """Return where the next chunk ends, None while that is open."""
+        fence = FENCE.search(self._text)
+        if fence is None:
+            return self._text_boundary(len(self._text))
+        if self._text[: fence.start()].strip():
+            return self._text_boundary(fence.start()) or fence.start()
+        close = re.compile(rf"^[ \t]*{fence[1]}[ \t]*(?:\n|$)", re.MULTILINE).search(self._text, fence.end())
+        return close.end() if close is not None else None
+
+    def _text_boundary(self, stop: int) -> int | None:
         least = 2 if self._spoken else self._first_chars
         most = self._chunk_chars if self._spoken else LONGEST_FIRST
-        for end in self._ends(SENTENCE if self._spoken else CLAUSE, len(self._text)):
-            if end >= least:
+        for end in self._ends(SENTENCE if self._spoken else CLAUSE, stop):
+            if width(self._text[:end]) >= least:
                 return end
-        if len(self._text) <= most:
+        if stop <= most:
             return None
         clauses = list(self._ends(CLAUSE, most)) if self._spoken else []
-        return clauses[-1] if clauses else self._word_end(most)
+        return clauses[-1] if clauses else self._before_link(self._word_end(most))
 
     def _ends(self, mark: re.Pattern[str], stop: int) -> Iterator[int]:
         """Yield the ends of clauses or sentences."""
+        links = self._links()
         for match in mark.finditer(self._text, 0, stop):
-            before = self._text[: match.end()]
-            if before.strip() and not ABBREVIATION.search(before):
-                yield match.end()
+            end = match.end()
+            before = self._text[:end]
+            if not before.strip() or any(start < end < link_end for start, link_end in links):
+                continue
+            if ABBREVIATION.search(before) or LIST_NUMBER.search(before):
+                continue
+            if self._has_ordinals and ORDINAL.search(before):
+                continue
+            yield end
+
+    def _links(self) -> list[tuple[int, int]]:
+        """Return where links begin and end; one that is not complete ends behind the text."""
+        return [(match.start(), match.end() + (match[0][-1] != ")")) for match in LINK.finditer(self._text)]
+
+    def _before_link(self, end: int) -> int | None:
+        """Return `end`, or the start of the link that it would cut; None while the text begins with that link."""
+        for start, link_end in self._links():
+            if start < end < link_end:
+                return start if self._text[:start].strip() else None
+        return end
 
     def _word_end(self, most: int) -> int:
-        """Return the last space before `most`, else a break within a word that is that long."""
+        """Return the last space before `most`, else a break between two letters that make no word of an alphabet."""
         blank = len(self._text) - len(self._text.lstrip())
         space = self._text.rfind(" ", blank, most)
-        return space + 1 if space > 0 else most
+        if space > 0:
+            return space + 1
+        breaks = (
+            at
+            for at in range(most, blank, -1)
+            if not re.match(r"[a-zA-Z0-9]{2}", self._text[at - 1 : at + 1])
+        )
+        return next(breaks, most)
+
+
+def width(text: str) -> int:
+    """Return the length in letters of an alphabet: a sign of Chinese, Japanese or Korean says as much as two."""
+    return len(text) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)

@@ -1,6 +1,7 @@
-"""Speakable text: written English as a voice should read it.
+"""Speakable text: what was written for the eye, as a voice should read it.
 
 Rules run in their order, each on the result of the one before; markdown and addresses first, single numbers last.
+English numbers and signs become words; in other languages they are left to the voice, which knows how they are read.
 """
 
 from __future__ import annotations
@@ -127,13 +128,16 @@ STANDALONE = r"(?<![\w.,])"
 """Before a number that is no part of a word or another number."""
 
 
-def speakable(text: str) -> str:
-    """Return the text as a voice should read it, on one line: no markup, addresses, digits, emojis, controls.
+def speakable(text: str, language: str = "en") -> str:
+    """Return the text as a voice should read it, on one line: no markup, addresses, emojis, controls.
 
-    Empty if nothing is left to say. Takes 0.03 ms a sentence.
+    `language` is a tag like `en`, `de` or `pt-BR`. Numbers, prices, times, telephone numbers and signs are put into
+    English words; in any other language they stay as they are written. Empty if nothing is left to say. Takes 0.06 ms
+    a sentence.
     """
     text = re.sub(r"\n\s*\n", "\n\n", re.sub(r" {2,}", " ", plain(text)))
-    for rules in (_MARKUP, _ADDRESSES, _NUMBERS, _SIGNS):
+    english = language.lower().partition("-")[0] in ("en", "")
+    for rules in (_MARKUP, _ADDRESSES, _NUMBERS, _SIGNS) if english else (_FOREIGN_MARKUP, _FOREIGN_SIGNS):
         for pattern, replacement in rules:
             text = pattern.sub(replacement, text)
     return _tidy(text)
@@ -205,6 +209,17 @@ _MARKUP: list[Rule] = [
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!|>~])"), r"\1"),
 ]
 
+
+def _keep_number(match: re.Match[str]) -> str:
+    line = match[2].strip()
+    return f"{match[1]}. {line}{'' if line[-1] in '.!?:;,。！？' else '.'}"
+
+
+_FOREIGN: dict[object, str | Callable[[re.Match[str]], str]] = {_code_block: "\n", _numbered: _keep_number}
+"""What is said in English, where another language is spoken: code is left out, numbers of a list stay."""
+_FOREIGN_MARKUP: list[Rule] = [
+    (pattern, _FOREIGN.get(replacement, replacement)) for pattern, replacement in _MARKUP
+]
 
 # --- addresses -------------------------------------------------------------------------------------------------------
 
@@ -290,6 +305,35 @@ def _time(match: re.Match[str]) -> str:
     return f"{spoken} {half[0].lower()} m" if half else spoken
 
 
+def _time_with_seconds(match: re.Match[str]) -> str:
+    hour, minute, second = (int(part) for part in match.groups())
+    if hour > 23 or minute > 59 or second > 59:
+        return match[0]
+    spoken = f"{cardinal(hour)} {'oh ' if 0 < minute < 10 else ''}{cardinal(minute)}"
+    return f"{spoken} and {cardinal(second)} second{'s' * (second != 1)}"
+
+
+def _instant(match: re.Match[str]) -> str:
+    """Return an ISO time: date, hour and minute; the seconds are for machines."""
+    date = _date(match[3], int(match[2]), match[1], match)
+    hour, minute = int(match[4]), int(match[5])
+    if date == match[0] or hour > 23 or minute > 59:
+        return match[0]
+    clock = f"{cardinal(hour)} {'oh ' if 0 < minute < 10 else ''}{cardinal(minute) if minute else 'hundred'}"
+    return f"{date} at {clock}{' U T C' if match[6] == 'Z' else ''}"
+
+
+def _grouped(match: re.Match[str]) -> str:
+    return ", ".join(digits(group) for group in re.findall(r"\d+", match[0]))
+
+
+def _spell_code(match: re.Match[str]) -> str:
+    groups = re.split(r"[- ]", match[0])
+    return ", ".join(
+        " ".join(digits(sign) if sign.isdecimal() else sign for sign in group) for group in groups
+    )
+
+
 def _month(name: str) -> str:
     return next(month for month in MONTHS if month[:3].lower() == name[:3].lower())
 
@@ -344,8 +388,76 @@ _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True
 _MONEY = re.compile(rf"(?<![\w.])(?P<minus>-)?(?P<sign>[$€£¥])\s?{_AMOUNT}")
 _CODED = re.compile(rf"(?<![\w.])(?P<minus>-)?{_AMOUNT}\s?(?P<sign>USD|EUR|GBP|€|£)(?!\w)")
 
+_CODE_WORD = (
+    r"\b(?:code|pin|passcode|zip|account|extension|number is|number:)(?:\s+(?:is|of|for|number))?:?\s+"
+)
+"""Before digits that are read one by one however few they are."""
+
+_CODES: list[Rule] = [
+    (
+        re.compile(
+            r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?(?!\w)"
+        ),
+        _instant,
+    ),
+    (re.compile(r"(?<![\d:.])(\d{1,2}):(\d{2}):(\d{2})(?![\d:])"), _time_with_seconds),
+    (
+        re.compile(r"(?<![\w.-])\d{1,6}(?:-\d{1,6}){3,}(?![\w-]|\.\d)"),
+        _grouped,
+    ),  # an ISBN, a card, an account
+    (re.compile(r"(?<![\w.-])\d{4}(?:[- ]\d{4}){2,4}(?:[- ]\d{1,3})?(?![\w-]|\.\d)"), _grouped),
+    (re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])"), _grouped),
+    (
+        re.compile(r"(?<![\w-])[A-Z]{2}\d{2}(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?(?!\w)"),
+        _spell_code,
+    ),  # an IBAN
+    (
+        re.compile(
+            r"(?<![\w-])(?=[A-Z0-9-]*\d)(?=[A-Z0-9-]*[A-Z])"
+            r"(?=[A-Z0-9-]*(?:[A-Z]\d|\d[A-Z]))[A-Z0-9]{2,}(?:-[A-Z0-9]{2,})+(?![\w-])"
+        ),
+        _spell_code,
+    ),
+    (
+        re.compile(
+            r"(?<![\w-])(?=[A-Z0-9]{5,12}(?![\w-]))(?:[A-Z]+\d+[A-Z]+|\d+[A-Z]+\d+)[A-Z0-9]*(?![\w-])"
+        ),
+        _spell_code,
+    ),
+    (
+        re.compile(rf"({_CODE_WORD})(\d{{3,8}})(?![\w,]|[.:/-]\d)", re.IGNORECASE),
+        lambda match: match[1] + digits(match[2]),
+    ),
+    (
+        re.compile(r"(?<![\w.,$€£¥-])(?!\d+000(?!\d))\d{7,20}(?![\w,%]|[.-]\d)"),
+        lambda match: digits(match[0]),
+    ),
+]
+"""What is no amount, though it is written in digits."""
+
+_COMPARISONS: list[Rule] = [
+    *(
+        (re.compile(rf"(?<=[\w)])\s*{re.escape(sign)}\s*(?=[\w(−-])"), f" {words} ")
+        for sign, words in (("<=", "is at most"), (">=", "is at least"), ("!=", "is not"), ("==", "equals"))
+    ),
+    (re.compile(r"\s*(?:->|=>)\s*"), ", "),
+    (re.compile(r"(?<=[\w)])(?:\s+<\s+|<(?=\d))(?=[\w(−-])"), " is less than "),
+    (re.compile(r"(?<=[\w)])(?:\s+>\s+|>(?=\d))(?=[\w(−-])"), " is greater than "),
+    (re.compile(r"(?<!\w)<\s?(?=\d\d|\d\s?%|\d[.,]\d|[$€£])"), "less than "),  # <3 is a heart
+    (re.compile(r"(?<!\w)>\s?(?=[\d$€£])"), "more than "),
+    (re.compile(r"~\s?(?=[\d$€£])"), "about "),
+    (re.compile(r"(?<=[A-Za-z)])\^2(?![\w.])"), " squared"),
+    (re.compile(r"(?<=[A-Za-z)])\^3(?![\w.])"), " cubed"),
+    (re.compile(r"(?<=[\w)])\^(?=[\w(])"), " to the power of "),
+    (re.compile(r"(?<=[\w)])\s\+\s(?=[\w(])"), " plus "),
+    (re.compile(r"(?<=\d)\+(?=\s+[a-z])"), " or more"),
+]
+"""Signs that change the meaning of what stands beside them."""
+
 _NUMBERS: list[Rule] = [
     *((re.compile(rf"(?<!\w){re.escape(short)}"), words) for short, words in ABBREVIATIONS.items()),
+    *_COMPARISONS,
+    *_CODES,
     (
         re.compile(
             r"(?:\+\d{1,3}[ .-]?)?\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}(?!\d)"
@@ -425,4 +537,13 @@ _SIGNS: list[Rule] = [
     (re.compile(r"[*|~^<>{}\[\]\\_#`$€£¥\ufffd]+"), " "),
     (re.compile(r"(?<=[\w)\"'”’])[ \t]*\n{2,}(?=\s*\S)"), ". "),
     (re.compile(r"([.!?]){4,}"), r"\1\1\1"),
+]
+
+_FOREIGN_SIGNS: list[Rule] = [
+    (re.compile(r"\b(?:https?|ftp)://(?:www\.)?([^\s<>\"?#]+)[^\s<>\"]*"), r"\1"),
+    (re.compile(r"mailto:"), ""),
+    (re.compile(f"[{_PICTURES}]+"), " "),
+    (re.compile(r"\s+[-*|~^]+\s+"), ", "),
+    (re.compile(r"[*|~^<>{}\[\]\\_`\ufffd]+|#(?!\d)"), " "),
+    (re.compile(r"(?<=[\w)\"'”’])[ \t]*\n{2,}(?=\s*\S)"), ". "),
 ]
