@@ -42,6 +42,29 @@ def test_same_order_every_time() -> None:
     assert [at for at, _ in first] == sorted(at for at, _ in first)
 
 
+def test_a_task_group_cancels_its_tasks_in_the_same_order_every_time() -> None:
+    async def worker(name: int, log: list[int]) -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            log.append(name)
+
+    async def main() -> list[int]:
+        log: list[int] = []
+        with pytest.raises(ExceptionGroup):
+            async with asyncio.TaskGroup() as tasks:
+                for name in range(20):
+                    tasks.create_task(worker(name, log))
+                await asyncio.sleep(0.5)
+                raise ValueError
+        return log
+
+    first = run_virtual(main())
+    others = [object() for _ in range(1001)]  # so that the next tasks have other addresses
+    assert run_virtual(main()) == first
+    del others
+
+
 def test_timers_of_one_time_run_in_the_order_they_were_set() -> None:
     async def main() -> list[int]:
         order: list[int] = []

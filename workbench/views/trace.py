@@ -5,7 +5,7 @@
     trace.audio("agent", turn=1)        # mono PCM16, shape (n,)
     trace.plot.waterfall(1)             # a matplotlib figure
 
-The trace itself (`trace/bus.py`) knows no reader; this is the same trace one layer up. It owns the one timeline that
+The trace itself (`trace/trace.py`) knows no reader; this is the same trace one layer up. It owns the one timeline that
 all screens, plugins and commands share.
 """
 
