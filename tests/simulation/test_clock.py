@@ -49,14 +49,17 @@ def test_a_task_group_cancels_its_tasks_in_the_same_order_every_time() -> None:
         finally:
             log.append(name)
 
+    async def group(log: list[int]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for name in range(20):
+                tasks.create_task(worker(name, log))
+            await asyncio.sleep(0.5)
+            raise ValueError
+
     async def main() -> list[int]:
         log: list[int] = []
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as tasks:
-                for name in range(20):
-                    tasks.create_task(worker(name, log))
-                await asyncio.sleep(0.5)
-                raise ValueError
+            await group(log)
         return log
 
     first = run_virtual(main())
