@@ -16,7 +16,7 @@ from workbench.engine.reply import Reply, ToolInvocation
 from workbench.engine.settings import LimitSettings
 from workbench.engine.tasks import within
 from workbench.model.conversation import Message, Picture, ToolCall
-from workbench.model.errors import DeadlineError, StageError, WorkbenchError
+from workbench.model.errors import DeadlineError, StageError, WorkbenchError, foreign
 from workbench.model.events import Notice, ToolProgressed, ToolReturned, ToolStarted, ToolStatus
 from workbench.model.text import plain, redacted
 from workbench.plugin.threads import AbnormalExit, DaemonThreads
@@ -168,19 +168,24 @@ class Invoker:
         async with slot:
             while True:
                 call.attempt += 1
+                cause: BaseException
                 try:
-                    return await self._run(tool, call, arguments)
-                except ToolError as error:
-                    words = str(error) or f"{tool.name} failed, and did not say why"
-                    raise Refusal(plain(redacted(words), limit=2000)) from None
-                except UnencodableError as error:
-                    raise Refusal(f"{tool.name} failed: {error}") from None
-                except WorkbenchError as error:
-                    reason = error.reason
-                except AbnormalExit as error:
-                    reason = str(error)
-                except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises is for the model
-                    reason = f"{type(error).__name__}: {error}"
+                    with foreign(f"the tool {tool.name}", "tools"):
+                        return await self._run(tool, call, arguments)
+                except StageError as error:
+                    cause = error.__cause__ or error
+                match cause:
+                    case ToolError():
+                        words = str(cause) or f"{tool.name} failed, and did not say why"
+                        raise Refusal(plain(redacted(words), limit=2000))
+                    case UnencodableError():
+                        raise Refusal(f"{tool.name} failed: {cause}")
+                    case WorkbenchError():
+                        reason = cause.reason
+                    case AbnormalExit():
+                        reason = str(cause)
+                    case _:
+                        reason = f"{type(cause).__name__}: {cause}"
                 if call.attempt > tool.retries:
                     raise Refusal(f"{tool.name} failed: {plain(redacted(reason), limit=500, one_line=True)}")
                 await asyncio.sleep(BACKOFF_S * 2 ** (call.attempt - 1))

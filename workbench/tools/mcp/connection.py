@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from workbench.model.clock import outside
+from workbench.model.errors import StageError, foreign
 from workbench.model.events import Notice
 from workbench.plugin.loading import OURS
 from workbench.plugin.threads import DaemonThreads
@@ -146,20 +147,21 @@ class ServerConnection:
         opened = False
         with anyio.CancelScope(deadline=anyio.current_time() + self.server.start_s) as self._scope:
             try:
-                async with Client(
-                    transport_to(self.server, monitor),
-                    message_handler=self._on_message,
-                    client_info=Implementation(name="workbench", version=metadata.version(OURS)),
-                    cache=None,
-                ) as client:
-                    self._pid = monitor.pid
-                    await self._tools.refresh(client)
-                    self._scope.deadline = float("inf")
-                    opened = True
-                    async with self._available(client):
-                        await self._attend(client)
-            except Exception as raised:  # noqa: BLE001  # a stranger's program: whatever comes of it is a reason
-                error = raised
+                with foreign(self.server.who, "tools"):
+                    async with Client(
+                        transport_to(self.server, monitor),
+                        message_handler=self._on_message,
+                        client_info=Implementation(name="workbench", version=metadata.version(OURS)),
+                        cache=None,
+                    ) as client:
+                        self._pid = monitor.pid
+                        await self._tools.refresh(client)
+                        self._scope.deadline = float("inf")
+                        opened = True
+                        async with self._available(client):
+                            await self._attend(client)
+            except StageError as raised:
+                error = raised.__cause__ or raised
         late = self._scope.cancelled_caught and not opened
         return loss_of(self.server, monitor.reason, monitor.stderr, error, late=late)
 
