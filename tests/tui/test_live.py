@@ -301,6 +301,28 @@ def test_only_rows_that_changed_are_drawn_again() -> None:
     run(scene())
 
 
+def test_who_reads_earlier_lines_is_not_scrolled_away() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, USUAL) as stage:
+            conversation(session)
+            await stage.shows("and what about …")
+            await stage.pilot.press("pageup", "pageup")
+            await stage.until(lambda: "and what about" not in stage.text)
+            session.at(session.clock.ms + 100, ev.Bookmarked("here"))
+            await stage.until(
+                lambda: stage.app.screen.query(ConversationRow).last().line.text == "bookmark here"
+            )
+            await stage.pilot.pause()
+            assert "bookmark here" not in stage.text
+            await stage.pilot.press("pagedown", "pagedown", "pagedown")
+            await stage.shows("bookmark here")
+            session.at(session.clock.ms + 100, ev.Bookmarked("there"))
+            await stage.shows("bookmark there")
+
+    run(scene())
+
+
 def test_a_narrow_terminal_may_grow() -> None:
     async def scene() -> None:
         session = FakeSession()

@@ -1,4 +1,4 @@
-"""`workbench config`: what is set, where each value comes from, and whether a file can be used."""
+"""`workbench config`: settings with the origin of each value, and checks of settings files."""
 
 from __future__ import annotations
 

@@ -61,25 +61,25 @@ def doctor(as_json: bool, profile: str | None, config: Path | None, plugins: tup
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Ask our plugin and strangers' for their checks, and look at what is nobody's: recordings, terminal, suggestions.
+    """Return the checks of all plugins, ours first, and those of recordings, terminal and suggestions.
 
-    Ours come first, in the order in which a conversation needs them; a check for a stage follows the stage.
+    They come in the order in which a conversation needs them; a check for a stage follows the stage.
     """
     manager().ask_all()
-    ours, theirs = list[Check](), list[Check]()
+    ours, external = list[Check](), list[Check]()
     for plugin, check in manager().checks(settings):
         if plugin.origin.package == OURS:
             ours.append(check)
         else:
-            theirs.append(replace(check, what=f"{plugin.name}: {check.what}"))
+            external.append(replace(check, what=f"{plugin.name}: {check.what}"))
     yield from (check for check in ours if check.stage is None)
     for stage in get_args(ProviderStage):
-        needs = [check for check in [*ours, *theirs] if check.stage == stage]
+        needs = [check for check in [*ours, *external] if check.stage == stage]
         yield _provider(settings, stage, needs)
         yield from needs
     for problem in manager().problems():
         yield Check("plugin", "note", str(problem), problem.hint)
-    yield from (check for check in theirs if check.stage is None)
+    yield from (check for check in external if check.stage is None)
     yield _recordings(settings)
     yield _terminal()
     for suggestion in suggestions(settings):
@@ -101,8 +101,8 @@ def _provider(settings: Settings, stage: ProviderStage, needs: list[Check]) -> C
         provider, model = find_provider(stage, choice)
     except UsageError as error:
         return Check(stage, "missing", error.reason, error.hint)
-    others = ", ".join(sorted(name for name in providers(stage) if name != provider.name))
-    also = f" (also installed: {others})" if others else ""
+    alternatives = ", ".join(sorted(name for name in providers(stage) if name != provider.name))
+    also = f" (also installed: {alternatives})" if alternatives else ""
     missing = any(check.state == "missing" for check in needs)
     text = f"{provider.name}/{model}: {provider.summary}{also}"
     return Check(stage, "missing" if missing else "ok", text)

@@ -1,4 +1,4 @@
-"""`workbench plugins`: what is installed, what it brings, what is wrong with it, and how to begin one."""
+"""`workbench plugins`: list, describe and check plugins, and begin one."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
     from workbench.config import load_settings
     from workbench.plugin.loading import Origin, installed_plugins
 
-    known, problems = installed_plugins()
-    rows = [(plugin.name, plugin.origin) for plugin in known]
+    packages, problems = installed_plugins()
+    rows = [(plugin.name, plugin.origin) for plugin in packages]
     rows += [(file.stem, Origin(file=file)) for file in (*load_settings({}).plugins, *plugins)]
     if as_json:
         listed = [{"name": name, **_origin(origin)} for name, origin in rows]

@@ -128,7 +128,7 @@ def export(session: str | None, name: str, out: Path | None, plugins: tuple[Path
 
 
 def _exporter(name: str) -> tuple[str, Exporter]:
-    """The plugin and exporter of that name. Raises UsageError where there is none, or more than one."""
+    """Return the plugin and exporter of that name. Raises UsageError where there is none, or more than one."""
     from workbench.plugin.manager import exporters
 
     matches = [(plugin, exporter) for plugin, exporter in exporters() if exporter.name == name]
@@ -137,21 +137,21 @@ def _exporter(name: str) -> tuple[str, Exporter]:
     if matches:
         owners = " and ".join(plugin for plugin, _ in matches)
         raise UsageError(f"two exporters are called {name!r}, of {owners}", "uninstall one of them")
-    there = "; ".join(f"{exporter.name}: {exporter.summary}" for _, exporter in exporters())
-    raise UsageError(f"no exporter is called {plain(repr(name), 80)}", f"there are – {there}")
+    names = "; ".join(f"{exporter.name}: {exporter.summary}" for _, exporter in exporters())
+    raise UsageError(f"no exporter is called {plain(repr(name), 80)}", f"there are – {names}")
 
 
 def _find(session: str | None) -> Path:
-    """The folder that is meant. Raises UsageError where there is none, or more than one."""
+    """Return the folder of a session; None: of the newest. Raises UsageError where there is none, or more than one."""
     hint = "`workbench sessions` lists those there are"
     if session is not None and Path(session).is_dir():
         return SessionFolder.open(Path(session)).path
-    known = [info for info in listed() if info.problem is None]
+    whole = [info for info in listed() if info.problem is None]
     if session is None:
-        if not known:
+        if not whole:
             raise UsageError(f"no session is recorded in {default_root()}", "`workbench tui` records one")
-        return known[0].path
-    matches = [info.path for info in known if info.session == session or info.path.name.startswith(session)]
+        return whole[0].path
+    matches = [info.path for info in whole if info.session == session or info.path.name.startswith(session)]
     if len(matches) != 1:
         raise UsageError(f"{len(matches) or 'no'} sessions are called {short(session, 60)!r}", hint)
     return matches[0]
@@ -195,7 +195,7 @@ def _cells(info: SessionInfo) -> list[str]:
 
 
 def _local(date: str) -> str:
-    """In the user's time zone; as it is where it is no date."""
+    """Return the date in the user's time zone; as it is where it is no date."""
     try:
         moment = datetime.strptime(date, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:

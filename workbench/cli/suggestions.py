@@ -1,4 +1,4 @@
-"""What is on this machine and could be used, but is not: suggested, never taken silently."""
+"""Suggestions of services on this machine that could be used and are not; none is ever taken silently."""
 
 from __future__ import annotations
 

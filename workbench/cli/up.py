@@ -37,7 +37,7 @@ def up() -> None:
             f"The models on board are not here ({missing}): a script answers. `workbench models pull` gets them."
         )
         settings = load_settings({"profile": "scripted"})
-    lacking = _lacking()
+    lacking = _missing_device()
     if lacking is None:
         from workbench.cli.tui import tui
 
@@ -58,18 +58,18 @@ def up() -> None:
 
 
 def _missing_weights(settings: Settings) -> str:
-    """The models of the profile whose weights are not here, in words."""
+    """Return the models of the profile whose weights are not here, in words."""
     from workbench.weights.manifest import MODELS
     from workbench.weights.store import FileState, open_store
 
     store = open_store(settings.models_path)
     chosen = {getattr(settings, stage).provider for stage in ("vad", "stt", "llm", "tts")}
-    wanted = [model for model in MODELS if model.name in chosen or model.name.partition("/")[0] in chosen]
-    return ", ".join(model.name for model in wanted if store.state(model) is not FileState.PRESENT)
+    needed = [model for model in MODELS if model.name in chosen or model.name.partition("/")[0] in chosen]
+    return ", ".join(model.name for model in needed if store.state(model) is not FileState.PRESENT)
 
 
-def _lacking() -> str | None:
-    """What is not there to talk on the screen, None if all is."""
+def _missing_device() -> str | None:
+    """Return what is missing to talk on the screen, None if nothing is."""
     import sys
 
     from workbench.model.errors import MissingError
@@ -78,11 +78,13 @@ def _lacking() -> str | None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return "no terminal"
     try:
-        there = {kind: bool(list_devices(kind)) for kind in ("input", "output")}
+        present = {kind: bool(list_devices(kind)) for kind in ("input", "output")}
     except MissingError:
         return "no PortAudio"
-    if all(there.values()):
+    if all(present.values()):
         return None
     return (
-        "no sound card" if not any(there.values()) else f"no {'speaker' if there['input'] else 'microphone'}"
+        "no sound card"
+        if not any(present.values())
+        else f"no {'speaker' if present['input'] else 'microphone'}"
     )

@@ -232,7 +232,12 @@ class LiveScreen(PanelScreen):
     def action_scroll(self, direction: str) -> None:
         """Look back in the conversation."""
         conversation = self.query_one(ConversationView)
-        conversation.scroll_page_up() if direction == "up" else conversation.scroll_page_down()
+        if direction == "up":
+            conversation.scroll_page_up()
+        elif conversation.is_vertical_scroll_end:
+            conversation.anchor()  # follow it again
+        else:
+            conversation.scroll_page_down()
 
     def action_tool(self, kind: DialogKind) -> None:
         """Ask what to call a tool with, or what it shall answer."""

@@ -1,4 +1,4 @@
-"""What was said, as it grows: partial words grey, unheard words struck through, failures with what to do."""
+"""The conversation as it grows: partial words grey, unheard words struck through, failures with what to do."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ class ConversationView(VerticalScroll):
 
     can_focus = False
 
+    def on_mount(self) -> None:
+        """Stay at the end, also where rows grow after they were drawn."""
+        self.anchor()
+
     async def watch_lines(self, lines: tuple[ConversationLine, ...]) -> None:
         """Change only the rows that changed."""
-        at_end = self.scroll_offset.y >= self.max_scroll_y
         latest = {line.key: line for line in lines[-ROWS:]}
         rows = {row.line.key: row for row in self.query(ConversationRow)}
         same = [key for key in latest if key in rows]
@@ -42,9 +45,8 @@ class ConversationView(VerticalScroll):
             await self.mount_all(ConversationRow(line) for key, line in latest.items() if key not in same)
         chosen = [row for row in self.query(ConversationRow) if row.line.chosen]
         if chosen:
+            self.release_anchor()
             self.call_after_refresh(self.scroll_to_widget, chosen[0], animate=False, center=True)
-        elif at_end:
-            self.scroll_end(animate=False)
 
 
 class ConversationRow(Horizontal):

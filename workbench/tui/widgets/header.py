@@ -1,4 +1,4 @@
-"""The first line: what is going on, and what to do."""
+"""The header: the activity of the session, and what the user can do."""
 
 from __future__ import annotations
 

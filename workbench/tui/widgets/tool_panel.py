@@ -194,8 +194,8 @@ def where(turn: int, place: CallSpan) -> str:
 
 def lane(place: CallSpan, width: int) -> Content:
     """Return the call between the end of speech and when the answer was heard, as in the waterfall; `width` cells."""
-    heard = "" if place.heard_ms is None else f"▶ {_signed(place.heard_ms)}"
-    room = max(4, width - len(heard))
+    end = "" if place.heard_ms is None else f"▶ {_signed(place.heard_ms)}"
+    room = max(4, width - len(end))
     low = min(0.0, place.start_ms)
     high = max(place.start_ms, place.end_ms or 0.0, place.heard_ms or 0.0, low + 1.0)
     scale = room / (high - low)
@@ -203,7 +203,7 @@ def lane(place: CallSpan, width: int) -> Content:
     last = room if place.end_ms is None else min(room, max(first + 1, round((place.end_ms - low) * scale)))
     cells = [("╌", "$track")] * room
     cells[first:last] = [("━", "$part-tools")] * (last - first)
-    return Content.assemble(*cells, (heard, "$quiet"))
+    return Content.assemble(*cells, (end, "$quiet"))
 
 
 def title(tools: ToolActivity) -> str:

@@ -1,4 +1,4 @@
-"""What a turn of a recording sounds like: the levels of both sides over time, and where playing is."""
+"""The waveform of a turn of a recording: levels of both sides over time, and the position of playing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown while nothing was said: how far warming up is, what to do, or why it does not start."""
+"""The first sight, until somebody speaks: progress of warming up, what to do, or why it does not start."""
 
 from __future__ import annotations
 
