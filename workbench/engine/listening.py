@@ -181,13 +181,13 @@ class Listening:
     def _run_vad(self, frame: Frame) -> None:
         sound = np.concatenate((self._rest, frame.samples)) if len(self._rest) else frame.samples
         size = self.vad.window
-        whole = len(sound) // size * size
-        for at in range(0, whole, size):
+        complete = len(sound) // size * size
+        for at in range(0, complete, size):
             probability = self.vad(sound[at : at + size])
             self._seen += size
             self._batch.append(round(probability, 3))
             self._take(probability, self._seen)
-        self._rest = sound[whole:]
+        self._rest = sound[complete:]
         if len(self._batch) >= BATCH:
             self._emit_batch()
 

@@ -61,9 +61,9 @@ class Pipeline:
         self.conversation = conversation
         self.on_silence = on_silence
         self.muted = False
-        heard = HeardLatency(stages, tracks, trace)
+        heard_latency = HeardLatency(stages, tracks, trace)
         self.listening = Listening(stages.vad, stages.turn, settings, trace, tracks.user)
-        self.playout = Playout(trace, tracks.agent, settings.bargein, heard)
+        self.playout = Playout(trace, tracks.agent, settings.bargein, heard_latency)
         self.floor = Floor(self.playout, stages, trace)
         self.barge_in = BargeIn(
             self.floor, self.playout, self.listening, stages, settings.bargein, trace, echo_of
@@ -78,7 +78,7 @@ class Pipeline:
             self.barge_in,
             self.listening,
             self.transcriber,
-            heard,
+            heard_latency,
         )
         self._mic = tracks.mic
         self._loop = asyncio.get_running_loop()

@@ -34,12 +34,12 @@ class Playout:
         trace: Trace,
         track: LiveTrack,
         settings: BargeInSettings,
-        heard: HeardLatency | None = None,
+        heard_latency: HeardLatency | None = None,
     ) -> None:
         self._trace = trace
         self._track = track
         self._settings = settings
-        self._heard = heard
+        self._heard_latency = heard_latency
         self._lock = threading.Lock()
         self._audio: ReplyAudio | None = None
         self._held = False
@@ -118,8 +118,8 @@ class Playout:
             self._track.append(out)
         if (levels := self._meter.measure(out)) is not None:
             entry = self._trace.emit(levels)
-            if self._heard is not None:
-                self._loop.call_soon_threadsafe(self._heard.played, levels.upto_sample, entry.t_ms)
+            if self._heard_latency is not None:
+                self._loop.call_soon_threadsafe(self._heard_latency.played, levels.upto_sample, entry.t_ms)
         if started is not None:
             self._loop.call_soon_threadsafe(started)
         return out
@@ -148,8 +148,8 @@ class Playout:
         """Take samples of the reply, up to `count` on the ramp that leads to 0."""
         part = audio.take(count) if count else silence(0)
         gains = self._gain - self._step * np.arange(1, len(part) + 1)
-        there = len(part) < count or count == self._ramp()
-        self._gain = 0.0 if there else float(gains[-1])
+        complete = len(part) < count or count == self._ramp()
+        self._gain = 0.0 if complete else float(gains[-1])
         return _times(part, gains)
 
     def _risen(self, part: Samples) -> Samples:

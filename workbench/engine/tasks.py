@@ -77,27 +77,27 @@ class CancelScope:
             self._task = None
 
 
-async def within(who: str, stage: Stage, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
-    """The result of `make()`. Whatever it raises becomes a `StageError` that names `who` and the stage; what is late is
-    a `DeadlineError`. Only a cancellation from outside leaves as one, and none is lost on the way."""
+async def within(owner: str, stage: Stage, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
+    """Return the result of `make()`. Whatever it raises becomes a `StageError` that names `owner` and the stage; what is
+    late is a `DeadlineError`. Only a cancellation from outside leaves as one, and none is lost on the way."""
     failed: StageError
     try:
         async with asyncio.timeout(deadline_ms / 1000):
-            with foreign(who, stage):
+            with foreign(owner, stage):
                 result = await make()
         if not _being_cancelled():
             return result
         raise asyncio.CancelledError
     except TimeoutError:
         failed = DeadlineError(
-            f"{who} did not answer within {deadline_ms:.0f} ms",
+            f"{owner} did not answer within {deadline_ms:.0f} ms",
             "raise the deadline in [limits], or choose a faster model",
             stage=stage,
         )
     except StageError as error:
         failed = error
     except asyncio.CancelledError:
-        failed = StageError(f"{who} cancelled itself", f"look into {who}", stage=stage)
+        failed = StageError(f"{owner} cancelled itself", f"look into {owner}", stage=stage)
     if _being_cancelled():
         raise asyncio.CancelledError
     raise failed

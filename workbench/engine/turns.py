@@ -101,7 +101,7 @@ class TurnRunner:
         barge_in: BargeIn,
         listening: Listening,
         transcriber: Transcriber,
-        heard: HeardLatency,
+        heard_latency: HeardLatency,
     ) -> None:
         self.stages = stages
         self.settings = settings
@@ -114,7 +114,7 @@ class TurnRunner:
         """Where turns run, set while the pipeline runs."""
         self._generator = ReplyGenerator(stages, settings, trace, conversation, aside=self.say)
         self._transcriber = transcriber
-        self._heard = heard
+        self._heard_latency = heard_latency
         self._loop = asyncio.get_running_loop()
         self._turns = 0
         self._replies = 0
@@ -171,7 +171,7 @@ class TurnRunner:
                     if await self._settled(utterance, reply):
                         end.reply = reply
                         vad_end = utterance.speech_end if utterance.typed is None else None
-                        self._heard.follow(reply, vad_end)
+                        self._heard_latency.follow(reply, vad_end)
                         await self._perform(reply)
             finally:
                 if end.reply is None:
@@ -316,7 +316,7 @@ class TurnRunner:
                 reply.id, reply.turn, status, text.played, text.unplayed, audio.ended_at, text.estimated
             )
         )
-        self._heard.conclude(reply)
+        self._heard_latency.conclude(reply)
         return text
 
     def _remember(self, *messages: Message) -> None:

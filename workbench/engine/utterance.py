@@ -114,10 +114,10 @@ class Utterance:
         """Return the samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""
         if len(self._frames) > 1:
             self._frames = [np.concatenate(self._frames)]
-        whole = self._frames[0] if self._frames else silence(0)
+        samples = self._frames[0] if self._frames else silence(0)
         first = 0 if start is None else max(0, start - self.start_sample)
-        last = len(whole) if stop is None else max(0, stop - self.start_sample)
-        return whole[first:last]
+        last = len(samples) if stop is None else max(0, stop - self.start_sample)
+        return samples[first:last]
 
     async def chunks(self) -> AsyncIterator[Samples]:
         """Yield the sound from the start, as it comes, until the utterance is over."""
