@@ -78,7 +78,7 @@ class CancelScope:
 
 
 async def within(owner: str, stage: Stage, make: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
-    """Return the result of `make()`. Whatever it raises becomes a `StageError` that names `owner` and the stage; what is
+    """Return the result of `make()`. Whatever it raises is a `StageError` that names `owner` and the stage; what is
     late is a `DeadlineError`. Only a cancellation from outside leaves as one, and none is lost on the way."""
     failed: StageError
     try:
