@@ -80,6 +80,7 @@ def test_a_waterfall_is_drawn_from_the_first_sound_of_the_answer_on() -> None:
             await stage.shows("Turn 1─", "heard after")
             heard_turn(session, 2, "Who?", "Neil Armstrong was the first", total_ms=750)
             await stage.shows("Turn 2 · running", "750 ms", "▶ Speaking")
+            assert stage.rows[1].startswith(" you")  # few lines stand at the top
             session.at(
                 session.clock.ms + 900, ev.ReplyEnded(20, 2, "done", "Neil Armstrong was the first", "", 0)
             )

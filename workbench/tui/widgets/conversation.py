@@ -29,7 +29,19 @@ class ConversationView(VerticalScroll):
 
     def on_mount(self) -> None:
         """Stay at the end, also where rows grow after they were drawn."""
-        self.anchor()
+        self.watch(self, "virtual_size", lambda: self.call_after_refresh(self.follow))
+
+    def on_resize(self) -> None:
+        """Look whether there is an end to follow."""
+        self.call_after_refresh(self.follow)
+
+    def follow(self) -> None:
+        """Stay at the end of lines that are more than there is room for; fewer would be moved down."""
+        overflows = self.max_scroll_y > 0
+        if overflows != self.is_anchored:
+            self.anchor(overflows)
+            if not overflows:
+                self.scroll_home(animate=False)
 
     async def watch_lines(self, lines: tuple[ConversationLine, ...]) -> None:
         """Change only the rows that changed."""
