@@ -29,7 +29,7 @@ class ConversationView(VerticalScroll):
 
     def on_mount(self) -> None:
         """Stay at the end, also where rows grow after they were drawn."""
-        self.watch(self, "virtual_size", lambda: self.call_after_refresh(self.follow))
+        self.watch(self, "virtual_size", self.on_resize)
 
     def on_resize(self) -> None:
         """Look whether there is an end to follow."""
