@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -103,10 +104,7 @@ class Endpoint:
     def _refusal(self, error: openai.APIError) -> StageError:
         """Return the error for an HTTP status, or for the error code within a stream."""
         status = _status(getattr(error, "status_code", None)) or _status(error.code)
-        message = (
-            error.body.get("message") if isinstance(error.body, dict) else None
-        )  # without the SDK's words
-        text = self.clean(message if isinstance(message, str) else error.message)
+        text = self.clean(_message(error.body) or error.message)
         reason = f"{self.server} answered {status or 'with an error'}: {text}"
         if error.code == "insufficient_quota":
             hint = "the account has no credit left: see its billing page, or choose another provider"
@@ -135,6 +133,22 @@ class Endpoint:
             case 404:
                 return f"check {model}, and {self.stage}.base_url (it usually ends in /v1)"
         return f"check the settings [{self.stage}]"
+
+
+def _message(body: object) -> str:
+    """Return what a server says of an error, in whatever shape: without the SDK's words."""
+    if isinstance(body, Mapping):
+        message = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
+        return (
+            _message(message)
+            if isinstance(message, Mapping) and message is not body
+            else (
+                message if isinstance(message, str) else json.dumps(message, ensure_ascii=False, default=str)
+            )
+        )
+    return (
+        body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str) if body else ""
+    )
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from openai import AsyncStream
@@ -15,16 +15,16 @@ from openai.types.chat import (
     ChatCompletionMessageParam,
     ChatCompletionToolParam,
 )
-from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from openai.types.shared_params import FunctionDefinition
 
-from workbench.engine.interfaces import Llm, LlmPart, Text
+from workbench.engine.interfaces import Llm, LlmPart
 from workbench.model.clock import outside
-from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
-from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError
+from workbench.model.conversation import Message, Picture, ToolSpec
+from workbench.model.errors import EndedEarlyError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.errors import Endpoint
+from workbench.providers.openai.stream import AnswerStream
 
 Chunks = AsyncStream[ChatCompletionChunk]
 
@@ -37,31 +37,96 @@ class OpenAiLlm(ApiStage, Llm):
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__("llm", options)
+        self._tools: Sequence[ToolSpec] = ()
+        """The tools of the last request that had any."""
+        self._adaptations: set[str] = set()
+        """What this server was found to refuse: an optional field, or a form of the history."""
 
     @asynccontextmanager
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[LlmPart]]:
         """Ask for an answer; leaving the context closes the connection, so that the server stops too."""
-        options: dict[str, Any] = {"tools": [_tool(tool) for tool in tools]} if tools else {}
-        with self.endpoint.request():
-            chunks: Chunks = await self.client.chat.completions.create(
-                model=self.endpoint.model,
-                messages=_messages(messages),
-                stream=True,
-                stream_options={"include_usage": True},
-                **options,
-            )
+        chunks = await self._open(messages, tools)
         try:
-            async with aclosing(_parts(chunks, self.endpoint)) as parts:
+            async with aclosing(_parts(chunks, self.endpoint, may_be_empty=_has_spoken(messages))) as parts:
                 yield parts
         finally:
             with outside():
                 await chunks.close()
 
+    async def _open(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Chunks:
+        """Make the request, again without what the server refuses and can be left out; that is remembered."""
+        self._tools = tools or self._tools
+        while True:
+            request = self._request(messages, tools)
+            try:
+                with self.endpoint.request():
+                    chunks: Chunks = await self.client.chat.completions.create(**request)
+                return chunks
+            except StageError as error:
+                adaptation = self._adaptation(request, error.reason.lower())
+                if adaptation is None:
+                    raise
+                self._adaptations.add(adaptation)
 
-async def _parts(chunks: Chunks, endpoint: Endpoint) -> AsyncGenerator[LlmPart]:
-    answer = StreamedAnswer(endpoint)
+    def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
+        adapted = self._adaptations
+        params = _messages(_alternating(messages) if "roles" in adapted else messages)
+        request: dict[str, Any] = {"model": self.endpoint.model, "messages": params, "stream": True}
+        if "stream_options" not in adapted:
+            request["stream_options"] = {"include_usage": True}
+        if "tools" in adapted and not tools and any(message.calls for message in messages):
+            request["tool_choice"] = "none"
+            tools = self._tools
+        if tools:
+            request["tools"] = [_tool(tool, strict="strict" not in adapted) for tool in tools]
+        if "content" in adapted:
+            request["messages"] = [{**param, "content": param.get("content") or ""} for param in params]
+        return request
+
+    def _adaptation(self, request: Mapping[str, Any], reason: str) -> str | None:
+        """Return what to change after a refusal that names it; None if nothing can be."""
+        params = request["messages"]
+        has_calls = any("tool_calls" in param for param in params)
+        signs: dict[str, bool] = {
+            "stream_options": "stream_options" in request
+            and ("stream_options" in reason or "include_usage" in reason),
+            "strict": "strict" in reason
+            and any("strict" in tool["function"] for tool in request.get("tools", ())),
+            "roles": "alternate" in reason and "role" in reason,
+            "content": "content" in reason
+            and any(param.get("content", "") is None for param in params)
+            and any(word in reason for word in ("null", "none", "string", "required", "empty", "missing")),
+            "tools": "tools" in reason and has_calls and "tools" not in request and bool(self._tools),
+        }
+        return next((name for name, found in signs.items() if found and name not in self._adaptations), None)
+
+
+def _alternating(messages: Sequence[Message]) -> list[Message]:
+    """Return the history as templates want it that know user and assistant in turn only, and begin with the user."""
+    alternating: list[Message] = []
+    for message in messages:
+        last = alternating[-1] if alternating else None
+        first = last is None or last.role == "system"
+        if first and message.role == "assistant":
+            alternating.append(Message("user", "…"))
+        if (
+            last is not None
+            and last.role == message.role
+            and message.role in ("user", "assistant")
+            and not last.calls
+        ):
+            text = "\n".join(filter(None, (last.text, message.text)))
+            pictures = last.pictures + message.pictures
+            alternating[-1] = replace(message, text=text, pictures=pictures)
+        else:
+            alternating.append(message)
+    return alternating
+
+
+async def _parts(chunks: Chunks, endpoint: Endpoint, *, may_be_empty: bool) -> AsyncGenerator[LlmPart]:
+    answer = AnswerStream(endpoint)
     while True:
         try:
             with endpoint.request(streaming=True):
@@ -72,94 +137,25 @@ async def _parts(chunks: Chunks, endpoint: Endpoint) -> AsyncGenerator[LlmPart]:
             break  # the answer is whole, only its usage or the end of the stream is missing
         if chunk is None:
             break
-        for part in answer.read(chunk):
+        for part in answer.read(_plain(chunk)):
             yield part
-    answer.check_end(chunks.response.headers.get("content-type", ""))
-    if answer.usage:
-        yield answer.usage
+    for part in answer.end(chunks.response.headers.get("content-type", ""), may_be_empty=may_be_empty):
+        yield part
 
 
-class StreamedAnswer:
-    """An answer, put together from its chunks."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._calls: list[StreamedCall] = []
-        self._finish: str | None = None
-        """The `finish_reason` of the model."""
-        self.usage: Usage | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the model has ended the answer."""
-        return self._finish is not None
-
-    def read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
-        """Return the parts that are complete with this chunk; GarbageError if it is not shaped like one.
-
-        The SDK does not validate chunks, so that anything can be in any field.
-        """
-        try:
-            return self._read(chunk)
-        except (AttributeError, TypeError, ValueError, IndexError) as error:
-            text = f"streamed what is no chunk of an answer: {self._endpoint.clean(str(error))}"
-            hint = "check that llm.base_url is an OpenAI-compatible API"
-            raise GarbageError(f"{self._endpoint.server} {text}", hint, stage="llm") from error
-
-    def _read(self, chunk: ChatCompletionChunk) -> list[LlmPart]:
-        if chunk.usage:
-            self.usage = Usage(int(chunk.usage.prompt_tokens or 0), int(chunk.usage.completion_tokens or 0))
-        parts: list[LlmPart] = []
-        for choice in chunk.choices[:1]:
-            if choice.delta and choice.delta.content:
-                parts.append(Text("" + choice.delta.content))
-            for delta in (choice.delta and choice.delta.tool_calls) or ():
-                self._extend(delta)
-            if choice.finish_reason and not self._finish:
-                self._finish = choice.finish_reason
-                parts += [call.complete(number) for number, call in enumerate(self._calls)]
-        return parts
-
-    def _extend(self, delta: ChoiceDeltaToolCall) -> None:
-        """Add a piece: most servers give each an index and the first an id; some send whole calls with index 0."""
-        call = next((call for call in reversed(self._calls) if call.index == delta.index), None)
-        if call is None or (delta.id and call.id and delta.id != call.id):
-            call = StreamedCall(delta.index)
-            self._calls.append(call)
-        call.id = call.id or delta.id or ""
-        if delta.function:
-            call.name += delta.function.name or ""
-            call.arguments += delta.function.arguments or ""
-
-    def check_end(self, content_type: str) -> None:
-        """Raise unless the answer came to an end of its own."""
-        server = self._endpoint.server
-        if self._finish == "content_filter":
-            reason = f"the content filter of {server} stopped the answer"
-            raise RefusedError(reason, "say it in other words", stage="llm")
-        if self.finished:
-            return
-        if "event-stream" not in content_type:
-            sent = self._endpoint.clean(content_type) or "something unnamed"
-            hint = "check that llm.base_url is an OpenAI-compatible API (it usually ends in /v1)"
-            raise GarbageError(f"{server} sent {sent} instead of streaming an answer", hint, stage="llm")
-        raise EndedEarlyError(f"{server} stopped its answer before the end", "try again", stage="llm")
+def _plain(chunk: Any) -> Any:
+    """Return a chunk as plain JSON: the SDK does not validate it, so that anything can be in any field."""
+    return chunk.to_dict(mode="json", warnings=False) if isinstance(chunk, ChatCompletionChunk) else chunk
 
 
-class StreamedCall:
-    """A tool call that is still being streamed."""
-
-    def __init__(self, index: int | None) -> None:
-        self.index = index
-        self.id = ""
-        self.name = ""
-        self.arguments = ""
-
-    def complete(self, number: int) -> ToolCall:
-        """Return the call; one without an id is named by its number, so that its result has one."""
-        if not self.name:
-            raise ValueError("a tool call without a name")
-        return ToolCall(self.id or f"call_{number}", self.name, self.arguments or json.dumps({}))
+def _has_spoken(messages: Sequence[Message]) -> bool:
+    """Whether the agent said something in this turn already, before it used a tool."""
+    for message in reversed(messages):
+        if message.role == "user":
+            return False
+        if message.role == "assistant" and message.text.strip():
+            return True
+    return False
 
 
 def _messages(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
@@ -212,12 +208,12 @@ def _message(message: Message) -> ChatCompletionMessageParam:
             return {"role": "assistant", "content": message.text}
 
 
-def _tool(tool: ToolSpec) -> ChatCompletionToolParam:
+def _tool(tool: ToolSpec, *, strict: bool) -> ChatCompletionToolParam:
     function: FunctionDefinition = {
         "name": tool.name,
         "description": tool.description,
         "parameters": dict(tool.parameters),
     }
-    if tool.strict:  # some servers refuse a field that they do not know
+    if tool.strict and strict:  # some servers refuse a field that they do not know
         function["strict"] = True
     return {"type": "function", "function": function}
