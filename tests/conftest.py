@@ -15,11 +15,17 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from bench._netns import lacking
 from workbench.weights.manifest import MODELS
 from workbench.weights.store import FileState, open_store
+
+hypothesis.settings.register_profile(
+    "project", deadline=None
+)  # machines are shared: no test asserts a tight time
+hypothesis.settings.load_profile("project")
 
 KEPT = {"WORKBENCH_TEST_ALL", "WORKBENCH_MODELS_PATH"}
 COMPONENTS = Path(__file__).parent / "transports" / "livekit" / "components" / "bundle.js"

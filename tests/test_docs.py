@@ -90,3 +90,9 @@ def test_settings_that_are_shown_are_valid(table: str, desk: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_every_decision_is_in_the_index() -> None:
+    decisions = ROOT / "docs" / "decisions"
+    index = (decisions / "README.md").read_text("utf-8")
+    assert all(f"({record.name})" in index for record in decisions.glob("0*.md"))

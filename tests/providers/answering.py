@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from aiohttp import web
+
+from workbench.plugin.values import ProviderOptions, Secret
 
 
 @asynccontextmanager
@@ -20,3 +24,21 @@ async def server(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     finally:
         await runner.cleanup()
+
+
+T = TypeVar("T")
+
+
+KEY = "sk-very-secret-123"
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(20):
+            return await main
+
+    return asyncio.run(bounded())
+
+
+def options(base_url: str, **more: Any) -> ProviderOptions:
+    return ProviderOptions("some-model", base_url=base_url, api_key=Secret(KEY), **more)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import re
 import wave
 from dataclasses import replace
-
-from openai.types.audio import Transcription
+from typing import Any
 
 from workbench.engine.interfaces import Stt
 from workbench.engine.utterance import Utterance
@@ -78,17 +79,51 @@ class OpenAiStt(ApiStage, Stt):
         if len(samples) < SHORTEST or last_audible(samples, INPUT_RATE) is None:
             return Transcript("", upto)  # a model makes words up where nothing can be heard
         with self.endpoint.request():
-            answer: object = await self.client.audio.transcriptions.create(
+            response = await self.client.audio.transcriptions.with_raw_response.create(
                 file=("speech.wav", wav(samples), "audio/wav"),
                 model=self.endpoint.model,
                 language=self.language,
                 response_format="json",
             )
-        text = answer.text if isinstance(answer, Transcription) else None
-        if not isinstance(text, str):
+        text = transcript_text(response.text, response.headers.get("content-type", ""))
+        if text is None:
+            answer = self.endpoint.clean(response.text) or "nothing"
             hint = "check that stt.base_url is an OpenAI-compatible API that transcribes"
-            raise GarbageError(f"{self.endpoint.server} answered without a text", hint, stage="stt")
-        return Transcript(text.strip(), upto)
+            raise GarbageError(f"{self.endpoint.server} answered without a text: {answer}", hint, stage="stt")
+        return Transcript(text, upto)
+
+
+def transcript_text(body: str, content_type: str) -> str | None:
+    """Return the words of an answer, None if it is none: JSON, verbose JSON, segments alone, a JSON string, plain text.
+
+    Marks of nothing (`[BLANK_AUDIO]`, `(silence)`, `♪`, `...`) are no words.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        is_markup = "html" in content_type or "json" in content_type or body.lstrip().startswith(("<", "{"))
+        answer = None if is_markup else body
+    if isinstance(answer, dict):
+        segments = answer.get("segments")
+        answer = segments if isinstance(segments, list) and segments else answer.get("text")
+    if isinstance(answer, list):
+        answer = "".join(_segment_text(segment) for segment in answer)
+    return without_marks(answer) if isinstance(answer, str) else None
+
+
+def _segment_text(segment: Any) -> str:
+    """Return a segment's words; none where the model says that nobody speaks, by the rule of Whisper's own code."""
+    if not isinstance(segment, dict):
+        return str(segment)
+    silent = float(segment.get("no_speech_prob") or 0) > 0.6 and float(segment.get("avg_logprob") or 0) < -1.0
+    return "" if silent else str(segment.get("text") or "")
+
+
+def without_marks(text: str) -> str:
+    """Return a transcript without what a model writes where it hears no words; empty if nothing else is there."""
+    words = re.sub(r"\[[A-Z_ ]+\]|<\|[^|]*\|>|[♪♫♬]+", " ", text).strip()
+    rest = re.sub(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*", "", words)
+    return " ".join(words.split()) if re.search(r"\w", rest) else ""
 
 
 def _covers(latest: Transcript | None, utterance: Utterance) -> bool:

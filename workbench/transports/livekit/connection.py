@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from workbench.config.room import RoomSettings
+from workbench.engine.tasks import single
 from workbench.model.clock import outside
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.model.events import RoomConnection
@@ -181,10 +182,9 @@ class RoomConnector:
         assert closed is not None
         while True:
             with outside():
-                reconnected = asyncio.ensure_future(self._reconnected.wait())
-                try:
+                async with asyncio.TaskGroup() as tasks:
+                    reconnected = tasks.create_task(self._reconnected.wait())
                     await asyncio.wait((closed, reconnected), return_when=asyncio.FIRST_COMPLETED)
-                finally:
                     reconnected.cancel()
             if closed.done():
                 return closed.result()
@@ -204,24 +204,33 @@ async def _connect(room: Any, connect: Coroutine[Any, Any, None], url: str, limi
     A connection that was begun must be awaited: some seconds after one that was not, the SDK's native part ends the
     whole process. So a cancellation waits for it, as long as that is bearable, and hangs up.
     """
-    connecting = asyncio.ensure_future(connect)
     try:
-        await asyncio.wait((connecting,), timeout=min(SLOW_S, limit_s))
+        async with asyncio.TaskGroup() as tasks:
+            connecting = tasks.create_task(connect)
+            try:
+                await _connected(connecting, url, limit_s)
+            except BaseException:
+                if not connecting.done():
+                    await asyncio.wait((connecting,), timeout=LEAVE_S)
+                    connecting.cancel()
+                    await asyncio.wait((connecting,))
+                if not connecting.cancelled() and connecting.exception() is None:
+                    await room.disconnect()
+                raise
+    except BaseExceptionGroup as group:
+        raise single(group) from None
+
+
+async def _connected(connecting: asyncio.Task[None], url: str, limit_s: float) -> None:
+    """Wait for a connection that was begun; raise what keeps it from coming."""
+    await asyncio.wait((connecting,), timeout=min(SLOW_S, limit_s))
+    if not connecting.done():
+        if (result := await probe(url)).error is not None:
+            raise result.error
+        await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
         if not connecting.done():
-            if (result := await probe(url)).error is not None:
-                raise result.error
-            await asyncio.wait((connecting,), timeout=max(0.0, limit_s - SLOW_S))
-            if not connecting.done():
-                raise no_answer(url, result)
-        connecting.result()
-    except BaseException:
-        if not connecting.done():
-            await asyncio.wait((connecting,), timeout=LEAVE_S)
-            connecting.cancel()
-            await asyncio.wait((connecting,))
-        if not connecting.cancelled() and connecting.exception() is None:
-            await room.disconnect()
-        raise
+            raise no_answer(url, result)
+    connecting.result()
 
 
 def _check_grants(room: Any, name: str) -> None:
