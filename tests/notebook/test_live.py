@@ -68,7 +68,7 @@ def test_traits_are_observed_both_ways() -> None:
     seen: list[Any] = []
     widget.observe(lambda change: seen.append(change["new"]), names="muted")
     widget.session.mute()
-    until(lambda: widget.muted)
+    until(lambda: seen == [True])  # in the watcher's thread, a moment after the trait has its value
     widget.muted = False
     until(lambda: not widget.session._pipeline.muted)  # type: ignore[union-attr]
     until(lambda: seen == [True, False])

@@ -43,6 +43,6 @@ def test_a_child_that_was_started_meanwhile_can_still_write(capfd: pytest.Captur
     child.communicate(b"go\n")
     assert child.returncode == 0
     for thread in threading.enumerate():
-        if thread.name == "hush":
+        if thread.name == "stderr":
             thread.join(5)
     assert capfd.readouterr().err == "late\n"

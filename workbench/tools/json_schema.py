@@ -12,6 +12,7 @@ from workbench.tools.problems import (
     Path,
     Problem,
     expect,
+    from_json_text,
     missing,
     not_a_choice,
     of_union,
@@ -88,9 +89,14 @@ def _repairs(error: Any) -> Iterator[tuple[Path, Any]]:
         yield from _repairs(inner)
     if value is None and path and isinstance(path[-1], str) and keyword in {"type", "enum", "anyOf", "oneOf"}:
         yield path, ABSENT
-    if keyword != "type" or not isinstance(value, str) or len(value) > 40:
+    if keyword != "type" or not isinstance(value, str):
         return
     kinds = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+    wanted = {list: "array" in kinds, dict: "object" in kinds}
+    if "string" not in kinds and (meant := from_json_text(value)) is not None and wanted[type(meant)]:
+        yield path, meant
+    if len(value) > 40:
+        return
     if "boolean" in kinds and value.strip().lower() in {"true", "false"}:
         yield path, value.strip().lower() == "true"
     elif {"integer", "number"} & set(kinds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -106,6 +107,17 @@ def unknown(path: Path, names: Iterable[str]) -> Problem:
 def missing(path: Path) -> Problem:
     """Return the problem of an argument that was not given."""
     return Problem(path, sentence="must be given")
+
+
+def from_json_text(text: str) -> list[Any] | dict[str, Any] | None:
+    """Return the list or object that a text is the JSON of, None if it is of neither."""
+    if text.strip()[:1] not in ("[", "{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list | dict) else None
 
 
 def _nearest(value: Any, choices: Iterable[Any]) -> str:

@@ -18,6 +18,7 @@ from workbench.tools.problems import (
     Path,
     Problem,
     expect,
+    from_json_text,
     missing,
     not_a_choice,
     of_union,
@@ -73,6 +74,13 @@ def _choices(kind: type[Enum]) -> list[Any]:
     return values if all(isinstance(value, str | None) for value in values) else names
 
 
+JSON_TYPES: dict[str, type[list[Any] | dict[str, Any]]] = {
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), list),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "dataclass_type"), dict),
+}
+"""Pydantic's errors for what is no list or no object, with what JSON text may be meant for."""
+
+
 def _repairs(
     errors: Iterable[Any], value: object, enums: Mapping[str, type[Enum]]
 ) -> Iterator[tuple[Path, Any]]:
@@ -85,6 +93,10 @@ def _repairs(
         ):
             if not isinstance(wrong, int) or wrong.bit_length() < LARGE:
                 yield path, str(wrong)
+        elif error["type"] in JSON_TYPES and isinstance(wrong, str):
+            meant = from_json_text(wrong)
+            if isinstance(meant, JSON_TYPES[error["type"]]):
+                yield path, meant
         elif error["type"] == "enum" and isinstance(wrong, str):
             kind = enums.get(error["ctx"]["expected"])
             member = _member(kind, wrong) if kind else None

@@ -19,8 +19,9 @@ from anyio import BrokenResourceError, ClosedResourceError
 from mcp.client.stdio import get_default_environment
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCNotification, JSONRPCRequest, jsonrpc_message_adapter
+from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, jsonrpc_message_adapter
 
+from workbench.tools.mcp.repair import repair_listing
 from workbench.tools.mcp.server import McpServer
 
 LARGEST = 4_000_000
@@ -89,6 +90,10 @@ class ConnectionMonitor:
 
     async def _passes(self, message: Any) -> bool:
         below_limit = await self.pace()
+        if isinstance(message, JSONRPCResponse) and isinstance(message.result.get("tools"), list):
+            repair_listing(
+                message.result, lambda reason: self.notify_once("listing", reason, "it was left out")
+            )
         if isinstance(message, JSONRPCNotification) and not below_limit:
             reason = f"sends more than {MESSAGES_PER_S} notifications a second"
             self.notify_once("flood", reason, "the rest is left out")
