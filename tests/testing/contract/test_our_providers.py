@@ -152,7 +152,7 @@ def test_openai_llm_keeps_the_contract() -> None:
 
 
 def test_openai_tts_keeps_the_contract() -> None:
-    with api() as good, api("ends_early") as bad:
+    with api() as good, api("stops") as bad:
         check_tts(lambda: OpenAiTts(options(good)), failing=lambda: OpenAiTts(options(bad)))
 
 

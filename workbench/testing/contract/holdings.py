@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +31,14 @@ class Holdings:
         return sorted(Holdings.now().names - self.names)
 
     def growth(self, least: int) -> list[str]:
-        """Return the new names if there are more by `least` or more than then.
+        """Return the new names of each kind of which there are more by `least` or more than then.
 
-        A worker process that is replaced on a busy machine has new names, but not more of them.
+        A worker process that is replaced on a busy machine has new names, but not more of them; and what something else
+        closes meanwhile is mostly of another kind.
         """
         names = Holdings.now().names
-        return sorted(names - self.names) if len(names) >= len(self.names) + least else []
+        before, now = (Counter(map(_kind, held)) for held in (self.names, names))
+        return sorted(name for name in names - self.names if now[_kind(name)] >= before[_kind(name)] + least)
 
     def remaining(self) -> list[str]:
         """Return the new names when everything had the time to close."""
@@ -42,6 +46,10 @@ class Holdings:
         while (new := self.new()) and time.monotonic() < until:
             time.sleep(0.005)
         return new
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"\d+", "", name)
 
 
 def _files() -> Iterator[str]:
