@@ -1,4 +1,4 @@
-"""All settings, with a sentence under each. Those of the engine are in `workbench.engine.settings`."""
+"""The settings of a session, with a sentence under each, on top of the engine's (`engine/settings.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tracks say of a turn: the last sample of the user's speech and the first audible one of the reply.
+"""Heard latency: from the last sample of the user's speech to the first audible one of the reply, by the tracks.
 
 Pure functions of the tracks, the same live and from a recording. A block of 5 ms is audible when it stands above
 max(noise floor + 12 dB, −50 dBFS); results are exact to a block.

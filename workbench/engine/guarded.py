@@ -1,4 +1,4 @@
-"""The handle that a model stage is held by: its provider within deadlines, with retries and a circuit breaker.
+"""Retries, deadlines and a circuit breaker around a provider: the one handle that a model stage is held by.
 
 This is the one place where a provider is called, retried, or refused to be called; its exceptions become
 `StageError`s. Requests take the provider as an argument, so that a handle with fallbacks could offer them another one.

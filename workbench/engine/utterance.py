@@ -1,4 +1,4 @@
-"""What the user says between speech onset and end of turn: readable while it still grows."""
+"""An utterance: its sound, state and transcript, from speech onset to end of turn; each can be awaited as it grows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conversation: the messages that an LLM is sent, and the values in them."""
+"""The conversation as an LLM is sent it, and the values that STT, LLM and TTS exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Untrusted text, made safe to show in a terminal, a log or a message."""
+"""Untrusted text, made safe to show in a terminal, a log or a message; and secrets taken out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executors for coroutines of strangers: on a loop of their own, so that one that blocks keeps no frame waiting."""
+"""Where async tools run: on a loop of their own, so that one that blocks keeps no frame waiting."""
 
 from __future__ import annotations
 
