@@ -83,7 +83,7 @@ def talked(name: str, asked: str, folder: Path) -> tuple[dict[str, object], list
         [
             *(sys.executable, "-m", "workbench", "run", str(package / "agent.py"), "--json"),
             *("--config", str(package / "workbench.toml"), "--record", str(folder / "recording")),
-            *("--plugin", str(package / "src" / f"workbench_{name}" / "plugin.py")),
+            *("--plugin", str(package / "src" / f"voice_workbench_{name}" / "plugin.py")),
             *("--source", str(folder / "asked.wav"), "--sink", str(folder / "answered.wav")),
         ],
         env=dict(os.environ),
