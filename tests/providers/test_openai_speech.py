@@ -49,7 +49,7 @@ def streamed_wav(rate: int) -> bytes:
 
 def encoded(kind: str, subtype: str | None = None) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, tone(24_000), 24_000, format=kind, subtype=subtype)
+    soundfile.write(file, tone(24_000) / 32_768, 24_000, format=kind, subtype=subtype)
     return file.getvalue()
 
 
@@ -128,12 +128,25 @@ def as_json(value: object) -> tuple[str, str]:
         as_json({"text": "x", "segments": [{"text": "Good morning."}, {"text": "Bye.", "no_speech_prob": 0.9,
                                                                        "avg_logprob": -1.4}]}),
         as_json({"text": "[BLANK_AUDIO] Good morning. ♪"}),
+        as_json({"text": "Good morning.", "segments": [{"id": 0, "transcript": "x"}, {"no_speech_prob": "n/a"}]}),
         ("Good morning.\n", "text/plain"),
         ("Good morning.", ""),
     ],
 )  # fmt: skip
 def test_the_words_of_a_transcription_are_taken_in_any_shape(body: str, kind: str) -> None:
     assert transcript_text(body, kind) == "Good morning."
+
+
+def test_a_number_is_a_word_too() -> None:
+    assert transcript_text("42", "text/plain") == "42"
+
+
+@pytest.mark.parametrize("rate", [1, 4_000_000_000])
+def test_a_rate_that_cannot_be_is_refused(rate: int) -> None:
+    header = bytearray(wav(24_000))
+    header[24:28] = struct.pack("<I", rate)
+    with pytest.raises(GarbageError, match=f"sound at {rate} Hz"):
+        SoundDecoder("audio/wav", ENDPOINT).feed(bytes(header))
 
 
 NOTHING = [

@@ -163,6 +163,28 @@ def test_the_content_filter_is_a_refusal() -> None:
         read([chunk({"content": "Hi"}), chunk({}, "content_filter")])
 
 
+def test_a_made_up_id_is_that_of_no_other_call() -> None:
+    deltas = [call(0, "call_1", "price", '{"item":"oil"}'), call(1, None, "price", '{"item":"bread"}')]
+    assert calls(*deltas) == [OIL, BREAD]
+
+
+def test_an_empty_delta_beside_the_whole_message_says_nothing_twice() -> None:
+    last = {"choices": [{"delta": {}, "message": {"content": "Hello"}, "finish_reason": "stop"}]}
+    assert read([chunk({"content": "Hello"}), last])[0] == "Hello"
+
+
+def test_a_bad_bill_loses_no_answer() -> None:
+    usages = [[1], {"prompt_tokens": "x"}, {"prompt_tokens": float("inf")}]
+    assert [read([chunk({"content": "Hi"}, "stop", usage=usage)])[0] for usage in usages] == ["Hi"] * 3
+
+
+def test_arguments_that_are_too_deep_are_no_reason_to_fall_over() -> None:
+    deep = "[" * 100_000
+    assert (
+        read([chunk({"tool_calls": [call(0, "a", "note", deep)]}), chunk({}, "stop")])[1][0].arguments == deep
+    )
+
+
 # --- any answer, cut in any way --------------------------------------------------------------------------------------
 
 WORDS = st.text("ab <>/think\n.é😀", max_size=30)

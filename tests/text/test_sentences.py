@@ -178,3 +178,11 @@ def test_the_number_of_a_list_stays_with_its_item() -> None:
 def test_long_text_without_marks_is_cut_but_not_in_a_word() -> None:
     words = "天気" * 50 + "OpenTelemetry" + "天気" * 100
     assert all("OpenTelemetry" in chunk or "penTel" not in chunk for chunk in cut(words, "zh", most=60))
+
+
+def test_backticks_within_a_line_begin_no_block() -> None:
+    assert cut("```ls``` lists the files. Then do this.") == ["```ls``` lists the files.", "Then do this."]
+
+
+def test_endless_marks_take_no_time() -> None:
+    assert "".join(cut("。" * 4_000, "zh", piece=1000)) == "。" * 4_000

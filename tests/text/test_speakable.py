@@ -244,3 +244,7 @@ def test_any_text_in_any_language_becomes_one_line_without_markup(text: str, lan
     spoken = speakable(text, language)
     assert "\n" not in spoken
     assert not re.search(r"[*`|{}\\]", spoken)
+
+
+def test_backticks_within_a_line_take_nothing_away() -> None:
+    assert speakable("```ls``` lists the files. Then do this.") == "ls lists the files. Then do this."

@@ -79,6 +79,26 @@ def test_one_odd_entry_costs_no_other() -> None:
 
 
 KEYWORDS = "type properties items required anyOf allOf enum $ref minimum exclusiveMinimum a".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"anyOf": [{}], "properties": [1]},
+        {"anyOf": [{"properties": [1]}]},
+        {"properties": {"a": {"anyOf": 5}}, "anyOf": [{"properties": {"a": {}}}]},
+        {"properties": {"a": {"required": True}}, "required": [{}]},
+        {"properties": {"a": {"type": "array", "items": []}}},
+    ],
+)
+def test_no_schema_costs_the_other_tools(schema: Any) -> None:
+    result: dict[str, Any] = {
+        "tools": [{"name": "odd", "inputSchema": schema}, {"name": "good", "inputSchema": of(a=TEXT)}]
+    }
+    repair_listing(result, lambda reason: None)
+    assert result["tools"][-1]["name"] == "good"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3)

@@ -7,12 +7,12 @@ import unicodedata
 from collections.abc import Iterator
 
 _CLOSING = "\"')\\]”’»›」』）】》〉"
-_STOPS = "。！？｡．।॥؟۔։።။។"
+_STOPS = "。！？｡．।॥؟۔։።፧།။។"
 """Full stops, question and exclamation marks of scripts that need no space after them."""
 SENTENCE = re.compile(
-    rf"[.!?…]+[{_CLOSING}]*\s+"
-    rf"|[!?…]+[{_CLOSING}]*(?=[^\W\da-zA-ZÀ-ɏͰ-ӿ])"
-    rf"|[{_STOPS}…]*[{_STOPS}][{_STOPS}…]*[{_CLOSING}]*(?=[^{_STOPS}…{_CLOSING}])\s*"
+    rf"[.!?…]++[{_CLOSING}]*+\s+"
+    rf"|[!?…]++[{_CLOSING}]*+(?=[^\W\da-zA-ZÀ-ɏͰ-ӿ])"
+    rf"|…*+[{_STOPS}][{_STOPS}…]*+[{_CLOSING}]*+(?=[^{_STOPS}…{_CLOSING}])\s*"
     r"|\n+"
 )
 """The end of a sentence. A full stop counts only before white space, so that 3.5 stays whole; the stops of other
@@ -35,7 +35,7 @@ ORDINAL = re.compile(r"(?<![\d.,])\d{1,2}\.\s+$")
 ORDINAL_LANGUAGES = frozenset(
     ["de", "da", "nb", "nn", "no", "fi", "is", "cs", "sk", "pl", "hu", "hr", "sl", "sr", "bs", "et", "lv"]
 )
-FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
+FENCE = re.compile(r"^[ \t]*(```|~~~)(?=[^`~\n]*$)", re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]\n]{0,300}(?:$|\](?:$|\([^)\s]{0,2000}(?:\)|$)))")
 """A link, whole or as far as it has come."""
 LONGEST_FIRST = 60

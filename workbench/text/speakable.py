@@ -181,7 +181,7 @@ def _numbered(match: re.Match[str]) -> str:
 _MARKUP: list[Rule] = [
     (
         re.compile(
-            r"^[ \t]*(?:```|~~~)([\w+#-]*)[^\n]*\n?(.*?)(?:^[ \t]*(?:```|~~~)[^\n]*$|\Z)",
+            r"^[ \t]*(?:```|~~~)([\w+#-]*)[^`~\n]*(?:\n|\Z)(.*?)(?:^[ \t]*(?:```|~~~)[^`~\n]*$|\Z)",
             re.MULTILINE | re.DOTALL,
         ),
         _code_block,

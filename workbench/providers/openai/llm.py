@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -20,7 +21,7 @@ from openai.types.shared_params import FunctionDefinition
 from workbench.engine.interfaces import Llm, LlmPart
 from workbench.model.clock import outside
 from workbench.model.conversation import Message, Picture, ToolSpec
-from workbench.model.errors import EndedEarlyError, StageError
+from workbench.model.errors import BusyError, DeadlineError, EndedEarlyError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.errors import Endpoint
@@ -64,6 +65,8 @@ class OpenAiLlm(ApiStage, Llm):
                 with self.endpoint.request():
                     chunks: Chunks = await self.client.chat.completions.create(**request)
                 return chunks
+            except (BusyError, DeadlineError, EndedEarlyError):
+                raise
             except StageError as error:
                 adaptation = self._adaptation(request, error.reason.lower())
                 if adaptation is None:
@@ -92,7 +95,7 @@ class OpenAiLlm(ApiStage, Llm):
         signs: dict[str, bool] = {
             "stream_options": "stream_options" in request
             and ("stream_options" in reason or "include_usage" in reason),
-            "strict": "strict" in reason
+            "strict": re.search(r"\bstrict\b", reason) is not None
             and any("strict" in tool["function"] for tool in request.get("tools", ())),
             "roles": "alternate" in reason and "role" in reason,
             "content": "content" in reason
@@ -130,14 +133,14 @@ async def _parts(chunks: Chunks, endpoint: Endpoint, *, may_be_empty: bool) -> A
     while True:
         try:
             with endpoint.request(streaming=True):
-                chunk = await anext(chunks, None)
-        except EndedEarlyError:
+                chunk = _plain(await anext(chunks, None))
+        except (EndedEarlyError, DeadlineError):
             if not answer.finished:
                 raise
             break  # the answer is whole, only its usage or the end of the stream is missing
         if chunk is None:
             break
-        for part in answer.read(_plain(chunk)):
+        for part in answer.read(chunk):
             yield part
     for part in answer.end(chunks.response.headers.get("content-type", ""), may_be_empty=may_be_empty):
         yield part

@@ -16,7 +16,7 @@ from workbench.providers.openai.errors import Endpoint
 
 FORMATS = ("pcm", "wav", "flac", "mp3", "opus")
 """What is asked for, in this order, where a server refuses one; the first two stream."""
-FILES = (b"OggS", b"fLaC", b"ID3", b"FORM")
+FILES = (b"OggS", b"fLaC", b"ID3", b"FORM", b"RF64", b"riff", b".snd", b"\x1aE\xdf\xa3")
 """First bytes of files that are decoded when they are whole: played as raw PCM, they would be a loud noise."""
 FILE_TYPES = (
     "audio/mpeg",
@@ -26,7 +26,14 @@ FILE_TYPES = (
     "audio/flac",
     "audio/x-flac",
     "audio/webm",
+    "audio/aac",
+    "audio/mp4",
+    "audio/basic",
 )
+LONGEST_S = 600
+"""Sound of one answer that is decoded, s."""
+LONGEST_HEADER = 1_000_000
+"""Bytes before the sound of a wav."""
 HEAD = 12
 """Bytes that tell the format."""
 
@@ -66,15 +73,15 @@ class SoundDecoder:
         """Find the format out, once there is enough to tell it by."""
         if len(self._bytes) < HEAD and not at_end:
             return
-        if self._type.startswith(("text/", "application/json")):
-            raise self._garbage(self._type)
+        if self._type.startswith(("text/", "application/json")) or self._bytes.startswith(b'{"'):
+            raise self._garbage(self._type or "JSON")
         if self._bytes.startswith(FILES) or self._type.startswith(FILE_TYPES):
             self._is_file = True
         elif self._bytes.startswith(b"RIFF"):
             self._begin_wav(at_end=at_end)
         elif len(self._bytes) > 1:
             rate = re.search(r"rate=(\d{4,6})", self._type)
-            self._pcm = PcmStream(int(rate[1]) if rate else OUTPUT_RATE, 1)
+            self._pcm = PcmStream(self._checked(int(rate[1])) if rate else OUTPUT_RATE, 1)
 
     def _begin_wav(self, *, at_end: bool) -> None:
         """Read the header of a wav whose length may not be known yet; what is not PCM16 is decoded as a file."""
@@ -91,20 +98,28 @@ class SoundDecoder:
                     size if 0 < size < 0x7FFFFFFF else None
                 )  # 0 or all ones: it was not known when it began
                 self._bytes = self._bytes[start:]
-                self._pcm = PcmStream(rate, channels, length)
+                self._pcm = PcmStream(self._checked(rate), channels, length)
                 return
-        if at_end:
+        if at_end or len(self._bytes) > LONGEST_HEADER:
             raise self._garbage("half a wav file")
 
     def _decode(self) -> Samples:
         import soundfile  # 30 ms, for servers that give nothing else
 
         try:
-            sound, rate = soundfile.read(io.BytesIO(self._bytes), dtype="int16", always_2d=True)
-        except (RuntimeError, TypeError, ValueError) as error:
+            with soundfile.SoundFile(io.BytesIO(self._bytes)) as file:
+                rate = self._checked(file.samplerate)
+                sound = file.read(min(file.frames, LONGEST_S * rate), dtype="float32", always_2d=True)
+        except (RuntimeError, TypeError, ValueError, MemoryError) as error:
             raise self._garbage(self._type or "an unknown format") from error
         pcm = PcmStream(rate, sound.shape[1])
-        return np.concatenate((pcm.feed(sound.astype("<i2").tobytes()), pcm.flush()))
+        samples = (np.clip(np.nan_to_num(sound), -1, 1) * 32767).astype("<i2")
+        return np.concatenate((pcm.feed(samples.tobytes()), pcm.flush()))
+
+    def _checked(self, rate: int) -> int:
+        if not 4_000 <= rate <= 384_000:
+            raise self._garbage(f"sound at {rate} Hz")
+        return rate
 
     def _garbage(self, other: str) -> GarbageError:
         reason = f"{self._endpoint.server} sent {self._endpoint.clean(other)} where sound was asked for"

@@ -7,9 +7,11 @@ However it is cut, the same answer gives the same parts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from workbench.engine.interfaces import LlmPart, Text
@@ -62,11 +64,15 @@ class AnswerStream:
         return GarbageError(reason, hint, stage="llm")
 
     def _read_usage(self, usage: Any) -> None:
-        if usage:
-            self.usage = Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+        if not isinstance(usage, Mapping):
+            return
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        with suppress(ValueError, TypeError, OverflowError):  # a bad bill is no reason to lose an answer
+            self.usage = Usage(*(int(count or 0) for count in counts))
 
     def _read_choice(self, choice: Mapping[str, Any]) -> list[LlmPart]:
-        delta = choice.get("delta") or choice.get("message") or {}
+        delta = choice.get("delta")
+        delta = (choice.get("message") or {}) if delta is None else delta
         text, working = _content(delta.get("content"))
         spoken = self._thinking.feed(text + (delta.get("refusal") or ""))
         parts: list[LlmPart] = [Text(spoken)] if spoken else []
@@ -107,6 +113,7 @@ class AnswerStream:
         """Return the calls that were not given yet; the last ones whatever state they are in."""
         parts: list[LlmPart] = []
         taken = {call.identity for call in self._calls if call.emitted}
+        later = {call.identity for call in self._calls if call.identity}
         for number, call in enumerate(self._calls):
             if call.emitted or (only_whole and not call.whole):
                 continue
@@ -114,7 +121,9 @@ class AnswerStream:
                 raise ValueError("a tool call without a name")
             call.emitted = True
             if not call.identity or call.identity in taken:
-                call.identity = f"{call.identity or 'call'}_{number}"
+                base = call.identity or "call"
+                names = (f"{base}_{at}" for at in itertools.count(number))
+                call.identity = next(name for name in names if name not in taken | later)
             taken.add(call.identity)
             parts.append(ToolCall(call.identity, call.name, call.arguments_json))
         return parts
@@ -165,7 +174,7 @@ class StreamedCall:
         """Whether the arguments are complete JSON."""
         try:
             json.loads(self.arguments_json)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return bool(self.name)
 

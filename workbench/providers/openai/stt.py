@@ -100,29 +100,45 @@ def transcript_text(body: str, content_type: str) -> str | None:
     """
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         is_markup = "html" in content_type or "json" in content_type or body.lstrip().startswith(("<", "{"))
         answer = None if is_markup else body
+    else:
+        if isinstance(answer, int | float) and "json" not in content_type:
+            answer = body  # the user said a number
     if isinstance(answer, dict):
-        segments = answer.get("segments")
-        answer = segments if isinstance(segments, list) and segments else answer.get("text")
+        text, segments = answer.get("text"), answer.get("segments")
+        segments = segments if isinstance(segments, list) else []
+        answer = text if isinstance(text, str) and not any(map(_is_silent, segments)) else segments or None
     if isinstance(answer, list):
-        answer = "".join(_segment_text(segment) for segment in answer)
+        answer = " ".join(_segment_text(segment) for segment in answer)
     return without_marks(answer) if isinstance(answer, str) else None
 
 
 def _segment_text(segment: Any) -> str:
     """Return a segment's words; none where the model says that nobody speaks, by the rule of Whisper's own code."""
+    if isinstance(segment, str):
+        return segment.strip()
+    text = segment.get("text") if isinstance(segment, dict) and not _is_silent(segment) else None
+    return text.strip() if isinstance(text, str) else ""
+
+
+def _is_silent(segment: Any) -> bool:
     if not isinstance(segment, dict):
-        return str(segment)
-    silent = float(segment.get("no_speech_prob") or 0) > 0.6 and float(segment.get("avg_logprob") or 0) < -1.0
-    return "" if silent else str(segment.get("text") or "")
+        return False
+    no_speech, log_probability = (segment.get(name) for name in ("no_speech_prob", "avg_logprob"))
+    return (
+        isinstance(no_speech, int | float)
+        and isinstance(log_probability, int | float)
+        and no_speech > 0.6
+        and log_probability < -1.0
+    )
 
 
 def without_marks(text: str) -> str:
     """Return a transcript without what a model writes where it hears no words; empty if nothing else is there."""
-    words = re.sub(r"\[[A-Z_ ]+\]|<\|[^|]*\|>|[♪♫♬]+", " ", text).strip()
-    rest = re.sub(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*", "", words)
+    words = re.sub(r"\[[A-Z_ ]{1,40}\]|<\|[^|]{0,40}\|>|[♪♫♬]+", " ", text).strip()
+    rest = re.sub(r"\[[^\[\]]{0,200}\]|\([^()]{0,200}\)|\*[^*]{0,200}\*", "", words)
     return " ".join(words.split()) if re.search(r"\w", rest) else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, cast
@@ -39,20 +40,25 @@ class OpenAiTts(ApiStage, Tts):
 
     async def _open(self, text: str, stack: AsyncExitStack) -> AsyncAPIResponse[bytes]:
         """Make the request, in the next format where the server refuses one; that is remembered."""
+        number = self._format
         while True:
             request = self.client.audio.speech.with_streaming_response.create(
                 model=self.endpoint.model,
                 voice=self.voice,
                 input=text,
-                response_format=cast(Any, FORMATS[self._format]),
+                response_format=cast(Any, FORMATS[number]),
             )
             try:
                 with self.endpoint.request():
-                    return await stack.enter_async_context(request)
+                    response = await stack.enter_async_context(request)
             except RefusedError as error:
-                if "format" not in error.reason.lower() or self._format + 1 == len(FORMATS):
+                named = re.search(r"\b(?:response_)?formats?\b", error.reason.lower())
+                if not named or number + 1 == len(FORMATS):
                     raise
-                self._format += 1
+                number += 1
+            else:
+                self._format = number
+                return response
 
 
 async def _sound(response: AsyncAPIResponse[bytes], endpoint: Endpoint) -> AsyncGenerator[Speech]:

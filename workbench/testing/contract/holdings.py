@@ -73,6 +73,6 @@ def _children() -> Iterator[str]:
             continue
         for pid in pids:
             try:
-                yield f"child process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
+                yield f"child process {pid} ({Path(f'/proc/{pid}/comm').read_text('utf-8', 'replace').strip()})"
             except OSError:
                 yield f"child process {pid} (gone)"

@@ -17,6 +17,8 @@ SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions", "depen
 """Keywords whose values are schemas by name."""
 SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+MOST_ALTERNATIVES = 100
+"""Alternatives at the root of a schema that are merged."""
 DEEPEST = 40
 """Levels that are looked at; deeper ones are refused later."""
 
@@ -26,7 +28,10 @@ def repair_listing(result: JsonObject, notify: Callable[[str], None]) -> None:
     entries: list[JsonObject] = []
     for entry in result["tools"]:
         if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-            entries.append(_repair_tool(entry))
+            try:
+                entries.append(_repair_tool(entry))
+            except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+                notify(f"lists a tool {entry['name']!r:.60} whose schema cannot be read")
         else:
             notify("lists something that is no tool")
     result["tools"] = entries
@@ -52,7 +57,7 @@ def object_schema(schema: Any) -> JsonObject:
     for keyword in ("allOf", "anyOf", "oneOf"):
         if isinstance(repaired.get(keyword), list):
             repaired = _merged(repaired, keyword)
-    if repaired.get("type") in (None, ["object"]) or repaired.get("type") == ["object", "null"]:
+    if repaired.get("type") in (None, ["object"], ["object", "null"], ["null", "object"]):
         repaired["type"] = "object"
     return repaired
 
@@ -79,7 +84,8 @@ def repair_schema(schema: Any, depth: int = 0) -> Any:
             repaired[key] = repair_schema(repaired[key], depth + 1)
     if isinstance(repaired.get("items"), list):  # a tuple, in the words of older drafts
         items = [part for part in repaired.pop("items") if part is not None]
-        repaired["prefixItems"] = [repair_schema(part, depth + 1) for part in items]
+        if items:
+            repaired["prefixItems"] = [repair_schema(part, depth + 1) for part in items]
     if repaired.get("type") == "array" and "items" not in repaired and "prefixItems" not in repaired:
         repaired["items"] = {}
     if isinstance(repaired.get("$ref"), str) and repaired["$ref"].startswith("#"):
@@ -109,7 +115,7 @@ def _collect_required(schema: JsonObject) -> None:
         name for name, part in properties.items() if isinstance(part, dict) and part.get("required") is True
     ]
     if own and isinstance(schema.get("required", []), list):
-        schema["required"] = list(dict.fromkeys([*schema.get("required", []), *own]))
+        schema["required"] = list(dict.fromkeys([*_required(schema), *own]))
 
 
 def _resolved(schema: JsonObject) -> JsonObject:
@@ -134,11 +140,11 @@ def _merged(schema: JsonObject, keyword: str) -> JsonObject:
         _resolved({**_definitions(schema), **part}) for part in schema[keyword] if isinstance(part, dict)
     ]
     objects = [part for part in parts if part.get("type", "object") == "object"]
-    if not objects or len(objects) != len(schema[keyword]):
+    if not objects or len(objects) != len(schema[keyword]) or len(objects) > MOST_ALTERNATIVES:
         return schema
-    properties = dict(schema.get("properties") or {})
+    properties = dict(_properties(schema))
     for part in objects:
-        for name, property_schema in (part.get("properties") or {}).items():
+        for name, property_schema in _properties(part).items():
             properties[name] = _either(properties.get(name), property_schema)
     required = _required(schema)
     sets = [_required(part) for part in objects]
@@ -151,8 +157,14 @@ def _merged(schema: JsonObject, keyword: str) -> JsonObject:
 def _either(first: Any, second: Any) -> Any:
     if first is None or first == second:
         return second
-    alternatives = first["anyOf"] if isinstance(first, dict) and set(first) == {"anyOf"} else [first]
+    is_union = isinstance(first, dict) and isinstance(first.get("anyOf"), list) and len(first) == 1
+    alternatives = first["anyOf"] if is_union else [first]
     return {"anyOf": [*alternatives, second]}
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
 
 
 def _definitions(schema: Mapping[str, Any]) -> JsonObject:
