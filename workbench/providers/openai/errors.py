@@ -137,18 +137,14 @@ class Endpoint:
 
 def _message(body: object) -> str:
     """Return what a server says of an error, in whatever shape: without the SDK's words."""
-    if isinstance(body, Mapping):
-        message = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
-        return (
-            _message(message)
-            if isinstance(message, Mapping) and message is not body
-            else (
-                message if isinstance(message, str) else json.dumps(message, ensure_ascii=False, default=str)
-            )
-        )
-    return (
-        body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str) if body else ""
-    )
+    while isinstance(body, Mapping):
+        inner = next((body[key] for key in ("message", "detail", "error") if body.get(key)), None)
+        if inner is None:
+            break
+        body = inner
+    if isinstance(body, str):
+        return body
+    return json.dumps(body, ensure_ascii=False, default=str) if body else ""
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -204,9 +204,10 @@ class StreamedCall:
 class ThinkingFilter:
     """Takes out what stands between `<think>` and `</think>`, wherever chunks cut the tags."""
 
-    OPEN = re.compile(r"<(think|thinking|reasoning|thought)>", re.IGNORECASE)
-    CLOSE = re.compile(r"</(think|thinking|reasoning|thought)>\s*", re.IGNORECASE)
-    LONGEST = len("</reasoning>")
+    NAMES = ("think", "thinking", "reasoning", "thought")
+    TAGS = tuple(f"<{slash}{name}>" for name in NAMES for slash in ("", "/"))
+    CLOSE = re.compile(rf"</(?:{'|'.join(NAMES)})>\s*", re.IGNORECASE)
+    ANY = re.compile(rf"<(?:{'|'.join(NAMES)})>|{CLOSE.pattern}", re.IGNORECASE)
 
     def __init__(self) -> None:
         self._held = ""
@@ -217,17 +218,13 @@ class ThinkingFilter:
         """Return what of the text so far may be spoken."""
         self._held += text
         spoken = ""
-        while match := (
-            self.CLOSE
-            if self._thinks
-            else re.compile(f"{self.OPEN.pattern}|{self.CLOSE.pattern}", re.IGNORECASE)
-        ).search(self._held):
+        while match := (self.CLOSE if self._thinks else self.ANY).search(self._held):
             if not self._thinks:
                 spoken += self._held[: match.start()]
             self._thinks = not match[0].startswith("</")
             self._held = self._held[match.end() :]
         cut = self._held.rfind("<")
-        if cut < 0 or len(self._held) - cut > self.LONGEST or not _may_be_tag(self._held[cut:]):
+        if cut < 0 or not any(tag.startswith(self._held[cut:].lower()) for tag in self.TAGS):
             cut = len(self._held)
         ready, self._held = self._held[:cut], self._held[cut:]
         return self._trim(spoken + ("" if self._thinks else ready))
@@ -243,12 +240,6 @@ class ThinkingFilter:
             text = text.lstrip()
             self._began = bool(text)
         return text
-
-
-def _may_be_tag(text: str) -> bool:
-    names = ("think", "thinking", "reasoning", "thought")
-    tags = [tag for name in names for tag in (f"<{name}>", f"</{name}>")]
-    return any(tag.startswith(text.lower()) for tag in tags)
 
 
 def _content(content: Any) -> tuple[str, bool]:
