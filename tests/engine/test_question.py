@@ -18,8 +18,8 @@ QUESTIONS = {
     "it": ("Prenoto per le sette?", "Certo."),
     "pt": ("Reservo para as sete?", "Sim."),
     "nl": ("Zal ik voor zeven boeken?", "Prima."),
-    "ja": ("七時に予約しましょうか？", "はい"),
-    "zh": ("我订七点可以吗？", "好的"),
+    "ja": ("それでは今日の夜の七時に予約しましょうか？", "はい"),
+    "zh": ("我给您订今天晚上七点靠窗的桌子可以吗？", "好的"),
     "ru": ("Забронировать на семь?", "Да."),
 }
 

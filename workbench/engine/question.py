@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from workbench.engine.played_text import split_played
 from workbench.engine.reply import Reply
+from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Conversation
 from workbench.text.turn_words import asks
 
@@ -25,17 +27,21 @@ def pending_question(reply: Reply | None, conversation: Conversation, language: 
     the conversation's last message; an empty text if it asked nothing."""
     if reply is not None:
         text = split_played(reply.chunks, reply.audio.played)
-        return question_in(text.played, text.unplayed, language)
+        end = reply.chunks[-1].end if reply.chunks else None
+        left_s = (end - reply.audio.played) / OUTPUT_RATE if end is not None else math.inf
+        return question_in(text.played, text.unplayed, language, left_s)
     last = conversation.messages[-1] if conversation.messages else None
     return question_in(last.text, "", language) if last is not None and last.role == "assistant" else ""
 
 
-def question_in(played: str, unplayed: str, language: str) -> str:
-    """Return the question that a text asks where `played` has been spoken of it, empty if it asks none there."""
+def question_in(played: str, unplayed: str, language: str, left_s: float = math.inf) -> str:
+    """Return the question that a text asks where `played` has been spoken of it, empty if it asks none there; `left_s`
+    is how long the rest takes, where that is known."""
     sentences: list[str] = [sentence.strip() for sentence in SENTENCE.findall(played) if sentence.strip()]
     rest = SENTENCE.match(unplayed)
     coming = rest.group().strip() if rest else ""
-    if coming and _seconds(coming) <= NEARLY:
+    coming_s = min(_seconds(coming), left_s if len(coming) == len(unplayed.strip()) else math.inf)
+    if coming and coming_s <= NEARLY:
         begun = sentences.pop() if sentences and not re.search(r"[.!?…。！？]\W*$", sentences[-1]) else ""
         sentences.append(f"{begun} {coming}".strip())
     since = 0.0
