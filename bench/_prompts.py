@@ -1,7 +1,8 @@
 """Human speech with its words: the prompts of Debian's `asterisk-core-sounds-*`, one speaker a language, 16 kHz.
 
-They are CC BY-SA 3.0: installed from Debian, decoded by ffmpeg, never kept here. The texts say what is spoken, not when:
-`phrases` cuts a prompt where its speaker pauses, and gives each phrase the words that fit its length and the punctuation.
+They are CC BY-SA 3.0: installed from Debian, decoded by ffmpeg, never kept here. The texts say what is spoken, not
+when: `phrases` cuts a prompt where its speaker pauses, and gives each phrase the words that fit its length and the
+punctuation.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ SOUNDS, TEXTS = Path("/usr/share/asterisk/sounds"), Path("/usr/share/doc")
 SAMPLES_A_BYTE = 2
 """G.722 at 64 kbit/s."""
 BLOCK = INPUT_RATE // 200
-PAUSE_S, SHORTEST_S = 0.18, 0.25
+PAUSE_S, SHORTEST_S = 0.18, 0.12
 """Silence that parts two phrases, and the shortest phrase, s."""
+NOISIEST_DB = -55.0
+"""The most noise that there is in them: a word without silence around it has no floor to be measured, dBFS."""
 BREAKS = {".": 0.0, "?": 0.0, "!": 0.0, ":": 0.01, ";": 0.01, ",": 0.01, "other": 0.05}
 """How little a pause is expected after a word that ends so, as a share of a prompt's length."""
 CHARACTERS_A_SECOND = (8.0, 26.0)
@@ -76,26 +79,44 @@ class Prompt:
 
 @cache
 def prompts(language: str) -> Mapping[str, Prompt]:
-    """Return a language's prompts by name, those whose sound and text fit each other; MissingError without the sounds."""
-    folder = SOUNDS / LANGUAGES[language]
-    book = TEXTS / f"asterisk-core-sounds-{language}" / f"core-sounds-{language}.txt.gz"
-    if not (folder.is_dir() and book.is_file() and shutil.which("ffmpeg")):
-        packages = f"asterisk-core-sounds-{language} asterisk-core-sounds-{language}-g722 ffmpeg"
+    """Return a language's prompts by name, where sound and text fit each other; MissingError without the sounds."""
+    if packages := lacking_prompts(language):
         raise MissingError(
-            f"human prompts ({language}) or their decoder are not installed",
-            f"apt-get install --no-install-recommends {packages}",
+            f"human speech ({language}) or its decoder is not installed",
+            f"apt-get install --no-install-recommends {' '.join(packages)}",
         )
+    folder, book = _places(language)
     texts = {name: text for name, text in _lines(book) if (folder / f"{name}.g722").is_file()}
     sounds = _decoded([folder / f"{name}.g722" for name in texts])
     made = (Prompt(name, text, sound) for (name, text), sound in zip(texts.items(), sounds, strict=True))
     return {prompt.name: prompt for prompt in made if _fits(prompt)}
 
 
+def lacking_prompts(language: str) -> list[str]:
+    """Return Debian's packages that a language's prompts lack on this machine."""
+    folder, book = _places(language)
+    there = {
+        f"asterisk-core-sounds-{language}": book.is_file(),
+        f"asterisk-core-sounds-{language}-g722": folder.is_dir(),
+        "ffmpeg": shutil.which("ffmpeg") is not None,
+    }
+    return [package for package, is_there in there.items() if not is_there]
+
+
+def _places(language: str) -> tuple[Path, Path]:
+    """Return the folder of the sounds, and the file of their texts."""
+    name = f"asterisk-core-sounds-{language}"
+    return SOUNDS / LANGUAGES[language], TEXTS / name / f"core-sounds-{language}.txt.gz"
+
+
 def _lines(book: Path) -> list[tuple[str, str]]:
-    """Return names and texts of a list of prompts: what is in parentheses is a remark, a list's own marks are no words."""
+    """Return names and texts of a list of prompts: what is in parentheses is a remark."""
     lines = gzip.decompress(book.read_bytes()).decode("utf-8", "replace").splitlines()
     pairs = (line.partition(":") for line in lines if not line.lstrip().startswith(";"))
-    return [(name.strip(), re.sub(r"\s+", " ", re.sub(r"[(\[<].*?[)\]>]", "", text)).strip()) for name, _, text in pairs]
+    return [
+        (name.strip(), re.sub(r"\s+", " ", re.sub(r"[(\[<].*?[)\]>]", "", text)).strip())
+        for name, _, text in pairs
+    ]
 
 
 def _decoded(files: list[Path]) -> list[Samples]:
@@ -104,7 +125,9 @@ def _decoded(files: list[Path]) -> list[Samples]:
     command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", "-", "-f", "s16le", "-ar", str(INPUT_RATE), "-"]
     done = subprocess.run(command, input=b"".join(encoded), capture_output=True, check=False)
     if done.returncode:
-        raise MissingError(f"ffmpeg cannot decode G.722: {done.stderr.decode()[:200]}", "install Debian's ffmpeg")
+        raise MissingError(
+            f"ffmpeg cannot decode G.722: {done.stderr.decode()[:200]}", "install Debian's ffmpeg"
+        )
     samples = np.frombuffer(done.stdout, np.int16)
     ends = np.cumsum([0, *(len(part) * SAMPLES_A_BYTE for part in encoded)]).tolist()
     return [samples[start:stop] for start, stop in pairwise(ends)]
@@ -122,14 +145,15 @@ def _fits(prompt: Prompt) -> bool:
 
 
 def _characters(text: str) -> int:
-    """Return how long a text is when it is spoken: a digit is said as a word, a capital in an abbreviation as a letter."""
+    """Return how long a text is when it is spoken: a digit is a word, a capital in an abbreviation nearly one."""
     capitals = sum(map(str.isupper, text)) if text.isupper() else 0
     return len(text) + 4 * sum(map(str.isdigit, text)) + 2 * capitals
 
 
 def voiced_spans(samples: Samples, pause_s: float = PAUSE_S) -> list[tuple[int, int]]:
     """Return where there is speech: spans between silences of at least `pause_s`; a click is none."""
-    blocks = audible_blocks(samples, INPUT_RATE, noise_floor_db(block_levels(samples, INPUT_RATE)))
+    noise_db = min(NOISIEST_DB, noise_floor_db(block_levels(samples, INPUT_RATE)))
+    blocks = audible_blocks(samples, INPUT_RATE, noise_db)
     if not len(blocks):
         return []
     breaks = np.flatnonzero(np.diff(blocks) * BLOCK > pause_s * INPUT_RATE)
@@ -143,7 +167,9 @@ def divide(text: str, lengths: list[int]) -> list[str]:
     words = text.split()
     if len(lengths) <= 1 or len(words) < len(lengths):
         return [text] + [""] * (len(lengths) - 1)
-    said = np.cumsum([0, *(_characters(word) + 1 for word in words)]) / (sum(map(_characters, words)) + len(words))
+    said = np.cumsum([0, *(_characters(word) + 1 for word in words)]) / (
+        sum(map(_characters, words)) + len(words)
+    )
     shares = np.array(lengths) / sum(lengths)
     # what it costs that a phrase ends after so many words: little after punctuation
     breaks = np.array([0.0, *(BREAKS.get(word[-1], BREAKS["other"]) for word in words)])

@@ -23,10 +23,13 @@ ONE_REPLY_MS = 700.0
 SPEAKING_MS = 200.0
 """Who has been voiced for this long is speaking: a reply that begins then begins into speech."""
 
+QUIET_MS = 150.0
+"""Who speaks after so long a silence begins anew."""
+
 
 @dataclass
 class Conversation:
-    """A user's turns (from the first sample to the last), when the user was voiced in them, and when the agent was audible."""
+    """A user's turns from first to last sample, when the user was voiced, and when the agent was audible."""
 
     turns: Sequence[Span]
     voiced: Sequence[Span]
@@ -50,6 +53,8 @@ class Talkover:
     """Both audible, for each turn."""
     after_cut_in_ms: list[float] = field(default_factory=list)
     """How long both were audible, for each reply that was running when the user went on."""
+    onset_to_silence_ms: list[float] = field(default_factory=list)
+    """From the user's going on into a reply to the end of its sound."""
     places: list[str] = field(default_factory=list)
     """Each cut-in, in words."""
 
@@ -63,6 +68,7 @@ class Talkover:
             "latency_ms": spread(self.latencies_ms, 0),
             "overlap_a_turn_ms": round(float(np.mean(self.overlaps_ms)), 1) if self.overlaps_ms else None,
             "overlap_when_the_user_went_on_p95_ms": percentile(self.after_cut_in_ms, 95, 0),
+            "onset_to_silence_ms": spread(self.onset_to_silence_ms, 0),
             "places": self.places,
         }
 
@@ -79,6 +85,9 @@ class Talkover:
                 self._place(conversation, number, begin)
             self._answer(inside, [begin for begin, _ in replies if end <= begin < until], end)
             self._overlap(conversation, (onset, end), replies)
+        for onset, _ in joined(conversation.voiced, QUIET_MS):
+            running = [stop for start, stop in conversation.audible if start < onset < stop]
+            self.onset_to_silence_ms += [stop - onset for stop in running]
 
     def _answer(self, inside: list[float], after: list[float], end: float) -> None:
         if after and not inside:

@@ -1,11 +1,12 @@
-"""What users say in a turn, made from human prompts by a seeded generator: where it pauses, where it ends, and its words.
+"""What users say in a turn, made from human prompts by a seeded generator: its pauses, its end and its words.
 
-How long a pause within a turn is (200 ms at least) follows what livekit/eot-bench publishes of real people who talk to an agent
-(English, its baseline that goes by silence alone): 55.6 % outlast 300 ms, 21.7 % 600 ms, 10 % 1,000 ms and 5 % 1,600 ms, none
-5 s; between these points its logarithm is taken to be even, as pauses are about log-normal with a long tail (Campione and
-Véronis, A Large-Scale Multilingual Study of Silent Pause Duration, Speech Prosody 2002). So silence alone scores here as
-it does there, and other figures can be compared. Between turns users answer after 0 to 200 ms most of the time, often
-before the agent has ended (Stivers et al., Universals and cultural variation in turn-taking in conversation, PNAS 2009).
+How long a pause within a turn is (200 ms at least) follows what livekit/eot-bench publishes of real people who talk to
+an agent (English, its baseline that goes by silence alone): 55.6 % outlast 300 ms, 21.7 % 600 ms, 10 % 1,000 ms and 5 %
+1,600 ms, none 5 s; between these points its logarithm is taken to be even, as pauses are about log-normal with a long
+tail (Campione and Véronis, A Large-Scale Multilingual Study of Silent Pause Duration, Speech Prosody 2002). So silence
+alone scores here about as it does there, and other figures can be compared. Between turns people leave 0 to 200 ms most
+of the time (Stivers et al., Universals and cultural variation in turn-taking in conversation, PNAS 2009): what an
+answer is measured against.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def _filler(language: str, seed: int) -> Phrase:
 
 
 def hesitating(phrases: list[Phrase], chance: np.random.Generator) -> list[Phrase]:
-    """Return the phrases, one of them broken in two between words, as who hesitates does: at the quietest place near its middle."""
+    """Return the phrases, the longest broken in two between words, at the quietest place near its middle."""
     at = int(np.argmax([phrase.seconds for phrase in phrases]))
     phrase = phrases[at]
     words = phrase.text.split()
