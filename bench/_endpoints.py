@@ -118,6 +118,8 @@ async def probe(
         async for frame in ArraySource(turn.samples).frames():
             for event in listening.feed(frame):
                 if isinstance(event, Onset):
+                    event.utterance.language = turn.language
+                    event.utterance.question = turn.question
                     reading.append(tasks.create_task(stt.transcribe(event.utterance, eager=True)))  # noqa: PERF401
             await asyncio.sleep(0)  # the STT reads along
         for task in reading:

@@ -61,6 +61,11 @@ class UserTurn:
         return self.score.samples()
 
     @property
+    def question(self) -> str:
+        """What the agent had asked."""
+        return self.messages[-1]["content"] if self.messages else ""
+
+    @property
     def onset(self) -> int:
         """Its first sample."""
         return self.score.spoken[0].start
