@@ -120,7 +120,7 @@ async def probe(
                 if isinstance(event, Onset):
                     event.utterance.language = turn.language
                     event.utterance.question = turn.question
-                    reading.append(tasks.create_task(stt.transcribe(event.utterance, eager=True)))  # noqa: PERF401
+                    reading.append(tasks.create_task(stt.transcribe(event.utterance, eager=True)))
             await asyncio.sleep(0)  # the STT reads along
         for task in reading:
             task.cancel()
