@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from workbench.config import (
     sentences,
 )
 from workbench.engine.settings import EngineSettings
-from workbench.model.errors import UsageError
+from workbench.model.errors import MissingError, UsageError
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ class TestErrors:
         assert "WORKBENCH_VAD__TRESHOLD: vad.treshold is no setting" in _wrong(
             environ={"WORKBENCH_VAD__TRESHOLD": "1"}
         )
-        assert "WORKBENCH_SCRIPT: not JSON" in _wrong(environ={"WORKBENCH_SCRIPT": "{"})
+        assert "WORKBENCH_SCRIPT: script = '{': no table" in _wrong(environ={"WORKBENCH_SCRIPT": "{"})
         assert "flag: turn.silence_ms = 'x'" in _wrong(flags={"turn.silence_ms": "x"})
 
     def test_files_that_cannot_be_read(self, tmp_path: Path) -> None:
@@ -265,3 +266,98 @@ def test_every_setting_has_a_sentence() -> None:
     assert [
         name for name in [*known_settings(), *known_tables()] if not told.get(name, "").endswith((".", "…"))
     ] == []
+
+
+class TestRequests:
+    """Headers, fields and manner of requests as settings."""
+
+    def test_tables_are_set_in_the_file_by_flag_and_in_the_environment(self) -> None:
+        toml = '[llm.extra_body]\ntemperature = 0.2\n[llm.headers]\nX-Title = "demo"'
+        settings = _load(toml)
+        assert settings.llm.extra_body == {"temperature": 0.2}
+        assert settings.llm.headers["X-Title"].get_secret_value() == "demo"
+        for text in ('{"top_k": 3, "stop": ["x"]}', '{top_k = 3, stop = ["x"]}'):
+            wanted = {"top_k": 3, "stop": ["x"]}
+            assert _load(flags={"llm.extra_body": text}).llm.extra_body == wanted
+            assert _load(environ={"WORKBENCH_LLM__EXTRA_BODY": text}).llm.extra_body == wanted
+
+    def test_one_entry_is_added_to_its_table(self) -> None:
+        toml = "[llm.extra_body]\ntemperature = 0.2\nseed = 1"
+        flags = {"llm.extra_body.temperature": "0.9", "llm.extra_body.user": "ada", "llm.headers.X-A": "1"}
+        environ = {"WORKBENCH_LLM__EXTRA_BODY__THINK": "false"}
+        settings = _load(toml, flags=flags, environ=environ)
+        assert settings.llm.extra_body == {"temperature": 0.9, "seed": 1, "user": "ada", "think": False}
+        assert settings.llm.headers["X-A"].get_secret_value() == "1"
+        assert settings.origin("llm.extra_body") == "flag"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "says"),
+        [
+            ("llm.extra_body", "temperature=1", "llm.extra_body = 'temperature=1': no table"),
+            ("llm.extra_body", "[1]", "no table: write it like"),
+            ("llm.extra_body", '{"stream": false}', "stream is the conversation's own"),
+            ("llm.extra_body.messages", "[]", "messages is the conversation's own"),
+            ("llm.extra_body", "{a = nan}", "a cannot be sent as JSON"),
+            ("llm.extra_body", "{a = 2026-01-01}", "a cannot be sent as JSON"),
+            ("llm.headers", '{"a b": "sesame1"}', "llm.headers = …: a header's name has letters"),
+            ("llm.headers", '{"X-A": "sesame\\n1"}', "llm.headers = …: the value of X-A has characters"),
+            ("llm.headers", '{"X-A": ["sesame"]}', "llm.headers = …: should be a valid string"),
+            (
+                "llm.headers.X-A",
+                "sesam\N{LATIN SMALL LETTER E WITH ACUTE}",
+                "the value of X-A has characters",
+            ),
+            ("tts.response_format", "aac", "allowed: pcm, wav, flac, mp3, opus"),
+            ("tts.response_format", "mp4", "did you mean mp3?"),
+            (
+                "tts.speed",
+                "9",
+                "tts.speed = '9': should be less than or equal to 4 – allowed: ≥ 0.25 and ≤ 4",
+            ),
+            ("tts.speed", "fast", "should be a valid number"),
+            ("stt.speed", "1", "stt.speed is no setting"),
+            ("llm.extra_bdy", "{}", "did you mean extra_body?"),
+            ("llm.voice.x", "1", "[llm.voice] is no table of settings"),
+        ],
+    )
+    def test_what_cannot_be_is_said_without_secrets(self, name: str, value: str, says: str) -> None:
+        for said in (
+            _wrong(flags={name: value}),
+            _wrong(environ={f"WORKBENCH_{name.upper().replace('.', '__')}": value}),
+        ):
+            assert says.lower() in said.lower()
+            assert "sesam" not in said
+
+    def test_secrets_are_shown_nowhere_and_may_be_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        url = "http://me:sesame@h/v1?key=sesame1"
+        toml = f'[llm]\napi_key = "${{GROQ_KEY}}"\nbase_url = "{url}"\n[llm.headers]\nX-A = "${{OTHER}}"'
+        settings = _load(toml)
+        assert "sesame" not in json.dumps(settings.public())
+        assert settings.public()["llm"]["headers"] == {"X-A": "set"}
+        monkeypatch.delenv("GROQ_KEY", raising=False)
+        with pytest.raises(MissingError, match=r"llm\.api_key: GROQ_KEY is not set"):
+            settings.options("llm", "m", "en")
+        monkeypatch.setenv("GROQ_KEY", "gsk-1234567")
+        with pytest.raises(MissingError, match=r"llm\.headers\.X-A: OTHER is not set"):
+            settings.options("llm", "m", "en")
+        monkeypatch.setenv("OTHER", "sesame2")
+        options = settings.options("llm", "m", "en")
+        assert options.api_key is not None
+        assert options.api_key.reveal() == "gsk-1234567"
+        assert {name: value.reveal() for name, value in options.headers.items()} == {"X-A": "sesame2"}
+        monkeypatch.setenv("OTHER", "two\nlines")
+        with pytest.raises(UsageError, match="the value of X-A has characters that no header has"):
+            settings.options("llm", "m", "en")
+
+    def test_a_built_in_profile_sets_nothing_for_the_provider_of_somebody_else(self) -> None:
+        profile = {"profile": "openai"}
+        assert _load(flags=profile).llm.extra_body == {"reasoning_effort": "none"}
+        assert _load(flags={**profile, "llm.provider": "openai/llama3.2"}).llm.extra_body == {}
+        assert _load('[tts]\nprovider = "piper"', flags=profile).tts.voice is None
+        assert _load(flags={**profile, "llm.extra_body.reasoning_effort": "low"}).llm.extra_body == {
+            "reasoning_effort": "low"
+        }
+
+    def test_words_are_a_list_or_a_text(self) -> None:
+        assert _load('[llm]\nomit = ["strict"]').llm.omit == ("strict",)
+        assert _load(flags={"llm.omit": "strict, stream_options"}).llm.omit == ("strict", "stream_options")

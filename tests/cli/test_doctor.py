@@ -42,7 +42,10 @@ def test_a_missing_api_key_is_named_with_the_variable_to_set(
     checks = _findings(capsys, "--profile", "openai", code=3)
     assert "OPENAI_API_KEY" in checks["key"]["advice"]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-123456")
-    assert "key" not in _findings(capsys, "--profile", "openai")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    checks = _findings(capsys, "--profile", "openai", code=3)
+    assert "key" not in checks
+    assert "cannot reach http://127.0.0.1:9" in checks["server"]["found"]
 
 
 def test_missing_weights_are_named_with_the_command_that_pulls_them(

@@ -6,7 +6,7 @@ import ast
 import inspect
 import os
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -17,10 +17,16 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
-from workbench.config.room import SECRET, RoomSettings, address_check
+from workbench.config.request import Fields, Headers, Table, Words, check_header, expand
+from workbench.config.room import SECRET as ROOM_SECRET
+from workbench.config.room import RoomSettings, address_check
 from workbench.engine.settings import EngineSettings, SettingsModel, TurnSettings, VadSettings
+from workbench.model.errors import UsageError
+from workbench.model.text import redacted
 from workbench.plugin.values import ProviderOptions, ProviderStage, Secret
 
+SECRET = (*ROOM_SECRET, "headers")
+"""Settings whose value is never shown."""
 DEFAULT_PROFILE = "embedded"
 ModelStage = Literal["stt", "llm", "tts"]
 MODEL_STAGES: tuple[ModelStage, ...] = ("stt", "llm", "tts")
@@ -69,11 +75,31 @@ class ProviderSettings(SettingsModel):
     )
     """Where the API is, for providers that speak the OpenAI API; the provider's own address if absent."""
     api_key: SecretStr | None = None
-    """The key for it. Better in the environment than in a file."""
+    """The key for it. Better in the environment than in a file: `"${NAME}"` is the variable NAME."""
     voice: str | None = None
     """The voice, for TTS providers that have several."""
     timeout_ms: float = Field(30_000, ge=10)
     """The longest that one request may take, ms."""
+    headers: Headers = Field(default_factory=dict)
+    """HTTP headers of each request to the API, like `{X-Title = "demo"}`; `${NAME}` in a value is the variable NAME.
+    Their values are never shown."""
+    extra_body: Fields = Field(default_factory=dict)
+    """Further fields of each request to the API, like `{temperature = 0.2, max_tokens = 200}`."""
+    omit: Words = ()
+    """Fields of a request that this server does not take and are left out, like `["stream_options", "strict"]`. Most
+    are found out by themselves: a field that a refusal names is left out."""
+
+
+class TtsSettings(ProviderSettings):
+    """Text to speech."""
+
+    response_format: Literal["pcm", "wav", "flac", "mp3", "opus"] | None = None
+    """What an API is asked for first: pcm if absent, then what it does not refuse. pcm and wav are played as they come,
+    the others when they are whole."""
+    instructions: str | None = None
+    """How to speak ("Speak slowly and warmly."), for APIs that take such a sentence."""
+    speed: float | None = Field(None, ge=0.25, le=4)
+    """How fast to speak, for APIs that can: 1 is as usual."""
 
 
 class VadSection(VadSettings):
@@ -123,19 +149,21 @@ class Settings(EngineSettings):
     """A set of defaults: embedded, scripted, openai, or one of your own (`[profiles.NAME]`)."""
     models_path: Path | None = None
     """A folder of yours that is searched for model weights, by hash."""
+    prices: Path | None = None
+    """A TOML file of yours with what models cost, which goes before the table that comes with workbench."""
     plugins: Files = ()
     """Plugins that are files of yours; relative to the file that names them. In the environment, `:` is between two."""
     audio: AudioSettings = Field(default_factory=lambda: AudioSettings())
     stt: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="whisper/tiny.en"))
     llm: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="llama/smollm2-135m"))
-    tts: ProviderSettings = Field(default_factory=lambda: ProviderSettings(provider="piper/en_US-joe-medium"))
+    tts: TtsSettings = Field(default_factory=lambda: TtsSettings(provider="piper/en_US-joe-medium"))
     vad: VadSection = Field(default_factory=lambda: VadSection())
     turn: TurnSection = Field(default_factory=lambda: TurnSection())
     record: RecordSettings = Field(default_factory=lambda: RecordSettings())
     mcp: dict[str, McpSettings] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, each by a name: `[mcp.files]`."""
     room: RoomSettings = Field(default_factory=lambda: RoomSettings())
-    script: dict[str, Any] | None = None
+    script: Table | None = None
     """What the scripted providers say and how long they take."""
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -162,12 +190,13 @@ class Settings(EngineSettings):
             table = values[stage]
             table["api_key"] = "set" if table["api_key"] is not None else None
             table["base_url"] = _without_login(table["base_url"])
+            table["headers"] = dict.fromkeys(table["headers"], "set")
         for server in values["mcp"].values():
             server["url"] = (_without_login(server["url"]) or "").partition("?")[0]
             for word in ("env", "headers"):
                 server[word] = dict.fromkeys(server[word], "set")
         room = values["room"]
-        room |= {name: "set" if room[name] is not None else None for name in SECRET}
+        room |= {name: "set" if room[name] is not None else None for name in ROOM_SECRET}
         room["url"] = _without_login(room["url"])
         return values
 
@@ -178,17 +207,34 @@ class Settings(EngineSettings):
         if stage in ("vad", "turn"):
             return options
         table: ProviderSettings = getattr(self, stage)
-        api_key = Secret(table.api_key.get_secret_value()) if table.api_key else None
+        key = expand(table.api_key.get_secret_value(), f"{stage}.api_key") if table.api_key else None
         return replace(
             options,
             base_url=table.base_url,
-            api_key=api_key,
+            api_key=Secret(key) if key else None,
             voice=table.voice,
             timeout_s=table.timeout_ms / 1000,
+            headers=_expanded(table.headers, stage),
+            extra_body=table.extra_body,
+            omit=table.omit,
+            **table.model_dump(include={"response_format", "instructions", "speed"}),
         )
 
 
-PROFILES: dict[str, dict[str, str]] = {
+def _expanded(headers: Mapping[str, SecretStr], stage: str) -> dict[str, Secret]:
+    """Return headers with the variables that they name. UsageError, MissingError for what cannot be sent."""
+    values: dict[str, Secret] = {}
+    for name, secret in headers.items():
+        value = expand(secret.get_secret_value(), f"{stage}.headers.{name}")
+        try:
+            check_header(name, value)
+        except ValueError as error:
+            raise UsageError(f"{stage}.headers: {error}", "look at the variables that it names") from None
+        values[name] = Secret(value)
+    return values
+
+
+PROFILES: dict[str, dict[str, Any]] = {
     "embedded": {
         "vad.provider": "silero",
         "stt.provider": "whisper/tiny.en",
@@ -203,9 +249,10 @@ PROFILES: dict[str, dict[str, str]] = {
     },
     "openai": {
         "vad.provider": "silero",
-        "stt.provider": "openai/gpt-4o-mini-transcribe",
-        "llm.provider": "openai/gpt-4o-mini",
-        "tts.provider": "openai/gpt-4o-mini-tts",
+        "stt.provider": "openai/gpt-transcribe",
+        "llm.provider": "openai/gpt-6-luna",
+        "llm.extra_body": {"reasoning_effort": "none"},  # thinking costs seconds, and tools need this
+        "tts.provider": "openai/gpt-4o-mini-tts",  # ends 2027-01-06, as OpenAI's whole speech endpoint
         "tts.voice": "alloy",
     },
 }
@@ -233,11 +280,11 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, Fie
 
 
 def _without_login(url: str | None) -> str | None:
-    """Return a URL without user name and password."""
-    if not url or "@" not in url:
+    """Return a URL without user name and password, and without keys in its query."""
+    if not url:
         return url
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return redacted(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
 
 
 def sentences() -> dict[str, str]:

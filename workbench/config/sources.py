@@ -5,7 +5,6 @@ flag > environment (WORKBENCH_VAD__THRESHOLD) > workbench.toml > agent file > pr
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -55,7 +54,7 @@ def load_settings(
     file = read_file(find_file(config_path, environ))
     values = {**_from_agent(agent), **file.values, **_from_environ(environ), **_from_flags(flags or {})}
     profile = values.get("profile", SourcedValue(DEFAULT_PROFILE, "default"))
-    values = {**_from_profile(profile, file), **values}
+    values = _without_strays({**_from_profile(profile, file), **values})
     livekit = {name: SourcedValue(value, variable) for name, value, variable in from_livekit(environ)}
     return validate({**livekit, **_for_openai(values, environ), **values}, file.path)
 
@@ -98,7 +97,9 @@ def read_file(path: Path | None) -> SettingsFile:
 
 
 def _resolved(path: Path, name: str, value: Any) -> Any:
-    """Return the value; paths of plugins are relative to the file, not to where it is read."""
+    """Return the value; paths of plugins and prices are relative to the file, not to where it is read."""
+    if name == "prices" and isinstance(value, str):
+        return str(path.parent / Path(value).expanduser())
     if name != "plugins" or not isinstance(value, list):
         return value
     return [str(path.parent / Path(item).expanduser()) if isinstance(item, str) else item for item in value]
@@ -162,15 +163,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, SourcedValue]:
     for variable, text in environ.items():
         name = variable.removeprefix(PREFIX).lower().replace("__", ".")
         if variable.startswith(PREFIX) and (name in names or "." in name):
-            values[name] = SourcedValue(_from_json(text, variable) if name == "script" else text, variable)
+            values[name] = SourcedValue(text, variable)
     return values
-
-
-def _from_json(text: str, variable: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{variable}: not JSON: {error}", 'for example {"user": ["Hello."]}') from None
 
 
 def _from_profile(profile: SourcedValue, file: SettingsFile) -> dict[str, SourcedValue]:
@@ -194,6 +188,16 @@ def _from_profile(profile: SourcedValue, file: SettingsFile) -> dict[str, Source
         values = {**builtin, **file.profiles.get(name, {}), **values}
         current = values.pop("extends", None)
     return values
+
+
+def _without_strays(values: dict[str, SourcedValue]) -> dict[str, SourcedValue]:
+    """Return the values without what a built-in profile sets for its own provider, where another was chosen."""
+
+    def stray(name: str, origin: str) -> bool:
+        provider = values.get(f"{name.partition('.')[0]}.provider")
+        return origin.startswith("profile ") and provider is not None and provider.origin != origin
+
+    return {name: sourced for name, sourced in values.items() if not stray(name, sourced.origin)}
 
 
 def _for_openai(values: Mapping[str, SourcedValue], environ: Mapping[str, str]) -> dict[str, SourcedValue]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.config.room import SECRET
+from workbench.config.request import read_table, read_value
 from workbench.config.settings import (
     DEFAULT_PROFILE,
     MODEL_STAGES,
     PROFILES,
+    SECRET,
     McpSettings,
     Settings,
     known_settings,
@@ -24,6 +25,9 @@ from workbench.config.settings import (
 )
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
+
+TABLES = (".headers", ".extra_body")
+"""Settings whose entries may be set one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class SourcedValue:
 
 def validate(values: Mapping[str, SourcedValue], path: Path | None) -> Settings:
     """Return the settings of these values by dotted name. UsageError for the first that cannot be used."""
+    values = _with_entries(values)
     nested: dict[str, Any] = {}
     for name, sourced in values.items():
         _check_name(name, sourced.origin)
@@ -52,6 +57,31 @@ def validate(values: Mapping[str, SourcedValue], path: Path | None) -> Settings:
         raise _error(error, values) from None
     settings.remember(path, {name: sourced.origin for name, sourced in values.items()})
     return settings
+
+
+def _with_entries(values: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+    """Return the values, those of a single entry (`llm.extra_body.temperature`) in their table."""
+    names = known_settings()
+    whole = {name: sourced for name, sourced in values.items() if _table_of(name, names) is None}
+    for name, sourced in values.items():
+        if (table := _table_of(name, names)) is None:
+            continue
+        try:
+            before = read_table(whole[table].value) if table in whole else {}
+        except ValueError:
+            continue  # the table itself is no table: that is what is said
+        if isinstance(before, dict):
+            key = name.removeprefix(f"{table}.")
+            value = sourced.value if table.endswith(SECRET) else read_value(sourced.value)
+            whole[table] = SourcedValue({**before, key: value}, sourced.origin)
+    return whole
+
+
+def _table_of(name: str, names: Mapping[str, Any]) -> str | None:
+    """Return the setting that is a table and has this entry, None for every other name."""
+    if name in names:
+        return None
+    return next((parent for parent in parents(name) if parent in names and parent.endswith(TABLES)), None)
 
 
 def change(settings: Settings, name: str, value: Any) -> None:
@@ -117,7 +147,9 @@ def _error(
     name = next((parent for parent in parents(name) if parent in values), name)
     sourced = values.get(name, SourcedValue(first["input"], "settings"))
     value = (
-        "…" if name.endswith(SECRET) else plain(repr(_without_login(name, sourced.value)), 80, one_line=True)
+        "…"
+        if set(SECRET) & set(name.split("."))
+        else plain(repr(_without_login(name, sourced.value)), 80, one_line=True)
     )
     reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
     words = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))

@@ -68,18 +68,34 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a reply cost: tokens, and seconds of synthesized speech."""
+    """What a reply cost: tokens, seconds of transcribed and of synthesized sound, spoken characters, and USD as far as
+    prices are known; `unpriced` where that of a part is not."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     tts_seconds: float = 0.0
+    cached_tokens: int = 0
+    """Of the input, those that the server had already read before."""
+    stt_seconds: float = 0.0
+    tts_characters: int = 0
+    cost: float = 0.0
+    unpriced: bool = True
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.tts_seconds + other.tts_seconds,
+            self.cached_tokens + other.cached_tokens,
+            self.stt_seconds + other.stt_seconds,
+            self.tts_characters + other.tts_characters,
+            self.cost + other.cost,
+            self.unpriced or other.unpriced,
         )
+
+
+NO_USAGE = Usage(unpriced=False)
+"""Nothing, which costs nothing."""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from workbench.config.settings import SECRET
 from workbench.model.conversation import Message, Role
 from workbench.model.errors import UsageError
 from workbench.model.events import ReplyEnded, Resumed, SettingChanged, TurnEnded
@@ -56,7 +57,7 @@ def resume_conversation(session: Session, folder: bool | str | Path) -> ResumedC
                     messages.append(Message("assistant", agent, cut=status == "cut"))
             case ReplyEnded(turn=None, heard=heard, status=status) if heard:
                 messages.append(Message("assistant", heard, cut=status == "cut"))
-            case SettingChanged(name=name, value=value) if not name.endswith("api_key"):
+            case SettingChanged(name=name, value=value) if not name.endswith(SECRET):
                 changed[name] = value
             case _:
                 pass

@@ -6,8 +6,8 @@ listing costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class ProviderOptions:
-    """What a provider is made with. `api_key` never appears in a repr."""
+    """What a provider is made with. `api_key` and the values of `headers` never appear in a repr."""
 
     model: str
     """The part after the slash of `name/model`, or the provider's first model."""
@@ -48,6 +48,19 @@ class ProviderOptions:
     """A folder to look for weights in, before the cache."""
     script: Any = None
     """For scripted providers: what they say and when."""
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    """HTTP headers of each request."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of each request."""
+    omit: tuple[str, ...] = ()
+    """Fields of a request that the server does not take."""
+    response_format: str | None = None
+    """The form of sound that a TTS is asked for first."""
+    instructions: str | None = None
+    """How a TTS is to speak."""
+    speed: float | None = None
+    notice: Callable[[str, str], None] = lambda reason, hint: None
+    """Tells the user, in the trace, what was found out about a server: the reason, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ import ctypes
 import importlib.util
 import sys
 from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING, get_args
 
-from workbench.plugin.values import Check, ProviderStage
+from workbench.config.request import missing_variable
+from workbench.plugin.values import Check, ProviderOptions, ProviderStage
 
 if TYPE_CHECKING:
     from workbench.config import Settings
+    from workbench.config.settings import ProviderSettings
 
 ON_BOARD = {
     "silero": (("onnxruntime",), "silero/v6"),
@@ -23,7 +26,8 @@ ON_BOARD = {
 
 
 def provider_checks(settings: Settings) -> Iterator[Check]:
-    """Yield a check for each thing that is missing for the providers of the settings."""
+    """Yield a check for each thing that is missing for the providers of the settings; APIs are asked for models."""
+    servers: dict[ProviderStage, ProviderOptions] = {}
     for stage in get_args(ProviderStage):
         name = getattr(settings, stage).provider.partition("/")[0]
         if name in ON_BOARD:
@@ -34,9 +38,32 @@ def provider_checks(settings: Settings) -> Iterator[Check]:
             reason = "OpenMP's library, which xllamacpp needs, is not installed"
             advice = "install it: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora)"
             yield Check("libgomp", "missing", reason, advice, stage)
-        if name == "openai" and not (getattr(settings, stage).api_key or getattr(settings, stage).base_url):
-            advice = f"set OPENAI_API_KEY, or [{stage}] base_url and api_key for another server"
-            yield Check("key", "missing", f"there is no key for {stage}", advice, stage)
+        if name == "openai":
+            missing = [*_missing_key(stage, getattr(settings, stage))]
+            yield from missing
+            if not missing:
+                model = getattr(settings, stage).provider.partition("/")[2]
+                servers[stage] = settings.options(stage, model, language="en")
+    if servers:
+        from workbench.providers.openai.listing import server_checks  # the SDK with it, half a second
+
+        yield from server_checks(servers, settings.prices, date.today())
+
+
+def _missing_key(stage: ProviderStage, table: ProviderSettings) -> Iterator[Check]:
+    secrets = [*([table.api_key] if table.api_key else ()), *table.headers.values()]
+    variables = [missing_variable(secret.get_secret_value()) for secret in secrets]
+    for variable in filter(None, variables):
+        yield Check(
+            "key",
+            "missing",
+            f"there is no key for {stage}: {variable} is not set",
+            f"export {variable}=…",
+            stage,
+        )
+    if not secrets and not table.base_url:
+        advice = f"set OPENAI_API_KEY, or [{stage}] base_url and api_key for another server"
+        yield Check("key", "missing", f"there is no key for {stage}", advice, stage)
 
 
 def _missing_modules(stage: ProviderStage, modules: tuple[str, ...]) -> Iterator[Check]:

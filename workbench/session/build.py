@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.reply import ToolRunner
 from workbench.engine.stages import Stages
 from workbench.model.errors import StageError
-from workbench.model.events import ProviderWarmed
+from workbench.model.events import Notice, ProviderWarmed
 from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import ProviderStage
@@ -133,8 +134,15 @@ class StageBuilder:
         provider, model = find_provider(stage, choice)
         if stage in ("stt", "llm", "tts"):
             self._onboard[stage] = provider.onboard
-        options = self._settings.options(stage, model, self._agent.language)
+        options = replace(
+            self._settings.options(stage, model, self._agent.language),
+            notice=partial(self._note, stage),
+        )
         return await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
+
+    def _note(self, stage: ProviderStage, reason: str, hint: str) -> None:
+        """Put into the trace what a provider found out about its server."""
+        self._trace.emit(Notice("warning", stage, reason, hint))
 
     async def _warm(self, model: Guarded[Any]) -> None:
         began = self._trace.now()

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.agent import Agent
 from workbench.config import Settings, load_settings
-from workbench.config.room import SECRET
-from workbench.config.settings import MODEL_STAGES
+from workbench.config.settings import MODEL_STAGES, SECRET
 from workbench.config.validation import change
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.stages import Tracks

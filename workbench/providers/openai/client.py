@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import openai
 
 from workbench.model.clock import outside
-from workbench.model.errors import MissingError, UsageError
+from workbench.model.errors import MissingError, RefusedError, StageError, UsageError
 from workbench.plugin.values import ProviderOptions, Secret
 from workbench.providers.openai.errors import Endpoint, transport
 
@@ -19,7 +21,16 @@ CONNECT_S = 5.0
 KEEP_OPEN_S = 300.0
 """A conversation has pauses; with the SDK's own 5 s nearly every turn would pay for a new TCP and TLS handshake."""
 NO_KEY = "none"
-"""Sent to a server of one's own that needs no key; the SDK insists on one."""
+"""For a server that needs no key: the SDK insists on one, which is not sent."""
+KEY_HEADERS = {"authorization", "api-key", "x-api-key"}
+"""Headers that carry a key: with one of them no other is sent."""
+UNSUPPORTED = re.compile(
+    r"unsupported|support|unknown|unrecogni[sz]ed|unexpected|\bextra\b|permitted|allowed|no such|additional propert"
+    r"|invalid (?:parameter|field|argument|property|request)"
+)
+"""Words of a refusal of a field itself, whatever its value."""
+OTHER_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+"""What a field is called by servers that do not know it."""
 
 
 class ApiStage:
@@ -31,18 +42,32 @@ class ApiStage:
     def __init__(self, stage: Literal["stt", "llm", "tts"], options: ProviderOptions) -> None:
         self.name = f"openai/{options.model}"
         base_url, key = _base_url(options.base_url, stage), _key(options.api_key, stage)
-        self.endpoint = Endpoint(stage, options.model, base_url, key, options.timeout_s)
+        headers = {name: value.reveal() for name, value in options.headers.items()}
+        if KEY_HEADERS & {name.lower() for name in headers}:
+            key = None
+        self.endpoint = Endpoint(stage, options.model, base_url, key, options.timeout_s, headers)
+        self._extra_body = dict(options.extra_body)
+        self._refused = set(options.omit)
+        """What this server does not take: fields, or a form of the history."""
+        self._notice = options.notice
+        sends_key = key is not None or "authorization" in {name.lower() for name in headers}
+        self.extra_headers: dict[str, Any] = {} if sends_key else {"Authorization": openai.Omit()}
+        """For each call of the SDK: it would send a key even where there is none."""
 
     async def __aenter__(self) -> Self:
         """MissingError where the API needs a key and there is none."""
         endpoint = self.endpoint
-        if endpoint.key is None and endpoint.base_url is None:
+        if endpoint.key is None and endpoint.base_url is None and not endpoint.headers:
             hint = f"set OPENAI_API_KEY, or {endpoint.stage}.base_url for a server of your own"
             raise MissingError(f"{endpoint.stage} {self.name} needs a key", hint)
         timeout = openai.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
+        base_url, _, query = (endpoint.base_url or "").partition("?")
+        key = endpoint.key.reveal() if endpoint.key else NO_KEY
         self.client = openai.AsyncOpenAI(
-            api_key=endpoint.key.reveal() if endpoint.key else NO_KEY,
-            base_url=endpoint.base_url,
+            api_key=key,
+            base_url=base_url or None,
+            default_query=dict(parse_qsl(query)),
+            default_headers=endpoint.headers,
             max_retries=0,
             timeout=timeout,
             http_client=openai.DefaultAsyncHttpxClient(
@@ -55,6 +80,36 @@ class ApiStage:
         with outside():
             await self.client.close()
 
+    def body(self, **fields: Any) -> dict[str, Any]:
+        """Return the fields of a request as the SDK takes them: those that are set and not refused, and the user's."""
+        sent = {
+            name: value for name, value in fields.items() if value is not None and name not in self._refused
+        }
+        return {**sent, "extra_headers": self.extra_headers, "extra_body": self._extra() or None}
+
+    def leave_out(self, names: Iterable[str], error: StageError) -> bool:
+        """Leave out, from now on, the field that a refusal names, of these and the user's; False if there is none."""
+        reason = error.reason.lower()
+        if type(error) not in (StageError, RefusedError) or not UNSUPPORTED.search(reason):
+            return False
+        extra = self._extra()
+        name = next((name for name in (*extra, *names) if re.search(rf"\b{re.escape(name)}\b", reason)), None)
+        if name is None or name in self._refused:
+            return False
+        self._refused.add(name)
+        if len(self._extra()) < len(extra):
+            hint = f"take it out of {self.endpoint.stage}.extra_body"
+            self._notice(f"{name} is left out of requests from now on: {error.reason}", hint)
+        return True
+
+    def _extra(self) -> dict[str, Any]:
+        """Return the user's fields, each by a name that the server has not refused."""
+        names = {
+            name: next((other for other in (name, OTHER_NAMES.get(name)) if other not in self._refused), None)
+            for name in self._extra_body
+        }
+        return {sent: self._extra_body[name] for name, sent in names.items() if sent is not None}
+
     async def warm(self) -> None:
         """Open the connection, and find a wrong key before the first turn.
 
@@ -63,7 +118,9 @@ class ApiStage:
         endpoint = replace(self.endpoint, timeout_s=min(CONNECT_S, self.endpoint.timeout_s))
         with endpoint.request():
             try:
-                await self.client.models.with_raw_response.list(timeout=endpoint.timeout_s)
+                await self.client.models.with_raw_response.list(
+                    timeout=endpoint.timeout_s, extra_headers=self.extra_headers
+                )
             except openai.AuthenticationError:
                 raise
             except openai.APIStatusError:

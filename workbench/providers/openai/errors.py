@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any
@@ -32,6 +32,8 @@ from workbench.plugin.values import Secret
 transport: Any = import_module(openai.DefaultAsyncHttpxClient.__bases__[0].__module__.partition(".")[0])
 
 CLOCK_UNITS = {"retry-after-ms": 1000.0, "retry-after": 1.0}
+SHORTEST_SECRET = 6
+"""Characters of a header's value that is taken for a secret; shorter ones are words."""
 LONGEST_TEXT = 300
 """Characters of a server's own message that are passed on."""
 
@@ -45,6 +47,8 @@ class Endpoint:
     base_url: str | None
     key: Secret | None
     timeout_s: float
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with each request."""
 
     @property
     def server(self) -> str:
@@ -55,9 +59,11 @@ class Endpoint:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def clean(self, text: str) -> str:
-        """Return a server's text without the key, control characters and excess."""
-        if self.key:
-            text = text.replace(self.key.reveal(), "…")
+        """Return a server's text without the key, the values of headers, control characters and excess."""
+        values = [value for header in self.headers.values() for value in (header, header.rpartition(" ")[2])]
+        for secret in [*([self.key.reveal()] if self.key else ()), *values]:
+            if len(secret) >= SHORTEST_SECRET or (self.key and secret == self.key.reveal()):
+                text = text.replace(secret, "…")
         return plain(text, LONGEST_TEXT, one_line=True)
 
     @contextmanager

@@ -40,8 +40,6 @@ class OpenAiLlm(ApiStage, Llm):
         super().__init__("llm", options)
         self._tools: Sequence[ToolSpec] = ()
         """The tools of the last request that had any."""
-        self._adaptations: set[str] = set()
-        """What this server was found to refuse: an optional field, or a form of the history."""
 
     @asynccontextmanager
     async def reply(
@@ -69,24 +67,29 @@ class OpenAiLlm(ApiStage, Llm):
                 raise
             except StageError as error:
                 adaptation = self._adaptation(request, error.reason.lower())
-                if adaptation is None:
+                if adaptation is not None:
+                    self._refused.add(adaptation)
+                elif not self.leave_out((), error):
                     raise
-                self._adaptations.add(adaptation)
+                if adaptation == "tools":
+                    hint = "choose a model that can use tools"
+                    self._notice(f"the agent's tools are not used: {error.reason}", hint)
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
-        adapted = self._adaptations
-        params = _messages(_alternating(messages) if "roles" in adapted else messages)
-        request: dict[str, Any] = {"model": self.endpoint.model, "messages": params, "stream": True}
-        if "stream_options" not in adapted:
-            request["stream_options"] = {"include_usage": True}
-        if "tools" in adapted and not tools and any(message.calls for message in messages):
-            request["tool_choice"] = "none"
-            tools = self._tools
-        if tools:
-            request["tools"] = [_tool(tool, strict="strict" not in adapted) for tool in tools]
-        if "content" in adapted:
-            request["messages"] = [{**param, "content": param.get("content") or ""} for param in params]
-        return request
+        refused, choice = self._refused, None
+        params: list[Any] = [*_messages(_alternating(messages) if "roles" in refused else messages)]
+        if "content" in refused:
+            params = [{**param, "content": param.get("content") or ""} for param in params]
+        if "missing_tools" in refused and not tools and any(message.calls for message in messages):
+            choice, tools = "none", self._tools
+        return self.body(
+            model=self.endpoint.model,
+            messages=params,
+            stream=True,
+            stream_options={"include_usage": True},
+            tool_choice=choice,
+            tools=[_tool(tool, strict="strict" not in refused) for tool in tools] or None,
+        )
 
     def _adaptation(self, request: Mapping[str, Any], reason: str) -> str | None:
         """Return what to change after a refusal that names it; None if nothing can be."""
@@ -101,9 +104,11 @@ class OpenAiLlm(ApiStage, Llm):
             "content": "content" in reason
             and any(param.get("content", "") is None for param in params)
             and any(word in reason for word in ("null", "none", "string", "required", "empty", "missing")),
-            "tools": "tools" in reason and has_calls and "tools" not in request and bool(self._tools),
+            "missing_tools": "tools" in reason and has_calls and "tools" not in request and bool(self._tools),
+            "tools": "tools" in request
+            and re.search(r"not support (?:\w+ )?(?:tools|function)", reason) is not None,
         }
-        return next((name for name, found in signs.items() if found and name not in self._adaptations), None)
+        return next((name for name, found in signs.items() if found and name not in self._refused), None)
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -49,7 +50,7 @@ class AnswerStream:
                 stage="llm",
             )
         try:
-            self._read_usage(chunk.get("usage"))
+            self._read_usage(chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage"))
             if choices is None:
                 return []
             choice = next(iter(choices), None)
@@ -66,9 +67,18 @@ class AnswerStream:
     def _read_usage(self, usage: Any) -> None:
         if not isinstance(usage, Mapping):
             return
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+        cost: Any = usage.get("cost")  # OpenRouter says what it charges
+        priced = type(cost) in (int, float) and 0 <= cost < math.inf
         with suppress(ValueError, TypeError, OverflowError):  # a bad bill is no reason to lose an answer
-            self.usage = Usage(*(int(count or 0) for count in counts))
+            self.usage = Usage(
+                int(usage.get("prompt_tokens") or 0),
+                int(usage.get("completion_tokens") or 0),
+                cached_tokens=int(cached or usage.get("prompt_cache_hit_tokens") or 0),
+                cost=float(cost) if priced else 0.0,
+                unpriced=not priced,
+            )
 
     def _read_choice(self, choice: Mapping[str, Any]) -> list[LlmPart]:
         delta = choice.get("delta")

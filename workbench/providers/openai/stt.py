@@ -78,19 +78,25 @@ class OpenAiStt(ApiStage, Stt):
         samples = utterance.audio()
         if len(samples) < SHORTEST or last_audible(samples, INPUT_RATE) is None:
             return Transcript("", upto)  # a model makes words up where nothing can be heard
-        with self.endpoint.request():
-            response = await self.client.audio.transcriptions.with_raw_response.create(
-                file=("speech.wav", wav(samples), "audio/wav"),
-                model=self.endpoint.model,
-                language=self.language,
-                response_format="json",
-            )
+        response = await self._open(("speech.wav", wav(samples), "audio/wav"))
         text = transcript_text(response.text, response.headers.get("content-type", ""))
         if text is None:
             answer = self.endpoint.clean(response.text) or "nothing"
             hint = "check that stt.base_url is an OpenAI-compatible API that transcribes"
             raise GarbageError(f"{self.endpoint.server} answered without a text: {answer}", hint, stage="stt")
         return Transcript(text, upto)
+
+    async def _open(self, file: tuple[str, bytes, str]) -> Any:
+        """Make the request, again without what the server refuses and can be left out; that is remembered."""
+        while True:
+            fields = {"language": self.language, "response_format": "json"}
+            request = self.body(file=file, model=self.endpoint.model, **fields)
+            try:
+                with self.endpoint.request():
+                    return await self.client.audio.transcriptions.with_raw_response.create(**request)
+            except StageError as error:
+                if not self.leave_out(fields, error):
+                    raise
 
 
 def transcript_text(body: str, content_type: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, cast
 
 from openai import AsyncAPIResponse
 
@@ -28,8 +27,10 @@ class OpenAiTts(ApiStage, Tts):
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__("tts", options)
         self.voice = options.voice or DEFAULT_VOICE
-        self._format = 0
-        """Which of `FORMATS` this server gives."""
+        first = options.response_format or FORMATS[0]
+        self._formats = [first, *(name for name in FORMATS if name != first)]
+        """What the server is asked for, those that it refused taken out."""
+        self._manner = {"instructions": options.instructions, "speed": options.speed}
 
     @asynccontextmanager
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:
@@ -39,26 +40,26 @@ class OpenAiTts(ApiStage, Tts):
             yield await stack.enter_async_context(aclosing(_sound(response, self.endpoint)))
 
     async def _open(self, text: str, stack: AsyncExitStack) -> AsyncAPIResponse[bytes]:
-        """Make the request, in the next format where the server refuses one; that is remembered."""
-        number = self._format
+        """Make the request, again without what the server refuses: a format, an optional field. That is remembered."""
         while True:
-            request = self.client.audio.speech.with_streaming_response.create(
+            request = self.body(
                 model=self.endpoint.model,
                 voice=self.voice,
                 input=text,
-                response_format=cast(Any, FORMATS[number]),
+                response_format=self._formats[0],
+                **self._manner,
             )
             try:
                 with self.endpoint.request():
-                    response = await stack.enter_async_context(request)
-            except RefusedError as error:
-                named = re.search(r"\b(?:response_)?formats?\b", error.reason.lower())
-                if not named or number + 1 == len(FORMATS):
-                    raise
-                number += 1
-            else:
-                self._format = number
+                    response: AsyncAPIResponse[bytes] = await stack.enter_async_context(
+                        self.client.audio.speech.with_streaming_response.create(**request)
+                    )
                 return response
+            except RefusedError as error:
+                if re.search(r"\b(?:response_)?formats?\b", error.reason.lower()) and len(self._formats) > 1:
+                    del self._formats[0]
+                elif not self.leave_out(("instructions", "speed"), error):
+                    raise
 
 
 async def _sound(response: AsyncAPIResponse[bytes], endpoint: Endpoint) -> AsyncGenerator[Speech]:
