@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench.config import Settings, load_settings
 from workbench.model.audio import Samples
-from workbench.model.errors import MissingError
+from workbench.model.errors import MissingError, UsageError
 from workbench.trace.wav import RecordedTrack
 
 
@@ -81,11 +81,12 @@ def others_share() -> float:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a measurement; what this machine lacks for it (weights, a sound server) is said, with exit code 3."""
+    """Run a measurement; what this machine lacks for it (weights, sounds) is said, exit code 3; bad input, 2."""
     try:
         main()
-    except MissingError as error:
-        print(f"left out: {error.reason}\n  → {error.hint}", file=sys.stderr)
+    except (MissingError, UsageError) as error:
+        left_out = "left out: " if isinstance(error, MissingError) else ""
+        print(f"{left_out}{error.reason}\n  → {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     sys.exit(0)
 

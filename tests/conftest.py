@@ -19,6 +19,8 @@ import hypothesis
 import pytest
 
 from bench._netns import lacking
+from bench._prompts import lacking_prompts
+from bench._readings import lacking_novel
 from workbench.weights.manifest import MODELS
 from workbench.weights.store import FileState, open_store
 
@@ -76,6 +78,10 @@ def _netns() -> list[str]:
     return [lacks.reason] if lacks else []
 
 
+def _prompts() -> list[str]:
+    return lacking_prompts("en") + lacking_novel()
+
+
 NEEDS: dict[str, Callable[[], list[str]]] = {
     "sound": _sound,
     "terminal": lambda: _commands(tmux="tmux"),
@@ -87,6 +93,7 @@ NEEDS: dict[str, Callable[[], list[str]]] = {
     "components": lambda: [] if COMPONENTS.is_file() else ["the page of LiveKit's components (npm)"],
     "models": _models,
     "netns": _netns,
+    "prompts": _prompts,
 }
 
 

@@ -276,6 +276,11 @@ def test_bargein_min_words() -> None:
     assert found == (["cut", "done"], ["done"])
 
 
+def test_bargein_backchannels() -> None:
+    found = said_into("bargein.backchannels", "please, stop, now", stt=Listener(partials=True))
+    assert found == (["cut", "done"], ["done"])
+
+
 def test_bargein_min_confidence() -> None:
     found = said_into("bargein.min_confidence", 0.9, stt=Listener(partials=True, confidence=0.5))
     assert found == (["cut", "done"], ["done"])

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
 
+from tests.providers.test_worker import stat, until
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.llama import MAX_TOKENS, Llama
 from workbench.providers.onboard.llama import shortened
+from workbench.providers.worker import UNREAD
 
 T = TypeVar("T")
 SYSTEM = Message("system", "You are a friendly assistant. Keep answers short.")
 FRANCE = Message("user", "What is the capital of France?")
+LONG = {"messages": [{"role": "user", "content": "Tell me a very long story."}], "max_tokens": 100}
 
 
 def run(work: Callable[[Llama], Coroutine[Any, Any, T]]) -> T:
@@ -107,6 +111,25 @@ def test_leaving_stops_it_between_two_tokens_and_the_next_answer_is_whole() -> N
         text, _ = await answer(llm, SYSTEM, FRANCE)
         assert "Paris" in text
         assert llm.worker.pid == pid
+
+    run(main)
+
+
+@pytest.mark.models
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_it_makes_no_token_while_nobody_reads_them_and_a_cancel_frees_it() -> None:
+    async def main(llm: Llama) -> None:
+        async with llm.worker.job("chat", LONG) as results:
+            await anext(results)
+            await until(lambda: stat(llm.worker.pid)[0] == "T")
+            before = stat(llm.worker.pid)
+            assert UNREAD <= results.unread < UNREAD + 10  # of 100
+            assert await anext(results)
+            assert stat(llm.worker.pid)[:13] == before[:13]  # no work of the CPU either
+            left = time.perf_counter()
+        assert time.perf_counter() - left < 0.01
+        text, _ = await answer(llm, SYSTEM, FRANCE)
+        assert "Paris" in text
 
     run(main)
 

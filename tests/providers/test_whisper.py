@@ -190,7 +190,9 @@ class Ears(Whisper):
     """Hears how long a sound is, in a real worker process."""
 
     def __init__(self, slow_s: float = 0.0) -> None:
-        OnboardProvider.__init__(self, "ears", "tests.providers.jobs:open_ears", lambda: {"slow_s": slow_s})
+        OnboardProvider.__init__(
+            self, "ears", "tests.providers.jobs:open_ears", lambda: {"slow_s": slow_s}, stage="stt"
+        )
 
 
 def run(stt: Whisper, work: Callable[[Whisper], Coroutine[Any, Any, T]]) -> T:

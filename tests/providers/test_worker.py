@@ -15,15 +15,24 @@ import pytest
 from workbench.model.errors import BusyError, GarbageError, InternalError, MissingError, StageError
 from workbench.providers.onboard.framing import Message
 from workbench.providers.onboard.process import decode_error, encode_error, missing_package
-from workbench.providers.worker import JobResults, OnboardProvider, Worker, WorkerSpec, lease
+from workbench.providers.worker import (
+    NICENESS,
+    UNREAD,
+    JobResults,
+    OnboardProvider,
+    Worker,
+    WorkerSpec,
+    lease,
+)
 from workbench.simulation.clock import run_virtual
 
 T = TypeVar("T")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 ODD = WorkerSpec("odd/one", "tests.providers.jobs:open_odd")
 
 
 def odd() -> OnboardProvider:
-    return OnboardProvider("odd/one", ODD.target, dict)
+    return OnboardProvider("odd/one", ODD.target, dict, stage="llm")
 
 
 def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: WorkerSpec = ODD) -> T:
@@ -37,6 +46,15 @@ def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: WorkerSpec = ODD
 async def ask(worker: Worker, kind: str, **header: Any) -> list[dict[str, Any]]:
     async with worker.job(kind, header) as results:
         return [result async for result, _ in results]
+
+
+def stat(pid: int | None) -> list[str]:
+    """Return the figures of a process: its state as `ps` shows it (T is stopped) first, up to its CPU time."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()
+
+
+def state(pid: int | None) -> str:
+    return stat(pid)[0]
 
 
 async def _next(results: JobResults) -> Message:
@@ -253,17 +271,78 @@ def test_ctrl_c_does_not_reach_a_worker() -> None:
         os.kill(pid, signal.SIGINT)
         assert await ask(worker, "echo") == [{"time": 0}]
         assert worker.pid == pid
-        assert os.getsid(pid) != os.getsid(0)
+        assert os.getpgid(pid) != os.getpgid(0)
 
     run(main)
 
 
+@linux
+def test_a_worker_whose_results_nobody_reads_is_stopped_and_goes_on_where_it_was() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("count") as results:
+            await until(lambda: state(worker.pid) == "T")
+            unread = results.unread
+            assert UNREAD <= unread < UNREAD + 20
+            assert [(await anext(results))[0]["number"] for _ in range(unread)] == list(range(unread))
+            assert state(worker.pid) == "T"  # nobody has asked for more
+            assert (await anext(results))[0] == {"number": unread}
+            await until(lambda: state(worker.pid) == "T")
+            pid = worker.pid
+        assert await ask(worker, "echo") == [{"time": 0}]  # a cancel wakes it
+        assert worker.pid == pid
+
+    run(main)
+
+
+@linux
+def test_a_worker_that_another_job_waits_for_is_not_stopped() -> None:
+    async def main(worker: Worker) -> None:
+        async with asyncio.TaskGroup() as tasks, worker.job("count") as results:
+            await until(lambda: state(worker.pid) == "T")
+            tasks.create_task(ask(worker, "echo"))
+            stopped_at = results.unread
+            await until(lambda: results.unread > stopped_at + 2 * UNREAD)
+            assert state(worker.pid) != "T"
+
+    run(main)
+
+
+@linux
+def test_a_stopped_worker_that_is_killed_fails_its_job_and_is_started_again() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("count") as results:
+            await until(lambda: state(worker.pid) == "T")
+            assert worker.pid
+            os.kill(worker.pid, signal.SIGKILL)
+            with pytest.raises(StageError, match=r"odd/one was killed by signal 9"):
+                async for _ in results:
+                    pass
+        assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
+
+
+@linux
+def test_workers_are_nicer_the_less_somebody_waits_for_them() -> None:
+    async def main() -> None:
+        found = []
+        for stage in ("stt", "tts", "llm", "turn"):
+            async with asyncio.timeout(30), OnboardProvider("odd", ODD.target, dict, stage=stage) as provider:
+                await provider.warm()
+                assert provider.worker.pid
+                found.append(os.getpriority(os.PRIO_PROCESS, provider.worker.pid))
+        mine = os.getpriority(os.PRIO_PROCESS, 0)
+        assert [niceness - mine for niceness in found] == sorted({*NICENESS.values()})
+
+    asyncio.run(main())
+
+
 PARENT = """
-import asyncio
+import asyncio, sys
 from workbench.providers.worker import WorkerSpec, Worker
 async def main():
     async with Worker(WorkerSpec("odd/one", "tests.providers.jobs:open_odd")) as worker:
-        async with worker.job("hang") as results:
+        async with worker.job(sys.argv[1]) as results:
             await anext(results)
             print(worker.pid, flush=True)
             await asyncio.sleep(600)
@@ -271,14 +350,21 @@ asyncio.run(main())
 """
 
 
-def test_a_killed_session_leaves_no_orphan() -> None:
+@pytest.mark.parametrize("kind", ["hang", "count"])
+def test_a_killed_session_leaves_no_orphan(kind: str) -> None:
+    """One that hangs in a native call, and one that is stopped."""
     path = os.pathsep.join(sys.path)
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-c", PARENT, kind], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
     ) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
         assert alive(pid)
+        deadline = time.monotonic() + 10
+        while (
+            kind == "count" and sys.platform == "linux" and state(pid) != "T" and time.monotonic() < deadline
+        ):
+            time.sleep(0.01)
         parent.kill()
     deadline = time.monotonic() + 10
     while running(pid) and time.monotonic() < deadline:
@@ -331,9 +417,9 @@ def test_missing_packages_and_weights_are_reported_when_a_provider_is_entered() 
             pass
 
     for provider, says in (
-        (OnboardProvider("odd/one", ODD.target, nothing), "the weights are not there"),
+        (OnboardProvider("odd/one", ODD.target, nothing, stage="stt"), "the weights are not there"),
         (
-            OnboardProvider("odd/one", ODD.target, dict, packages=("no_such_package",)),
+            OnboardProvider("odd/one", ODD.target, dict, ("no_such_package",), stage="stt"),
             "no_such_package for odd/one",
         ),
     ):

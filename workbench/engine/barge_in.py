@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,12 +21,9 @@ from workbench.engine.stages import Stages
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.events import BargeInJudged, DuplexChanged
+from workbench.text.turn_words import backchannels, content_words, entries, simplify
 from workbench.trace.trace import Trace
 
-BACKCHANNELS = frozenset(
-    "mhm mm hm hmm mmhmm mmm uh uhhuh huh um umm ah aha oh ooh yeah yep yup yes ok okay right sure well wow".split()  # noqa: SIM905
-)
-"""What listeners say without wanting the floor (after Ward and Tsukahara, 2000; the short English ones)."""
 TAIL_MS = 250
 """After a reply its echo may still be in the room for this long."""
 ECHO_EVERY_MS = 100
@@ -83,18 +79,21 @@ class Evidence:
     """The STT writes transcripts while the user speaks, so that no words means no words."""
     echo: float
     """Correlation with what we play, 0…1."""
+    language: str = "en"
+    question: str = ""
+    """What the agent has just asked: then "yes" is an answer and no backchannel."""
 
 
 def judge(evidence: Evidence, settings: BargeInSettings) -> Judgement:
     """Decide whether the speech that paused a reply is an interruption; at the latest `verdict_ms` after its onset."""
     if evidence.echo >= settings.echo_correlation:
         return Judgement(Verdict.ECHO, f"echo of ourselves (correlation {evidence.echo:.2f})")
-    if content_words(evidence.transcript, settings) >= settings.min_words:
+    if takes_floor(evidence.transcript, settings, evidence.language, evidence.question):
         return Judgement(Verdict.CUT, "words")
     if not evidence.partials and evidence.voiced_ms >= settings.min_speech_ms:
         return Judgement(Verdict.CUT, f"speech of {evidence.voiced_ms:.0f} ms")
     if evidence.silent and evidence.covered:
-        spoken = evidence.transcript and words(evidence.transcript.text)
+        spoken = evidence.transcript and simplify(evidence.transcript.text)
         return Judgement(Verdict.RESUME, "backchannel" if spoken else "no words")
     if evidence.silent and not evidence.partials and evidence.voiced_ms < settings.min_speech_ms:
         return Judgement(Verdict.RESUME, f"too short ({evidence.voiced_ms:.0f} ms)")
@@ -108,18 +107,19 @@ def overdue(settings: BargeInSettings) -> Judgement:
     return Judgement(Verdict.RESUME, f"no words within {settings.verdict_ms:.0f} ms")
 
 
-def content_words(transcript: Transcript | None, settings: BargeInSettings) -> int:
-    """Count the words with enough confidence, backchannels left out."""
+def takes_floor(
+    transcript: Transcript | None, settings: BargeInSettings, language: str = "en", question: str = ""
+) -> bool:
+    """Return whether the words are enough, and sure enough, to interrupt or to answer: backchannels do not count, but
+    after a question each word does that is more than a hesitation."""
     if transcript is None:
-        return 0
+        return False
     if transcript.confidence is not None and not transcript.confidence >= settings.min_confidence:  # NaN too
-        return 0
-    return sum(word not in BACKCHANNELS for word in words(transcript.text))
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a transcript in lower case, without punctuation: `Uh-huh.` is one."""
-    return re.findall(r"[^\W_]+", text.lower().replace("-", "").replace("'", "").replace("’", ""))
+        return False
+    if question:
+        return content_words(transcript.text, entries(language, "fillers")) > 0
+    ignored = settings.backchannels or backchannels(language)
+    return content_words(transcript.text, ignored) >= settings.min_words
 
 
 @dataclass(slots=True)
@@ -224,8 +224,8 @@ class BargeIn:
             return None
         if false is not None and false.echo:
             return "echo"
-        enough = content_words(utterance.transcript, self._settings) >= self._settings.min_words
-        return None if enough else "backchannel"
+        takes = takes_floor(utterance.transcript, self._settings, utterance.language, utterance.question)
+        return None if takes else "backchannel"
 
     def forget(self, utterance: Utterance) -> None:
         """Drop what is known of an utterance whose turn is over."""
@@ -300,6 +300,8 @@ class BargeIn:
             covered=utterance.covered or utterance.state == "dismissed",
             partials=stt is not None and stt.provider.partials,
             echo=suspicion.echo,
+            language=utterance.language,
+            question=utterance.question,
         )
 
     def _emit(self, utterance: Utterance, judgement: Judgement, after: int) -> None:

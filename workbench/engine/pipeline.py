@@ -23,6 +23,7 @@ from workbench.engine.interfaces import Sink
 from workbench.engine.listening import Dismissal, EndOfUtterance, Listening, Onset, Pause, Resumption
 from workbench.engine.played_text import split_played
 from workbench.engine.playout import Playout
+from workbench.engine.question import pending_question
 from workbench.engine.settings import EngineSettings
 from workbench.engine.stages import Stages, Tracks
 from workbench.engine.tasks import beside
@@ -122,6 +123,8 @@ class Pipeline:
         for event in self.listening.feed(frame):
             match event:
                 case Onset(utterance):
+                    utterance.language = language = self.stages.language
+                    utterance.question = pending_question(self.floor.holder, self.conversation, language)
                     self.barge_in.onset(utterance)
                     self.turns.start(utterance)
                 case Pause(utterance) | Dismissal(utterance):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Words = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda value: (
+            [word for part in value.split(",") if (word := part.strip())] if isinstance(value, str) else value
+        )
+    ),
+]
+"""Words or phrases; commas part them in a single text."""
 
 
 class SettingsModel(BaseModel):
@@ -56,6 +66,8 @@ class BargeInSettings(SettingsModel):
     """Speech of this length interrupts where the STT gives no partial transcripts, ms."""
     min_words: int = Field(1, ge=1, le=10)
     """Words (other than backchannels) that interrupt."""
+    backchannels: Words = ()
+    """What users say without wanting the floor, in place of the list of the agent's language: "mhm, i see, va bene"."""
     min_confidence: float = Field(0.25, ge=0, le=1)
     """Confidence below which transcribed words do not count."""
     echo_correlation: float = Field(0.6, ge=0, le=1)

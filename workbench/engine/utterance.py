@@ -40,6 +40,10 @@ class Utterance:
         self.transcript: Transcript | None = None
         self.typed: str | None = None
         """The text of an utterance that was typed instead of spoken."""
+        self.language = "en"
+        """The language that is spoken with the agent, a tag like `de` or `pt-BR`."""
+        self.question = ""
+        """What the agent had just asked, or was about to have asked, when it began; empty if it asked nothing."""
         self._frames: list[Samples] = []
         self._end = start_sample
         self.stt = ""

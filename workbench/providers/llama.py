@@ -30,6 +30,7 @@ class Llama(OnboardProvider, Llm):
             "workbench.providers.onboard.llama:open_model",
             lambda: {"weights": str(path(name, models_path=options.models_path))},
             packages=("xllamacpp",),
+            stage="llm",
         )
 
     @asynccontextmanager

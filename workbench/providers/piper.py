@@ -31,6 +31,7 @@ class Piper(OnboardProvider, Tts):
             "workbench.providers.onboard.piper:open_model",
             lambda: {"weights": str(path(name, models_path=models_path)), "settings": str(settings)},
             packages=("piper", "onnxruntime"),
+            stage="tts",
         )
 
     @asynccontextmanager

@@ -119,6 +119,7 @@ class Whisper(OnboardProvider, Stt):
             "workbench.providers.onboard.whisper:open_model",
             lambda: {"folder": str(folder(name, models_path=options.models_path))},
             packages=("ctranslate2", "tokenizers"),
+            stage="stt",
         )
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:

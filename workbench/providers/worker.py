@@ -5,6 +5,8 @@
             async for header, payload in results: …
 
 One job at a time, first come, first served; sessions on the same loop that ask for the same model share a worker.
+Results that are not read pause it: its process is stopped (SIGSTOP), so that the CPU is free for what somebody waits
+for, and goes on when they were read. What is cancelled, or in the way of another job, goes on at once.
 Leaving a job early cancels it: the caller is free at once, the worker has `OVERRUN_S` to stop, then it is killed. A
 worker that dies fails its job and is started again for the next one. There are no tasks: the process's pipes call
 back, so a worker can outlive the session that opened it while another one uses it.
@@ -16,11 +18,12 @@ import asyncio
 import importlib.util
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 from weakref import WeakKeyDictionary
 
 from workbench.model.clock import outside
@@ -30,6 +33,11 @@ from workbench.providers.onboard.process import decode_error, missing_package
 
 OVERRUN_S = 0.5
 """How long a cancelled job may go on before its worker is killed."""
+UNREAD = 3
+"""Results that nobody has read yet at which a worker is paused: a model makes no more than these ahead."""
+NICENESS = {"stt": 1, "tts": 2, "llm": 3, "turn": 5}
+"""Of workers, by what the user waits for first: the words, the first clause's voice, the answer's next words, and
+whether the user has finished. The loop that moves the audio goes before all of them."""
 STDERR_BYTES = 4096
 """The end of a worker's standard error, for the error message."""
 
@@ -41,6 +49,7 @@ class WorkerSpec:
     name: str
     target: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    niceness: int = 1
 
     @property
     def key(self) -> str:
@@ -49,20 +58,31 @@ class WorkerSpec:
 
 
 class JobResults:
-    """The results of a job: an async iterator of (header, payload). Raises the job's error at its end."""
+    """The results of a job: an async iterator of (header, payload). Raises the job's error at its end.
 
-    def __init__(self, number: int) -> None:
+    `pace` is called after each change of `unread`.
+    """
+
+    def __init__(self, number: int, pace: Callable[[], None]) -> None:
         self.number = number
+        self._pace = pace
         self._queue: asyncio.Queue[Message | WorkbenchError | None] = asyncio.Queue()
+
+    @property
+    def unread(self) -> int:
+        """How many results nobody has read."""
+        return self._queue.qsize()
 
     def put(self, item: Message | WorkbenchError | None) -> None:
         """Add a result, the error it ended with, or None for its good end."""
         self._queue.put_nowait(item)
+        self._pace()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
+        self._pace()
         with outside():
             item = await self._queue.get()
         if isinstance(item, tuple):
@@ -85,6 +105,10 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._pending = ExitStack()
         self._failure: WorkbenchError | None = None
         self._transport: asyncio.SubprocessTransport | None = None
+        self.paused = False
+        """Whether it is stopped, until its results are read."""
+        self.wanted = False
+        """Whether another job waits for it, so that it is not paused."""
         self.opened = asyncio.Event()
         """Set when it has loaded its model, or has ended."""
         self.idle = asyncio.Event()
@@ -103,10 +127,13 @@ class WorkerProcess(asyncio.SubprocessProtocol):
                 lambda: cls(spec.name),
                 *(sys.executable, "-P", "-m", "workbench.providers.onboard"),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,  # a Ctrl-C in the terminal is not for it
+                # a Ctrl-C in the terminal is not for it. A session of its own would be a scheduling group of its own on
+                # Linux, in which no niceness counts against others; and of a group in ours that is stopped when we
+                # are killed, the system wakes and ends what is in it
+                process_group=0,
             )
         process._transport = transport
-        process._write(pack({"open": spec.target, "options": spec.options}))
+        process._write(pack({"open": spec.target, "options": spec.options, "niceness": spec.niceness}))
         return process
 
     @property
@@ -132,7 +159,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def begin(self, number: int, kind: str, header: Header, payload: bytes) -> JobResults:
         """Start a job; the process must be idle."""
         self.idle.clear()
-        self._job = JobResults(number)
+        self._job = JobResults(number, self.pace)
         self._write(pack({"job": number, "kind": kind, "header": header}, payload))
         return self._job
 
@@ -141,8 +168,23 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         if self._job is not results:
             return
         self._write(pack({"cancel": results.number}))
+        self._stop(False)
         self._overrun = asyncio.get_running_loop().call_later(OVERRUN_S, self._kill, None)
         self._pending.enter_context(outside())
+
+    def pace(self) -> None:
+        """Pause the process where its results are not read, and let it go on once they are."""
+        unread = self._job.unread if self._job and not self._overrun else 0
+        if self.wanted or not unread:
+            self._stop(False)
+        elif unread >= UNREAD:
+            self._stop(True)
+
+    def _stop(self, paused: bool) -> None:
+        if paused != self.paused and self.pid and not self.ended.is_set():
+            self.paused = paused
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, signal.SIGSTOP if paused else signal.SIGCONT)
 
     def close(self) -> None:
         """End the process at once; `ended` follows."""
@@ -163,10 +205,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """End the job, well or with an error."""
         if self._overrun:
             self._overrun.cancel()
+            self._overrun = None
         self._pending.close()
-        if self._job:
-            self._job.put(error)
-        self._job = None
+        job, self._job = self._job, None
+        if job:
+            job.put(error)
         self.idle.set()
 
     # -- messages of the process --------------------------------------------------------------------------------------
@@ -211,6 +254,7 @@ class Worker:
         self.spec = spec
         self._process: WorkerProcess | None = None
         self._turn = asyncio.Lock()
+        self._waiting = 0
         self._jobs = 0
         self.starts = 0
         """Processes so far."""
@@ -253,12 +297,23 @@ class Worker:
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[WorkerProcess]:
         """Give the process, opened and idle, to one caller at a time."""
-        with outside():
-            await self._turn.acquire()
+        self._wait(1)
+        try:
+            with outside():
+                await self._turn.acquire()
+        finally:
+            self._wait(-1)
         try:
             yield await self._ready()
         finally:
             self._turn.release()
+
+    def _wait(self, more: int) -> None:
+        """Count a job that waits: the one before it is not paused meanwhile."""
+        self._waiting += more
+        if self._process:
+            self._process.wanted = self._waiting > 0
+            self._process.pace()
 
     async def _ready(self) -> WorkerProcess:
         with outside():
@@ -306,9 +361,16 @@ class OnboardProvider:
     """
 
     def __init__(
-        self, name: str, target: str, find: Callable[[], Mapping[str, Any]], packages: Sequence[str] = ()
+        self,
+        name: str,
+        target: str,
+        find: Callable[[], Mapping[str, Any]],
+        packages: Sequence[str] = (),
+        *,
+        stage: Literal["stt", "llm", "tts", "turn"],
     ) -> None:
         self.name = name
+        self._niceness = NICENESS[stage]
         self._target = target
         self._find = find
         self._packages = packages
@@ -322,7 +384,7 @@ class OnboardProvider:
                 raise missing_package(ModuleNotFoundError(f"{package} for {self.name}"))
         options = await asyncio.to_thread(self._find)
         self._worker = await self._lease.enter_async_context(
-            lease(WorkerSpec(self.name, self._target, options))
+            lease(WorkerSpec(self.name, self._target, options, self._niceness))
         )
         return self
 

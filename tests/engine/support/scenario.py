@@ -71,6 +71,7 @@ class Scenario:
     conversation: Conversation = field(default_factory=Conversation)
     echo_of: EchoOf | None = None
     speculate: bool = True
+    language: str = "en"
     deaf: bool = False
     """There is no STT."""
     greeting: str | None = None
@@ -201,6 +202,7 @@ def stages_for(scenario: Scenario, trace: Trace, tools: ToolRunner) -> Stages:
         lambda text: text,
         scenario.speculate,
         fallback_sink=partial(scenario.fallback_sink, trace),
+        language=scenario.language,
     )
 
 

@@ -23,8 +23,8 @@ SHORT_S = 10.0
 SHORT_FRAMES, LONG_FRAMES = 1500, 3000
 TOKENS_PER_S = 12
 """Nobody speaks more in a second: a model that repeats itself is stopped early."""
-THREADS = 1
-"""A second one burns a core and gains a tenth of the time."""
+THREADS = 2
+"""A short utterance takes 108 ms instead of 165 on two quiet cores, and no longer than with one where they are busy."""
 CONFIDENT = 0.2
 """Confidence below which a text is made up: silence, noise, coughs, hums and tones give up to 0.15, a clear "mm-hmm"
 0.27, a sentence as loud as the noise 0.41."""

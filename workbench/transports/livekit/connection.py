@@ -27,6 +27,8 @@ SLOW_S = 2.0
 """A server that has not let us in by then is probed without the SDK, s."""
 LEAVE_S = 2.0
 """The longest that leaving politely may take, s."""
+REASON_S = 0.5
+"""How long the reason of a connection's end is waited for, s: now and then the SDK ends one without any."""
 
 WireRoom = Callable[[Any], None]
 """Sets handlers on an `rtc.Room` before it connects."""
@@ -154,9 +156,15 @@ class RoomConnector:
         return room
 
     def _watch(self, room: Any, closed: asyncio.Future[int]) -> None:
+        sdk, loop = rtc(), asyncio.get_running_loop()
+
         def disconnected(reason: int) -> None:
             if not closed.done():
                 closed.set_result(reason)
+
+        def state_changed(state: int) -> None:
+            if state == sdk.ConnectionState.CONN_DISCONNECTED:
+                loop.call_later(REASON_S, disconnected, sdk.DisconnectReason.UNKNOWN_REASON)
 
         def reconnecting() -> None:
             self.flowing, self._state = False, "reconnecting"
@@ -171,6 +179,7 @@ class RoomConnector:
             self._renewed = room._token  # private: docs/decisions/0041
 
         room.on("disconnected", disconnected)
+        room.on("connection_state_changed", state_changed)
         room.on("reconnecting", reconnecting)
         room.on("reconnected", reconnected)
         if self._access.ready:
