@@ -133,6 +133,11 @@ def news(entry: Entry) -> str:
     match entry.event:
         case ev.ProviderWarmed(stage=stage, provider=provider, took_ms=took_ms, error=error):
             return f"{stage}: {provider} {f'failed: {error}' if error else f'ready after {took_ms:.0f} ms'}"
+        case ev.ModelLoading(stage=stage, provider=provider, waited_ms=waited_ms, reason=reason) if (
+            waited_ms < 2000 or waited_ms % 5000 < 1000  # not a line each second
+        ):
+            why = f" ({reason})" if reason else ""
+            return f"{stage}: {provider} loads its model: {waited_ms / 1000:.0f} s{why}"
         case ev.ListeningStarted():
             return "listening"
         case ev.Notice(level="warning" | "error" as level, owner=owner) as notice if owner != "session":

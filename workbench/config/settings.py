@@ -214,6 +214,7 @@ class Settings(EngineSettings):
             api_key=Secret(key) if key else None,
             voice=table.voice,
             timeout_s=table.timeout_ms / 1000,
+            load_s=0.0 if "timeout_ms" in table.model_fields_set else self.limits.load_ms / 1000,
             headers=_expanded(table.headers, stage),
             extra_body=table.extra_body,
             omit=table.omit,

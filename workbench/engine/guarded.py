@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
 from workbench.engine.interfaces import Llm, LlmPart, ModelProvider, Speech, Stt, Text, Tts
+from workbench.engine.loading import deadline_ms, while_loading
 from workbench.engine.settings import EngineSettings, LimitSettings
 from workbench.engine.tasks import beside, within
 from workbench.engine.utterance import Utterance
@@ -57,11 +59,19 @@ class Guarded(Generic[P]):
 
     async def warm(self) -> None:
         """Do once, within `limits.warm_ms`, what makes the first request slow."""
-        await self._within(self.provider.warm, self._settings.limits.warm_ms)
+        await self._attempt(self.provider.warm, self._deadline_ms("warm_ms"))
 
-    async def call(self, request: Callable[[P], Awaitable[T]], deadline_ms: float) -> T:
-        """Return the result of a request, each try within `deadline_ms`, retried where that can help."""
-        result = await self._retry(lambda: request(self.provider), deadline_ms)
+    async def call(
+        self,
+        request: Callable[[P], Awaitable[T]],
+        deadline_ms: float,
+        asked: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Return the result of a request, each try within `deadline_ms`, retried where that can help.
+
+        `asked` returns when the provider has all that it needs to answer; at once if absent.
+        """
+        result = await self._retry(lambda: request(self.provider), deadline_ms, asked)
         self._update(self._breaker.succeed)
         return result
 
@@ -116,16 +126,36 @@ class Guarded(Generic[P]):
                 self._update(self._breaker.succeed)
             await self._close(stack, error)
 
+    def _deadline_ms(self, name: str) -> float:
+        return deadline_ms(self.provider, self._settings.limits, name)
+
+    async def _attempt(
+        self,
+        request: Callable[[], Awaitable[T]],
+        deadline_ms: float,
+        asked: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Make one try; a server that loads its model is waited for."""
+        limits = self._settings.limits
+        return await while_loading(
+            self.provider, self.stage, limits, self._trace, lambda: self._within(request, deadline_ms), asked
+        )
+
     async def _within(self, request: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
         return await within(self.name, self.stage, request, deadline_ms)
 
-    async def _retry(self, request: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
+    async def _retry(
+        self,
+        request: Callable[[], Awaitable[T]],
+        deadline_ms: float,
+        asked: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         """Return the result of the first try that succeeds; wait before each of the next as `_fail` says."""
         attempt = 0
         while True:
             self._admit()
             try:
-                return await self._within(request, deadline_ms)
+                return await self._attempt(request, deadline_ms, asked)
             except StageError as error:
                 attempt += 1
                 wait_s = self._fail(error, attempt)
@@ -166,7 +196,14 @@ class Guarded(Generic[P]):
             wait_s = max(0.0, error.retry_after)
             self._breaker.hold(now, wait_s)
         state = self._update(lambda: self._breaker.fail(now))
-        hopeless = not error.retryable or attempt > limits.retries or wait_s > limits.max_backoff_ms / 1000
+        # a server gives loading up with the request, and would begin anew
+        given_up = self.provider.loads and isinstance(error, DeadlineError)
+        hopeless = (
+            given_up
+            or not error.retryable
+            or attempt > limits.retries
+            or wait_s > limits.max_backoff_ms / 1000
+        )
         return None if state == "open" or hopeless else wait_s
 
     def _update(self, transition: Callable[[], BreakerState]) -> BreakerState:
@@ -185,9 +222,13 @@ class GuardedStt(Guarded[Stt]):
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """Return the final transcript, at most `limits.stt_ms` after the end of the utterance."""
-        limits = self._settings.limits
-        longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * limits.stt_ms
-        return await self.call(lambda stt: _transcribe(stt, utterance, eager, limits.stt_ms), longest_ms)
+        stt_ms = self._deadline_ms("stt_ms")
+        longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * stt_ms
+        return await self.call(
+            lambda stt: _transcribe(stt, utterance, eager, stt_ms),
+            longest_ms,
+            partial(_until_over, utterance),
+        )
 
 
 class GuardedLlm(Guarded[Llm]):
@@ -199,8 +240,7 @@ class GuardedLlm(Guarded[Llm]):
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[LlmPart]]:
         """Stream an answer within `limits.llm_first_token_ms` and `limits.llm_gap_ms`."""
-        limits = self._settings.limits
-        first_ms, gap_ms = limits.llm_first_token_ms, limits.llm_gap_ms
+        first_ms, gap_ms = self._deadline_ms("llm_first_token_ms"), self._deadline_ms("llm_gap_ms")
         return self.stream(lambda llm: llm.reply(messages, tools), first_ms, gap_ms, _is_part)
 
 
@@ -211,8 +251,7 @@ class GuardedTts(Guarded[Tts]):
 
     def speak(self, text: str) -> AbstractAsyncContextManager[AsyncIterator[Speech]]:
         """Stream the speech of a text within `limits.tts_first_byte_ms` and `limits.tts_gap_ms`."""
-        limits = self._settings.limits
-        first_ms, gap_ms = limits.tts_first_byte_ms, limits.tts_gap_ms
+        first_ms, gap_ms = self._deadline_ms("tts_first_byte_ms"), self._deadline_ms("tts_gap_ms")
         return self.stream(lambda tts: tts.speak(text), first_ms, gap_ms, _is_speech)
 
 
@@ -308,8 +347,7 @@ async def _transcribe(stt: Stt, utterance: Utterance, eager: bool, ms: float) ->
     deadline = asyncio.timeout(None)
 
     async def start_deadline() -> None:
-        while not utterance.over:
-            await utterance.marked()
+        await _until_over(utterance)
         deadline.reschedule(_now() + ms / 1000)
 
     try:
@@ -329,6 +367,11 @@ async def _transcribe(stt: Stt, utterance: Utterance, eager: bool, ms: float) ->
     if not utterance.over:
         raise EndedEarlyError(f"{stt.name} stopped before the user did", "try again, or choose another model")
     return final
+
+
+async def _until_over(utterance: Utterance) -> None:
+    while not utterance.over:
+        await utterance.marked()
 
 
 def _is_part(part: LlmPart) -> bool:

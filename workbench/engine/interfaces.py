@@ -120,6 +120,11 @@ class ModelProvider(Protocol):
         """How often it has started, for a model that may have to start again by itself: its next turn is cold."""
         return 0
 
+    @property
+    def loads(self) -> bool:
+        """Whether a server may have to load its model for the next request, which is then waited for."""
+        return False
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -138,6 +138,9 @@ class LimitSettings(SettingsModel):
     """How long such a provider is not asked, ms; then one request probes it."""
     warm_ms: float = Field(20_000, ge=0)
     """The longest that a session waits for its providers to warm up, ms."""
+    load_ms: float = Field(180_000, ge=0)
+    """A server of your own is waited for so long while it loads its model, at warm-up and in a turn, ms. A deadline
+    that you set yourself goes before it."""
 
 
 class EngineSettings(SettingsModel):

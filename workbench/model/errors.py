@@ -81,7 +81,10 @@ class RefusedError(StageError):
 
 
 class BusyError(StageError):
-    """The provider asked to come back later; `retry_after` is its word for when, in seconds."""
+    """The provider asked to come back later; `retry_after` is its word for when, in seconds. `loading`: it loads its
+    model, so that asking again will help."""
+
+    loading = False
 
 
 class GarbageError(StageError):

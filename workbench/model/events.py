@@ -298,6 +298,17 @@ class ProviderWarmed:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLoading:
+    """A server of the user's own has not answered for `waited_ms`: it loads its model, in its own words for `reason`.
+    It comes each second, until the server answers or `limits.load_ms` is over."""
+
+    stage: Stage
+    provider: str
+    waited_ms: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderRetried:
     """A request failed and is made again after `wait_ms`; `attempt` counts from 1."""
 
@@ -615,6 +626,7 @@ Event = (
     | PictureTaken
     | NetworkMeasured
     | ProviderWarmed
+    | ModelLoading
     | ProviderRetried
     | BreakerChanged
     | SpeechStarted

@@ -44,6 +44,8 @@ class ProviderOptions:
     voice: str | None = None
     language: str = "en"
     timeout_s: float = 30.0
+    load_s: float = 0.0
+    """How long a server of the user's own may take to load its model; its requests have this time if it is longer."""
     models_path: str | None = None
     """A folder to look for weights in, before the cache."""
     script: Any = None

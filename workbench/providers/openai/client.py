@@ -15,11 +15,14 @@ from workbench.model.clock import outside
 from workbench.model.errors import MissingError, RefusedError, StageError, UsageError
 from workbench.plugin.values import ProviderOptions, Secret
 from workbench.providers.openai.errors import Endpoint, transport
+from workbench.providers.openai.loading import ModelLoad, check_health, is_own, load_model
 
 CONNECT_S = 5.0
 """A server that takes longer to accept a connection is not reachable."""
 KEEP_OPEN_S = 300.0
 """A conversation has pauses; with the SDK's own 5 s nearly every turn would pay for a new TCP and TLS handshake."""
+MARGIN_S = 5.0
+"""The engine's deadline for loading a model comes before the connection's."""
 NO_KEY = "none"
 """For a server that needs no key: the SDK insists on one, which is not sent."""
 KEY_HEADERS = {"authorization", "api-key", "x-api-key"}
@@ -45,7 +48,11 @@ class ApiStage:
         headers = {name: value.reveal() for name, value in options.headers.items()}
         if KEY_HEADERS & {name.lower() for name in headers}:
             key = None
-        self.endpoint = Endpoint(stage, options.model, base_url, key, options.timeout_s, headers)
+        own = is_own(base_url)
+        longest_s = options.load_s + MARGIN_S if own and options.load_s else 0.0
+        timeout_s = max(options.timeout_s, longest_s)
+        self.endpoint = Endpoint(stage, options.model, base_url, key, timeout_s, headers, own)
+        self.load = ModelLoad(possible=longest_s > 0)
         self._extra_body = dict(options.extra_body)
         self._refused = set(options.omit)
         """What this server does not take: fields, or a form of the history."""
@@ -53,6 +60,11 @@ class ApiStage:
         sends_key = key is not None or "authorization" in {name.lower() for name in headers}
         self.extra_headers: dict[str, Any] = {} if sends_key else {"Authorization": openai.Omit()}
         """For each call of the SDK: it would send a key even where there is none."""
+
+    @property
+    def loads(self) -> bool:
+        """Whether the server may have to load its model for the next request."""
+        return self.load.due
 
     async def __aenter__(self) -> Self:
         """MissingError where the API needs a key and there is none."""
@@ -74,10 +86,12 @@ class ApiStage:
                 timeout=timeout, limits=transport.Limits(keepalive_expiry=KEEP_OPEN_S)
             ),
         )
+        await self.load.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         with outside():
+            await self.load.__aexit__(*error)
             await self.client.close()
 
     def body(self, **fields: Any) -> dict[str, Any]:
@@ -111,20 +125,34 @@ class ApiStage:
         return {sent: self._extra_body[name] for name, sent in names.items() if sent is not None}
 
     async def warm(self) -> None:
-        """Open the connection, and find a wrong key before the first turn.
+        """Open the connection, find a wrong key before the first turn, and have a server of one's own load its model.
 
-        Not every server lists its models and not every key may: any status but 401 shows that it can be reached.
+        Not every server lists its models and not every key may: any status but 401 shows that it can be reached. One
+        that says that it loads its model is a BusyError with `loading`.
         """
-        endpoint = replace(self.endpoint, timeout_s=min(CONNECT_S, self.endpoint.timeout_s))
+        loads = self.loads
+        timeout_s = self.endpoint.timeout_s if loads else min(CONNECT_S, self.endpoint.timeout_s)
+        endpoint = replace(self.endpoint, timeout_s=timeout_s)
         with endpoint.request():
             try:
                 await self.client.models.with_raw_response.list(
-                    timeout=endpoint.timeout_s, extra_headers=self.extra_headers
+                    timeout=timeout_s, extra_headers=self.extra_headers
                 )
+                if loads:
+                    await check_health(self.client)
             except openai.AuthenticationError:
                 raise
-            except openai.APIStatusError:
-                return
+            except openai.APIStatusError as error:
+                if loads and endpoint.is_loading(error):
+                    raise
+        if loads:
+            await self.load.run(self._load)
+
+    async def _load(self) -> None:
+        """Have the server load its model, where there is a way but a request of a turn."""
+        with self.endpoint.request():
+            if self.endpoint.stage == "llm" and await load_model(self.client, self.endpoint.model):
+                self.load.answered()
 
 
 def _key(setting: Secret | None, stage: str) -> Secret | None:

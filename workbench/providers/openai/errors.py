@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ transport: Any = import_module(openai.DefaultAsyncHttpxClient.__bases__[0].__mod
 CLOCK_UNITS = {"retry-after-ms": 1000.0, "retry-after": 1.0}
 SHORTEST_SECRET = 6
 """Characters of a header's value that is taken for a secret; shorter ones are words."""
+LOADING = re.compile(r"\bloading\b|\bnot (?:yet )?(?:loaded|ready)\b|\bwarming up\b|\bstarting up\b", re.I)
+"""What servers say while they load a model."""
 LONGEST_TEXT = 300
 """Characters of a server's own message that are passed on."""
 
@@ -49,6 +52,8 @@ class Endpoint:
     timeout_s: float
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Sent with each request."""
+    own: bool = False
+    """A server of the user's own, that loads its model when it is asked."""
 
     @property
     def server(self) -> str:
@@ -116,15 +121,23 @@ class Endpoint:
             hint = "the account has no credit left: see its billing page, or choose another provider"
             return RefusedError(reason, hint)
         if status in (429, 503):
-            wait_s = retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+            wait_s = _wait_s(error)
             hint = "it is tried again after a while; if it stays so, ask less often"
-            return BusyError(reason, hint, retry_after=wait_s)
+            busy = BusyError(reason, hint, retry_after=wait_s)
+            busy.loading = self.is_loading(error)
+            return busy
         if status in (408, 504):
             return DeadlineError(reason, "try again")
         if status and 400 <= status < 500 and status not in (409, 425):
             return RefusedError(reason, self._hint(status))
         hint = "the server has a problem of its own: try again later, or choose another provider"
         return StageError(reason, hint)
+
+    def is_loading(self, error: openai.APIError) -> bool:
+        """Whether a server says that it loads its model: in words, or one of the user's own by naming a time."""
+        status, text = _status(getattr(error, "status_code", None)), _message(error.body) or error.message
+        named = LOADING.search(text) is not None or (self.own and _wait_s(error) is not None)
+        return status in (429, 503) and named
 
     def _hint(self, status: int) -> str:
         key = f"{self.stage}.api_key, or OPENAI_API_KEY in the environment"
@@ -151,6 +164,10 @@ def _message(body: object) -> str:
     if isinstance(body, str):
         return body
     return json.dumps(body, ensure_ascii=False, default=str) if body else ""
+
+
+def _wait_s(error: openai.APIError) -> float | None:
+    return retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

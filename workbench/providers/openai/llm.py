@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from openai import AsyncStream
@@ -24,7 +25,6 @@ from workbench.model.conversation import Message, Picture, ToolSpec
 from workbench.model.errors import BusyError, DeadlineError, EndedEarlyError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
-from workbench.providers.openai.errors import Endpoint
 from workbench.providers.openai.stream import AnswerStream
 
 Chunks = AsyncStream[ChatCompletionChunk]
@@ -48,11 +48,29 @@ class OpenAiLlm(ApiStage, Llm):
         """Ask for an answer; leaving the context closes the connection, so that the server stops too."""
         chunks = await self._open(messages, tools)
         try:
-            async with aclosing(_parts(chunks, self.endpoint, may_be_empty=_has_spoken(messages))) as parts:
+            async with aclosing(self._parts(chunks, may_be_empty=_has_spoken(messages))) as parts:
                 yield parts
         finally:
             with outside():
                 await chunks.close()
+
+    async def _parts(self, chunks: Chunks, *, may_be_empty: bool) -> AsyncGenerator[LlmPart]:
+        answer = AnswerStream(self.endpoint)
+        while True:
+            try:
+                with self.endpoint.request(streaming=True):
+                    chunk = _plain(await anext(chunks, None))
+            except (EndedEarlyError, DeadlineError):
+                if not answer.finished:
+                    raise
+                break  # the answer is whole, only its usage or the end of the stream is missing
+            if chunk is None:
+                break
+            for part in answer.read(chunk):
+                self.load.answered()
+                yield part
+        for part in answer.end(chunks.response.headers.get("content-type", ""), may_be_empty=may_be_empty):
+            yield part
 
     async def _open(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Chunks:
         """Make the request, again without what the server refuses and can be left out; that is remembered."""
@@ -60,9 +78,7 @@ class OpenAiLlm(ApiStage, Llm):
         while True:
             request = self._request(messages, tools)
             try:
-                with self.endpoint.request():
-                    chunks: Chunks = await self.client.chat.completions.create(**request)
-                return chunks
+                return await self.load.run(partial(self._create, request), AsyncStream.close)
             except (BusyError, DeadlineError, EndedEarlyError):
                 raise
             except StageError as error:
@@ -74,6 +90,11 @@ class OpenAiLlm(ApiStage, Llm):
                 if adaptation == "tools":
                     hint = "choose a model that can use tools"
                     self._notice(f"the agent's tools are not used: {error.reason}", hint)
+
+    async def _create(self, request: dict[str, Any]) -> Chunks:
+        with self.endpoint.request():
+            chunks: Chunks = await self.client.chat.completions.create(**request)
+        return chunks
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
         refused, choice = self._refused, None
@@ -131,24 +152,6 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
         else:
             alternating.append(message)
     return alternating
-
-
-async def _parts(chunks: Chunks, endpoint: Endpoint, *, may_be_empty: bool) -> AsyncGenerator[LlmPart]:
-    answer = AnswerStream(endpoint)
-    while True:
-        try:
-            with endpoint.request(streaming=True):
-                chunk = _plain(await anext(chunks, None))
-        except (EndedEarlyError, DeadlineError):
-            if not answer.finished:
-                raise
-            break  # the answer is whole, only its usage or the end of the stream is missing
-        if chunk is None:
-            break
-        for part in answer.read(chunk):
-            yield part
-    for part in answer.end(chunks.response.headers.get("content-type", ""), may_be_empty=may_be_empty):
-        yield part
 
 
 def _plain(chunk: Any) -> Any:

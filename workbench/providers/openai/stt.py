@@ -78,7 +78,8 @@ class OpenAiStt(ApiStage, Stt):
         samples = utterance.audio()
         if len(samples) < SHORTEST or last_audible(samples, INPUT_RATE) is None:
             return Transcript("", upto)  # a model makes words up where nothing can be heard
-        response = await self._open(("speech.wav", wav(samples), "audio/wav"))
+        response = await self.load.run(lambda: self._open(("speech.wav", wav(samples), "audio/wav")))
+        self.load.answered()
         text = transcript_text(response.text, response.headers.get("content-type", ""))
         if text is None:
             answer = self.endpoint.clean(response.text) or "nothing"

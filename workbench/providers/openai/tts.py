@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
+from typing import Any
 
 from openai import AsyncAPIResponse
 
@@ -50,16 +52,21 @@ class OpenAiTts(ApiStage, Tts):
                 **self._manner,
             )
             try:
-                with self.endpoint.request():
-                    response: AsyncAPIResponse[bytes] = await stack.enter_async_context(
-                        self.client.audio.speech.with_streaming_response.create(**request)
-                    )
+                response = await self.load.run(partial(self._begin, request), AsyncAPIResponse.close)
+                stack.push_async_callback(response.close)
+                self.load.answered()
                 return response
             except RefusedError as error:
                 if re.search(r"\b(?:response_)?formats?\b", error.reason.lower()) and len(self._formats) > 1:
                     del self._formats[0]
                 elif not self.leave_out(("instructions", "speed"), error):
                     raise
+
+    async def _begin(self, request: dict[str, Any]) -> AsyncAPIResponse[bytes]:
+        with self.endpoint.request():
+            opening = self.client.audio.speech.with_streaming_response.create(**request)
+            response: AsyncAPIResponse[bytes] = await opening.__aenter__()
+        return response
 
 
 async def _sound(response: AsyncAPIResponse[bytes], endpoint: Endpoint) -> AsyncGenerator[Speech]:

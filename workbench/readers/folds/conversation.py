@@ -71,6 +71,10 @@ class ConversationFold:
                 self._feed_reply(event)
             case ev.TurnEnded():
                 self._end_turn(event)
+            case ev.ModelLoading(stage=stage, provider=provider, waited_ms=waited_ms):
+                began_s = round((entry.t_ms - waited_ms) / 1000)  # one line, that is written anew
+                text = f"{stage}: {provider} loads its model: {waited_ms / 1000:.0f} s"
+                self._put(ConversationLine(f"l{stage}{began_s}", "note", "info", text, hint=event.reason))
             case _:
                 self._add_note(entry.i, event)
 

@@ -18,11 +18,13 @@ LOST = "lost"
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
-    """A stage's provider: `warm_ms` is None until it answered, `trouble` says why it is not asked or not warm."""
+    """A stage's provider: `warm_ms` is None until it answered, `trouble` says why it is not asked or not warm,
+    `loading` for how long it has loaded its model."""
 
     name: str
     warm_ms: float | None = None
     trouble: str = ""
+    loading: str = ""
 
 
 RoomConnectionState = Literal["connecting", "connected", "reconnecting", "lost", "left"]
@@ -122,10 +124,17 @@ class StatusFold:
                 trouble = "" if state == "closed" else f"breaker {state.replace('_', ' ')}"
                 before = providers.get(stage) or ProviderStatus(name)
                 self._set_provider(stage, replace(before, trouble=trouble))
+            case ev.ModelLoading(stage=stage, provider=name, waited_ms=waited_ms):
+                before = providers.get(stage) or ProviderStatus(name)
+                self._set_provider(
+                    stage, replace(before, loading=f"loads its model, {waited_ms / 1000:.0f} s")
+                )
             case ev.Span(provider=name) if name:  # it did its work: what was the trouble is over
                 for stage, provider in providers.items():
-                    if provider.name == name and provider.trouble:
-                        self._set_provider(stage, replace(provider, trouble=""))
+                    if provider.name == name and (provider.trouble or provider.loading):
+                        self._set_provider(stage, replace(provider, trouble="", loading=""))
+            case ev.TurnEnded(stage=stage) if stage in providers and providers[stage].loading:
+                self._set_provider(stage, replace(providers[stage], loading=""))
             case _:
                 pass
 

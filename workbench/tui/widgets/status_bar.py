@@ -54,7 +54,9 @@ def pipeline(status: SessionStatus) -> list[Fact]:
     """Return the models in one short fact, `whisper → llama → piper`, then those in trouble."""
     models = {stage: provider for stage, provider in status.providers.items() if stage not in ("vad", "turn")}
     names = " → ".join(one_line(provider.name.partition("/")[0]) for provider in models.values())
-    troubled = [_stage(stage, provider) for stage, provider in models.items() if provider.trouble]
+    troubled = [
+        _stage(stage, provider) for stage, provider in models.items() if provider.trouble or provider.loading
+    ]
     return ([(names, "$quiet")] if names else []) + troubled
 
 
@@ -101,7 +103,9 @@ def with_recording(status: SessionStatus, width: int) -> list[Fact]:
 
 
 def _stage(text: str, provider: ProviderStatus) -> Fact:
-    return (f"{text} ! {one_line(provider.trouble)}", "$warning") if provider.trouble else (text, "$quiet")
+    if provider.trouble:
+        return f"{text} ! {one_line(provider.trouble)}", "$warning"
+    return f"{text} {provider.loading}".rstrip(), "$quiet"
 
 
 def _short(path: Path) -> str:

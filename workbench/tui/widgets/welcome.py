@@ -67,7 +67,8 @@ def _stage(stage: str, provider: ProviderStatus) -> Content:
     if provider.trouble:
         return Content.assemble(("✗ ", "$error"), name, f"  {plain(provider.trouble, one_line=True)}")
     if provider.warm_ms is None:
-        return Content.styled(f"◌ {name}", "$quiet")
+        loading = f"  {provider.loading}" if provider.loading else ""
+        return Content.styled(f"◌ {name}{loading}", "$quiet")
     return Content.assemble(("✓ ", "$agent"), name, (f"  {provider.warm_ms:.0f} ms", "$quiet"))
 
 
