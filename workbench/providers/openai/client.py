@@ -139,19 +139,19 @@ class ApiStage:
                     timeout=timeout_s, extra_headers=self.extra_headers
                 )
                 if loads:
-                    await check_health(self.client)
+                    await check_health(self.client, self.extra_headers)
             except openai.AuthenticationError:
                 raise
             except openai.APIStatusError as error:
                 if loads and endpoint.is_loading(error):
                     raise
-        if loads:
+        if loads and endpoint.stage == "llm":
             await self.load.run(self._load)
 
     async def _load(self) -> None:
         """Have the server load its model, where there is a way but a request of a turn."""
         with self.endpoint.request():
-            if self.endpoint.stage == "llm" and await load_model(self.client, self.endpoint.model):
+            if await load_model(self.client, self.endpoint.model, self.extra_headers):
                 self.load.answered()
 
 

@@ -19,6 +19,8 @@ import openai
 from workbench.model.errors import StageError
 
 T = TypeVar("T")
+Headers = Mapping[str, Any]
+"""Of each request, as the SDK takes them."""
 
 IDLE_S = 240.0
 """A server that was not asked for so long may have unloaded its model: Ollama does after 5 minutes."""
@@ -107,10 +109,12 @@ class ModelLoad:
         return result
 
 
-async def check_health(client: openai.AsyncOpenAI) -> None:
+async def check_health(client: openai.AsyncOpenAI, headers: Headers) -> None:
     """Raise the error of a server that says by `/health` that it is not ready, as llama.cpp does while it loads."""
     try:
-        await client.with_options(timeout=PROBE_S).get(f"{_root(client)}/health", cast_to=object)
+        await client.get(
+            f"{_root(client)}/health", cast_to=object, options={"headers": headers, "timeout": PROBE_S}
+        )
     except openai.APIStatusError as error:
         if error.status_code == 503:
             raise
@@ -118,23 +122,27 @@ async def check_health(client: openai.AsyncOpenAI) -> None:
         return
 
 
-async def load_model(client: openai.AsyncOpenAI, model: str) -> bool:
+async def load_model(client: openai.AsyncOpenAI, model: str, headers: Headers) -> bool:
     """Have a server load a language model in its own way, and wait; False where it has none.
 
     Ollama loads by an `/api/generate` without a prompt, LM Studio by any request for a model that `/api/v0/models`
     calls `not-loaded`.
     """
     root = _root(client)
-    models = (await _own_answer(client, f"{root}/api/ps")).get("models")
+    models = (await _own_answer(client, f"{root}/api/ps", headers)).get("models")
     if isinstance(models, list):
         names = {entry.get("name") for entry in models if isinstance(entry, Mapping)}
         if not names & {model, f"{model}:latest"}:
-            await client.post(f"{root}/api/generate", body={"model": model}, cast_to=object)
+            await client.post(
+                f"{root}/api/generate", body={"model": model}, cast_to=object, options={"headers": headers}
+            )
         return True
-    state = (await _own_answer(client, f"{root}/api/v0/models/{model}")).get("state")
+    state = (await _own_answer(client, f"{root}/api/v0/models/{model}", headers)).get("state")
     if state == "not-loaded":
         greeting: Any = [{"role": "user", "content": "Hi"}]
-        await client.chat.completions.create(model=model, messages=greeting, max_tokens=1)
+        await client.chat.completions.create(
+            model=model, messages=greeting, max_tokens=1, extra_headers=headers
+        )
     return state in ("loaded", "not-loaded")
 
 
@@ -142,9 +150,9 @@ def _root(client: openai.AsyncOpenAI) -> str:
     return str(client.base_url).removesuffix("/").removesuffix("/v1")
 
 
-async def _own_answer(client: openai.AsyncOpenAI, url: str) -> Mapping[str, Any]:
+async def _own_answer(client: openai.AsyncOpenAI, url: str, headers: Headers) -> Mapping[str, Any]:
     """Return what a server says at an address of its own, empty where it knows none."""
     answer: Any = None
     with suppress(openai.APIError, ValueError):
-        answer = await client.with_options(timeout=PROBE_S).get(url, cast_to=object)
+        answer = await client.get(url, cast_to=object, options={"headers": headers, "timeout": PROBE_S})
     return answer if isinstance(answer, Mapping) else {}
