@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench._talk import Talk, Talked, talked, vad
-from bench._talkover import ONE_SOUND_MS, Conversation, joined, sounds
+from bench._talkover import ONE_SOUND_MS, Conversation, Span, joined, sounds
 from workbench.engine.interfaces import TurnDetector
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.events import BargeInJudged, ReplyPaused, ReplyResumed
@@ -47,16 +47,23 @@ async def dialogue(
             keep_s=KEEP_S,
         )
     )
-    sound = score.samples()
     agent = outcome.trace.tracks["agent"]
-    voiced = [
-        (outcome.heard_at(phrase.start) + start, outcome.heard_at(phrase.start) + stop)
+    began_ms = outcome.heard_at(0)
+    voiced = [(began_ms + start, began_ms + stop) for start, stop in voiced_spans_ms(score)]
+    audible = sounds(agent.read(0, agent.end), OUTPUT_RATE, outcome.played_at(0))
+    spans = [(outcome.heard_at(onset), outcome.heard_at(end)) for onset, end in turns]
+    return Conversation(spans, voiced, audible, name), outcome
+
+
+def voiced_spans_ms(score: Score) -> list[Span]:
+    """Return when the user of a score is audible, without its noise, ms from its start."""
+    sound, per_ms = score.samples(), INPUT_RATE / 1000
+    spans = [
+        (phrase.start / per_ms + start, phrase.start / per_ms + stop)
         for phrase in score.spoken
         for start, stop in sounds(sound[phrase.start : phrase.end], INPUT_RATE)
     ]
-    audible = sounds(agent.read(0, agent.end), OUTPUT_RATE, outcome.played_at(0))
-    spans = [(outcome.heard_at(onset), outcome.heard_at(end)) for onset, end in turns]
-    return Conversation(spans, joined(sorted(voiced), ONE_SOUND_MS), audible, name), outcome
+    return joined(sorted(spans), ONE_SOUND_MS)
 
 
 def false_pauses(outcomes: Sequence[Talked]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from workbench.transports.file.wavfile import read_wav
 
 READING_S, PAUSES_S = 44.0, (0.4, 1.0)
 BOOK = Path("/usr/share/pocketsphinx/test/data/librivox")
-AFTER_S = 4.5
+AFTER_S = 7.0
 """Silence after what is to be answered, s."""
 NOISE_DB = -66.0
 
