@@ -1,6 +1,6 @@
 """What a two-channel capture says of who spoke when: left the user, right the agent. Prints JSON.
 
-    python -m bench._capture CAPTURE.wav
+    python -m bench._capture CAPTURE.wav [--spans]        # --spans: each side's sounds as they are, for `polite`
 
 Shares no code with what it checks: a window of 5 ms every millisecond is heard when it is above −50 dBFS; half a second
 without one ends a stretch of speech.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 PAUSE_S = 0.5
 
 
-def stretches(channel: NDArray[np.int16], rate: int) -> list[tuple[float, float]]:
+def stretches(channel: NDArray[np.int16], rate: int, pause_s: float = PAUSE_S) -> list[tuple[float, float]]:
     """Begin and end of each stretch of sound, s."""
     step, window = rate // 1000, rate // 200
     power = np.concatenate(([0.0], np.cumsum(channel.astype(np.float64) ** 2)))
@@ -27,7 +27,7 @@ def stretches(channel: NDArray[np.int16], rate: int) -> list[tuple[float, float]
     heard = starts[(power[starts + window] - power[starts]) / window >= (32768 * 10 ** (-50 / 20)) ** 2]
     if not len(heard):
         return []
-    breaks = np.flatnonzero(np.diff(heard) > PAUSE_S * rate)
+    breaks = np.flatnonzero(np.diff(heard) > pause_s * rate)
     begins = (
         heard[np.concatenate(([0], breaks + 1))] + window - step
     )  # the first sample that made it loud enough
@@ -45,13 +45,17 @@ def replies(left: list[tuple[float, float]], right: list[tuple[float, float]]) -
     return found
 
 
-def main(path: str) -> list[dict[str, Any]]:
-    """The answers in a capture."""
+def main(path: str, *, spans: bool) -> list[dict[str, Any]] | dict[str, list[tuple[float, float]]]:
+    """The answers in a capture, or the sounds of both sides."""
     with wave.open(path, "rb") as file:
         samples = np.frombuffer(file.readframes(1 << 30), np.int16).reshape(-1, 2)
         rate = file.getframerate()
+    if spans:
+        return {
+            side: stretches(samples[:, column], rate, 0.02) for column, side in enumerate(("left", "right"))
+        }
     return replies(stretches(samples[:, 0], rate), stretches(samples[:, 1], rate))
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1])))
+    print(json.dumps(main(sys.argv[1], spans="--spans" in sys.argv)))
