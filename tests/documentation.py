@@ -8,7 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "servers").glob("*.md")),
+]
 
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -21,7 +25,8 @@ def blocks(language: str) -> list[str]:
 
 
 def lines() -> list[str]:
-    return [line for body in blocks("sh") for line in body.splitlines() if line.startswith("workbench ")]
+    shown = [line.removeprefix(".venv/bin/") for body in blocks("sh") for line in body.splitlines()]
+    return [line for line in shown if line.startswith("workbench ")]
 
 
 def in_a_room(command: str) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.providers.answering import server
+from tests.providers.answering import served
 from workbench.__main__ import run
 from workbench.config.models import find_model
 from workbench.config.settings import PROFILES
@@ -33,24 +31,8 @@ def listing(answer: Any, status: int = 200) -> Iterator[str]:
         body = answer if isinstance(answer, str) else json.dumps(answer)
         return web.Response(text=body, status=status, content_type="application/json")
 
-    ready, loop, done = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
-    urls: list[str] = []
-
-    async def serve() -> None:
-        async with server(handler) as url:
-            urls.append(url)
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join(10)
-        loop.close()
+    with served(handler) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,8 @@ import click
 
 from workbench.cli.options import json_option, load_plugins
 from workbench.cli.output import print_json, write_new
+from workbench.cli.presets import ServerNames, combine, next_steps
+from workbench.cli.presets import names as preset_names
 from workbench.cli.suggestions import suggestions
 from workbench.config import (
     Settings,
@@ -129,16 +131,29 @@ def validate(file: Path | None) -> None:
     epilog="""\b
 Example:
   workbench config init
+  workbench config init --for ollama
+  workbench config init --for ollama,kokoro --force
   workbench config init ~/.config/workbench/workbench.toml""",
 )
 @click.argument(
     "file", default="workbench.toml", type=click.Path(path_type=Path, dir_okay=False), metavar="[FILE]"
 )
+@click.option(
+    "--for", "servers", metavar="SERVER", multiple=True, type=ServerNames(),
+    help=f"Only what this server needs; several with commas: {', '.join(preset_names())}.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def init_file(file: Path, force: bool) -> None:
-    """Write a workbench.toml in which every setting stands as a comment, with its default and what it does."""
-    write_new(file, template(), force=force)
-    click.echo(f"wrote {file}: take away a # to set something", err=True)
+def init_file(file: Path, servers: tuple[tuple[str, ...], ...], force: bool) -> None:
+    """Write a workbench.toml in which every setting stands as a comment, with its default and what it does.
+
+    With --for, write one for servers that you run or have a key for: stages that none of them has stay on board.
+    """
+    text, then = template(), ": take away a # to set something"
+    if servers:
+        text, presets = combine(name for several in servers for name in several)
+        then = next_steps(presets)
+    write_new(file, text, force=force, hint="nothing was written: give another name, or --force")
+    click.echo(f"wrote {file}{then}", err=True)
 
 
 def template() -> str:

@@ -54,13 +54,15 @@ def template(path: str, **words: str) -> str:
     return Template(text).substitute(words)
 
 
-def write_new(file: Path, text: str, *, force: bool = False) -> None:
+def write_new(
+    file: Path, text: str, *, force: bool = False, hint: str = "nothing was written: give another name"
+) -> None:
     """Write a file that is not there yet. Raises UsageError if it is, or if it can't be written."""
     try:
         with file.open("w" if force else "x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise UsageError(f"{file} is there already", "nothing was written: give another name") from None
+        raise UsageError(f"{file} is there already", hint) from None
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}", "give another place") from None
 

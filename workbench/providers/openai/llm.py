@@ -28,6 +28,10 @@ from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.stream import AnswerStream
 
 Chunks = AsyncStream[ChatCompletionChunk]
+NO_TOOLS = re.compile(
+    r"not support (?:\w+ )?(?:tools|function)|tools? (?:choice|param) requires|endpoints found that support tool use"
+)
+"""How Ollama, vLLM, llama.cpp and OpenRouter say that a model, or the server as it was started, takes no tools."""
 
 
 class OpenAiLlm(ApiStage, Llm):
@@ -126,8 +130,7 @@ class OpenAiLlm(ApiStage, Llm):
             and any(param.get("content", "") is None for param in params)
             and any(word in reason for word in ("null", "none", "string", "required", "empty", "missing")),
             "missing_tools": "tools" in reason and has_calls and "tools" not in request and bool(self._tools),
-            "tools": "tools" in request
-            and re.search(r"not support (?:\w+ )?(?:tools|function)", reason) is not None,
+            "tools": "tools" in request and NO_TOOLS.search(reason) is not None,
         }
         return next((name for name, found in signs.items() if found and name not in self._refused), None)
 
