@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.transports.waves import tone, wav_bytes, write_wav
 from workbench.model.audio import Samples, silence
@@ -42,8 +44,8 @@ def test_every_format(tmp_path: Path, kind: str, extensible: bool, channels: int
 
 def test_channels_are_mixed(tmp_path: Path) -> None:
     left = tone(0.2, RATE)
-    path = write_wav(tmp_path / "a.wav", np.column_stack([left, -left]), RATE)
-    assert np.abs(whole(path)).max() <= 1
+    path = write_wav(tmp_path / "a.wav", np.column_stack([left, 0.5 * left]), RATE)
+    assert np.abs(whole(path) / 32768 - 0.75 * left).max() < 0.001
 
 
 def test_floats_beyond_full_scale(tmp_path: Path) -> None:
@@ -84,6 +86,132 @@ def test_other_formats_are_read_too(tmp_path: Path, form: str) -> None:
     got = whole(tmp_path / "a.wav") / 32768
     assert len(got) == RATE
     assert np.abs(got - tone(1, RATE))[1000:-1000].max() < 0.05
+
+
+def chunk(name: bytes, content: bytes, *, size: int | None = None, pad: bool = True) -> bytes:
+    size = len(content) if size is None else size
+    return name + struct.pack("<I", size) + content + (b"\0" if pad and len(content) % 2 else b"")
+
+
+def riff(*chunks: bytes, size: int | None = None) -> bytes:
+    body = b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", 4 + len(body) if size is None else size) + b"WAVE" + body
+
+
+def soundless_id3(size: int = 301) -> bytes:
+    return b"ID3\x04\0\0" + bytes([0, 0, size >> 7, size & 0x7F]) + bytes(range(1, 200)) + b"x" * (size - 199)
+
+
+FMT = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16))
+PCM = (tone(1, RATE) * 32767).astype("<i2").tobytes()
+DATA = chunk(b"data", PCM)
+ODD = b"INFOISFT\x05\0\0\0Lavf\0"
+DS64 = chunk(b"ds64", struct.pack("<QQQI", 0, len(PCM), RATE, 0))
+WAVES = {
+    "id3 v1 behind": riff(FMT, DATA) + b"TAG" + b"title".ljust(125, b"\0"),
+    "id3 v2 behind": riff(FMT, DATA) + soundless_id3(),
+    "id3 chunk behind": riff(FMT, DATA, chunk(b"id3 ", soundless_id3())),
+    "id3 chunk outside": riff(FMT, DATA) + chunk(b"id3 ", soundless_id3()),
+    "id3 in front": soundless_id3() + riff(FMT, DATA),
+    "id3 chunk before": riff(chunk(b"ID3 ", soundless_id3()), FMT, DATA),
+    "chunks behind a whole of 0": riff(FMT, DATA, chunk(b"LIST", b"INFO" * 90), size=0),
+    "unpadded before": riff(FMT, chunk(b"LIST", ODD, pad=False), DATA),
+    "unpadded first": riff(chunk(b"LIST", ODD, pad=False), FMT, DATA),
+    "unpadded twice": riff(FMT, chunk(b"LIST", ODD, pad=False), chunk(b"bext", b"x" * 603, pad=False), DATA),
+    "unpadded behind": riff(FMT, DATA, chunk(b"LIST", ODD, pad=False)),
+    "a wrong size before": riff(FMT, chunk(b"LIST", ODD, size=90_000_000), DATA),
+    "size 0 and a tag": riff(FMT, chunk(b"data", PCM, size=0), size=0) + soundless_id3(),
+    "size 0 and chunks": riff(FMT, chunk(b"data", PCM, size=0), chunk(b"LIST", b"INFO" * 90), size=0),
+    "no size and both tags": riff(FMT, chunk(b"data", PCM, size=0xFFFFFFFF))
+    + soundless_id3()
+    + b"TAG".ljust(128, b"\1"),
+    "two chunks of data": riff(FMT, chunk(b"data", PCM[:9_000]), chunk(b"data", PCM[9_000:])),
+    "bytes in front": b"\xef\xbb\xbfHTTP/1.1 200 OK\r\n\r\n" + riff(FMT, DATA),
+    "RF64": b"RF64\xff\xff\xff\xffWAVE" + DS64 + FMT + chunk(b"data", PCM, size=0xFFFFFFFF) + soundless_id3(),
+    "BW64": b"BW64\xff\xff\xff\xffWAVE" + DS64 + FMT + chunk(b"data", PCM, size=0xFFFFFFFF),
+}
+
+
+@pytest.mark.parametrize("kind", WAVES)
+def test_only_what_is_sound_is_played_of_a_wav(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.wav").write_bytes(WAVES[kind])
+    assert whole(tmp_path / "a.wav").tobytes() == PCM
+
+
+@given(
+    before=st.lists(
+        st.tuples(st.sampled_from([b"LIST", b"JUNK", b"bext"]), st.binary(max_size=99), st.booleans()),
+        max_size=3,
+    ),
+    behind=st.lists(st.sampled_from([soundless_id3(), chunk(b"LIST", b"INFO" * 9)]), max_size=2),
+    size=st.sampled_from([len(PCM), 0, 0xFFFFFFFF, 0x7FFFFFFF]),
+    whole_size=st.integers(0, 0xFFFFFFFF),
+)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wherever_the_sound_is_in_a_wav(
+    tmp_path: Path, before: list[tuple[bytes, bytes, bool]], behind: list[bytes], size: int, whole_size: int
+) -> None:
+    ahead = [chunk(name, content.replace(b"data", b"dato"), pad=pad) for name, content, pad in before]
+    data = riff(FMT, *ahead, chunk(b"data", PCM, size=size), size=whole_size) + b"".join(behind)
+    (tmp_path / "a.wav").write_bytes(data)
+    assert whole(tmp_path / "a.wav").tobytes() == PCM
+
+
+@pytest.mark.parametrize(("left", "right", "loudest"), [(1.0, -1.0, 1), (0.9, -1.0, 2), (1.0, -0.8, 1)])
+def test_of_channels_that_cancel_each_other_the_loudest_is_taken(
+    tmp_path: Path, left: float, right: float, loudest: int
+) -> None:
+    wave = tone(1, RATE)
+    path = write_wav(tmp_path / "a.wav", np.column_stack([left * wave, right * wave]), RATE)
+    with WavFile(path) as file:
+        assert f"channel {loudest}, the loudest" in file.format.note
+    assert abs(int(np.abs(whole(path)).max()) - int(32767 * np.abs(wave).max())) < 20
+
+
+@pytest.mark.parametrize("right", [1.0, 0.0, -0.1])
+def test_other_channels_are_mixed_without_a_word(tmp_path: Path, right: float) -> None:
+    wave = tone(1, RATE)
+    with WavFile(write_wav(tmp_path / "a.wav", np.column_stack([wave, right * wave]), RATE)) as file:
+        assert not file.format.note
+
+
+# those without a header, without a rate in it, and that libsndfile cannot write in one piece
+ELSE = {"RAW", "SD2", "XI"}
+
+
+@pytest.mark.parametrize("form", sorted(soundfile.available_formats().keys() - ELSE))
+def test_every_format_of_libsndfile_is_read_as_often_as_wanted(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"a.{form.lower()}"
+    kinds = [kind for kind in soundfile.available_subtypes(form) if not kind.startswith("DWVW")]
+    for kind in kinds:
+        try:
+            soundfile.write(path, tone(1, 8_000), 8_000, format=form, subtype=kind)
+        except soundfile.LibsndfileError:
+            continue  # it reads some that it does not write
+        with WavFile(path) as file:
+            first = np.concatenate(list(file.blocks(RATE)))
+            again = np.concatenate(list(file.blocks(RATE)))
+        assert len(first) > 0.8 * RATE, kind
+        assert 0.3 < np.abs(first[2000:12_000]).max() / 32768 < 1.01, kind
+        assert np.array_equal(first, again), kind
+
+
+def test_what_is_called_raw_and_is_not_is_played_and_what_has_no_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(riff(FMT, DATA))
+    assert whole(tmp_path / "a.raw").tobytes() == PCM
+    (tmp_path / "b.raw").write_bytes(PCM)
+    with pytest.raises(UsageError) as failed:
+        WavFile(tmp_path / "b.raw")
+    assert "ffmpeg -f s16le" in failed.value.hint
+
+
+def test_a_file_that_is_broken_in_its_middle_is_played_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, 5 * RATE), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with WavFile(path) as file:
+        assert RATE < sum(map(len, file.blocks(RATE))) < 3 * RATE
+        assert "broken" in file.broken
 
 
 TENTH = wav_bytes(tone(0.1, RATE), RATE)

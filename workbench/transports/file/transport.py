@@ -63,7 +63,10 @@ class WavSource(PacedSource):
     def blocks(self) -> Iterator[Samples]:
         """Yield the file's sound."""
         assert self._file is not None, "enter it first"
-        return self._file.blocks(INPUT_RATE)
+        yield from self._file.blocks(INPUT_RATE)
+        if self._file.broken:
+            hint = "what comes before was played"
+            self._trace.emit(Notice("warning", "source", f"{self.name}: {self._file.broken}", hint))
 
 
 class WavSink(PacedSink):

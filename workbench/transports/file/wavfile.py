@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 import shlex
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from workbench.model.audio import Samples
 from workbench.model.errors import UsageError
 from workbench.trace.wav import wav_header
+from workbench.transports.file.container import open_view
 from workbench.transports.resample import Resampler, to_samples
 
 BLOCK_S = 0.25
 """Sound read at a time, s: 0.3 ms of the loop's time for 48 kHz stereo."""
-UNKNOWN_SIZE = b"\xff\xff\xff\xff"
-"""What a wav's header says where its writer did not know: libsndfile then reads to the end of the file."""
+QUIET = 0.1
+"""Where the mean of all channels has less than this share of the loudest one's energy, that one is better alone."""
+LOOK_S = 60.0
+"""Sound by which that is decided, s."""
+HEADLESS = (".raw", ".pcm", ".s16", ".s16le", ".sw", ".l16")
+"""Names of files that hold nothing but samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundFormat:
-    """What a sound file holds: `count` samples of each channel at `rate` Hz. `note` says what is wrong with its header,
-    empty if nothing is."""
+    """What a sound file holds: `count` samples of each channel at `rate` Hz. `note` says what is odd about it, empty if
+    nothing is."""
 
     rate: int
     channels: int
@@ -46,9 +51,13 @@ class WavFile:
     length, the file is right (a recording that was killed, a download that broke off).
     """
 
+    _sound: Any
+
     def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
         """`file` is what is read, where it is open already; `path` is then its name in errors."""
         self.path = path
+        self.broken = ""
+        """Why `blocks` ended before the sound did."""
         try:
             self._file = file or open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
         except OSError as error:
@@ -74,26 +83,64 @@ class WavFile:
 
     def blocks(self, rate: int) -> Iterator[Samples]:
         """Yield the whole sound from its start, mono at `rate` Hz, in blocks of about `BLOCK_S`."""
-        form, sound = self.format, self._sound
-        pcm16 = (form.rate, form.channels, sound.subtype) == (rate, 1, "PCM_16")
-        resampler = Resampler(form.rate, rate)
-        sound.seek(0)
-        remaining, most = form.count, max(1, int(form.rate * BLOCK_S))
-        while remaining and len(block := sound.read(min(remaining, most), "int16" if pcm16 else "float32")):
-            remaining -= len(block)
+        pcm16 = (self.format.rate, self.format.channels, self._sound.subtype) == (rate, 1, "PCM_16")
+        resampler = Resampler(self.format.rate, rate)
+        self._sound = self._sound_file()  # not every compression can be wound back
+        for block in self._read("int16" if pcm16 else "float32"):
             if pcm16:
                 yield block
-                continue
-            wave = np.nan_to_num(block, posinf=1.0, neginf=-1.0)
-            wave = wave if wave.ndim == 1 else wave.mean(axis=1, dtype=np.float32)
-            if len(ready := resampler(wave)):
+            elif len(ready := resampler(self._mono(np.nan_to_num(block, posinf=1.0, neginf=-1.0)))):
                 yield to_samples(ready)
         if len(rest := resampler.flush()):
             yield to_samples(rest)
 
-    def _open(self) -> SoundFormat:
+    def _read(self, dtype: str) -> Iterator[Any]:
+        """Yield blocks of the sound, shape (n,) or (n, channels); what cannot be decoded ends it."""
+        from soundfile import LibsndfileError
+
+        remaining, most = self._sound.frames, max(1, int(self.format.rate * BLOCK_S))
+        while remaining:
+            try:
+                block = self._sound.read(min(remaining, most), dtype)
+            except LibsndfileError as error:
+                if remaining == self._sound.frames:
+                    reason = f"{self.path}: nothing of it can be decoded ({error.error_string})"
+                    raise UsageError(reason, _convert(self.path)) from None
+                at_s = (self._sound.frames - remaining) / self.format.rate
+                self.broken = f"it is broken {at_s:.1f} s after its start ({error.error_string})"
+                return
+            if not len(block):
+                return
+            remaining -= len(block)
+            yield block
+
+    def _mono(self, wave: Any) -> Any:
+        if wave.ndim == 1:
+            return wave
+        return wave.mean(axis=1, dtype=np.float32) if self._channel is None else wave[:, self._channel]
+
+    def _loudest_alone(self) -> int | None:
+        """Return the channel to take alone where all of them together would be hardly heard, as antiphase is."""
+        channels, mean, blocks = np.zeros(self._sound.channels), 0.0, int(LOOK_S / BLOCK_S)
+        for block in islice(self._read("float32"), blocks):
+            block = np.nan_to_num(block, posinf=1.0, neginf=-1.0).astype(np.float64)
+            channels += np.square(block).sum(axis=0)
+            mean += float(np.square(block.mean(axis=1)).sum())
+        loudest = int(channels.argmax())
+        return loudest if mean < QUIET * channels[loudest] else None
+
+    def _sound_file(self) -> Any:
         import soundfile  # 20 ms with libsndfile
 
+        self._view.seek(0)
+        try:
+            return soundfile.SoundFile(self._view)
+        except soundfile.LibsndfileError as error:
+            raise UsageError(
+                f"{self.path}: not a sound file that can be read ({error.error_string})", _convert(self.path)
+            ) from None
+
+    def _open(self) -> SoundFormat:
         path, file = self.path, self._file
         if not file.seekable():
             raise UsageError(
@@ -102,20 +149,21 @@ class WavFile:
             )
         if not file.seek(0, os.SEEK_END):
             raise UsageError(f"{path}: the file is empty", "give a wav file with sound in it")
-        note, patch = _wrong_size(file)
-        file.seek(0)
-        try:
-            self._sound = soundfile.SoundFile(_Patched(file, patch) if patch else file)
-        except soundfile.LibsndfileError as error:
-            raise UsageError(
-                f"{path}: not a sound file that can be read ({error.error_string})", _convert(path)
-            ) from None
-        rate, count = self._sound.samplerate, self._sound.frames
+        self._view, note = open_view(file)
+        self._sound = self._sound_file()
+        rate, count, channels = self._sound.samplerate, self._sound.frames, self._sound.channels
         if not 1000 <= rate <= 1_000_000:
             raise UsageError(f"{path}: {rate} Hz is no rate of sound", "record or export it again")
         if not count:
             raise UsageError(f"{path}: the file holds no sound", "give a wav file with sound in it")
-        return SoundFormat(rate, self._sound.channels, count, note)
+        self.format = SoundFormat(rate, channels, count, note)
+        self._channel = self._loudest_alone() if channels > 1 else None
+        if self._channel is not None:
+            quiet = (
+                f"its channels cancel each other: channel {self._channel + 1}, the loudest, is taken alone"
+            )
+            note = "; ".join(filter(None, (note, quiet)))
+        return SoundFormat(rate, channels, count, note)
 
 
 def read_wav(path: Path, rate: int) -> Iterator[Samples]:
@@ -132,50 +180,9 @@ def _open_without_waiting(name: str, flags: int) -> int:
 def _convert(path: Path) -> str:
     """Say how to convert it: into another file, as ffmpeg does not write the one that it reads."""
     source, target = shlex.quote(path.name), shlex.quote(f"{path.stem}-pcm.wav")
+    if path.suffix.lower() in HEADLESS:
+        return f"say what its samples are: `ffmpeg -f s16le -ar 16000 -ac 1 -i {source} {target}`"
     return f"convert it: `ffmpeg -i {source} -c:a pcm_s16le {target}`"
-
-
-def _wrong_size(file: BinaryIO) -> tuple[str, int]:
-    """Return what is wrong with the size of the sound in a wav's header, and where that stands if it is too small:
-    libsndfile corrects a size that is too large, and believes the others."""
-    length = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return "", 0
-    riff_end = 8 + struct.unpack("<I", head[4:8])[0]
-    while len(chunk := file.read(8)) == 8:
-        size, start = struct.unpack("<I", chunk[4:])[0], file.tell()
-        end, actual = start + size + size % 2, length - start
-        if chunk[:4] != b"data":
-            file.seek(end)
-        elif chunk[4:] == UNKNOWN_SIZE:
-            break
-        elif size > actual:
-            return f"its header promises {size} bytes of sound, {actual} are there", 0
-        elif riff_end <= end < length or (size == 0 and actual):
-            return f"its header tells of {size} bytes of sound, {actual} are there", start - 4
-        else:
-            break
-    return "", 0
-
-
-class _Patched:
-    """A file in which the four bytes at `at` read as `UNKNOWN_SIZE`."""
-
-    def __init__(self, file: BinaryIO, at: int) -> None:
-        self._file = file
-        self._at = at
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, count: int = -1) -> bytes:
-        """Read as from the file."""
-        start = self._file.tell()
-        data = bytearray(self._file.read(count))
-        for offset in range(4):
-            if 0 <= (at := self._at + offset - start) < len(data):
-                data[at] = UNKNOWN_SIZE[offset]
-        return bytes(data)
 
 
 class WavWriter:
