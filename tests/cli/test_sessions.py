@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli.recordings import record
 from workbench.cli.sessions import sessions
 from workbench.model.errors import UsageError
 from workbench.model.events import Entry, Event, Heard, Span, TurnDecided, TurnEnded
@@ -28,20 +29,6 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("COLUMNS", "100")
-
-
-def record(name: str, day: int, events: list[Event]) -> Path:
-    about = About(
-        session=name,
-        date=f"2025-01-0{day}T10:00:00Z",
-        agent="sh\x1b]0;x\x07op",
-        profile="scripted",
-        versions={},
-    )
-    folder = SessionFolder.create(about)
-    lines = (encode(Entry(i, 60_000.0 + i, event)) + "\n" for i, event in enumerate(events))
-    folder.events.write_text("".join(lines), encoding="ascii")
-    return folder.path
 
 
 def ran(*arguments: str) -> Result:

@@ -81,7 +81,7 @@ def show(session: str | None, as_json: bool) -> None:
     """
     latency = LatencySummary()
     width = min(Console().width, WIDTH)
-    for turn in turns(entries(open_trace(_find(session)))):
+    for turn in turns(entries(open_trace(find_session(session)))):
         latency.add(turn)
         click.echo(json.dumps(turn.to_json()) if as_json else turn_text(turn, width))
     click.echo(json.dumps(latency.to_json()) if as_json else summary_text(latency))
@@ -96,7 +96,7 @@ def path(session: str | None) -> None:
     Example:
       workbench tui --replay "$(workbench sessions path)"
     """
-    click.echo(_find(session))
+    click.echo(find_session(session))
 
 
 @sessions.command(
@@ -117,7 +117,7 @@ def export(session: str | None, name: str, out: Path | None, plugins: tuple[Path
 
     load_plugins(load_settings({}), plugins)
     plugin, exporter = _exporter(name)
-    trace, stream = open_trace(_find(session)), StringIO()
+    trace, stream = open_trace(find_session(session)), StringIO()
     with blamed_on(f"the exporter {name} of {plugin}"):
         exporter.make()(trace, stream)
     if out is not None:
@@ -141,7 +141,7 @@ def _exporter(name: str) -> tuple[str, Exporter]:
     raise UsageError(f"no exporter is called {plain(repr(name), 80)}", f"there are – {names}")
 
 
-def _find(session: str | None) -> Path:
+def find_session(session: str | None) -> Path:
     """Return the folder of a session; None: of the newest. Raises UsageError where there is none, or more than one."""
     hint = "`workbench sessions` lists those there are"
     if session is not None and Path(session).is_dir():
