@@ -341,6 +341,17 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class EndOfTurnEstimated:
+    """A turn detector's model gave the `probability` (0…1) that the turn is over, by all up to `upto_sample` of `user`,
+    where speech had paused; it took `took_ms`."""
+
+    utterance: int
+    upto_sample: int
+    probability: float
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechPaused:
     """The user fell silent; speech ended at `end_sample` of `user` as the tracks show it."""
 
