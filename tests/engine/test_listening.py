@@ -401,7 +401,7 @@ def test_a_vad_that_cannot_start_anew_is_replaced_too() -> None:
     assert len(ear.all(Notice)) == 1
 
 
-class Moody:
+class Moody(TurnDetector):
     """A turn detector that answers with something, and fails when it is told of a pause."""
 
     def __init__(self, answer: Callable[[], object], *, learns: bool = True) -> None:

@@ -112,8 +112,9 @@ class VadSection(VadSettings):
 class TurnSection(TurnSettings):
     """When the user has finished."""
 
-    provider: str = "silence"
-    """`silence`: by how long the user says nothing."""
+    provider: str = "combined"
+    """`combined`: by words, sound and this user's pauses; `semantic` (words and pauses), `smart-turn` (sound and
+    pauses) or `silence` (pauses alone)."""
 
 
 class McpSettings(SettingsModel):
@@ -244,6 +245,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
     "scripted": {
         "vad.provider": "energy",
+        "turn.provider": "semantic",
         "stt.provider": "scripted",
         "llm.provider": "scripted",
         "tts.provider": "scripted",

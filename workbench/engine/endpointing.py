@@ -1,4 +1,4 @@
-"""Endpointing by silence that adapts to the pauses of this user."""
+"""Endpointing: by silence that adapts to the pauses of this user, by words, and by what a model makes of the sound."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections import deque
 
 import numpy as np
 
+from workbench.engine.interfaces import TurnDetector
 from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
+from workbench.text.completeness import Completeness, completeness, dictation
+from workbench.text.turn_words import matches
 
 QUANTILE = 0.9
 """Share of this user's pauses within a turn that the wait is meant to outlast."""
@@ -21,7 +24,7 @@ REMEMBERED = 40
 """Pauses of the user that count; older ones are forgotten."""
 
 
-class SilenceTurn:
+class SilenceTurn(TurnDetector):
     """Waits for the 0.9 quantile of the pauses that this user makes within a turn, bounded on both sides.
 
     Before anything is known the pauses are taken to be exponentially distributed with that quantile at
@@ -46,3 +49,55 @@ class SilenceTurn:
         """Learn from a pause after which the user went on; the end of a turn tells nothing of pauses."""
         if went_on:
             self._pauses.append(ms + NOTICED_MS)
+
+
+class CombinedTurn(SilenceTurn):
+    """Goes by words and by sound where they tell something, and by this user's pauses where they do not.
+
+    What is surely complete ends after `turn.complete_ms`; what is surely unfinished may go on for `turn.unfinished_ms`.
+    Words count once they cover all that was said, and the sound once a model has judged this very pause: both may come
+    late, and until then they are unknown.
+    """
+
+    def __init__(self, *, by_words: bool = True) -> None:
+        super().__init__()
+        self._by_words = by_words
+
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
+        """Silence that ends the turn, ms."""
+        usual_ms = super().wait_ms(utterance, settings)
+        words = said(utterance) if self._by_words else Completeness.UNKNOWN
+        sound = sounded(utterance, settings)
+        if words is Completeness.UNFINISHED:
+            return max(usual_ms, settings.unfinished_ms)
+        if words + sound >= COMPLETE_FROM:
+            return min(usual_ms, settings.complete_ms)
+        if words + sound < 0:
+            return max(usual_ms, min(usual_ms * DOUBT, settings.unfinished_ms))
+        return usual_ms
+
+
+COMPLETE_FROM = 2
+DOUBT = 2.5
+"""Times the usual wait where something speaks against the end."""
+
+
+def said(utterance: Utterance) -> Completeness:
+    """Return what the words say of the end of the turn; where they lag behind, only whether a number is dictated."""
+    transcript = utterance.transcript
+    text, question, language = transcript.text if transcript else "", utterance.question, utterance.language
+    if utterance.covered:
+        return completeness(text, question, language)
+    if text and dictation(text, question, language) is Completeness.UNFINISHED:
+        return Completeness.UNFINISHED
+    return Completeness.DOUBTFUL if matches(question, language, "dictated") else Completeness.UNKNOWN
+
+
+def sounded(utterance: Utterance, settings: TurnSettings) -> int:
+    """Return what the sound says of the end of the turn: 2 for it, -2 against it, 0 where that is open."""
+    probability = utterance.end_probability
+    if probability is None:
+        return 0
+    return 2 * (probability >= settings.complete_probability) - 2 * (
+        probability <= settings.unfinished_probability
+    )

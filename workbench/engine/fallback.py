@@ -6,11 +6,18 @@ import math
 
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.settings import TurnSettings
-from workbench.engine.utterance import Utterance
+from workbench.engine.tasks import within
+from workbench.engine.utterance import Estimate, Utterance
 from workbench.model.audio import Samples, level_db
 from workbench.model.errors import GarbageError, StageError, foreign
 from workbench.model.events import Notice
+from workbench.text.turn_words import tag
 from workbench.trace.trace import Trace
+
+ASSESS_MS = 3000.0
+"""Later than this a turn is over, whatever a model may still say, ms."""
+FAILURES = 3
+"""So often a turn detector's model may fail before it is left out."""
 
 
 class LevelVad:
@@ -26,7 +33,7 @@ class LevelVad:
         """There is no state."""
 
 
-class FixedSilence:
+class FixedSilence(TurnDetector):
     """A turn detector of last resort: `turn.silence_ms`."""
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
@@ -73,6 +80,7 @@ class TurnDetectorWithFallback:
     def __init__(self, turn: TurnDetector, trace: Trace) -> None:
         self._turn = turn
         self._trace = trace
+        self._failures = 0
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Return the silence that ends the turn, ms; infinity waits for `turn.max_utterance_s`."""
@@ -90,6 +98,30 @@ class TurnDetectorWithFallback:
                 self._turn.paused(ms, went_on=went_on)
         except StageError as error:
             self._replace(error)
+
+    def assesses(self, utterance: Utterance) -> bool:
+        """Whether the pause of an utterance is worth a call of `assess`."""
+        turn = self._turn
+        return (
+            turn.assesses
+            and self._failures < FAILURES
+            and (not turn.languages or tag(utterance.language) in turn.languages)
+        )
+
+    async def assess(self, utterance: Utterance) -> None:
+        """Have the detector's model judge the pause that the utterance is in; one that fails is left out."""
+        speech_end, began = utterance.speech_end, self._trace.now()
+        try:
+            probability = await within(
+                "the turn detector", "turn", lambda: self._turn.assess(utterance), ASSESS_MS
+            )
+            if probability is not None:
+                utterance.estimate(Estimate(float(probability), speech_end), self._trace.now() - began)
+        except StageError as error:
+            self._failures += 1
+            if self._failures == FAILURES:
+                hint = "turns end by words and silence from now on"
+                self._trace.emit(Notice("warning", "turn", error.reason, hint))
 
     def _replace(self, error: StageError) -> None:
         hint = "turns end after turn.silence_ms from now on"

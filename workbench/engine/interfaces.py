@@ -100,11 +100,35 @@ class Vad(Protocol):
 
 
 class TurnDetector(Protocol):
-    """Endpointing: how long a silence must last until the user has finished."""
+    """Endpointing: how long a silence must last until the user has finished. Derive from it: what is not abstract has a
+    default."""
+
+    languages: tuple[str, ...] = ()
+    """Languages that it knows, as first parts of tags (`en`, `pt`); empty: any. In others (`utterance.language`) it
+    abstains: `assess` is not called, and what it waits goes by silence alone."""
+    assesses: bool = False
+    """Whether it has a model that takes its time: then `assess` is called."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return
+
+    async def warm(self) -> None:
+        """Do once what makes the first call slow."""
+        return
+
+    async def assess(self, utterance: Utterance) -> float | None:
+        """Return the probability (0…1) that the turn is over, by a model off the loop; None for no opinion. Called in a
+        task when speech pauses, once a pause. `utterance.end_probability` is what came of it, for as long as it lasts.
+        """
+        return None
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Return the silence after which the turn is over, ms from `utterance.speech_end`. Called at every frame of a
-        pause, so that a detector can use time, audio (`utterance.audio()`) and words (`utterance.transcript`)."""
+        pause, so that a detector can use time, audio (`utterance.audio()`), words (`utterance.transcript`), and what
+        the agent had asked (`utterance.question`)."""
 
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Learn that a pause within a turn was `ms` long (`went_on`), or a turn ended with it."""

@@ -127,7 +127,10 @@ class Pipeline:
                     utterance.question = pending_question(self.floor.holder, self.conversation, language)
                     self.barge_in.onset(utterance)
                     self.turns.start(utterance)
-                case Pause(utterance) | Dismissal(utterance):
+                case Pause(utterance):
+                    self.transcriber.silent(utterance)
+                    self.turns.assess(utterance)
+                case Dismissal(utterance):
                     self.transcriber.silent(utterance)
                 case Resumption(utterance):
                     self.transcriber.resumed(utterance)

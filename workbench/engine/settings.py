@@ -49,6 +49,14 @@ class TurnSettings(SettingsModel):
     """The least that adapting may lead to, ms."""
     max_silence_ms: float = Field(1200, ge=50, le=10000)
     """The most that adapting may lead to, ms."""
+    complete_ms: float = Field(200, ge=50, le=5000)
+    """Silence that ends a turn that is surely complete, by its words or its sound, ms."""
+    unfinished_ms: float = Field(2500, ge=50, le=10000)
+    """Silence that ends a turn that is surely unfinished, ms: after "and" or "um", within a number being dictated."""
+    complete_probability: float = Field(0.7, ge=0, le=1)
+    """Probability that the turn is over, by its sound, from which on it counts as complete."""
+    unfinished_probability: float = Field(0.3, ge=0, le=1)
+    """Probability that the turn is over, by its sound, up to which it counts as unfinished."""
     max_utterance_s: float = Field(60, ge=1, le=600)
     """An utterance is taken as finished after this long, s."""
 

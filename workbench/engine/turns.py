@@ -129,6 +129,11 @@ class TurnRunner:
         if self.tasks is not None:
             self.tasks.create_task(self._say(text, self.listening.number()))
 
+    def assess(self, utterance: Utterance) -> None:
+        """Have the turn detector's model judge a pause, in a task."""
+        if self.tasks is not None and self.listening.turn.assesses(utterance):
+            self.tasks.create_task(self.listening.turn.assess(utterance))
+
     async def _answer(self, utterance: Utterance) -> None:
         """Run the turn from its utterance to its end."""
         with self._one_end_for(utterance) as end:

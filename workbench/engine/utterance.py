@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,9 +12,18 @@ import numpy as np
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
-from workbench.model.events import Span, Transcribed
+from workbench.model.events import EndOfTurnEstimated, Span, Transcribed
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The probability (0…1) that the turn is over, by all sound up to the end of speech at `speech_end`."""
+
+    probability: float
+    speech_end: int
+
 
 UtteranceState = Literal["speaking", "paused", "ended", "dismissed"]
 
@@ -44,6 +54,7 @@ class Utterance:
         """The language that is spoken with the agent, a tag like `de` or `pt-BR`."""
         self.question = ""
         """What the agent had just asked, or was about to have asked, when it began; empty if it asked nothing."""
+        self._estimate: Estimate | None = None
         self._frames: list[Samples] = []
         self._end = start_sample
         self.stt = ""
@@ -113,6 +124,24 @@ class Utterance:
             start, end = round(self.awaited_since_ms, 3), round(trace.now(), 3)
             trace.emit(Span("stt", start, end, utterance=self.id, provider=self.stt))
             self.awaited_since_ms = None
+
+    @property
+    def end_probability(self) -> float | None:
+        """The probability (0…1) that the turn is over, by a model; None where none has judged this very pause."""
+        estimate = self._estimate
+        return estimate.probability if estimate and estimate.speech_end == self.speech_end else None
+
+    def estimate(self, estimate: Estimate, took_ms: float = 0.0) -> None:
+        """Set what a turn detector's model made of a pause. GarbageError for what is no probability."""
+        if not 0.0 <= estimate.probability <= 1.0:
+            raise GarbageError(f"a probability is expected, not {estimate.probability}")
+        self._estimate = estimate
+        if self._trace is not None:
+            self._trace.emit(
+                EndOfTurnEstimated(
+                    self.id, estimate.speech_end, round(estimate.probability, 4), round(took_ms, 1)
+                )
+            )
 
     def audio(self, start: int | None = None, stop: int | None = None) -> Samples:
         """Return the samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""

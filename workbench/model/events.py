@@ -641,6 +641,7 @@ Event = (
     | ProviderRetried
     | BreakerChanged
     | SpeechStarted
+    | EndOfTurnEstimated
     | SpeechPaused
     | SpeechResumed
     | Transcribed

@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, get_args
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ON_BOARD = {
     "silero": (("onnxruntime",), "silero/v6"),
+    "combined": (("onnxruntime",), "smart-turn/v3.2"),
+    "smart-turn": (("onnxruntime",), "smart-turn/v3.2"),
     "whisper": (("ctranslate2", "tokenizers"), "whisper/tiny.en"),
     "llama": (("xllamacpp",), "llama/smollm2-135m"),
     "piper": (("piper",), "piper/en_US-joe-medium"),
@@ -32,8 +35,9 @@ def provider_checks(settings: Settings) -> Iterator[Check]:
         name = getattr(settings, stage).provider.partition("/")[0]
         if name in ON_BOARD:
             modules, weights = ON_BOARD[name]
-            yield from _missing_modules(stage, modules)
-            yield from _missing_weights(settings, stage, weights)
+            missing = [*_missing_modules(stage, modules), *_missing_weights(settings, stage, weights)]
+            # turns end by words and silence without them
+            yield from (replace(check, state="note") if stage == "turn" else check for check in missing)
         if name == "llama" and sys.platform == "linux" and not _loads("libgomp.so.1"):
             reason = "OpenMP's library, which xllamacpp needs, is not installed"
             advice = "install it: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora)"

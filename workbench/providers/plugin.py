@@ -24,18 +24,33 @@ def _silence(options: Any) -> Any:
     return SilenceTurn()
 
 
+def _semantic(options: Any) -> Any:
+    from workbench.engine.endpointing import CombinedTurn
+
+    return CombinedTurn()
+
+
 @hookimpl
 def workbench_providers() -> list[Provider]:
     """Return the detectors, the models on board, the API of OpenAI, and the scripted providers."""
     silero, energy = _from("providers.silero", "Silero"), _from("providers.energy", "Energy")
     whisper, llama = _from("providers.whisper", "Whisper"), _from("providers.llama", "Llama")
+    combined = _from("providers.smart_turn", "make_combined")
+    smart_turn = _from("providers.smart_turn", "make_smart_turn")
     piper = _from("providers.piper", "Piper")
     voice = "a Piper voice on board: US English (piper-tts is GPL-3)"
     smollm2 = "SmolLM2 on board: a demonstration, weak answers, no tools"
     return [
         _on_board("vad", "silero", "v6", "a small neural network; finds speech in noise", silero),
         _on_board("vad", "energy", "default", "loudness above the noise; needs no model", energy),
+        _on_board("turn", "combined", "default", "words, sound and this user's pauses together", combined),
         _on_board("turn", "silence", "default", "a silence that adapts to this user's pauses", _silence),
+        _on_board(
+            "turn", "semantic", "default", "words, and this user's pauses where they tell nothing", _semantic
+        ),
+        _on_board(
+            "turn", "smart-turn", "v3.2", "the sound, by a small neural network, and pauses", smart_turn
+        ),
         _on_board("stt", "whisper", "tiny.en", "Whisper on board: English, partial transcripts", whisper),
         _on_board("llm", "llama", "smollm2-135m", smollm2, llama),
         _on_board("tts", "piper", "en_US-joe-medium", voice, piper),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -15,8 +15,9 @@ from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.reply import ToolRunner
 from workbench.engine.stages import Stages
+from workbench.engine.tasks import within
 from workbench.model.errors import StageError
-from workbench.model.events import Notice, ProviderWarmed
+from workbench.model.events import Notice, ProviderWarmed, Stage
 from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import ProviderStage
@@ -73,7 +74,7 @@ class StageBuilder:
             self.transport.source,
             self.transport.sink,
             cast(Vad, await self._make("vad", settings.vad.provider)),
-            cast(TurnDetector, await self._make("turn", settings.turn.provider)),
+            await self._turn_detector(settings.turn.provider),
             cast(GuardedStt | None, stt),
             cast(GuardedLlm, llm),
             cast(GuardedTts | None, tts),
@@ -96,7 +97,10 @@ class StageBuilder:
         """Make every model's first call before the first turn; one that fails leaves the turn cold."""
         async with asyncio.TaskGroup() as tasks:
             for model in self._models.values():
-                tasks.create_task(self._warm(model))
+                tasks.create_task(self._warm(model.stage, model.name, model.warm))
+            if self._stages is not None and self._stages.turn.assesses:
+                warm = partial(self._warm_turn, self._stages.turn)
+                tasks.create_task(self._warm("turn", self._settings.turn.provider, warm))
         if self._stages is not None:
             self._stages.started_anew()  # these starts are paid for
 
@@ -104,7 +108,7 @@ class StageBuilder:
         """Replace a model; the one before stays open until the session ends: a call of it may still run."""
         model = await self._model(cast(Any, stage), choice)
         if model is not None:
-            await self._warm(model)
+            await self._warm(model.stage, model.name, model.warm)
         setattr(stages, stage, model)
         stages.speculate = all(self._onboard.values())
         stages.started_anew()
@@ -129,6 +133,10 @@ class StageBuilder:
         self._models[stage] = model = GUARDED[stage](provider, self._settings, self._trace)
         return model
 
+    async def _turn_detector(self, choice: str) -> TurnDetector:
+        detector: TurnDetector = await self._stack.enter_async_context(await self._make("turn", choice))
+        return detector
+
     async def _make(self, stage: ProviderStage, choice: str) -> Any:
         """Make a provider, on a thread: what it imports may take half a second."""
         provider, model = find_provider(stage, choice)
@@ -144,16 +152,21 @@ class StageBuilder:
         """Put into the trace what a provider found out about its server."""
         self._trace.emit(Notice("warning", stage, reason, hint))
 
-    async def _warm(self, model: Guarded[Any]) -> None:
+    async def _warm(self, stage: Stage, name: str, warm: Callable[[], Awaitable[None]]) -> None:
         began = self._trace.now()
         error: str | None = None
         try:
-            await model.warm()
+            await warm()
         except StageError as failed:
             error = plain(str(failed), limit=300)
             if self._stages is not None:
                 self._stages.cold = True
-        self._trace.emit(ProviderWarmed(model.stage, model.name, round(self._trace.now() - began, 1), error))
+        self._trace.emit(ProviderWarmed(stage, name, round(self._trace.now() - began, 1), error))
+
+    async def _warm_turn(self, detector: TurnDetector) -> None:
+        """Load the turn detector's model."""
+        deadline_ms = self._settings.limits.warm_ms
+        await within("the turn detector", "turn", detector.warm, deadline_ms)
 
 
 def check_choice(stage: str, choice: str) -> None:

@@ -28,6 +28,7 @@ LONGEST_MS = 10_000.0
 CHEAP_S = 0.005
 """Asking takes so long at most, s (the median): it is asked at every frame of a pause, 10 or 20 ms apart."""
 FRAMES = 50
+DERIVE = "derive from workbench.spi.TurnDetector, which has a default"
 PAUSES_MS = (0.0, 40.0, 300.0, 60_000.0)
 """Pauses that a user may make, ms."""
 
@@ -44,9 +45,17 @@ class TurnCheck(ContractCheck):
         """Check it."""
         turn = make()
         self.name(turn)
-        for name in ("wait_ms", "paused"):
-            self.require(callable(getattr(turn, name, None)), Rule.SHAPE, f"`{name}` must be a method")
-        self.keep(Rule.SHAPE, 2, "members")
+        for name in ("wait_ms", "paused", "assess"):
+            self.require(
+                callable(getattr(turn, name, None)), Rule.SHAPE, f"`{name}` must be a method", DERIVE
+            )
+        known = getattr(turn, "languages", None)
+        tags = isinstance(known, tuple) and all(isinstance(tag, str) and tag.islower() for tag in known)
+        self.require(tags, Rule.SHAPE, "`languages` must be a tuple of tags like `en`", DERIVE)
+        self.require(
+            isinstance(getattr(turn, "assesses", None), bool), Rule.SHAPE, "`assesses` must be a bool", DERIVE
+        )
+        self.keep(Rule.SHAPE, 5, "members")
         self._pause(turn, _utterance(speech(1.0), "Hello"))
         with self.closing():
             self._check_cost(turn)

@@ -1,1 +1,0 @@
-"""Endpointing by words: who stops after an "and" has not finished."""
