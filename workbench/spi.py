@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from workbench.engine.endpointing import SilenceTurn as SilenceTurn
     from workbench.engine.interfaces import Llm as Llm
     from workbench.engine.interfaces import LlmPart as LlmPart
+    from workbench.engine.interfaces import Progress as Progress
     from workbench.engine.interfaces import Pull as Pull
+    from workbench.engine.interfaces import Retraction as Retraction
     from workbench.engine.interfaces import Sink as Sink
     from workbench.engine.interfaces import Source as Source
     from workbench.engine.interfaces import Speech as Speech
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from workbench.model.conversation import Word as Word
     from workbench.model.errors import BusyError as BusyError
     from workbench.model.errors import DeadlineError as DeadlineError
+    from workbench.model.errors import EmptyAnswerError as EmptyAnswerError
     from workbench.model.errors import EndedEarlyError as EndedEarlyError
     from workbench.model.errors import GarbageError as GarbageError
     from workbench.model.errors import MissingError as MissingError

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.providers.answering import KEY, options, run, server
-from workbench.engine.interfaces import LlmPart, Text
+from workbench.engine.interfaces import LlmPart, Progress, Text
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
@@ -32,7 +32,6 @@ from workbench.model.errors import (
 from workbench.plugin.values import ProviderOptions, Secret
 from workbench.providers.openai.errors import retry_after
 from workbench.providers.openai.llm import OpenAiLlm
-from workbench.providers.openai.stream import WORKING
 from workbench.providers.openai.stt import OpenAiStt
 from workbench.providers.openai.tts import OpenAiTts
 from workbench.server.openai import serving
@@ -78,7 +77,7 @@ async def use_llm(to: ProviderOptions) -> str:
 
 async def parts_of(to: ProviderOptions, *, tools: tuple[ToolSpec, ...] = ()) -> list[LlmPart]:
     async with OpenAiLlm(to) as llm, llm.reply(USER, tools) as parts:
-        return [part async for part in parts if part != WORKING]
+        return [part async for part in parts if not isinstance(part, Progress)]
 
 
 async def use_tts(to: ProviderOptions) -> Samples:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soxr
 
 from workbench.engine.guarded import GuardedTts
-from workbench.engine.interfaces import Text
+from workbench.engine.interfaces import ALIVE, Progress, Retraction, Text
 from workbench.engine.played_text import ReplyChunk
 from workbench.engine.reply import Reply, ToolInvocation
 from workbench.engine.settings import EngineSettings
@@ -19,8 +20,8 @@ from workbench.engine.stages import Stages
 from workbench.engine.tasks import single
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible, silence
 from workbench.model.conversation import Conversation, Message, ToolCall, ToolSpec, Usage
-from workbench.model.errors import StageError, foreign
-from workbench.model.events import Notice, Part, ReplyText
+from workbench.model.errors import EmptyAnswerError, StageError, foreign
+from workbench.model.events import Notice, Part, ProviderRetried, ReplyProgress, ReplyText
 from workbench.model.text import plain
 from workbench.text.sentences import Chunker
 from workbench.trace.trace import Trace
@@ -99,7 +100,7 @@ class ReplyGenerator:
         for step in range(most + 1):
             tools = stages.tools.specs if step < most else ()
             prompt = await stages.hooks.before_llm(reply.turn, messages + reply.steps)
-            text, calls = await self._stream(reply, prompt, tools, chunks)
+            text, calls = await self._answer(reply, prompt, tools, chunks)
             stages.hooks.after_llm(reply.turn, text, calls)
             if not calls:
                 break
@@ -111,27 +112,50 @@ class ReplyGenerator:
             await self._call_tools(reply, text, calls, chunks)
         await chunks.flush()
 
+    async def _answer(
+        self, reply: Reply, prompt: Sequence[Message], tools: Sequence[ToolSpec], chunks: ChunkQueue
+    ) -> tuple[str, list[ToolCall]]:
+        """Return one answer of the model. One of nothing is asked for once more, and is then an error: nobody would
+        know why the agent is silent."""
+        llm = self._stages.llm
+        try:
+            return await self._stream(reply, prompt, tools, chunks)
+        except EmptyAnswerError as error:
+            self._trace.emit(ProviderRetried("llm", llm.name, 1, 0.0, error.reason))
+        return await self._stream(reply, prompt, tools, chunks)
+
     async def _stream(
         self, reply: Reply, prompt: Sequence[Message], tools: Sequence[ToolSpec], chunks: ChunkQueue
     ) -> tuple[str, list[ToolCall]]:
-        """Return one answer of the model: its text, which was queued in chunks, and its tool calls."""
+        """Return what the model streams: its text, which was queued in chunks, and its tool calls."""
         llm, text = self._stages.llm, ""
+        progress = ProgressMeter(reply, self._trace)
         calls: list[ToolCall] = []
         start_ms = self._trace.now()
         async with llm.reply(prompt, tools) as parts:
             first = True
             async for part in parts:
-                if first:
+                if first and part != ALIVE:
                     self._span(reply, "llm_first_token", start_ms, llm.name)
                     first, reply.first_token_ms = False, self._trace.now()
-                if isinstance(part, Text):
-                    text += part.text
-                    reply.pieces += 1
-                    await chunks.feed(part.text)
-                elif isinstance(part, ToolCall):
-                    calls.append(part)
-                else:
-                    reply.usage += part
+                match part:
+                    case Text():
+                        text += part.text
+                        reply.pieces += 1
+                        await chunks.feed(part.text)
+                    case Progress():
+                        progress.feed(part)
+                    case Retraction():
+                        text = ""
+                        chunks.clear()
+                    case ToolCall():
+                        calls.append(part)
+                    case Usage():
+                        reply.usage += part
+        progress.flush()
+        if not (text.strip() or calls or reply.text):
+            reason = f"{llm.name} answered with neither words nor a call"
+            raise EmptyAnswerError(reason, "ask again, or choose another model", stage="llm")
         return text, calls
 
     async def _call_tools(self, reply: Reply, text: str, calls: list[ToolCall], chunks: ChunkQueue) -> None:
@@ -251,6 +275,12 @@ class ChunkQueue:
         for chunk in self._chunker.flush():
             await self._put(chunk)
 
+    def clear(self) -> None:
+        """Drop all text that nobody has taken yet."""
+        self._chunker.flush()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
     async def interject(self, words: str) -> None:
         """Queue words of a tool after what the model has said so far."""
         for chunk in [*self._chunker.flush(), words]:
@@ -268,6 +298,43 @@ class ChunkQueue:
         if self._queue.empty():
             self._on_first()
         await self._queue.put(chunk)
+
+
+class ProgressMeter:
+    """Says in the trace, four times a second at most, what the model works on that is not spoken."""
+
+    PERIOD_MS = 250.0
+
+    def __init__(self, reply: Reply, trace: Trace) -> None:
+        self._reply = reply
+        self._trace = trace
+        self._chars = {"thinking": 0, "arguments": 0}
+        self._kind: Literal["", "thinking", "arguments"] = ""
+        self._text = ""
+        self._is_new = False
+        self._emitted_ms = -math.inf
+
+    def feed(self, progress: Progress) -> None:
+        """Count a piece."""
+        if not progress.text or not progress.kind:
+            return
+        if progress.kind != self._kind:
+            self.flush()
+            self._kind, self._emitted_ms = progress.kind, -math.inf
+        self._chars[progress.kind] += len(progress.text)
+        self._text += progress.text if progress.kind == "thinking" else ""
+        self._is_new = True
+        if self._trace.now() >= self._emitted_ms + self.PERIOD_MS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Say what was not said yet."""
+        if self._kind and self._is_new:
+            reply, self._emitted_ms = self._reply, self._trace.now()
+            self._trace.emit(
+                ReplyProgress(reply.id, reply.turn, self._kind, self._chars[self._kind], self._text)
+            )
+            self._text, self._is_new = "", False
 
 
 class TtsResampler:

@@ -14,7 +14,17 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
-from workbench.engine.interfaces import Llm, LlmPart, ModelProvider, Speech, Stt, Text, Tts
+from workbench.engine.interfaces import (
+    Llm,
+    LlmPart,
+    ModelProvider,
+    Progress,
+    Retraction,
+    Speech,
+    Stt,
+    Text,
+    Tts,
+)
 from workbench.engine.loading import deadline_ms, while_loading
 from workbench.engine.settings import EngineSettings, LimitSettings
 from workbench.engine.tasks import beside, within
@@ -375,7 +385,9 @@ async def _until_over(utterance: Utterance) -> None:
 
 
 def _is_part(part: LlmPart) -> bool:
-    return isinstance(part, ToolCall | Usage) or (isinstance(part, Text) and isinstance(part.text, str))
+    return isinstance(part, ToolCall | Usage | Retraction) or (
+        isinstance(part, Text | Progress) and isinstance(part.text, str)
+    )
 
 
 def _is_speech(piece: Speech) -> bool:

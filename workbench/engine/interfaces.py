@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
@@ -183,8 +183,26 @@ class Text:
     text: str
 
 
-LlmPart = Text | ToolCall | Usage
-"""What an LLM streams: pieces of text, whole tool calls, and at the end what it cost."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Work of the model that nobody hears: a piece of its thinking, or of a call's arguments; of no kind, a sign of
+    life. Any keeps deadlines from passing; thinking is shown to who asks for it, and never spoken or remembered."""
+
+    kind: Literal["", "thinking", "arguments"] = ""
+    text: str = ""
+
+
+ALIVE = Progress()
+"""A sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """All text of the answer so far turned out to be thinking: what was not spoken yet is dropped."""
+
+
+LlmPart = Text | ToolCall | Usage | Progress | Retraction
+"""What an LLM streams: pieces of text, whole tool calls, progress, and at the end what it cost."""
 
 
 class Llm(ModelProvider, Protocol):

@@ -9,6 +9,7 @@ WorkbenchError
 │   ├── BusyError         the provider said later (429, 503); `retry_after` in seconds
 │   ├── GarbageError      it answered with what cannot be understood
 │   ├── EndedEarlyError   the answer stopped before its end
+│   │   └── EmptyAnswerError  it ended without a word or a call
 │   └── OpenBreakerError  not tried: the provider failed too often just now
 └── InternalError     our own fault                                                exit code 5
 """
@@ -93,6 +94,12 @@ class GarbageError(StageError):
 
 class EndedEarlyError(StageError):
     """The provider's answer stopped before its end."""
+
+
+class EmptyAnswerError(EndedEarlyError):
+    """The model ended its answer without a word, a call or a refusal; the engine asks it once more."""
+
+    retryable = False
 
 
 class OpenBreakerError(StageError):

@@ -450,6 +450,18 @@ class ReplyText:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyProgress:
+    """The model works on what is not spoken, its thinking or the arguments of a call: `chars` characters of it so far.
+    `text` is what came of the thinking since the last of these events, which come four times a second at most."""
+
+    reply: int
+    turn: int | None
+    kind: Literal["thinking", "arguments"]
+    chars: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCalled:
     """The model or (`reply` is None) the developer calls a tool. The call is pending until the tool is started: one
     that has side effects waits until the turn is decided, so that `turn` may still be unknown. `call` is unique in a
@@ -651,6 +663,7 @@ Event = (
     | ReplyDiscarded
     | Span
     | ReplyText
+    | ReplyProgress
     | ToolCalled
     | ToolStarted
     | ToolProgressed

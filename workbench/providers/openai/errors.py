@@ -113,19 +113,26 @@ class Endpoint:
         return StageError(f"cannot reach {self.server} ({text})", hint)
 
     def _refusal(self, error: openai.APIError) -> StageError:
-        """Return the error for an HTTP status, or for the error code within a stream."""
-        status = _status(getattr(error, "status_code", None)) or _status(error.code)
-        text = self.clean(_message(error.body) or error.message)
-        reason = f"{self.server} answered {status or 'with an error'}: {text}"
-        if error.code == "insufficient_quota":
+        """Return the error for an HTTP status."""
+        text = message_of(error.body) or error.message
+        status = getattr(error, "status_code", None)
+        failure = self.failure(text, error.code, status=status, wait_s=_wait_s(error))
+        if isinstance(failure, BusyError):
+            failure.loading = self.is_loading(error)
+        return failure
+
+    def failure(
+        self, text: str, code: object, *, status: int | None = None, wait_s: float | None = None
+    ) -> StageError:
+        """Return the error for a server's words and its code, which within a stream may be a status."""
+        status = status or _status(code)
+        reason = f"{self.server} answered {status or 'with an error'}: {self.clean(text)}"
+        if code == "insufficient_quota":
             hint = "the account has no credit left: see its billing page, or choose another provider"
             return RefusedError(reason, hint)
         if status in (429, 503):
-            wait_s = _wait_s(error)
             hint = "it is tried again after a while; if it stays so, ask less often"
-            busy = BusyError(reason, hint, retry_after=wait_s)
-            busy.loading = self.is_loading(error)
-            return busy
+            return BusyError(reason, hint, retry_after=wait_s)
         if status in (408, 504):
             return DeadlineError(reason, "try again")
         if status and 400 <= status < 500 and status not in (409, 425):
@@ -135,7 +142,7 @@ class Endpoint:
 
     def is_loading(self, error: openai.APIError) -> bool:
         """Whether a server says that it loads its model: in words, or one of the user's own by naming a time."""
-        status, text = _status(getattr(error, "status_code", None)), _message(error.body) or error.message
+        status, text = _status(getattr(error, "status_code", None)), message_of(error.body) or error.message
         named = LOADING.search(text) is not None or (self.own and _wait_s(error) is not None)
         return status in (429, 503) and named
 
@@ -154,7 +161,7 @@ class Endpoint:
         return f"check the settings [{self.stage}]"
 
 
-def _message(body: object) -> str:
+def message_of(body: object) -> str:
     """Return what a server says of an error, in whatever shape: without the SDK's words."""
     while isinstance(body, Mapping):
         inner = next((body[key] for key in ("message", "detail", "error") if body.get(key)), None)

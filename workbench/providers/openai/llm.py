@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from openai import AsyncStream
+from openai import AsyncAPIResponse, AsyncStream
 from openai.types.chat import (
     ChatCompletionChunk,
     ChatCompletionContentPartParam,
@@ -19,19 +20,24 @@ from openai.types.chat import (
 )
 from openai.types.shared_params import FunctionDefinition
 
-from workbench.engine.interfaces import Llm, LlmPart
+from workbench.engine.interfaces import ALIVE, Llm, LlmPart
 from workbench.model.clock import outside
 from workbench.model.conversation import Message, Picture, ToolSpec
 from workbench.model.errors import BusyError, DeadlineError, EndedEarlyError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.stream import AnswerStream
+from workbench.providers.openai.wire import EventReader
 
-Chunks = AsyncStream[ChatCompletionChunk]
 NO_TOOLS = re.compile(
     r"not support (?:\w+ )?(?:tools|function)|tools? (?:choice|param) requires|endpoints found that support tool use"
 )
 """How Ollama, vLLM, llama.cpp and OpenRouter say that a model, or the server as it was started, takes no tools."""
+Response = AsyncAPIResponse[AsyncStream[ChatCompletionChunk]]
+OPENS_IN_THOUGHT = re.compile(r"deepseek-?r1|qwq|thinking", re.IGNORECASE)
+"""Models whose templates open the tag of thinking, so that only its end is in the answer."""
+DRAIN_S = 0.1
+"""After the last event the rest of the body is read for so long, s, so that the connection can be used again."""
 
 
 class OpenAiLlm(ApiStage, Llm):
@@ -44,45 +50,59 @@ class OpenAiLlm(ApiStage, Llm):
         super().__init__("llm", options)
         self._tools: Sequence[ToolSpec] = ()
         """The tools of the last request that had any."""
+        self._opens_in_thought = bool(OPENS_IN_THOUGHT.search(options.model))
 
     @asynccontextmanager
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[LlmPart]]:
         """Ask for an answer; leaving the context closes the connection, so that the server stops too."""
-        chunks = await self._open(messages, tools)
+        response = await self._open(messages, tools)
         try:
-            async with aclosing(self._parts(chunks, may_be_empty=_has_spoken(messages))) as parts:
+            async with aclosing(self._parts(response, may_be_empty=_has_spoken(messages))) as parts:
                 yield parts
         finally:
             with outside():
-                await chunks.close()
+                await response.close()
 
-    async def _parts(self, chunks: Chunks, *, may_be_empty: bool) -> AsyncGenerator[LlmPart]:
-        answer = AnswerStream(self.endpoint)
-        while True:
+    async def _parts(self, response: Response, *, may_be_empty: bool) -> AsyncGenerator[LlmPart]:
+        answer = AnswerStream(self.endpoint, opens_in_thought=self._opens_in_thought)
+        events, body = EventReader(), response.iter_bytes()
+        begun = False
+        while not events.done:
             try:
                 with self.endpoint.request(streaming=True):
-                    chunk = _plain(await anext(chunks, None))
+                    data = await anext(body, None)
             except (EndedEarlyError, DeadlineError):
                 if not answer.finished:
                     raise
                 break  # the answer is whole, only its usage or the end of the stream is missing
-            if chunk is None:
+            for chunk in events.flush() if data is None else events.feed(data):
+                for part in [ALIVE] if chunk is None else answer.read(chunk):
+                    if part is not ALIVE:
+                        self.load.answered()
+                    if begun or part is not ALIVE:  # before that, a failed request can be made again
+                        yield part
+                    begun = True
+            if data is None:
                 break
-            for part in answer.read(chunk):
-                self.load.answered()
-                yield part
-        for part in answer.end(chunks.response.headers.get("content-type", ""), may_be_empty=may_be_empty):
+        answer.finished = answer.finished or events.done
+        kind = response.headers.get("content-type", "")
+        for part in answer.end(kind, odd=events.odd, may_be_empty=may_be_empty):
             yield part
+        self._opens_in_thought = bool(answer.thinking.unopened)
+        if events.done:
+            with suppress(StageError), self.endpoint.request():
+                async with asyncio.timeout(DRAIN_S):
+                    await anext(body, None)
 
-    async def _open(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Chunks:
+    async def _open(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Response:
         """Make the request, again without what the server refuses and can be left out; that is remembered."""
         self._tools = tools or self._tools
         while True:
             request = self._request(messages, tools)
             try:
-                return await self.load.run(partial(self._create, request), AsyncStream.close)
+                return await self.load.run(partial(self._create, request), AsyncAPIResponse.close)
             except (BusyError, DeadlineError, EndedEarlyError):
                 raise
             except StageError as error:
@@ -95,10 +115,11 @@ class OpenAiLlm(ApiStage, Llm):
                     hint = "choose a model that can use tools"
                     self._notice(f"the agent's tools are not used: {error.reason}", hint)
 
-    async def _create(self, request: dict[str, Any]) -> Chunks:
+    async def _create(self, request: dict[str, Any]) -> Response:
         with self.endpoint.request():
-            chunks: Chunks = await self.client.chat.completions.create(**request)
-        return chunks
+            manager = self.client.chat.completions.with_streaming_response.create(**request)
+            response: Response = await manager.__aenter__()  # closed by `reply`
+        return response
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
         refused, choice = self._refused, None
@@ -155,11 +176,6 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
         else:
             alternating.append(message)
     return alternating
-
-
-def _plain(chunk: Any) -> Any:
-    """Return a chunk as plain JSON: the SDK does not validate it, so that anything can be in any field."""
-    return chunk.to_dict(mode="json", warnings=False) if isinstance(chunk, ChatCompletionChunk) else chunk
 
 
 def _has_spoken(messages: Sequence[Message]) -> bool:

@@ -10,53 +10,52 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from workbench.engine.interfaces import LlmPart, Text
+from workbench.engine.interfaces import ALIVE, LlmPart, Progress, Text
 from workbench.model.conversation import ToolCall, Usage
-from workbench.model.errors import EndedEarlyError, GarbageError, RefusedError, StageError
-from workbench.providers.openai.errors import Endpoint
-
-WORKING = Text("")
-"""An empty text: the model works on what is not spoken, its thinking or the arguments of a call."""
+from workbench.model.errors import (
+    EmptyAnswerError,
+    EndedEarlyError,
+    GarbageError,
+    RefusedError,
+)
+from workbench.providers.openai.errors import Endpoint, message_of
+from workbench.providers.openai.thinking import ThinkingFilter
 
 
 class AnswerStream:
-    """Takes chunks, as plain JSON, and gives parts: text as it comes, whole tool calls, the usage."""
+    """Takes chunks, as plain JSON, and gives parts: text as it comes, whole tool calls, progress, the usage."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, opens_in_thought: bool = False) -> None:
         self.usage: Usage | None = None
         self.finished = False
         """Whether the model has ended the answer."""
-        self.empty = True
-        """Whether it has neither words nor calls yet."""
+        self.thinking = ThinkingFilter(open_at_start=opens_in_thought)
         self._endpoint = endpoint
         self._calls: list[StreamedCall] = []
-        self._thinking = ThinkingFilter()
+        self._empty = True
+        self._thought = False
         self._reason = ""
 
     def read(self, chunk: Any) -> list[LlmPart]:
         """Return the parts that this chunk completes. GarbageError if it is none; a server's error in it is raised."""
         if not isinstance(chunk, Mapping):
             raise self._garbage(f"{type(chunk).__name__} instead of an object")
-        choices = chunk.get("choices")
-        if not choices and (text := _error_text(chunk)):
-            raise StageError(
-                f"{self._endpoint.server} answered with an error: {self._endpoint.clean(text)}",
-                "the server has a problem of its own: try again later, or choose another provider",
-                stage="llm",
-            )
         try:
+            choice = next(iter(chunk.get("choices") or ()), None)
+            if error := _error_of(chunk, choice):
+                failure = self._endpoint.failure(*error)
+                failure.stage = "llm"
+                raise failure
             self._read_usage(chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage"))
-            if choices is None:
-                return []
-            choice = next(iter(choices), None)
-            return [] if choice is None else self._read_choice(choice)
+            parts = self._read_choice(choice) if choice is not None else []
         except (AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
             raise self._garbage(str(error)) from error
+        self._empty = self._empty and not any(isinstance(part, Text | ToolCall) for part in parts)
+        return parts or [ALIVE]
 
     def _garbage(self, text: str) -> GarbageError:
         clean = self._endpoint.clean(text)
@@ -82,54 +81,71 @@ class AnswerStream:
 
     def _read_choice(self, choice: Mapping[str, Any]) -> list[LlmPart]:
         delta = choice.get("delta")
-        delta = (choice.get("message") or {}) if delta is None else delta
-        text, working = _content(delta.get("content"))
-        spoken = self._thinking.feed(text + (delta.get("refusal") or ""))
-        parts: list[LlmPart] = [Text(spoken)] if spoken else []
-        for call in _list(delta.get("tool_calls")):
-            self._extend(call)
-        if delta.get("function_call"):
-            self._extend({"function": delta["function_call"]})
+        if delta is None:  # an answer that is not streamed; behind one that is, it says all of it again
+            delta = (choice.get("message") if self._empty else None) or {}
+        text, thought = _content(delta.get("content"))
+        thought = thought or _reasoning(delta)
+        parts: list[LlmPart] = [Progress("thinking", thought)] if thought else []
+        if thought:
+            self._thought = True
+            parts += self.thinking.reveal()
+        parts += self.thinking.feed(text + (delta.get("refusal") or ""))
+        deltas = _list(delta.get("tool_calls"))
+        if delta.get("function_call") and not deltas:
+            deltas = [{"function": delta["function_call"]}]
+        parts += [
+            Progress("arguments", piece) for call in deltas if (piece := self._extend(call)) is not None
+        ]
         if choice.get("finish_reason"):
             self.finished = True
             self._reason = self._reason or str(choice["finish_reason"])
-            parts += self._complete(only_whole=True)
-        self.empty = self.empty and not parts
-        hidden = working or text or delta.get("tool_calls") or delta.get("function_call") or _reasoning(delta)
-        return parts or ([WORKING] if hidden else [])
+            parts += self._flush() + self._complete(at_end=False)
+        return parts
 
-    def _extend(self, delta: Mapping[str, Any]) -> None:
-        """Add a piece to the call that it belongs to, or begin another."""
+    def _flush(self) -> list[LlmPart]:
+        return self.thinking.flush(truncated=self._reason == "length")
+
+    def _extend(self, delta: Mapping[str, Any] | None) -> str | None:
+        """Add a piece to the call that it belongs to, or begin another. Return its arguments; None for no piece."""
+        if not delta:
+            return None
         function = delta.get("function") or {}
         name, arguments = function.get("name") or "", function.get("arguments")
         index, identity = delta.get("index"), str(delta.get("id") or "")
         call = self._find(index, identity, bool(name))
-        if call is None or call.is_another(identity, name, arguments):
+        if call is not None and call.is_repeated(identity, name, arguments):
+            return ""
+        if call is None or call.emitted or call.is_another(identity, name, arguments):
             call = StreamedCall(index)
             self._calls.append(call)
         call.identity = call.identity or identity
-        call.add(name, arguments)
+        return call.add(name, arguments)
 
-    def _find(self, index: int | None, identity: str, named: bool) -> StreamedCall | None:
-        open_calls = [call for call in self._calls if not call.emitted]
+    def _find(self, index: Any, identity: str, named: bool) -> StreamedCall | None:
+        """Return the call that a piece belongs to: by its index, else its id, else the last one that is open."""
+        latest = [*reversed(self._calls)]
         if index is not None:
-            return next((call for call in reversed(open_calls) if call.index == index), None)
-        same = next((call for call in reversed(open_calls) if identity and call.identity == identity), None)
+            same = next((call for call in latest if call.index == index), None)
+            if same is not None or named:
+                return same
+        same = next((call for call in latest if identity and call.identity == identity), None)
         if same is not None or (identity and named):
             return same
-        return open_calls[-1] if open_calls else None
+        return next((call for call in latest if not call.emitted), None)
 
-    def _complete(self, *, only_whole: bool) -> list[LlmPart]:
-        """Return the calls that were not given yet; the last ones whatever state they are in."""
+    def _complete(self, *, at_end: bool) -> list[LlmPart]:
+        """Return the calls that were not given yet: those that are surely complete, `at_end` all."""
         parts: list[LlmPart] = []
         taken = {call.identity for call in self._calls if call.emitted}
         later = {call.identity for call in self._calls if call.identity}
         for number, call in enumerate(self._calls):
-            if call.emitted or (only_whole and not call.whole):
+            if call.emitted or not (at_end or call.whole):
                 continue
-            if not call.name:
-                raise ValueError("a tool call without a name")
             call.emitted = True
+            if not call.name:
+                if call.arguments_json == "{}":
+                    continue  # a call of nothing with nothing
+                raise ValueError("a tool call without a name")
             if not call.identity or call.identity in taken:
                 base = call.identity or "call"
                 names = (f"{base}_{at}" for at in itertools.count(number))
@@ -138,30 +154,39 @@ class AnswerStream:
             parts.append(ToolCall(call.identity, call.name, call.arguments_json))
         return parts
 
-    def end(self, content_type: str, *, may_be_empty: bool = False) -> list[LlmPart]:
-        """Return what is left at the end of the stream. Raises where that was no end, or where there is no answer."""
+    def end(self, content_type: str, *, odd: str = "", may_be_empty: bool = False) -> list[LlmPart]:
+        """Return what is left at the end of the stream. Raises where that was no end, or where there is no answer.
+
+        `odd` is what came and was no JSON.
+        """
         server = self._endpoint.server
-        if self._reason == "content_filter":
+        if self._reason.startswith("content_filter"):
             reason = f"the content filter of {server} stopped the answer"
             raise RefusedError(reason, "say it in other words", stage="llm")
-        rest = self._thinking.flush()
-        parts: list[LlmPart] = [Text(rest)] if rest else []
+        parts = self._flush()
         if not self.finished:
-            if "event-stream" not in content_type:
+            if "event-stream" not in content_type and self._empty:
                 sent = self._endpoint.clean(content_type) or "something unnamed"
                 hint = "check that llm.base_url is an OpenAI-compatible API (it usually ends in /v1)"
                 raise GarbageError(f"{server} sent {sent} instead of streaming an answer", hint, stage="llm")
+            if odd:
+                raise self._garbage(odd)
             raise EndedEarlyError(f"{server} stopped its answer before the end", "try again", stage="llm")
         try:
-            parts += self._complete(only_whole=False)
+            parts += self._complete(at_end=True)
         except ValueError as error:
             raise self._garbage(str(error)) from error
-        self.empty = self.empty and not parts
-        if self.empty and not may_be_empty:
-            why = " (it reached its limit of tokens)" if self._reason == "length" else ""
-            hint = "ask again, or choose another model"
-            raise EndedEarlyError(f"{server} answered with neither words nor a call{why}", hint, stage="llm")
+        self._empty = self._empty and not any(isinstance(part, Text | ToolCall) for part in parts)
+        if self._empty and not may_be_empty:
+            raise EmptyAnswerError(
+                f"{server} {self._emptiness()}", "ask again, or choose another model", stage="llm"
+            )
         return [*parts, self.usage] if self.usage else parts
+
+    def _emptiness(self) -> str:
+        thought = ", though it was thinking" if self._thought or self.thinking.has_thinking else ""
+        limit = " (it reached its limit of tokens)" if self._reason == "length" else ""
+        return f"answered with neither words nor a call{thought}{limit}"
 
 
 class StreamedCall:
@@ -181,12 +206,16 @@ class StreamedCall:
 
     @property
     def whole(self) -> bool:
-        """Whether the arguments are complete JSON."""
+        """Whether it has a name and arguments that are a complete JSON object."""
         try:
-            json.loads(self.arguments_json)
+            return bool(self.name) and isinstance(json.loads(self._arguments), dict)
         except (ValueError, RecursionError):
             return False
-        return bool(self.name)
+
+    def is_repeated(self, identity: str, name: str, arguments: Any) -> bool:
+        """Whether a piece says again what this call has already, all of it."""
+        same = identity == self.identity if name and name == self.name else not name
+        return same and bool(identity or not name) and self.whole and _json_text(arguments) == self._arguments
 
     def is_another(self, identity: str, name: str, arguments: Any) -> bool:
         """Whether a piece begins another call: it has a name, and this call is complete or has another id.
@@ -197,92 +226,86 @@ class StreamedCall:
         differs = bool(identity) and bool(self.identity) and identity != self.identity
         if not name or not self.name:
             return False
+        if self._arguments.strip() in ("{}", "null") and identity and not differs and arguments:
+            return False  # a placeholder before the arguments
         if self._arguments.strip():
             return self.whole and (differs or bool(arguments) or name != self.name)
         return differs and (not arguments or name != self.name)
 
-    def add(self, name: str, arguments: Any) -> None:
-        """Add a piece of the name, and of the arguments: text, or an object at once."""
-        if name != self.name:
+    def add(self, name: str, arguments: Any) -> str:
+        """Add a piece of the name, and of the arguments: text, or an object at once. Return the arguments' text."""
+        if name.startswith(self.name):  # the whole name again, or more of it
+            self.name = name
+        else:
             self.name += name
-        if isinstance(arguments, str):
-            self._arguments += arguments
-        elif arguments is not None:
-            self._arguments += json.dumps(arguments, ensure_ascii=False)
-
-
-class ThinkingFilter:
-    """Takes out what stands between `<think>` and `</think>`, wherever chunks cut the tags."""
-
-    NAMES = ("think", "thinking", "reasoning", "thought")
-    TAGS = tuple(f"<{slash}{name}>" for name in NAMES for slash in ("", "/"))
-    CLOSE = re.compile(rf"</(?:{'|'.join(NAMES)})>\s*", re.IGNORECASE)
-    ANY = re.compile(rf"<(?:{'|'.join(NAMES)})>|{CLOSE.pattern}", re.IGNORECASE)
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinks = False
-        self._began = False
-
-    def feed(self, text: str) -> str:
-        """Return what of the text so far may be spoken."""
-        self._held += text
-        spoken = ""
-        while match := (self.CLOSE if self._thinks else self.ANY).search(self._held):
-            if not self._thinks:
-                spoken += self._held[: match.start()]
-            self._thinks = not match[0].startswith("</")
-            self._held = self._held[match.end() :]
-        cut = self._held.rfind("<")
-        if cut < 0 or not any(tag.startswith(self._held[cut:].lower()) for tag in self.TAGS):
-            cut = len(self._held)
-        ready, self._held = self._held[:cut], self._held[cut:]
-        return self._trim(spoken + ("" if self._thinks else ready))
-
-    def flush(self) -> str:
-        """Return what was held back, as no more is to come."""
-        rest, self._held = self._held, ""
-        return "" if self._thinks else self._trim(rest)
-
-    def _trim(self, text: str) -> str:
-        """White space before the first word says nothing."""
-        if not self._began:
-            text = text.lstrip()
-            self._began = bool(text)
+        text = _json_text(arguments)
+        if self._arguments.strip() in ("{}", "null") and text.strip():
+            self._arguments = ""
+        if isinstance(arguments, dict) and self.whole:
+            text = _json_text(json.loads(self._arguments) | arguments)
+            self._arguments = ""
+        self._arguments += text
         return text
 
 
-def _content(content: Any) -> tuple[str, bool]:
-    """Return the text of a delta's content, and whether there is more that is not spoken."""
+def _json_text(arguments: Any) -> str:
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """Return the text of a delta's content, and the thinking in it."""
     if content is None or isinstance(content, str):
-        return content or "", False
-    text, working = "", False
+        return content or "", ""
+    text = thought = ""
     for part in _list(content):
         if isinstance(part, str):
             text += part
-        elif part.get("type", "text") in ("text", "output_text"):
-            inner = part.get("text") or ""
-            text += inner if isinstance(inner, str) else inner.get("value", "")
+        elif part.get("type", "text") in ("text", "output_text", "refusal"):
+            text += _words(part)
         else:
-            working = True
-    return text, working
+            thought += _words(part)
+    return text, thought
+
+
+def _words(value: Any) -> str:
+    """Return the text in a part of an answer, whatever the field that it is in."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_words, value))
+    names = ("text", "thinking", "reasoning", "summary", "value", "refusal", "content")
+    return next((_words(value[name]) for name in names if value.get(name)), "")
 
 
 def _list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def _reasoning(delta: Mapping[str, Any]) -> bool:
-    return any(
-        delta.get(name) for name in ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+def _reasoning(delta: Mapping[str, Any]) -> str:
+    names = (
+        "reasoning_content",
+        "reasoning",
+        "reasoning_text",
+        "thinking",
+        "reasoning_details",
+        "thinking_blocks",
     )
+    return next((_words(delta[name]) for name in names if delta.get(name)), "")
 
 
-def _error_text(chunk: Mapping[str, Any]) -> str:
-    """Return the words of an error that a server streams in place of a chunk."""
-    error = chunk.get("error")
+def _error_of(chunk: Mapping[str, Any], choice: Any) -> tuple[str, Any] | None:
+    """Return the words and the code of an error that a server streams in place of a chunk, or within one."""
+    in_choice = choice if isinstance(choice, Mapping) else {}
+    error = chunk.get("error") or in_choice.get("error")
     if isinstance(error, Mapping):
-        return str(error.get("message") or error)
+        code = next((error[name] for name in ("code", "status", "type") if error.get(name)), None)
+        return message_of(error), code
     if error:
-        return str(error)
-    return str(chunk.get("message") or chunk.get("detail") or "") if "usage" not in chunk else ""
+        return str(error), chunk.get("code")
+    if in_choice.get("finish_reason") == "error":
+        return "the answer ended with an error", None
+    if not choice and "usage" not in chunk and (chunk.get("message") or chunk.get("detail")):
+        return message_of(chunk), chunk.get("code")
+    return None

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field, model_validator
 
-from workbench.engine.interfaces import Llm, LlmPart, Text
+from workbench.engine.interfaces import Llm, LlmPart, Progress, Text
 from workbench.model.conversation import Message, Role, ToolCall, ToolSpec, Usage
 from workbench.server.openai.http import read_json, send_events
 
@@ -153,6 +153,8 @@ async def _chunks(
         match part:
             case Text():
                 yield chunk({"content": part.text})
+            case Progress(kind="thinking"):
+                yield chunk({"reasoning_content": part.text})
             case ToolCall():
                 yield chunk({"tool_calls": [{"index": calls, **_call(part)}]})
                 calls += 1

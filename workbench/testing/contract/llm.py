@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from workbench.engine.interfaces import Llm, Text
+from workbench.engine.interfaces import Llm, Progress, Retraction, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.plugin.values import ProviderOptions
 from workbench.testing.contract.check import LONG_TEXTS, ODD_TEXTS, Factory, resolve, short_repr
@@ -103,7 +103,7 @@ class LlmCheck(ModelCheck[Llm]):
 
     def _require_part(self, part: object) -> None:
         match part:
-            case Text(text=text):
+            case Text(text=text) | Progress(text=text):
                 fits = isinstance(text, str)
                 self.require(fits, Rule.FORMAT, f"a text must be a str, not {short_repr(text)}")
             case ToolCall(id=id_, name=name, arguments=arguments):
@@ -115,6 +115,8 @@ class LlmCheck(ModelCheck[Llm]):
                 counts = (part.input_tokens, part.output_tokens)
                 fits = all(isinstance(number, int) and number >= 0 for number in counts)
                 self.require(fits, Rule.FORMAT, f"usage must count tokens: {short_repr(part)}")
+            case Retraction():
+                pass
             case _:
                 text = f"it streamed {short_repr(part)}, not Text, ToolCall or Usage"
                 raise self.broken(Rule.FORMAT, text)
