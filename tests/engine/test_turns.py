@@ -15,6 +15,7 @@ from workbench.model.conversation import Conversation, Message, Transcript, Usag
 from workbench.model.events import (
     DeviceOpened,
     Notice,
+    ProviderRetried,
     ReplyEnded,
     ReplyPlaying,
     ReplyStarted,
@@ -213,9 +214,11 @@ def test_a_chunk_without_a_letter_is_not_spoken() -> None:
     assert tts.calls == 2
 
 
-def test_an_empty_answer_is_a_reply_without_words() -> None:
+def test_an_empty_answer_is_asked_for_once_more_and_then_told() -> None:
     outcome = run(Scenario(question(), llm=ScriptedLlm([["  "]])))
-    assert outcome.turns == [("done", QUESTION, "")]
+    assert outcome.turns == [("failed", QUESTION, "")]
+    assert "neither words nor a call" in outcome.all(ProviderRetried)[0].reason
+    assert "neither words nor a call" in (outcome.one(TurnEnded).reason or "")
     assert outcome.said == [("user", QUESTION)]
 
 

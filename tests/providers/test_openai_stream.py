@@ -199,6 +199,7 @@ def test_refusals_are_spoken_and_thinking_counts_as_work() -> None:
     assert answer.read(chunk({"tool_calls": [call(0, "a", "note", '{"te')]})) == [
         Progress("arguments", '{"te')
     ]
+    bare: Delta
     for bare in (chunk({"role": "assistant", "content": ""}), {"choices": []}, {"choices": [None]}, {}):
         assert answer.read(bare) == [ALIVE]
 
