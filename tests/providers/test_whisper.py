@@ -128,6 +128,27 @@ def test_a_partial_that_covers_the_end_of_speech_is_the_final_one() -> None:
     assert plan.latest.text == "one"
 
 
+def test_what_may_be_the_final_transcript_begins_with_the_silence_and_not_after_a_partial() -> None:
+    spoken = utterance()
+    plan = TranscriptionPlan(spoken, eager=True)
+    grow(spoken, 700)
+    partial = plan.next()
+    assert partial
+    grow(spoken, 20, "silence")  # may be within a window of the VAD
+    assert not plan.is_stale(partial)
+    grow(spoken, 20, "silence")
+    assert plan.is_stale(partial)  # nobody needs it any more
+    assert span(plan) == (0, 740, 740)
+    covering = plan.next()
+    assert covering
+    grow(spoken, 60, "silence")
+    spoken.become("paused", 690 * MS + LEAD_MS * MS)
+    assert not plan.is_stale(covering)
+    plan.add(covering, "one", 0.9)
+    spoken.become("ended")
+    assert plan.next() is None  # no second run
+
+
 def test_speech_after_a_pause_is_transcribed_again() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=True)

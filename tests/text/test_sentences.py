@@ -47,6 +47,36 @@ def test_a_chunk_is_there_as_soon_as_it_is_complete() -> None:
     assert chunker.flush() == ["And"]
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        (
+            "en-GB",
+            "The answer to this question lies in the air, not in the sea, I think. Yes, really.",
+            [
+                "The answer to this question lies ",
+                "in the air, ",
+                "not in the sea, I think. ",
+                "Yes, really.",
+            ],
+        ),
+        ("en", "Bees make honey, but they do more.", ["Bees make honey, ", "but they do more."]),
+        (
+            "en",
+            "The best is a byword indeed by [a and b](x) c.",
+            ["The best is a byword indeed ", "by [a and b](x) c."],
+        ),
+        ("de", "Das Wetter ist heute schön und warm.", ["Das Wetter ist heute schön ", "und warm."]),
+        ("fi", "Sää on tänään kaunis ja lämmin in Turku.", ["Sää on tänään kaunis ja lämmin in Turku."]),
+    ],
+)
+def test_a_slow_voice_is_given_the_first_phrase(language: str, text: str, expected: list[str]) -> None:
+    for step in (1, 3, len(text)):
+        chunker = Chunker(12, 200, language, phrases=True)
+        cut = [chunk for at in range(0, len(text), step) for chunk in chunker.feed(text[at : at + step])]
+        assert [*cut, *chunker.flush()] == expected
+
+
 def test_a_long_first_clause_ends_at_a_word() -> None:
     first, *_ = chunks("word " * 40)
     assert len(first) == LONGEST_FIRST

@@ -72,10 +72,10 @@ class ReplyGenerator:
         think: Callable[[ChunkQueue], Coroutine[Any, Any, None]],
         on_first: Callable[[], None],
     ) -> None:
-        sizes = self._settings.reply
-        chunks = ChunkQueue(
-            Chunker(sizes.first_chunk_chars, sizes.chunk_chars, self._stages.language), on_first
-        )
+        sizes, stages = self._settings.reply, self._stages
+        onboard = stages.tts is not None and stages.tts.provider.onboard
+        chunker = Chunker(sizes.first_chunk_chars, sizes.chunk_chars, stages.language, phrases=onboard)
+        chunks = ChunkQueue(chunker, on_first, patient=onboard and stages.llm.provider.onboard)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(reply, think(chunks), chunks))
@@ -223,12 +223,15 @@ class ReplyGenerator:
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
             if self._stages.tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
                 try:
-                    await self._synthesize(self._stages.tts, reply, chunk, spoken)
+                    await self._synthesize(self._stages.tts, reply, chunk, spoken, chunks.voiced)
                 except StageError as error:
                     reply.failure = error
+            chunks.voiced.set()
             end = chunk.end = chunk.start + chunk.made
 
-    async def _synthesize(self, tts: GuardedTts, reply: Reply, chunk: ReplyChunk, spoken: str) -> None:
+    async def _synthesize(
+        self, tts: GuardedTts, reply: Reply, chunk: ReplyChunk, spoken: str, voiced: asyncio.Event
+    ) -> None:
         start_ms = self._trace.now()
         first = reply.audio.ready_at is None
         resample = TtsResampler(tts.provider.rate)
@@ -237,6 +240,7 @@ class ReplyGenerator:
                 if first:
                     self._span(reply, "tts_first_byte", start_ms, tts.name)
                     first = False
+                voiced.set()
                 chunk.words.extend(piece.words)
                 await self._append(reply, chunk, resample(piece.samples))
         await self._append(reply, chunk, resample(silence(0), last=True))
@@ -258,12 +262,20 @@ class ReplyGenerator:
 
 
 class ChunkQueue:
-    """Text on its way from the LLM to the TTS, cut into chunks; `on_first` is called before one that need not wait."""
+    """Text on its way from the LLM to the TTS, cut into chunks; `on_first` is called before one that need not wait.
 
-    def __init__(self, chunker: Chunker, on_first: Callable[[], None]) -> None:
+    A `patient` one takes no more text until the first chunk has a voice, and then one chunk ahead: the LLM is in the
+    way of the TTS.
+    """
+
+    def __init__(self, chunker: Chunker, on_first: Callable[[], None], *, patient: bool) -> None:
         self._chunker = chunker
         self._on_first = on_first
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=8)
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1 if patient else 8)
+        self.voiced = asyncio.Event()
+        """Set when the first chunk is heard, or never will be."""
+        if not patient:
+            self.voiced.set()
 
     async def feed(self, text: str) -> None:
         """Add text; chunks that are complete with it are queued."""
@@ -298,6 +310,7 @@ class ChunkQueue:
         if self._queue.empty():
             self._on_first()
         await self._queue.put(chunk)
+        await self.voiced.wait()
 
 
 class ProgressMeter:

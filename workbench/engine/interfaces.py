@@ -138,6 +138,8 @@ class ModelProvider(Protocol):
     """What the providers of all model stages share."""
 
     name: str
+    onboard: bool = False
+    """Whether it computes on this machine, where one model is in the way of another."""
 
     @property
     def starts(self) -> int:

@@ -19,7 +19,7 @@ from workbench.weights.store import path
 
 
 class Piper(OnboardProvider, Tts):
-    """Text to speech, sentence by sentence. The voices give no word times; the silence before a sentence is left in."""
+    """Text to speech, sentence by sentence. The voices give no word times."""
 
     def __init__(self, options: ProviderOptions) -> None:
         """Raises MissingError where the voice is not on this machine."""

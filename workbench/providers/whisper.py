@@ -24,6 +24,9 @@ MS = INPUT_RATE // 1000
 FIRST_PARTIAL = 600 * MS
 """Sound before the first partial transcript, samples: the utterance begins 300 ms before the onset."""
 PARTIAL_EVERY = 400 * MS
+QUIET = 32 * MS
+"""Sound that the VAD holds for silence after which a text for all speech so far is made, samples: where the user stays
+silent it is the final one, and has been begun 30 ms before that counts as a pause."""
 EDGE = 60 * MS
 """The end of a partial's sound that its text does not cover, samples: a word may be cut there."""
 TAIL = 200 * MS
@@ -60,8 +63,9 @@ class TranscriptionPlan:
     @property
     def _silent(self) -> bool:
         """Whether the user is silent, so that a text for all speech so far is due."""
-        state = self._utterance.state
-        return state == "ended" or (state == "paused" and self._eager)
+        utterance = self._utterance
+        quiet = utterance.state == "paused" or utterance.end - utterance.speech_end >= QUIET
+        return utterance.state == "ended" or (quiet and self._eager)
 
     def next(self) -> AudioSpan | None:
         """Return what to transcribe now; None if there is nothing before the utterance changes."""

@@ -5,8 +5,8 @@
             async for header, payload in results: …
 
 One job at a time, first come, first served; sessions on the same loop that ask for the same model share a worker.
-Results that are not read pause it: its process is stopped (SIGSTOP), so that the CPU is free for what somebody waits
-for, and goes on when they were read. What is cancelled, or in the way of another job, goes on at once.
+A result that nobody waits for pauses it: its process is stopped (SIGSTOP), so that the CPU is free for what somebody
+waits for, and goes on when one is asked for. What is cancelled, or in the way of another job, goes on at once.
 Leaving a job early cancels it: the caller is free at once, the worker has `OVERRUN_S` to stop, then it is killed. A
 worker that dies fails its job and is started again for the next one. There are no tasks: the process's pipes call
 back, so a worker can outlive the session that opened it while another one uses it.
@@ -33,8 +33,6 @@ from workbench.providers.onboard.process import decode_error, missing_package
 
 OVERRUN_S = 0.5
 """How long a cancelled job may go on before its worker is killed."""
-UNREAD = 3
-"""Results that nobody has read yet at which a worker is paused: a model makes no more than these ahead."""
 NICENESS = {"stt": 1, "tts": 2, "llm": 3, "turn": 5}
 """Of workers, by what the user waits for first: the words, the first clause's voice, the answer's next words, and
 whether the user has finished. The loop that moves the audio goes before all of them."""
@@ -60,13 +58,15 @@ class WorkerSpec:
 class JobResults:
     """The results of a job: an async iterator of (header, payload). Raises the job's error at its end.
 
-    `pace` is called after each change of `unread`.
+    `pace` is called when a result is there, and when one is asked for.
     """
 
     def __init__(self, number: int, pace: Callable[[], None]) -> None:
         self.number = number
         self._pace = pace
         self._queue: asyncio.Queue[Message | WorkbenchError | None] = asyncio.Queue()
+        self.awaited = False
+        """Whether somebody waits for the next result."""
 
     @property
     def unread(self) -> int:
@@ -82,9 +82,14 @@ class JobResults:
         return self
 
     async def __anext__(self) -> Message:
-        self._pace()
-        with outside():
-            item = await self._queue.get()
+        self.awaited = self._queue.empty()
+        try:
+            if self.awaited:
+                self._pace()
+            with outside():
+                item = await self._queue.get()
+        finally:
+            self.awaited = False
         if isinstance(item, tuple):
             return item
         self._queue.put_nowait(item)  # the same for another call
@@ -173,11 +178,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._pending.enter_context(outside())
 
     def pace(self) -> None:
-        """Pause the process where its results are not read, and let it go on once they are."""
-        unread = self._job.unread if self._job and not self._overrun else 0
-        if self.wanted or not unread:
+        """Pause the process where there are results that nobody waits for, and let it go on once somebody does."""
+        job = None if self.wanted or self._overrun else self._job
+        if job is None or job.awaited:
             self._stop(False)
-        elif unread >= UNREAD:
+        elif job.unread:
             self._stop(True)
 
     def _stop(self, paused: bool) -> None:
@@ -359,6 +364,8 @@ class OnboardProvider:
     `find` returns the options for the worker: verified files. It runs in a thread, because hashing takes 60 ms per
     100 MB and up to a second; it raises MissingError. `packages` are those that the worker will import.
     """
+
+    onboard = True
 
     def __init__(
         self,

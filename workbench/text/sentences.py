@@ -40,21 +40,44 @@ LINK = re.compile(r"!?\[[^\]\n]{0,300}(?:$|\](?:$|\([^)\s]{0,2000}(?:\)|$)))")
 """A link, whole or as far as it has come."""
 LONGEST_FIRST = 60
 """Characters after which the first chunk ends at a word even without punctuation."""
+PHRASE = 20
+"""Characters after which the first chunk ends before a word that begins a phrase: there people breathe, too."""
+_OPENERS = {
+    "en": "and or but because that which who where when while if so than with from for to in on at by about into",
+    "de": "und oder aber weil dass die der das wenn während als mit von für zu in auf an bei über aus nach",
+    "fr": "et ou mais parce que qui où quand pendant si avec de pour dans sur à par vers chez en",
+    "es": "y o pero porque que quien donde cuando mientras si con de para en sobre por desde hasta",
+    "it": "e o ma perché che dove quando mentre se con da per in su di tra fra",
+    "pt": "e ou mas porque que quem onde quando enquanto se com de para em sobre por desde até",
+    "nl": "en of maar omdat dat die waar wanneer terwijl als met van voor naar in op aan bij over uit",
+}
+"""Words that begin a phrase, by language."""
+OPENERS = {
+    language: re.compile(rf"(?<=\s)(?:{words.replace(' ', '|')})(?=\s)")
+    for language, words in _OPENERS.items()
+}
 
 
 class Chunker:
     """Cuts text that arrives in pieces; a chunk is returned as soon as it is complete.
 
     A block of code is one chunk, and a link is never cut: what makes text speakable must see them whole.
-    `language` is a tag like `de` or `pt-BR`.
+    `language` is a tag like `de` or `pt-BR`. With `phrases`, for a voice that takes the longer the more it is to say,
+    the first chunk may end before a phrase, and the second one with a clause.
     """
 
-    def __init__(self, first_chars: int, chunk_chars: int, language: str = "en") -> None:
+    def __init__(
+        self, first_chars: int, chunk_chars: int, language: str = "en", *, phrases: bool = False
+    ) -> None:
         self._first_chars = first_chars
-        self._has_ordinals = language.lower().partition("-")[0] in ORDINAL_LANGUAGES
+        base = language.lower().partition("-")[0]
+        self._has_ordinals = base in ORDINAL_LANGUAGES
+        self._opener = OPENERS.get(base) if phrases else None
+        self._clauses = 2 if phrases else 1
+        """Chunks that may end with a clause."""
         self._chunk_chars = chunk_chars
         self._text = ""
-        self._spoken = False
+        self._chunks = 0
 
     def feed(self, text: str) -> list[str]:
         """Return the chunks that this piece of text completes."""
@@ -63,7 +86,7 @@ class Chunker:
         while (at := self._boundary()) is not None:
             chunk, self._text = self._text[:at], self._text[at:]
             chunks.append(chunk)
-            self._spoken = True
+            self._chunks += 1
         return chunks
 
     def flush(self) -> list[str]:
@@ -82,14 +105,18 @@ class Chunker:
         return close.end() if close is not None else None
 
     def _text_boundary(self, stop: int) -> int | None:
-        least = 2 if self._spoken else self._first_chars
-        most = self._chunk_chars if self._spoken else LONGEST_FIRST
-        for end in self._ends(SENTENCE if self._spoken else CLAUSE, stop):
-            if width(self._text[:end]) >= least:
-                return end
+        first = self._chunks == 0
+        least = self._first_chars if self._chunks < self._clauses else 2
+        most = LONGEST_FIRST if first else self._chunk_chars
+        ends = self._ends(CLAUSE if self._chunks < self._clauses else SENTENCE, stop)
+        end = next((end for end in ends if width(self._text[:end]) >= least), None)
+        if first and (phrase := self._phrase(stop)) is not None:
+            end = min(end or phrase, phrase)
+        if end is not None:
+            return end
         if stop <= most:
             return None
-        clauses = list(self._ends(CLAUSE, most)) if self._spoken else []
+        clauses = [] if first else list(self._ends(CLAUSE, most))
         return clauses[-1] if clauses else self._before_link(self._word_end(most))
 
     def _ends(self, mark: re.Pattern[str], stop: int) -> Iterator[int]:
@@ -105,6 +132,21 @@ class Chunker:
             if self._has_ordinals and ORDINAL.search(before):
                 continue
             yield end
+
+    def _phrase(self, stop: int) -> int | None:
+        """Return where the first phrase begins that is far enough from the start, None where that is open."""
+        if self._opener is None:
+            return None
+        starts = (match.start() for match in self._opener.finditer(self._text, 0, stop))
+        return next(
+            (
+                start
+                for start in starts
+                if width(self._text[:start]) > max(PHRASE, self._first_chars)
+                and self._before_link(start) == start
+            ),
+            None,
+        )
 
     def _links(self) -> list[tuple[int, int]]:
         """Return where links begin and end; one that is not complete ends behind the text."""

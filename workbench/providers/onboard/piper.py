@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from workbench.model.audio import Samples, first_audible
 from workbench.providers.onboard.process import Handler, WorkerJob
 
 THREADS = 2
+ATTACK_MS = 10
+"""Sound before the first audible sample that belongs to it, ms."""
 
 
 def open_model(*, weights: str, settings: str) -> Handler:
@@ -24,12 +29,20 @@ def open_model(*, weights: str, settings: str) -> Handler:
         session.begin(job)
         try:
             for chunk in voice.synthesize(without_phonemes(job.header.get("text", "Hello."))):
-                job.send({}, chunk.audio_int16_bytes)
+                job.send(
+                    {}, _begun(np.frombuffer(chunk.audio_int16_bytes, np.int16), config.sample_rate).tobytes()
+                )
         except session.Stopped:
             if not job.cancelled:
                 raise
 
     return handle
+
+
+def _begun(samples: Samples, rate: int) -> Samples:
+    """Return a sentence from just before its first audible sample on: 45 ms of silence as a rule, and up to 400."""
+    first = first_audible(samples, rate) or 0
+    return samples[max(0, first - ATTACK_MS * rate // 1000) :]
 
 
 def without_phonemes(text: str) -> str:
