@@ -12,23 +12,27 @@ from decimal import Decimal
 from enum import Enum
 from functools import cached_property, partial
 from typing import Annotated, Any, NotRequired, Required, TypeVar, get_args, get_origin
+from typing import Unpack as TypingUnpack
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import CoreSchema, PydanticUndefined, core_schema, to_jsonable_python
-from typing_extensions import Unpack, get_type_hints
+from typing_extensions import ReadOnly, Unpack, get_type_hints
 
 from workbench.model.errors import StageError, foreign
 from workbench.model.text import plain
 from workbench.tools.docstring import docstring_of, parameter_descriptions
 from workbench.tools.signature import EMPTY, FunctionSignature, annotation_text
+from workbench.tools.typed_dicts import admit_typed_dicts
 from workbench.tools.validation import validate
 
 T = TypeVar("T")
 SCALARS = (str, int, float, bool, type(None))
 NO_SCHEMAS_INSIDE = {"enum", "const", "default", "examples", "required"}
 SCHEMAS_BY_NAME = {"properties", "$defs"}
+UNPACK: tuple[Any, ...] = (Unpack, TypingUnpack)
+QUALIFIERS: tuple[Any, ...] = (Required, NotRequired, ReadOnly)
 UNKNOWN = object()
 """A default that nobody knows before it is made."""
 
@@ -90,9 +94,11 @@ class ArgumentsModel:
             for each in signature.parameters
         ]
         extra = types[signature.extra.name] if signature.extra else None
-        if get_origin(extra) is Unpack:  # `**options: Unpack[Options]` has the fields of that typed dict
+        if get_origin(extra) in UNPACK:  # `**options: Unpack[Options]` has the fields of that typed dict
             self._fields += _typed_dict_fields(get_args(extra)[0])
             extra = None
+        for annotation in (*(each.type for each in self._fields), extra):
+            admit_typed_dicts(annotation, signature.enclosing)
         self._extra = extra
         """The type of all other names; None if there may be none."""
 
@@ -148,9 +154,9 @@ class ArgumentsModel:
 def _typed_dict_fields(options: Any) -> Iterator[ArgumentField]:
     for name, hint in get_type_hints(options, include_extras=True).items():
         default = EMPTY if name in options.__required_keys__ else UNKNOWN
-        origin: Any = get_origin(hint)
-        bare = get_args(hint)[0] if origin in {Required, NotRequired} else hint
-        yield ArgumentField(name, bare, default, annotation_text(bare))
+        while get_origin(hint) in QUALIFIERS:
+            hint = get_args(hint)[0]
+        yield ArgumentField(name, hint, default, annotation_text(hint))
 
 
 def _reason(error: StageError) -> str:
