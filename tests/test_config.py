@@ -268,6 +268,7 @@ def test_every_setting_has_a_sentence() -> None:
     ] == []
 
 
+@pytest.mark.usefixtures("folder")
 class TestRequests:
     """Headers, fields and manner of requests as settings."""
 

@@ -16,7 +16,8 @@ from workbench.plugin.files import advice, run_file
 class Agent:
     """A voice agent. Raises UsageError for a value of the wrong type.
 
-    `stt`, `llm` and `tts` choose providers (`name/model`, like in the settings, which go before them).
+    `stt`, `llm` and `tts` choose providers (`name/model`, like in the settings, which go before them); of a list the
+    next one takes over where one fails.
     """
 
     instructions: str
@@ -27,9 +28,9 @@ class Agent:
     """What the agent says when the user has been silent for `[reply] silence_after_s`."""
     language: str = "en"
     """The language that is spoken, as STT models name it."""
-    stt: str | None = None
-    llm: str | None = None
-    tts: str | None = None
+    stt: str | Sequence[str] | None = None
+    llm: str | Sequence[str] | None = None
+    tts: str | Sequence[str] | None = None
     name: str | None = None
     """For people; by default the name of its file."""
     speakable: Callable[[str], str] | None = None
@@ -43,7 +44,13 @@ class Agent:
         for name in ("instructions", "language"):
             if not isinstance(getattr(self, name), str):
                 raise UsageError(f"Agent: {name} must be a text, not {getattr(self, name)!r:.60}")
-        for name in ("greeting", "on_silence", "stt", "llm", "tts", "name"):
+        for name in ("stt", "llm", "tts"):
+            chain: Any = getattr(self, name)
+            if isinstance(chain, list | tuple) and chain and all(isinstance(item, str) for item in chain):
+                object.__setattr__(self, name, tuple(chain))
+            elif not isinstance(chain, str | None):
+                raise UsageError(f"Agent: {name} must be a text, a list of texts or None, not {chain!r:.60}")
+        for name in ("greeting", "on_silence", "name"):
             if not isinstance(getattr(self, name), str | None):
                 raise UsageError(f"Agent: {name} must be a text or None, not {getattr(self, name)!r:.60}")
         if self.speakable is not None and not callable(self.speakable):

@@ -43,7 +43,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def checks(answer: Any, model: str = "gpt-4o-mini", status: int = 200) -> list[Check]:
     with listing(answer, status) as url:
         options = ProviderOptions(model, base_url=url, api_key=Secret("sk-1234567"))
-        return server_checks({"llm": options}, None, TODAY)
+        return server_checks([("llm", options)], None, TODAY)
 
 
 def test_a_model_that_ends_is_told_with_its_date() -> None:

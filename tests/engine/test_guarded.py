@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.guarded import CircuitBreaker, Guarded, GuardedLlm
+from workbench.engine.breaker import CircuitBreaker
+from workbench.engine.guarded import Guarded, GuardedLlm
 from workbench.engine.interfaces import Llm
 from workbench.engine.settings import EngineSettings, LimitSettings
 from workbench.model.errors import (

@@ -386,11 +386,11 @@ def test_reply_silence_after_s() -> None:
 
 
 def failing_at(name: str, **more: Any) -> tuple[float, float]:
-    """When the turn failed, with a deadline of 2 s and then of 0.5 s."""
+    """When the turn had failed, with a deadline of 2 s and then of 0.5 s."""
 
     def failed(events: Events) -> float:
         decided = next((at for at, event in events if isinstance(event, TurnDecided)), 0.0)
-        (at,) = (at for at, event in events if isinstance(event, TurnEnded) and event.status == "failed")
+        (at,) = (at for at, event in events if isinstance(event, TurnEnded))
         return at if name == "limits.stt_ms" else at - decided
 
     settings = {name: 2000.0, "limits.retries": 0, "reply.speculate": "off"}
@@ -421,6 +421,11 @@ def test_limits_tts_first_byte_ms() -> None:
 
 def test_limits_tts_gap_ms() -> None:
     assert failing_at("limits.tts_gap_ms", tts=ScriptedTts(faults=MIDWAY)) == (2000, 500)
+
+
+def test_limits_hedge_ms() -> None:
+    llms = {"silent": ScriptedLlm(["a"], faults=ALWAYS), "prompt": ScriptedLlm(["b"])}
+    assert failing_at("limits.hedge_ms", llm=llms, tts=None) == (2000, 500)
 
 
 def test_limits_tool_ms() -> None:
@@ -472,7 +477,13 @@ def test_limits_breaker_ms() -> None:
 
 
 GROUPS = {name: field.annotation for name, field in EngineSettings.model_fields.items()}
-ELSEWHERE = {"limits_warm_ms", "limits_hook_ms", "limits_observer_ms", "bargein_min_erle_db"}
+ELSEWHERE = {
+    "limits_warm_ms",
+    "limits_load_ms",
+    "limits_hook_ms",
+    "limits_observer_ms",
+    "bargein_min_erle_db",
+}
 """What the session and its plugins read."""
 
 

@@ -234,6 +234,7 @@ def test_json_has_the_pinned_keys_and_is_json() -> None:
         "usage",
         "cold",
         "error",
+        "providers",
     ]
     assert found["lanes_ms"]["stt"] == [10, 500]
     assert found["error"] is None

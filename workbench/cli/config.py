@@ -26,8 +26,8 @@ from workbench.config import (
 )
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.plugin.manager import find_provider
 from workbench.plugin.values import ProviderStage
+from workbench.session.chain import check_chain
 from workbench.simulation.script import Script
 from workbench.tools.mcp.server import from_settings
 
@@ -43,6 +43,12 @@ TAIL = """\
 # user = ["Hello there.", "What can you do?"]
 # agent = ["You said: {said}"]
 
+# A provider with settings of its own, for a list of providers (above, [llm] provider = ["openai/gpt-5-mini", "local"]):
+# the next one takes over where one fails. It has the words of [llm], [stt] and [tts].
+# [providers.local]
+# provider = "openai/llama3.2"
+# base_url = "http://127.0.0.1:11434/v1"
+
 # An MCP server whose tools the agent may use.
 # [mcp.files]
 # command = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "."]
@@ -57,7 +63,7 @@ TAIL = """\
 # llm.base_url = "http://127.0.0.1:11434/v1"
 """
 
-TAIL_ONLY = ("script", "mcp")
+TAIL_ONLY = ("script", "mcp", "providers")
 """Tables of tables, which are shown by example."""
 
 config_option = click.option(
@@ -109,10 +115,8 @@ def validate(file: Path | None) -> None:
     settings = load_settings(config_path=file)
     load_plugins(settings)
     for stage in STAGES:
-        choice = getattr(settings, stage).provider
         try:
-            if choice != "none":
-                find_provider(stage, choice)
+            check_chain(stage, settings.chain(stage), settings)
         except UsageError as error:
             place = settings.origin(f"{stage}.provider")
             raise UsageError(f"{place}: {stage}.provider: {error.reason}", error.hint) from error

@@ -16,11 +16,13 @@ from workbench.cli.options import json_option, load_plugins, plugin_option
 from workbench.cli.output import mark, print_json, short
 from workbench.cli.suggestions import suggestions
 from workbench.config import Settings, load_settings
+from workbench.config.settings import NONE
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.text import plain
 from workbench.plugin.loading import OURS
 from workbench.plugin.manager import find_provider, manager, providers
 from workbench.plugin.values import Check, ProviderStage
+from workbench.session.chain import check_chain
 
 MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "missing": ("✗", "red")}
 SMALLEST = (80, 24)
@@ -93,19 +95,23 @@ def _print(check: Check) -> None:
 
 
 def _provider(settings: Settings, stage: ProviderStage, needs: list[Check]) -> Check:
-    """Check the provider that a stage chose: is it installed, and does it have what it needs?"""
-    choice = getattr(settings, stage).provider
-    if choice == "none":
-        return Check(stage, "note", "none: this stage is left out")
+    """Check the providers that a stage chose: are they installed, and do they have what they need?"""
     try:
-        provider, model = find_provider(stage, choice)
+        chain = check_chain(stage, settings.chain(stage), settings)
     except UsageError as error:
         return Check(stage, "missing", error.reason, error.hint)
-    alternatives = ", ".join(sorted(name for name in providers(stage) if name != provider.name))
+    if chain == (NONE,):
+        return Check(stage, "note", "none: this stage is left out")
+    found = [(item, *find_provider(stage, settings.choice(item))) for item in chain]
+    names = {provider.name for _, provider, _ in found}
+    alternatives = ", ".join(sorted(name for name in providers(stage) if name not in names))
     also = f" (also installed: {alternatives})" if alternatives else ""
     missing = any(check.state == "missing" for check in needs)
-    text = f"{provider.name}/{model}: {provider.summary}{also}"
-    return Check(stage, "missing" if missing else "ok", text)
+    texts = [
+        f"{f'{item}, ' if item in settings.providers else ''}{provider.name}/{model}: {provider.summary}"
+        for item, provider, model in found
+    ]
+    return Check(stage, "missing" if missing else "ok", f"{'; then '.join(texts)}{also}")
 
 
 def _recordings(settings: Settings) -> Check:

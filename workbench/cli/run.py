@@ -129,6 +129,7 @@ def print_news(entry: Entry) -> None:
 def news(entry: Entry) -> str:
     """Return a sentence about an event, empty where nobody needs to know."""
     from workbench.model import events as ev
+    from workbench.readers.folds.status import LOST_VOICE
 
     match entry.event:
         case ev.ProviderWarmed(stage=stage, provider=provider, took_ms=took_ms, error=error):
@@ -138,6 +139,12 @@ def news(entry: Entry) -> str:
         ):
             why = f" ({reason})" if reason else ""
             return f"{stage}: {provider} loads its model: {waited_ms / 1000:.0f} s{why}"
+        case ev.FallbackStarted(stage=stage, provider=provider, fallback=fallback, reason=reason):
+            return f"{stage}: {fallback} takes over from {provider}: {reason}"
+        case ev.VoiceChanged(stage=stage, state="lost", reason=reason, hint=hint):
+            return f"{LOST_VOICE[(stage,)]}: {reason}{_hint(hint)}"
+        case ev.VoiceChanged(stage=stage):
+            return f"{stage}: back"
         case ev.ListeningStarted():
             return "listening"
         case ev.Notice(level="warning" | "error" as level, owner=owner) as notice if owner != "session":

@@ -54,8 +54,9 @@ async def _serve(host: str, port: int, profile: str | None, as_json: bool, plugi
     load_plugins(settings, plugins)
     stages = {}
     for stage in ("stt", "llm", "tts"):
-        provider, model = find_provider(stage, getattr(settings, stage).provider)
-        stages[stage] = provider.make(settings.options(stage, model, "en"))
+        first = settings.chain(stage)[0]
+        provider, model = find_provider(stage, settings.choice(first))
+        stages[stage] = provider.make(settings.options(stage, model, "en", first))
     key = os.environ.get(KEY_VARIABLE)
     err(f"Loading {', '.join(provider.name for provider in stages.values())} …")
     async with serving(**stages, host=host, port=port, api_key=Secret(key) if key else None) as base_url:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 
 from workbench.config import Settings
+from workbench.config.settings import MODEL_STAGES
 
 OLLAMA = ("127.0.0.1", 11434)
 
@@ -15,11 +16,13 @@ def suggestions(
     settings: Settings, environ: Mapping[str, str] = os.environ, ollama: tuple[str, int] = OLLAMA
 ) -> Iterator[str]:
     """Return a sentence for each thing that the user may want to use. Asks this machine only; takes at most 0.2 s."""
-    providers = [getattr(settings, stage).provider.partition("/")[0] for stage in ("stt", "llm", "tts")]
+    chains = [settings.chain(stage) for stage in MODEL_STAGES]
+    providers = [settings.choice(item).partition("/")[0] for chain in chains for item in chain]
     if environ.get("OPENAI_API_KEY") and "openai" not in providers:
         yield "there is an OPENAI_API_KEY in the environment, and nothing uses it: --profile openai would"
     address = f"{ollama[0]}:{ollama[1]}"
-    if address not in (settings.llm.base_url or "") and _answers(ollama):
+    servers = [settings.llm.base_url, *(table.base_url for table in settings.providers.values())]
+    if not any(address in (server or "") for server in servers) and _answers(ollama):
         yield (
             f"an Ollama seems to run at {address}, and nothing uses it: set [llm] provider = "
             f'"openai/MODEL" and base_url = "http://{address}/v1"'

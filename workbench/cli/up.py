@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -59,11 +59,12 @@ def up() -> None:
 
 def _missing_weights(settings: Settings) -> str:
     """Return the models of the profile whose weights are not here, in words."""
+    from workbench.plugin.values import ProviderStage
     from workbench.weights.manifest import MODELS
     from workbench.weights.store import FileState, open_store
 
     store = open_store(settings.models_path)
-    chosen = {getattr(settings, stage).provider for stage in ("vad", "stt", "llm", "tts")}
+    chosen = {settings.choice(item) for stage in get_args(ProviderStage) for item in settings.chain(stage)}
     needed = [model for model in MODELS if model.name in chosen or model.name.partition("/")[0] in chosen]
     return ", ".join(model.name for model in needed if store.state(model) is not FileState.PRESENT)
 

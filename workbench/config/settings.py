@@ -31,6 +31,9 @@ DEFAULT_PROFILE = "embedded"
 ModelStage = Literal["stt", "llm", "tts"]
 MODEL_STAGES: tuple[ModelStage, ...] = ("stt", "llm", "tts")
 
+NONE, OPENAI = "none", "openai"
+"""No STT, or no TTS (text only); the provider whose settings the environment may have (`OPENAI_API_KEY`)."""
+
 Device = Annotated[
     int | str | None,
     BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value),
@@ -43,6 +46,34 @@ Files = Annotated[
         lambda value: [path for path in value.split(os.pathsep) if path] if isinstance(value, str) else value
     ),
 ]
+
+
+def chain_of(value: Any) -> tuple[Any, ...]:
+    """Return the providers that a setting names: a text (with commas between several), or a list of texts."""
+    if isinstance(value, str):
+        value = value.strip().removeprefix("[").removesuffix("]").split(",") if value.strip() else []
+        value = [item.strip().strip("\"'") for item in value]
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def checked_chain(value: Any) -> Any:
+    """Return one provider as a text, several as a tuple. ValueError for what is no chain."""
+    chain = chain_of(value)
+    if not all(isinstance(item, str) for item in chain):
+        raise ValueError("should be a valid string, or a list of them")
+    if not chain or not all(item.strip() for item in chain):
+        raise ValueError("no provider is named")
+    if twice := sorted({item for item in chain if chain.count(item) > 1}):
+        raise ValueError(f"{twice[0]!r} stands in it twice")
+    if NONE in chain and len(chain) > 1:
+        raise ValueError(
+            f"{NONE!r} stands alone: where nobody is left, a conversation goes on by text by itself"
+        )
+    return chain if len(chain) > 1 else chain[0]
+
+
+Chain = Annotated[str | tuple[str, ...], BeforeValidator(checked_chain)]
+"""One provider, or several: the next one takes over where one fails."""
 
 
 class AudioSettings(SettingsModel):
@@ -68,8 +99,9 @@ class AudioSettings(SettingsModel):
 class ProviderSettings(SettingsModel):
     """Which provider a stage uses, and how to reach it."""
 
-    provider: str
-    """`name` or `name/model`; `workbench doctor` lists what is installed."""
+    provider: Chain
+    """`name` or `name/model`; `workbench doctor` lists what is installed. Of a list the next one takes over where one
+    fails or is slow (`limits.hedge_ms`); an item that needs settings of its own is a table, see [providers.NAME]."""
     base_url: Annotated[str, AfterValidator(address_check(("http", "https"), "no http address"))] | None = (
         None
     )
@@ -100,6 +132,13 @@ class TtsSettings(ProviderSettings):
     """How to speak ("Speak slowly and warmly."), for APIs that take such a sentence."""
     speed: float | None = Field(None, ge=0.25, le=4)
     """How fast to speak, for APIs that can: 1 is as usual."""
+
+
+class NamedProvider(TtsSettings):
+    """A provider with settings of its own, by the name of its table: for lists, and for two servers of one kind."""
+
+    provider: str = ""
+    """`name/model` as in a stage; the name of the table if absent."""
 
 
 class VadSection(VadSettings):
@@ -161,6 +200,8 @@ class Settings(EngineSettings):
     vad: VadSection = Field(default_factory=lambda: VadSection())
     turn: TurnSection = Field(default_factory=lambda: TurnSection())
     record: RecordSettings = Field(default_factory=lambda: RecordSettings())
+    providers: dict[str, NamedProvider] = Field(default_factory=dict)
+    """Providers that stages may name, each with settings of its own: `[providers.local]`."""
     mcp: dict[str, McpSettings] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, each by a name: `[mcp.files]`."""
     room: RoomSettings = Field(default_factory=lambda: RoomSettings())
@@ -187,8 +228,7 @@ class Settings(EngineSettings):
     def public(self) -> dict[str, Any]:
         """Return all values as JSON, nested like the tables of workbench.toml; a key is `set`, never itself."""
         values: dict[str, Any] = self.model_dump(mode="json")
-        for stage in MODEL_STAGES:
-            table = values[stage]
+        for table in (*(values[stage] for stage in MODEL_STAGES), *values["providers"].values()):
             table["api_key"] = "set" if table["api_key"] is not None else None
             table["base_url"] = _without_login(table["base_url"])
             table["headers"] = dict.fromkeys(table["headers"], "set")
@@ -201,37 +241,51 @@ class Settings(EngineSettings):
         room["url"] = _without_login(room["url"])
         return values
 
-    def options(self, stage: ProviderStage, model: str, language: str) -> ProviderOptions:
-        """Return what the provider of a stage is made with."""
+    def chain(self, stage: ProviderStage) -> tuple[str, ...]:
+        """Return the providers of a stage, in the order in which they are asked."""
+        return chain_of(getattr(self, stage).provider)
+
+    def choice(self, item: str) -> str:
+        """Return what an item of a chain stands for: itself, or what its table [providers.ITEM] says."""
+        return (self.providers[item].provider or item) if item in self.providers else item
+
+    def options(self, stage: ProviderStage, model: str, language: str, item: str = "") -> ProviderOptions:
+        """Return what an item of a stage's chain is made with: its own table, else that of the stage."""
         models_path = str(self.models_path) if self.models_path else None
         options = ProviderOptions(model, language=language, models_path=models_path, script=self.script)
         if stage in ("vad", "turn"):
             return options
-        table: ProviderSettings = getattr(self, stage)
-        key = expand(table.api_key.get_secret_value(), f"{stage}.api_key") if table.api_key else None
+        table: ProviderSettings = self.providers.get(item) or getattr(self, stage)
+        place = f"providers.{item}" if item in self.providers else stage
+        api_key, base_url = table.api_key, table.base_url
+        if item and place == stage and item.partition("/")[0] != OPENAI:
+            # what the environment has for OpenAI is nobody else's
+            api_key = None if self.origin(f"{stage}.api_key").startswith("OPENAI_") else api_key
+            base_url = None if self.origin(f"{stage}.base_url").startswith("OPENAI_") else base_url
+        key = expand(api_key.get_secret_value(), f"{place}.api_key") if api_key else None
         return replace(
             options,
-            base_url=table.base_url,
+            base_url=base_url,
             api_key=Secret(key) if key else None,
             voice=table.voice,
             timeout_s=table.timeout_ms / 1000,
             load_s=0.0 if "timeout_ms" in table.model_fields_set else self.limits.load_ms / 1000,
-            headers=_expanded(table.headers, stage),
+            headers=_expanded(table.headers, place),
             extra_body=table.extra_body,
             omit=table.omit,
             **table.model_dump(include={"response_format", "instructions", "speed"}),
         )
 
 
-def _expanded(headers: Mapping[str, SecretStr], stage: str) -> dict[str, Secret]:
+def _expanded(headers: Mapping[str, SecretStr], place: str) -> dict[str, Secret]:
     """Return headers with the variables that they name. UsageError, MissingError for what cannot be sent."""
     values: dict[str, Secret] = {}
     for name, secret in headers.items():
-        value = expand(secret.get_secret_value(), f"{stage}.headers.{name}")
+        value = expand(secret.get_secret_value(), f"{place}.headers.{name}")
         try:
             check_header(name, value)
         except ValueError as error:
-            raise UsageError(f"{stage}.headers: {error}", "look at the variables that it names") from None
+            raise UsageError(f"{place}.headers: {error}", "look at the variables that it names") from None
         values[name] = Secret(value)
     return values
 

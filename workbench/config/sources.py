@@ -18,8 +18,10 @@ from workbench.config.room import from_livekit
 from workbench.config.settings import (
     DEFAULT_PROFILE,
     MODEL_STAGES,
+    OPENAI,
     PROFILES,
     Settings,
+    chain_of,
     known_settings,
     known_tables,
 )
@@ -138,14 +140,36 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
     """Yield values by dotted name; a setting that is a table itself (`script`) stays whole."""
     for key, value in table.items():
         name = prefix + key
-        if not isinstance(value, dict) or name in known_settings() or not (value or name in known_tables()):
+        if name in MODEL_STAGES and not isinstance(value, dict):
+            yield f"{name}.provider", value
+        elif (
+            name == "providers"
+            and isinstance(value, dict)
+            and all(isinstance(it, dict) for it in value.values())
+        ):
+            for provider, own in value.items():
+                yield from ((f"{name}.{_name(provider)}.{word}", setting) for word, setting in own.items())
+        elif not isinstance(value, dict) or name in known_settings() or not (value or name in known_tables()):
             yield name, value
         else:
             yield from _flat(value, f"{name}.")
 
 
+def _name(provider: str) -> str:
+    """Return the name of a table of [providers]. UsageError for one that no setting could be called by."""
+    if not re.fullmatch(r"[\w/:-]+", provider):
+        hint = "write letters, digits, -, _, / and :, like [providers.local]"
+        raise UsageError(f"[providers.{plain(repr(provider), 80)}]: no provider can be called that", hint)
+    return provider
+
+
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, SourcedValue]:
-    return {name: SourcedValue(value, "flag") for name, value in flags.items() if value is not None}
+    return {_full(name): SourcedValue(value, "flag") for name, value in flags.items() if value is not None}
+
+
+def _full(name: str) -> str:
+    """Return the name of a setting: a stage alone is its provider."""
+    return f"{name}.provider" if name in MODEL_STAGES else name
 
 
 def _from_agent(agent: Agent | None) -> dict[str, SourcedValue]:
@@ -161,7 +185,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, SourcedValue]:
     names = known_settings()
     values: dict[str, SourcedValue] = {}
     for variable, text in environ.items():
-        name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+        name = _full(variable.removeprefix(PREFIX).lower().replace("__", "."))
         if variable.startswith(PREFIX) and (name in names or "." in name):
             values[name] = SourcedValue(text, variable)
     return values
@@ -201,12 +225,30 @@ def _without_strays(values: dict[str, SourcedValue]) -> dict[str, SourcedValue]:
 
 
 def _for_openai(values: Mapping[str, SourcedValue], environ: Mapping[str, str]) -> dict[str, SourcedValue]:
-    """Return OPENAI_API_KEY and OPENAI_BASE_URL for the stages that chose `openai`, and no others."""
-    defaults: dict[str, SourcedValue] = {}
-    for stage in MODEL_STAGES:
-        provider = values.get(f"{stage}.provider")
-        if provider and str(provider.value).partition("/")[0] == "openai":
-            for key, variable in (("api_key", "OPENAI_API_KEY"), ("base_url", "OPENAI_BASE_URL")):
-                if environ.get(variable):
-                    defaults[f"{stage}.{key}"] = SourcedValue(environ[variable], variable)
-    return defaults
+    """Return OPENAI_API_KEY and OPENAI_BASE_URL for the stages that chose `openai`, and for providers with a table that
+    are it and name no server of their own; for no others."""
+    given = {name: values[name].value for name in values}
+    tables = {name.split(".")[1] for name in given if name.startswith("providers.")}
+    takers = [
+        f"providers.{name}"
+        for name in tables
+        if _is_openai(given.get(f"providers.{name}.provider", name))
+        and f"providers.{name}.base_url" not in given
+    ]
+    takers += [
+        stage
+        for stage in MODEL_STAGES
+        if any(
+            _is_openai(item) for item in chain_of(given.get(f"{stage}.provider", "")) if item not in tables
+        )
+    ]
+    return {
+        f"{taker}.{key}": SourcedValue(environ[variable], variable)
+        for taker in takers
+        for key, variable in (("api_key", "OPENAI_API_KEY"), ("base_url", "OPENAI_BASE_URL"))
+        if environ.get(variable)
+    }
+
+
+def _is_openai(choice: Any) -> bool:
+    return str(choice).partition("/")[0] == OPENAI

@@ -19,6 +19,7 @@ from workbench.config.settings import (
     PROFILES,
     SECRET,
     McpSettings,
+    NamedProvider,
     Settings,
     known_settings,
     known_tables,
@@ -125,6 +126,12 @@ def _check_name(name: str, origin: str) -> None:
     table, _, key = name.rpartition(".")
     if name in names:
         return
+    if table.startswith("providers."):
+        if key in NamedProvider.model_fields:
+            return
+        words = [*NamedProvider.model_fields]
+        hint = nearest(key, words) or f"there are: {', '.join(words)}"
+        raise UsageError(f"{origin}: [{plain(table, 80)}] has no {plain(key, 60)}", hint)
     if name in tables:
         raise UsageError(f"{origin}: {name} is a table of settings", f"write [{name}]")
     if table and table not in tables:
@@ -181,6 +188,8 @@ def _allowed(name: str) -> str:
     """Return the bounds of a setting, in words."""
     if name.endswith(".base_url"):
         return "write it like http://localhost:11434/v1"
+    if name.endswith(".provider"):
+        return 'write name/model, or several: ["openai/gpt-5-mini", "llama/smollm2-135m"]'
     info = known_settings().get(name)
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     bounds = [

@@ -61,6 +61,17 @@ class ReplyAudio:
             self.ready_at = self._loop.time()
         self._changed.set()
 
+    def withdraw(self, start: int) -> bool:
+        """Take back the sound from sample `start` on; where some of that was played, nothing is, and False returned."""
+        with self._lock:
+            if self.played > start:
+                return False
+            kept = np.concatenate(self._parts)[: start - self.played] if self._parts else silence(0)
+            self._parts = deque([kept] if len(kept) else [])
+            self._buffered = len(kept)
+        self._changed.set()
+        return True
+
     def finish(self) -> None:
         """Mark the end: no more sound will come."""
         self.finished = True

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import soxr
 
-from workbench.engine.guarded import GuardedTts
-from workbench.engine.interfaces import ALIVE, Progress, Retraction, Text
+from workbench.engine.continuation import ModelAnswer, going_on
+from workbench.engine.guard import Answer
+from workbench.engine.guarded import Failures, GuardedTts
+from workbench.engine.interfaces import ALIVE, Llm, LlmPart, Progress, Retraction, Text
 from workbench.engine.played_text import ReplyChunk
 from workbench.engine.reply import Reply, ToolInvocation
 from workbench.engine.settings import EngineSettings
@@ -127,36 +130,57 @@ class ReplyGenerator:
     async def _stream(
         self, reply: Reply, prompt: Sequence[Message], tools: Sequence[ToolSpec], chunks: ChunkQueue
     ) -> tuple[str, list[ToolCall]]:
-        """Return what the model streams: its text, which was queued in chunks, and its tool calls."""
-        llm, text = self._stages.llm, ""
+        """Return one answer of the model: its text, which was queued in chunks, and its tool calls.
+
+        One that breaks off, or is empty, is gone on with by the next model. What was queued stays said; what was not,
+        and the calls, which nobody has run yet, are dropped.
+        """
+        llm, kept = self._stages.llm, ""
+        failures: Failures = {}
+        while True:
+            answer = ModelAnswer(kept)
+            try:
+                messages = [*prompt, *going_on(kept)]
+                await self._read(reply, llm.reply(messages, tools, failures), answer, chunks)
+                if not (kept.strip() or answer.text.strip() or answer.calls or reply.text):
+                    reason = f"{answer.model} answered with neither words nor a call"
+                    raise EmptyAnswerError(reason, "ask again, or choose another model", stage="llm")
+            except StageError as error:
+                if not answer.model or not llm.replaces(answer.model, error, failures):
+                    raise
+                kept += chunks.withdraw(answer.text)
+            else:
+                return kept + answer.text, answer.calls
+
+    async def _read(
+        self,
+        reply: Reply,
+        stream: AbstractAsyncContextManager[Answer[Llm, LlmPart]],
+        answer: ModelAnswer,
+        chunks: ChunkQueue,
+    ) -> None:
         progress = ProgressMeter(reply, self._trace)
-        calls: list[ToolCall] = []
-        start_ms = self._trace.now()
-        async with llm.reply(prompt, tools) as parts:
-            first = True
+        start_ms, first = self._trace.now(), True
+        async with stream as parts:
+            answer.model = parts.name
             async for part in parts:
                 if first and part != ALIVE:
-                    self._span(reply, "llm_first_token", start_ms, llm.name)
+                    self._span(reply, "llm_first_token", start_ms, parts.name)
                     first, reply.first_token_ms = False, self._trace.now()
                 match part:
                     case Text():
-                        text += part.text
                         reply.pieces += 1
-                        await chunks.feed(part.text)
+                        await chunks.feed(answer.add(part.text))
                     case Progress():
                         progress.feed(part)
                     case Retraction():
-                        text = ""
+                        answer.text = ""
                         chunks.clear()
                     case ToolCall():
-                        calls.append(part)
+                        answer.calls.append(part)
                     case Usage():
                         reply.usage += part
         progress.flush()
-        if not (text.strip() or calls or reply.text):
-            reason = f"{llm.name} answered with neither words nor a call"
-            raise EmptyAnswerError(reason, "ask again, or choose another model", stage="llm")
-        return text, calls
 
     async def _call_tools(self, reply: Reply, text: str, calls: list[ToolCall], chunks: ChunkQueue) -> None:
         """Run all tools of an answer at once, and note their results for the next step.
@@ -221,29 +245,56 @@ class ReplyGenerator:
             chunk = ReplyChunk(text, start=end, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
-            if self._stages.tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
+            tts = self._stages.tts
+            if tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
+                was_lost = tts.lost
                 try:
-                    await self._synthesize(self._stages.tts, reply, chunk, spoken, chunks.voiced)
+                    chunk = await self._synthesize(tts, reply, chunk, spoken, chunks.voiced)
                 except StageError as error:
-                    reply.failure = error
+                    reply.written = was_lost  # by text, as before: no failure of this turn
+                    reply.failure = reply.failure if was_lost else error
             chunks.voiced.set()
             end = chunk.end = chunk.start + chunk.made
 
     async def _synthesize(
         self, tts: GuardedTts, reply: Reply, chunk: ReplyChunk, spoken: str, voiced: asyncio.Event
-    ) -> None:
-        start_ms = self._trace.now()
-        first = reply.audio.ready_at is None
-        resample = TtsResampler(tts.provider.rate)
-        async with tts.speak(spoken) as pieces:
-            async for piece in pieces:
-                if first:
-                    self._span(reply, "tts_first_byte", start_ms, tts.name)
-                    first = False
-                voiced.set()
-                chunk.words.extend(piece.words)
-                await self._append(reply, chunk, resample(piece.samples))
-        await self._append(reply, chunk, resample(silence(0), last=True))
+    ) -> ReplyChunk:
+        """Speak a chunk, and return it, or that which has the rest of it.
+
+        Where a voice breaks off, the next one speaks the chunk anew if nothing of it was played, else its rest.
+        """
+        failures: Failures = {}
+        while True:
+            voice = ""
+            start_ms = self._trace.now()
+            try:
+                async with tts.speak(spoken, failures) as pieces:
+                    voice = pieces.name
+                    voiced.set()
+                    if reply.audio.ready_at is None or voice != reply.voice:
+                        self._span(reply, "tts_first_byte", start_ms, voice)
+                    reply.voice = voice
+                    resample = TtsResampler(pieces.provider.rate)
+                    async for piece in pieces:
+                        chunk.words.extend(piece.words)
+                        await self._append(reply, chunk, resample(piece.samples))
+                await self._append(reply, chunk, resample(silence(0), last=True))
+            except StageError as error:
+                if not voice or not tts.replaces(voice, error, failures):
+                    raise
+                if reply.audio.withdraw(chunk.start):
+                    reply.forget_sound(chunk)
+                    continue
+                chunk, lost = reply.break_off(chunk)
+                spoken = await self._stages.hooks.before_tts(reply.turn, self._stages.speakable(chunk.text))
+                chunk.spoken_words = len(spoken.split())
+                if lost:
+                    reason = f"{voice} broke off in mid-sentence: {plain(lost, 80)!r} was not said"
+                    self._trace.emit(Notice("warning", "tts", reason, error.reason))
+                if not any(map(str.isalnum, spoken)):
+                    return chunk
+            else:
+                return chunk
 
     async def _append(self, reply: Reply, chunk: ReplyChunk, samples: Samples) -> None:
         if reply.leading is None and len(reply.head) < LEADING_LIMIT:
@@ -297,6 +348,10 @@ class ChunkQueue:
         """Queue words of a tool after what the model has said so far."""
         for chunk in [*self._chunker.flush(), words]:
             await self._put(f"{chunk.rstrip()} ")
+
+    def withdraw(self, text: str) -> str:
+        """Take back what of `text`, fed last, is in no chunk yet; return the beginning that is."""
+        return text[: self._chunker.drop(len(text))]
 
     async def close(self) -> None:
         """End the queue."""

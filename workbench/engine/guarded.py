@@ -1,19 +1,22 @@
-"""Retries, deadlines and a circuit breaker around a provider: the one handle that a model stage is held by.
+"""The one handle that a model stage is held by: a chain of providers, of which the next takes over where one fails.
 
-This is the one place where a provider is called, retried, or refused to be called; its exceptions become
-`StageError`s. Requests take the provider as an argument, so that a handle with fallbacks could offer them another one.
+`Guard` (`engine/guard.py`) calls one of them, with its deadlines and its circuit breaker. Here is who is asked: all in
+their order and at once, the first again as soon as its breaker lets it be probed; after a wait, where all failed and
+that can help. With `limits.hedge_ms` the next one is asked beside one that is slow (`engine/hedge.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from workbench.engine.guard import Answer, Guard
+from workbench.engine.hedge import HeldStreams, race
 from workbench.engine.interfaces import (
     Llm,
     LlmPart,
@@ -25,334 +28,244 @@ from workbench.engine.interfaces import (
     Text,
     Tts,
 )
-from workbench.engine.loading import deadline_ms, while_loading
-from workbench.engine.settings import EngineSettings, LimitSettings
-from workbench.engine.tasks import beside, within
+from workbench.engine.settings import EngineSettings
+from workbench.engine.tasks import beside, companions
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
-from workbench.model.errors import (
-    BusyError,
-    DeadlineError,
-    EndedEarlyError,
-    GarbageError,
-    OpenBreakerError,
-    StageError,
-)
-from workbench.model.events import BreakerChanged, Notice, ProviderRetried, Stage
+from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, OpenBreakerError, StageError
+from workbench.model.events import FallbackStarted, ProviderRetried, Stage, VoiceChanged
 from workbench.model.text import plain
 from workbench.trace.trace import Trace
 
-CLOSE_MS = 1000.0
-"""A provider has this long to close a stream, ms."""
-ROUNDING_S = 1e-6
-"""A clock of floats may wake this much before its time, s."""
-BreakerState = Literal["closed", "open", "half_open"]
 T = TypeVar("T")
 P = TypeVar("P", bound=ModelProvider)
+Failures = dict[str, StageError]
+"""Why providers are not asked (again) for an answer, by name."""
 
 
 class Guarded(Generic[P]):
-    """A provider of a model stage with its deadlines, retries and circuit breaker; it is held and swapped whole."""
+    """The providers of a model stage, in the order in which they are asked; it is held and swapped whole."""
 
     stage: ClassVar[Stage]
 
-    def __init__(self, provider: P, settings: EngineSettings, trace: Trace) -> None:
-        self.provider = provider
+    def __init__(self, provider: P | Mapping[str, P], settings: EngineSettings, trace: Trace) -> None:
+        """`provider` may be several, by the names that the trace has for them."""
+        chain = provider if isinstance(provider, Mapping) else {provider.name: provider}
         self._settings = settings
         self._trace = trace
-        self._breaker = CircuitBreaker(settings.limits)
+        self.guards = [Guard(name, one, self.stage, settings.limits, trace) for name, one in chain.items()]
+        self._asked = self.guards[0]
+        self.lost = False
+        """Nobody of an STT or a TTS was left at the last request: the conversation goes on by text."""
+
+    @property
+    def provider(self) -> P:
+        """Who was asked last."""
+        return self._asked.provider
 
     @property
     def name(self) -> str:
-        """The provider's name."""
-        return self.provider.name
+        """The name of who was asked last."""
+        return self._asked.name
 
-    async def warm(self) -> None:
-        """Do once, within `limits.warm_ms`, what makes the first request slow."""
-        await self._attempt(self.provider.warm, self._deadline_ms("warm_ms"))
+    @property
+    def starts(self) -> int:
+        """How often models were loaded."""
+        return sum(guard.provider.starts for guard in self.guards)
 
-    async def call(
-        self,
-        request: Callable[[P], Awaitable[T]],
-        deadline_ms: float,
-        asked: Callable[[], Awaitable[None]] | None = None,
-    ) -> T:
-        """Return the result of a request, each try within `deadline_ms`, retried where that can help.
+    def replaces(self, name: str, error: StageError, failures: Failures) -> bool:
+        """Note that an answer of `name` broke off; return whether anybody else may be asked to go on."""
+        failures[name] = error
+        return any(guard.name not in failures and guard.refusal() is None for guard in self.guards)
 
-        `asked` returns when the provider has all that it needs to answer; at once if absent.
-        """
-        result = await self._retry(lambda: request(self.provider), deadline_ms, asked)
-        self._update(self._breaker.succeed)
-        return result
+    def lose(self, error: StageError) -> None:
+        """Note that nobody is left, and why."""
+        if self.stage in ("stt", "tts") and not self.lost:
+            self.lost = True
+            self._trace.emit(VoiceChanged(self.stage, "lost", error.reason, error.hint))
 
-    @asynccontextmanager
-    async def stream(
+    async def call(self, request: Callable[[P], Awaitable[T]], deadline_ms: float) -> T:
+        """Return the result of a request, each try within `deadline_ms`, by the first provider that gives one."""
+        return await self._ask(lambda guard: guard.call(request, deadline_ms), {})
+
+    def stream(
         self,
         request: Callable[[P], AbstractAsyncContextManager[AsyncIterator[T]]],
-        first_ms: float,
-        gap_ms: float,
+        first_ms: float | str,
+        gap_ms: float | str,
         is_valid: Callable[[T], bool] = lambda item: True,
-    ) -> AsyncIterator[AsyncIterator[T]]:
-        """Open a stream of items: retried until the first one is there, never after.
+        failures: Failures | None = None,
+    ) -> AbstractAsyncContextManager[Answer[P, T]]:
+        """Open a stream of items by the first provider that has one: another is asked until the first item is there,
+        never after.
 
-        The first item must come within `first_ms`, each of the next within `gap_ms`. An invalid one is a GarbageError.
+        The first item must come within `first_ms`, each of the next within `gap_ms` (a number, or the name of a limit).
+        An invalid one is a GarbageError. Those that have `failures` are not asked.
         """
-        stack = AsyncExitStack()
-        failed = True
-        error: BaseException | None = None
+        failures = {} if failures is None else failures
+        return self._open(lambda guard: guard.stream(request, first_ms, gap_ms, is_valid), failures)
 
-        async def start() -> tuple[T, AsyncIterator[T]]:
-            async with AsyncExitStack() as attempt:
-                source = await attempt.enter_async_context(request(self.provider))
-                first = await _next(source)
-                if first is _END:
-                    reason = f"{self.name} answered with nothing"
-                    raise EndedEarlyError(reason, "try again, or choose another model")
-                self._check(first, is_valid)
-                stack.push_async_exit(attempt.pop_all())
-                return first, source
+    @asynccontextmanager
+    async def _open(
+        self, opened: Callable[[Guard[P]], AbstractAsyncContextManager[Answer[P, T]]], failures: Failures
+    ) -> AsyncIterator[Answer[P, T]]:
+        if not self._hedges:
+            async with AsyncExitStack() as stack:
+                yield await self._ask(lambda guard: stack.enter_async_context(opened(guard)), failures)
+            return
+        async with companions() as start:
+            streams = HeldStreams[P, T](start)
+            answer = await self._ask(lambda guard: streams.open(guard, opened(guard)), failures)
+            streams.leave_others(answer.name)
+            yield answer
 
-        async def receive() -> T:
-            nonlocal failed
-            try:
-                item: T = await self._within(lambda: _next(source), gap_ms)
-                if item is not _END:
-                    self._check(item, is_valid)
-                return item
-            except StageError as failure:
-                failed = True
-                self._fail(failure, self._settings.limits.retries + 1)
-                raise
-
-        try:
-            first, source = await self._retry(start, first_ms)
-            failed = False
-            yield _Items(first, receive)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            if not failed:
-                self._update(self._breaker.succeed)
-            await self._close(stack, error)
-
-    def _deadline_ms(self, name: str) -> float:
-        return deadline_ms(self.provider, self._settings.limits, name)
-
-    async def _attempt(
+    async def _ask(
         self,
-        request: Callable[[], Awaitable[T]],
-        deadline_ms: float,
-        asked: Callable[[], Awaitable[None]] | None = None,
+        ask: Callable[[Guard[P]], Awaitable[T]],
+        failures: Failures,
+        slow: Callable[[], Awaitable[float]] | None = None,
     ) -> T:
-        """Make one try; a server that loads its model is waited for."""
-        limits = self._settings.limits
-        return await while_loading(
-            self.provider, self.stage, limits, self._trace, lambda: self._within(request, deadline_ms), asked
-        )
-
-    async def _within(self, request: Callable[[], Awaitable[T]], deadline_ms: float) -> T:
-        return await within(self.name, self.stage, request, deadline_ms)
-
-    async def _retry(
-        self,
-        request: Callable[[], Awaitable[T]],
-        deadline_ms: float,
-        asked: Callable[[], Awaitable[None]] | None = None,
-    ) -> T:
-        """Return the result of the first try that succeeds; wait before each of the next as `_fail` says."""
+        """Return the first answer, of those without `failures`: of all in their order, after a wait of some again."""
+        before = next(reversed(failures), None)
+        guards = [guard for guard in self.guards if guard.name not in failures]
         attempt = 0
         while True:
-            self._admit()
-            try:
-                return await self._attempt(request, deadline_ms, asked)
-            except StageError as error:
-                attempt += 1
-                wait_s = self._fail(error, attempt)
-                if wait_s is None:
-                    raise
-                wait_ms = round(wait_s * 1000, 1)
-                self._trace.emit(ProviderRetried(self.stage, self.name, attempt, wait_ms, error.reason))
-            except asyncio.CancelledError:
-                self._update(self._breaker.abandon)
-                raise
+            if answers := await self._round(guards, ask, failures, before, slow or self._slow):
+                if self.lost:
+                    self.lost = False
+                    self._trace.emit(VoiceChanged(self.stage, "back"))
+                return answers[0]
+            attempt += 1
+            waits = [(guard, guard.wait_s(failures[guard.name], attempt)) for guard in guards]
+            again = {guard: wait_s for guard, wait_s in waits if wait_s is not None}
+            if not again:
+                error = _joint(self.stage, failures)
+                self.lose(error)
+                raise error
+            wait_s, guards, before = min(again.values()), list(again), None
+            for guard in guards:
+                reason, wait_ms = failures[guard.name].reason, round(wait_s * 1000, 1)
+                self._trace.emit(ProviderRetried(self.stage, guard.name, attempt, wait_ms, reason))
             await asyncio.sleep(wait_s)
 
-    def _check(self, item: T, is_valid: Callable[[T], bool]) -> None:
-        if not is_valid(item):
-            reason = f"{self.name} answered with what cannot be used: {plain(repr(item), limit=80)}"
-            raise GarbageError(reason, f"look into {self.name}", stage=self.stage)
+    async def _round(
+        self,
+        guards: Sequence[Guard[P]],
+        ask: Callable[[Guard[P]], Awaitable[T]],
+        failures: Failures,
+        before: str | None,
+        slow: Callable[[], Awaitable[float]],
+    ) -> list[T]:
+        """Ask everybody who may be asked, once. Return the first answer, or nothing."""
+        free = [guard for guard in guards if guard.refusal() is None]
+        for guard in guards:
+            if (refusal := guard.refusal()) is not None:
+                failures[guard.name] = refusal
+            elif self._hedges and len(free) > 1:
+                self._take(guard, before, failures.get(before or ""))
+                return await race(free, ask, slow, self._replace, failures)
+            else:
+                self._take(guard, before, failures.get(before or ""))
+                try:
+                    return [await ask(guard)]
+                except StageError as error:
+                    failures[guard.name] = error
+            before = guard.name
+        return []
 
-    async def _close(self, stack: AsyncExitStack, error: BaseException | None) -> None:
-        """Close a stream; one that cannot be closed is worth a notice, not the turn."""
-        kind, traceback = (type(error), error.__traceback__) if error else (None, None)
-        try:
-            await self._within(lambda: stack.__aexit__(kind, error, traceback), CLOSE_MS)
-        except StageError as failure:
-            self._trace.emit(Notice("warning", self.stage, failure.reason, failure.hint))
+    def _replace(self, guard: Guard[P], other: Guard[P], error: StageError) -> None:
+        self._take(other, guard.name, error)
 
-    def _admit(self) -> None:
-        refusal = self._breaker.refusal(_now())
-        if refusal is not None:
-            hint = "it is tried again by itself; or choose another provider"
-            raise OpenBreakerError(f"{self.name} {refusal}", hint, stage=self.stage)
-        self._update(self._breaker.admit)
+    @property
+    def _hedges(self) -> bool:
+        return self._settings.limits.hedge_ms > 0 and len(self.guards) > 1
 
-    def _fail(self, error: StageError, attempt: int) -> float | None:
-        """Count a failure. Return the seconds to wait before the next try, None when there should be none."""
-        limits, now = self._settings.limits, _now()
-        wait_s = min(limits.backoff_ms * 2 ** (attempt - 1), limits.max_backoff_ms) / 1000
-        if isinstance(error, BusyError) and error.retry_after is not None:
-            wait_s = max(0.0, error.retry_after)
-            self._breaker.hold(now, wait_s)
-        state = self._update(lambda: self._breaker.fail(now))
-        # a server gives loading up with the request, and would begin anew
-        given_up = self.provider.loads and isinstance(error, DeadlineError)
-        hopeless = (
-            given_up
-            or not error.retryable
-            or attempt > limits.retries
-            or wait_s > limits.max_backoff_ms / 1000
-        )
-        return None if state == "open" or hopeless else wait_s
+    async def _slow(self) -> float:
+        """Wait until an answer counts as slow."""
+        ms = self._settings.limits.hedge_ms
+        await asyncio.sleep(ms / 1000)
+        return ms
 
-    def _update(self, transition: Callable[[], BreakerState]) -> BreakerState:
-        """Take a transition of the breaker; a change of its state is in the trace."""
-        before, state = self._breaker.state, transition()
-        if state != before:
-            wait_ms = self._breaker.open_for_s(_now()) * 1000 if state == "open" else 0.0
-            self._trace.emit(BreakerChanged(self.stage, self.name, state, round(wait_ms, 1)))
-        return state
+    def _take(self, guard: Guard[P], before: str | None, error: StageError | None) -> None:
+        """Note who is asked, and in whose place and why."""
+        self._asked = guard
+        if before is not None and error is not None:
+            self._trace.emit(FallbackStarted(self.stage, before, guard.name, error.reason))
 
 
 class GuardedStt(Guarded[Stt]):
-    """A speech-to-text provider behind the guard."""
+    """The speech-to-text providers behind the guard."""
 
     stage = "stt"
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
-        """Return the final transcript, at most `limits.stt_ms` after the end of the utterance."""
-        stt_ms = self._deadline_ms("stt_ms")
-        longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * stt_ms
-        return await self.call(
-            lambda stt: _transcribe(stt, utterance, eager, stt_ms),
-            longest_ms,
-            partial(_until_over, utterance),
-        )
+        """Return the final transcript, at most `limits.stt_ms` after the end of the utterance.
+
+        Whoever takes over reads the utterance from its start.
+        """
+
+        async def ask(guard: Guard[Stt]) -> Transcript:
+            utterance.stt = guard.name
+            ms = guard.deadline_ms("stt_ms")
+            request = partial(_transcribe, utterance=utterance, eager=eager, ms=ms)
+            longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * ms
+            transcript = await guard.call(request, longest_ms, partial(_until_over, utterance))
+            utterance.stt = guard.name
+            return transcript
+
+        async def slow() -> float:
+            await _until_over(utterance)
+            return await self._slow()
+
+        return await self._ask(ask, {}, slow)
 
 
 class GuardedLlm(Guarded[Llm]):
-    """A language model behind the guard."""
+    """The language models behind the guard."""
 
     stage = "llm"
 
     def reply(
-        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
-    ) -> AbstractAsyncContextManager[AsyncIterator[LlmPart]]:
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        failures: Failures | None = None,
+    ) -> AbstractAsyncContextManager[Answer[Llm, LlmPart]]:
         """Stream an answer within `limits.llm_first_token_ms` and `limits.llm_gap_ms`."""
-        first_ms, gap_ms = self._deadline_ms("llm_first_token_ms"), self._deadline_ms("llm_gap_ms")
-        return self.stream(lambda llm: llm.reply(messages, tools), first_ms, gap_ms, _is_part)
+        limits = "llm_first_token_ms", "llm_gap_ms"
+        return self.stream(lambda llm: llm.reply(messages, tools), *limits, _is_part, failures)
 
 
 class GuardedTts(Guarded[Tts]):
-    """A text-to-speech provider behind the guard."""
+    """The text-to-speech providers behind the guard."""
 
     stage = "tts"
 
-    def speak(self, text: str) -> AbstractAsyncContextManager[AsyncIterator[Speech]]:
+    def speak(
+        self, text: str, failures: Failures | None = None
+    ) -> AbstractAsyncContextManager[Answer[Tts, Speech]]:
         """Stream the speech of a text within `limits.tts_first_byte_ms` and `limits.tts_gap_ms`."""
-        first_ms, gap_ms = self._deadline_ms("tts_first_byte_ms"), self._deadline_ms("tts_gap_ms")
-        return self.stream(lambda tts: tts.speak(text), first_ms, gap_ms, _is_speech)
+        limits = "tts_first_byte_ms", "tts_gap_ms"
+        return self.stream(lambda tts: tts.speak(text), *limits, _is_speech, failures)
 
 
-class CircuitBreaker:
-    """When a provider may be called: a pure state machine, `now` is the loop's time in seconds.
-
-    closed → open after `breaker_failures` in a row → half open for the first request after `breaker_ms` (the probe) →
-    closed if that one succeeds, open if it fails. A 429's Retry-After is kept in every state. Transitions return the
-    new state.
-    """
-
-    def __init__(self, limits: LimitSettings) -> None:
-        self.state: BreakerState = "closed"
-        self.failures = 0
-        """In a row."""
-        self._limits = limits
-        self._opens_at = 0.0
-        self._not_before = 0.0
-
-    def refusal(self, now: float) -> str | None:
-        """Return why the provider must not be called now, None if it may."""
-        if (wait_s := self._not_before - now) > ROUNDING_S:
-            return f"asked us to come back in {wait_s:.1f} s"
-        if (wait_s := self._opens_at - now) > ROUNDING_S:
-            return f"is not asked for another {wait_s:.1f} s after {self.failures} failures in a row"
-        if self.state == "half_open":
-            return f"is being probed by another request after {self.failures} failures in a row"
-        return None
-
-    def hold(self, now: float, retry_after: float) -> None:
-        """Refuse requests for as long as the provider asks for, s."""
-        self._not_before = max(self._not_before, now + retry_after)
-
-    def admit(self) -> BreakerState:
-        """Let a request begin."""
-        if self.state == "open":
-            self.state = "half_open"
-        return self.state
-
-    def fail(self, now: float) -> BreakerState:
-        """Count a request that failed."""
-        self.failures += 1
-        if self.state == "half_open" or self.failures >= self._limits.breaker_failures:
-            self.state, self._opens_at = "open", now + self._limits.breaker_ms / 1000
-        return self.state
-
-    def succeed(self) -> BreakerState:
-        """Count a request that succeeded."""
-        self.failures, self._opens_at, self.state = 0, 0.0, "closed"
-        return self.state
-
-    def abandon(self) -> BreakerState:
-        """Forget a request that was cancelled: it proves nothing, and the next one may probe."""
-        if self.state == "half_open":
-            self.state = "open"
-        return self.state
-
-    def open_for_s(self, now: float) -> float:
-        """Return how long the provider will not be called, s."""
-        return max(0.0, self._opens_at - now, self._not_before - now)
+def _joint(stage: Stage, failures: Failures) -> StageError:
+    """Return one error of all that failed: that of the only one as it is."""
+    if len(failures) == 1:
+        return next(iter(failures.values()))
+    reasons = (
+        error.reason if name in error.reason else f"{name}: {error.reason}"
+        for name, error in failures.items()
+    )
+    hint = next((error.hint for error in failures.values() if not isinstance(error, OpenBreakerError)), "")
+    return StageError(
+        "; ".join(reasons),
+        hint or "they are tried again by themselves; or choose another provider",
+        stage=stage,
+    )
 
 
-class _Items(Generic[T]):
-    """The items of a stream, the first one received. No generator: an abandoned one would be closed in a loose task."""
-
-    def __init__(self, first: T, receive: Callable[[], Awaitable[T]]) -> None:
-        self._first = [first]
-        self._receive = receive
-
-    def __aiter__(self) -> _Items[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        item: Any = self._first.pop() if self._first else await self._receive()
-        if item is _END:
-            raise StopAsyncIteration
-        return item  # type: ignore[no-any-return]
-
-
-_END: Any = object()
-
-
-async def _next(items: AsyncIterator[T]) -> T:
-    """Return the next item, or `_END`: StopAsyncIteration does not pass through a coroutine's deadline."""
-    try:
-        return await anext(items)
-    except StopAsyncIteration:
-        return _END  # type: ignore[no-any-return]
-
-
-async def _transcribe(stt: Stt, utterance: Utterance, eager: bool, ms: float) -> Transcript:
+async def _transcribe(stt: Stt, *, utterance: Utterance, eager: bool, ms: float) -> Transcript:
     """Return the final transcript, at most `ms` after the end of the utterance."""
     deadline = asyncio.timeout(None)
 

@@ -10,8 +10,6 @@ from workbench.engine.interfaces import ModelProvider
 from workbench.engine.settings import LimitSettings
 from workbench.engine.tasks import beside
 from workbench.model.errors import BusyError, DeadlineError
-from workbench.model.events import ModelLoading, Stage
-from workbench.trace.trace import Trace
 
 SHOWN_AFTER_S = 1.0
 """A request that is answered sooner loads nothing worth a word."""
@@ -30,29 +28,27 @@ def deadline_ms(provider: ModelProvider, limits: LimitSettings, name: str) -> fl
 
 
 async def while_loading(
-    provider: ModelProvider,
-    stage: Stage,
-    limits: LimitSettings,
-    trace: Trace,
     request: Callable[[], Awaitable[T]],
+    load_ms: float,
+    show: Callable[[float, str], None],
     asked: Callable[[], Awaitable[None]] | None = None,
 ) -> T:
-    """Make a request, and again for as long as the server says that it loads its model, within `limits.load_ms`.
+    """Make a request, and again for as long as the server says that it loads its model, within `load_ms`.
 
-    `asked` returns when the server has all that it needs to answer; at once if absent.
+    `show` is called each second with the ms so far and what the server said. `asked` returns when the server has all
+    that it needs to answer; at once if absent.
     """
     loop = asyncio.get_running_loop()
     began, reason = loop.time(), ""
 
-    async def show() -> None:
+    async def watch() -> None:
         nonlocal began
         if asked is not None:
             await asked()
             began = loop.time()
         while True:
             await asyncio.sleep(SHOWN_AFTER_S)
-            waited_ms = round((loop.time() - began) * 1000)
-            trace.emit(ModelLoading(stage, provider.name, waited_ms, reason))
+            show(round((loop.time() - began) * 1000), reason)
 
     async def load() -> T:
         nonlocal reason
@@ -61,7 +57,7 @@ async def while_loading(
                 return await request()
             except BusyError as error:
                 wait_s = POLL_S if error.retry_after is None else error.retry_after
-                if not error.loading or loop.time() + wait_s - began > limits.load_ms / 1000:
+                if not error.loading or loop.time() + wait_s - began > load_ms / 1000:
                     raise
                 reason = error.reason
             except DeadlineError as error:
@@ -69,7 +65,5 @@ async def while_loading(
                 raise DeadlineError(text, "raise limits.load_ms, or load the model beforehand") from None
             await asyncio.sleep(wait_s)
 
-    if not provider.loads:
-        return await request()
-    async with beside(show()):
+    async with beside(watch()):
         return await load()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Word
+from workbench.text.sentences import CLAUSE
 
 VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôû]+", re.IGNORECASE)
+
+SYLLABLE_S = 0.2
+"""How long a syllable takes to say, where no chunk shows it, s."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,31 @@ def split_played(chunks: list[ReplyChunk], played: int) -> PlayedText:
             estimated = not chunk.words
             before, after = before + head, chunk.text[len(head) :]
     return PlayedText(before.strip(), after.strip(), estimated)
+
+
+def split_made(chunk: ReplyChunk, before: Sequence[ReplyChunk]) -> tuple[str, str, str]:
+    """Split the text of a chunk whose voice broke off: what was said, what is lost, and the rest.
+
+    By word times, else by the pace of the chunks `before`; then the rest begins with a clause, as a guess that is wrong
+    by a word would be heard.
+    """
+    if chunk.words:
+        said = _by_words(chunk, chunk.start + chunk.made)
+        return said, "", chunk.text[len(said) :]
+    spoken = [other for other in before if other.made]
+    syllables = sum(map(_syllables, (other.text for other in spoken)))
+    pace = sum(other.made for other in spoken) / syllables if syllables else SYLLABLE_S * OUTPUT_RATE
+    start = chunk.voice_start if chunk.voice_start is not None else chunk.start
+    end = max(chunk.start + chunk.made, start + round(pace * _syllables(chunk.text)))
+    said = _by_syllables(replace(chunk, end=end), chunk.start + chunk.made)
+    unsaid = chunk.text[len(said) :]
+    clause = CLAUSE.search(unsaid)
+    cut = clause.end() if clause else len(unsaid)
+    return said, unsaid[:cut].strip(), unsaid[cut:]
+
+
+def _syllables(text: str) -> int:
+    return sum(max(1, len(VOWELS.findall(word))) for word in text.split())
 
 
 def _by_words(chunk: ReplyChunk, played: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workbench.engine.buffer import ReplyAudio
-from workbench.engine.played_text import ReplyChunk
+from workbench.engine.played_text import ReplyChunk, split_made
 from workbench.engine.tasks import CancelScope
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
@@ -56,6 +56,11 @@ class Reply:
     """Samples before the first audible one; None while none was made."""
     head: Samples = field(default_factory=lambda: silence(0))
 
+    voice: str = ""
+    """The TTS that spoke last."""
+    written: bool = False
+    """There was no voice when it began, and is none: it is read."""
+
     @property
     def text(self) -> str:
         """All of its text so far."""
@@ -80,7 +85,22 @@ class Reply:
     @property
     def voiceless(self) -> bool:
         """Whether its TTS failed, so that it can only be read."""
-        return self.failure is not None and self.failure.stage == "tts"
+        return self.written or (self.failure is not None and self.failure.stage == "tts")
+
+    def forget_sound(self, chunk: ReplyChunk) -> None:
+        """Begin its last chunk anew, of which nothing was played."""
+        chunk.made, chunk.voice_start = 0, None
+        chunk.words.clear()
+        if self.leading is None or self.leading >= chunk.start:
+            self.leading, self.head = None, silence(chunk.start)
+
+    def break_off(self, chunk: ReplyChunk) -> tuple[ReplyChunk, str]:
+        """End its last chunk where its sound ends; return one with the rest of its text, and what is lost of it."""
+        chunk.text, lost, rest = split_made(chunk, self.chunks[:-1])
+        chunk.spoken_words = len(chunk.words)
+        chunk.end = chunk.start + chunk.made
+        self.chunks.append(ReplyChunk(rest, start=chunk.end))
+        return self.chunks[-1], lost
 
 
 @dataclass(slots=True)

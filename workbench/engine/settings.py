@@ -144,6 +144,9 @@ class LimitSettings(SettingsModel):
     """Consecutive failures after which a provider is not asked for `breaker_ms`."""
     breaker_ms: float = Field(15_000, ge=0)
     """How long such a provider is not asked, ms; then one request probes it."""
+    hedge_ms: float = Field(3_000, ge=0)
+    """Where a stage has several providers: the next one is asked beside one that has given nothing for this long, and
+    who answers first is taken, ms. 0: it is asked only when the one before has failed."""
     warm_ms: float = Field(20_000, ge=0)
     """The longest that a session waits for its providers to warm up, ms."""
     load_ms: float = Field(180_000, ge=0)

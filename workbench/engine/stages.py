@@ -45,7 +45,7 @@ class Stages:
     def started_anew(self) -> bool:
         """Whether a model was loaded (again) since the last call."""
         models = (self.stt, self.llm, self.tts)
-        before, self._starts = self._starts, sum(model.provider.starts for model in models if model)
+        before, self._starts = self._starts, sum(model.starts for model in models if model)
         return self._starts != before
 
     def speculates(self, choice: Literal["auto", "on", "off"]) -> bool:

@@ -13,18 +13,34 @@ from workbench.model.events import Stage
 T = TypeVar("T")
 
 
+Start = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` beside the body: it ends with the body, and its failure ends the body."""
+async def companions() -> AsyncIterator[Start]:
+    """Give what starts coroutines beside the body: they end with it, and the failure of one ends the body."""
+    started: list[asyncio.Task[None]] = []
     try:
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(work)
-            yield task
-            task.cancel()
+
+            def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+                started.append(tasks.create_task(work))
+                return started[-1]
+
+            yield start
+            for task in started:
+                task.cancel()
     except BaseExceptionGroup as group:
         if _being_cancelled():  # Python < 3.13 forgets a cancellation that comes while the group fails
             raise asyncio.CancelledError from None
         raise single(group) from None
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run `work` beside the body: it ends with the body, and its failure ends the body."""
+    async with companions() as start:
+        yield start(work)
 
 
 def single(group: BaseExceptionGroup[BaseException]) -> BaseException:

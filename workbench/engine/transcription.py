@@ -31,7 +31,6 @@ class Transcriber:
         if stt is None:
             utterance.write(Transcript("", utterance.end, final=True))
             return
-        utterance.stt = stt.name
         try:
             final = await stt.transcribe(utterance, eager=self._eager)
         except StageError:

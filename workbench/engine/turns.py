@@ -304,7 +304,8 @@ class TurnRunner:
     def _finish_reply(self, reply: Reply, status: TurnStatus) -> PlayedText:
         """End a reply: what was played of its text goes into the trace and the conversation."""
         audio = reply.audio
-        if status == "done" or self.stages.tts is None or (reply.voiceless and status == "failed"):
+        read = self.stages.tts is None or reply.written or (reply.voiceless and status == "failed")
+        if status == "done" or read:
             text = PlayedText(reply.text, "", False)
         else:
             text = split_played(reply.chunks, audio.played)

@@ -329,6 +329,27 @@ class BreakerChanged:
     wait_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class FallbackStarted:
+    """`fallback` is asked in the place of `provider`, which failed, was slow, or must not be asked now (`reason`)."""
+
+    stage: Stage
+    provider: str
+    fallback: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceChanged:
+    """Nobody is left in a stage, and the conversation goes on by text: its voice is `lost` (`stt`: what is said is not
+    understood, typing is; `tts`: answers can be read), or `back`."""
+
+    stage: Stage
+    state: Literal["lost", "back"]
+    reason: str = ""
+    hint: str = ""
+
+
 # --- the user's side ----------------------------------------------------------------------------------------
 
 
@@ -652,6 +673,8 @@ Event = (
     | ModelLoading
     | ProviderRetried
     | BreakerChanged
+    | FallbackStarted
+    | VoiceChanged
     | SpeechStarted
     | EndOfTurnEstimated
     | SpeechPaused

@@ -128,6 +128,12 @@ class SessionWatcher:
                 "agent": status.agent,
                 "profile": status.profile,
                 "duplex": setting_value(session, "bargein.mode"),
+                "by_text": status.by_text,
+                "answers": [
+                    f"{stage}: {plain(provider.answers, 80)} for {plain(provider.name, 80)}"
+                    for stage, provider in status.providers.items()
+                    if provider.answers
+                ],
                 "lag": status.lag_max_ms if (status.lag_max_ms or 0) > 20 else None,
                 "recording": status.recording,
                 "echo_cancelled": link.echo_cancelled,

@@ -30,44 +30,44 @@ ON_BOARD = {
 
 def provider_checks(settings: Settings) -> Iterator[Check]:
     """Yield a check for each thing that is missing for the providers of the settings; APIs are asked for models."""
-    servers: dict[ProviderStage, ProviderOptions] = {}
+    servers: list[tuple[ProviderStage, ProviderOptions]] = []
     for stage in get_args(ProviderStage):
-        name = getattr(settings, stage).provider.partition("/")[0]
-        if name in ON_BOARD:
-            modules, weights = ON_BOARD[name]
-            missing = [*_missing_modules(stage, modules), *_missing_weights(settings, stage, weights)]
-            # turns end by words and silence without them
-            yield from (replace(check, state="note") if stage == "turn" else check for check in missing)
-        if name == "llama" and sys.platform == "linux" and not _loads("libgomp.so.1"):
-            reason = "OpenMP's library, which xllamacpp needs, is not installed"
-            advice = "install it: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora)"
-            yield Check("libgomp", "missing", reason, advice, stage)
-        if name == "openai":
-            missing = [*_missing_key(stage, getattr(settings, stage))]
-            yield from missing
-            if not missing:
-                model = getattr(settings, stage).provider.partition("/")[2]
-                servers[stage] = settings.options(stage, model, language="en")
+        for item in settings.chain(stage):
+            name, _, model = settings.choice(item).partition("/")
+            if name in ON_BOARD:
+                modules, weights = ON_BOARD[name]
+                missing = [*_missing_modules(stage, modules), *_missing_weights(settings, stage, weights)]
+                # turns end by words and silence without them
+                yield from (replace(check, state="note") if stage == "turn" else check for check in missing)
+            if name == "llama" and sys.platform == "linux" and not _loads("libgomp.so.1"):
+                reason = "OpenMP's library, which xllamacpp needs, is not installed"
+                advice = (
+                    "install it: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora)"
+                )
+                yield Check("libgomp", "missing", reason, advice, stage)
+            if name == "openai":
+                missing = [*_missing_key(settings, stage, item)]
+                yield from missing
+                if not missing:
+                    servers.append((stage, settings.options(stage, model, "en", item)))
     if servers:
         from workbench.providers.openai.listing import server_checks  # the SDK with it, half a second
 
         yield from server_checks(servers, settings.prices, date.today())
 
 
-def _missing_key(stage: ProviderStage, table: ProviderSettings) -> Iterator[Check]:
+def _missing_key(settings: Settings, stage: ProviderStage, item: str) -> Iterator[Check]:
+    table: ProviderSettings = settings.providers.get(item) or getattr(settings, stage)
     secrets = [*([table.api_key] if table.api_key else ()), *table.headers.values()]
     variables = [missing_variable(secret.get_secret_value()) for secret in secrets]
+    user = f"{stage} {item}" if item in settings.providers else stage
     for variable in filter(None, variables):
-        yield Check(
-            "key",
-            "missing",
-            f"there is no key for {stage}: {variable} is not set",
-            f"export {variable}=…",
-            stage,
-        )
+        found = f"there is no key for {user}: {variable} is not set"
+        yield Check("key", "missing", found, f"export {variable}=…", stage)
     if not secrets and not table.base_url:
-        advice = f"set OPENAI_API_KEY, or [{stage}] base_url and api_key for another server"
-        yield Check("key", "missing", f"there is no key for {stage}", advice, stage)
+        place = f"providers.{item}" if item in settings.providers else stage
+        advice = f"set OPENAI_API_KEY, or [{place}] base_url and api_key for another server"
+        yield Check("key", "missing", f"there is no key for {user}", advice, stage)
 
 
 def _missing_modules(stage: ProviderStage, modules: tuple[str, ...]) -> Iterator[Check]:

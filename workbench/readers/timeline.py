@@ -59,6 +59,8 @@ CHAIN = (
 """The parts in the order in which they follow each other."""
 INWARD: tuple[Part, ...] = ("network_in", "jitter_buffer")
 """What comes before endpointing where the user is far away: it waits for the sound first."""
+STAGE_OF: dict[str, str] = {"stt": "stt", "llm_first_token": "llm", "tts_first_byte": "tts"}
+"""The parts that a provider answers for."""
 FREQUENT = frozenset({EchoState, HostLag, Levels, VadBatch})
 """Most of the entries, and nothing in them for a timeline: passed over in 0.1 µs instead of 2."""
 KEPT_TURNS = 1000
@@ -98,6 +100,8 @@ class Turn:
     usage: dict[str, float] = field(default_factory=dict)
     cold: bool = False
     error: TurnError | None = None
+    providers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who answered in each stage; several where one took over from another."""
     html: ClassVar[Callable[[Turn], str]] = repr
     """How a notebook shows a turn; the views put theirs here, which this module may not import."""
 
@@ -106,7 +110,11 @@ class Turn:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints, ready for `json.dumps`."""
-        return {**asdict(self), "lanes_ms": {part: list(lane) for part, lane in self.lanes_ms.items()}}
+        lists = {
+            name: {key: list(values) for key, values in getattr(self, name).items()}
+            for name in ("lanes_ms", "providers")
+        }
+        return {**asdict(self), **lists}
 
 
 @dataclass(slots=True)
@@ -211,6 +219,7 @@ class Timeline:
             discarded_replies=sum(map(open_turn.answers, self._discarded)),
             usage=dict(ended.usage),
             cold=ended.cold,
+            providers=_providers(spans),
             error=TurnError(ended.stage or "", ended.reason or "", ended.hint or "") if failed else None,
             **latency,
         )
@@ -241,6 +250,15 @@ class Timeline:
                 live.agent = "thinking" if last is not None and last.reply is None else "idle"
             case _:
                 pass
+
+
+def _providers(spans: Iterable[Span]) -> dict[str, tuple[str, ...]]:
+    """Return who answered in each stage, in their order."""
+    names: dict[str, dict[str, None]] = {}
+    for span in spans:
+        if span.provider and span.part in STAGE_OF:
+            names.setdefault(STAGE_OF[span.part], {})[span.provider] = None
+    return {stage: tuple(providers) for stage, providers in names.items()}
 
 
 def turns(entries: Iterable[Entry]) -> Iterator[Turn]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from workbench.config import Settings
+from workbench.config.settings import NONE, chain_of
+from workbench.engine.guard import Guard
 from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.reply import ToolRunner
 from workbench.engine.stages import Stages
 from workbench.engine.tasks import within
-from workbench.model.errors import StageError
+from workbench.model.errors import MissingError, StageError
 from workbench.model.events import Notice, ProviderWarmed, Stage
 from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import ProviderStage
+from workbench.session.chain import check_chain
 from workbench.text.speakable import speakable
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportFactory, TransportOptions, make_transport
@@ -29,8 +32,6 @@ from workbench.transports.paced import PacedSink
 if TYPE_CHECKING:
     from workbench.agent import Agent
 
-NONE = "none"
-"""No STT, or no TTS (text only)."""
 GUARDED: dict[str, type[Guarded[Any]]] = {"stt": GuardedStt, "llm": GuardedLlm, "tts": GuardedTts}
 
 
@@ -64,9 +65,9 @@ class StageBuilder:
     async def build(self) -> Stages:
         """Return all stages, entered. UsageError for a name that is not there, MissingError for what is missing."""
         settings = self._settings
-        stt = await self._model("stt", settings.stt.provider)
-        llm = await self._model("llm", settings.llm.provider)
-        tts = await self._model("tts", settings.tts.provider)
+        stt = await self._model("stt", settings.chain("stt"))
+        llm = await self._model("llm", settings.chain("llm"))
+        tts = await self._model("tts", settings.chain("tts"))
         self.transport = await self._enter_transport()
         assert self.transport.source is not None
         assert self.transport.sink is not None
@@ -94,21 +95,26 @@ class StageBuilder:
         stages.speakable, stages.language = speakable_for(agent), agent.language
 
     async def warm(self) -> None:
-        """Make every model's first call before the first turn; one that fails leaves the turn cold."""
+        """Make the first call of every model that is asked first; one that fails leaves the turn cold."""
         async with asyncio.TaskGroup() as tasks:
             for model in self._models.values():
-                tasks.create_task(self._warm(model.stage, model.name, model.warm))
+                tasks.create_task(self._warm(model, model.guards[:1]))
             if self._stages is not None and self._stages.turn.assesses:
                 warm = partial(self._warm_turn, self._stages.turn)
-                tasks.create_task(self._warm("turn", self._settings.turn.provider, warm))
+                tasks.create_task(self._call_first("turn", self._settings.turn.provider, warm))
         if self._stages is not None:
             self._stages.started_anew()  # these starts are paid for
 
-    async def swap(self, stage: str, choice: str, stages: Stages) -> None:
+    async def warm_fallbacks(self) -> None:
+        """Make the first call of the others, one after the other: the conversation has begun."""
+        for model in list(self._models.values()):
+            await self._warm(model, model.guards[1:])
+
+    async def swap(self, stage: str, choice: Any, stages: Stages) -> None:
         """Replace a model; the one before stays open until the session ends: a call of it may still run."""
-        model = await self._model(cast(Any, stage), choice)
+        model = await self._model(cast(Any, stage), chain_of(choice))
         if model is not None:
-            await self._warm(model.stage, model.name, model.warm)
+            await self._warm(model, model.guards)
         setattr(stages, stage, model)
         stages.speculate = all(self._onboard.values())
         stages.started_anew()
@@ -126,53 +132,74 @@ class StageBuilder:
 
     # --- models ------------------------------------------------------------------------------------------------------
 
-    async def _model(self, stage: ProviderStage, choice: str) -> Guarded[Any] | None:
-        if choice == NONE and stage != "llm":
+    async def _model(self, stage: ProviderStage, chain: Sequence[str]) -> Guarded[Any] | None:
+        """Make a chain, without those that lack a key or weights; of those there is a notice, unless nobody is left."""
+        if check_chain(stage, chain, self._settings) == (NONE,):
             return None
-        provider = await self._stack.enter_async_context(await self._make(stage, choice))
-        self._models[stage] = model = GUARDED[stage](provider, self._settings, self._trace)
+        self._onboard[stage] = True
+        present: dict[str, Any] = {}
+        absent: list[MissingError] = []
+        for item in chain:
+            try:
+                provider = await self._stack.enter_async_context(await self._make(stage, item))
+            except MissingError as error:
+                absent.append(error)
+            else:
+                present[item if len(chain) > 1 or item in self._settings.providers else provider.name] = (
+                    provider
+                )
+        if not present:
+            raise absent[0]
+        for missing in absent:
+            reason = f"{missing.reason}: {stage} goes on without it, with {', '.join(present)}"
+            self._trace.emit(Notice("warning", stage, reason, missing.hint))
+        self._models[stage] = model = GUARDED[stage](present, self._settings, self._trace)
         return model
 
     async def _turn_detector(self, choice: str) -> TurnDetector:
         detector: TurnDetector = await self._stack.enter_async_context(await self._make("turn", choice))
         return detector
 
-    async def _make(self, stage: ProviderStage, choice: str) -> Any:
+    async def _make(self, stage: ProviderStage, item: str) -> Any:
         """Make a provider, on a thread: what it imports may take half a second."""
-        provider, model = find_provider(stage, choice)
+        settings = self._settings
+        provider, model = find_provider(stage, settings.choice(item))
         if stage in ("stt", "llm", "tts"):
-            self._onboard[stage] = provider.onboard
-        options = replace(
-            self._settings.options(stage, model, self._agent.language),
-            notice=partial(self._note, stage),
-        )
+            self._onboard[stage] = self._onboard[stage] and provider.onboard
+        options = settings.options(stage, model, self._agent.language, item)
+        options = replace(options, notice=partial(self._note, stage))
         return await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
 
     def _note(self, stage: ProviderStage, reason: str, hint: str) -> None:
         """Put into the trace what a provider found out about its server."""
         self._trace.emit(Notice("warning", stage, reason, hint))
 
-    async def _warm(self, stage: Stage, name: str, warm: Callable[[], Awaitable[None]]) -> None:
+    async def _warm(self, model: Guarded[Any], guards: Sequence[Guard[Any]]) -> None:
+        for guard in guards:
+            failure = await self._call_first(model.stage, guard.name, guard.warm, guard is model.guards[0])
+            if failure is not None and len(model.guards) == 1:
+                model.lose(failure)
+
+    async def _call_first(
+        self, stage: Stage, name: str, warm: Callable[[], Awaitable[None]], asked_first: bool = True
+    ) -> StageError | None:
+        """Make a model's first call; return its failure. That of one that is asked first leaves the turn cold."""
         began = self._trace.now()
-        error: str | None = None
+        failure: StageError | None = None
         try:
             await warm()
         except StageError as failed:
-            error = plain(str(failed), limit=300)
-            if self._stages is not None:
+            failure = failed
+            if self._stages is not None and asked_first:
                 self._stages.cold = True
+        error = plain(str(failure), limit=300) if failure else None
         self._trace.emit(ProviderWarmed(stage, name, round(self._trace.now() - began, 1), error))
+        return failure
 
     async def _warm_turn(self, detector: TurnDetector) -> None:
         """Load the turn detector's model."""
         deadline_ms = self._settings.limits.warm_ms
         await within("the turn detector", "turn", detector.warm, deadline_ms)
-
-
-def check_choice(stage: str, choice: str) -> None:
-    """Raise UsageError for a model that no installed provider has. What else it needs shows when it is made."""
-    if choice != NONE or stage == "llm":
-        find_provider(cast(ProviderStage, stage), choice)
 
 
 def speakable_for(agent: Agent) -> Callable[[str], str]:

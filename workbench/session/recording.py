@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import get_args
 
 from workbench.config import Settings
 from workbench.engine.stages import Tracks
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.events import SessionStarted
+from workbench.plugin.values import ProviderStage
 from workbench.trace.store import About, SessionFolder
 from workbench.trace.track import LiveTrack
 from workbench.views.trace import OpenTrace
@@ -33,7 +35,7 @@ def begin_trace(settings: Settings, agent_name: str, trace: OpenTrace) -> Sessio
             about.date,
             about.profile,
             about.agent,
-            {stage: getattr(settings, stage).provider for stage in ("vad", "turn", "stt", "llm", "tts")},
+            {stage: ", ".join(settings.chain(stage)) for stage in get_args(ProviderStage)},
             dict(about.rates),
             str(folder.path) if folder else None,
         )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.agent import Agent
 from workbench.config import Settings, load_settings
-from workbench.config.settings import MODEL_STAGES, SECRET
+from workbench.config.settings import MODEL_STAGES, SECRET, chain_of
 from workbench.config.validation import change
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.stages import Tracks
@@ -48,7 +48,8 @@ from workbench.plugin.session_hooks import SessionHooks
 from workbench.readers import Readers
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
-from workbench.session.build import StageBuilder, check_choice
+from workbench.session.build import StageBuilder
+from workbench.session.chain import check_chain
 from workbench.session.monitors import EchoMonitor, measure_host_lag
 from workbench.session.recording import begin_trace, discard_folder, open_tracks
 from workbench.session.runtime import Runtime
@@ -194,7 +195,8 @@ class Session(Runtime):
             self.trace.emit(SettingChanged(key, "set" if key.endswith(SECRET) else item))
 
     def swap(self, **replacements: Any) -> None:
-        """Replace a provider (`swap(llm="openai/…")`) or the agent (`swap(agent=…)`) from the next reply on.
+        """Replace a provider (`swap(llm="openai/…")`, or a list of them) or the agent (`swap(agent=…)`) from the next
+        reply on.
 
         UsageError for anything else, and then nothing is replaced. A provider that does not start, or lacks its key or
         weights, is a `notice` in the trace, and the one before goes on.
@@ -206,7 +208,7 @@ class Session(Runtime):
             if stage == "agent" and not isinstance(choice, Agent):
                 raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
             if stage != "agent":
-                check_choice(stage, str(choice))
+                check_chain(stage, choice, self.settings)
         if replacements:
             self._do(lambda pipeline: self._spawn(self._swap_all(replacements)))
 
@@ -271,7 +273,8 @@ class Session(Runtime):
             async with beside(readers.run()), beside(host), beside(own_work):
                 await builder.warm()
                 self.trace.emit(ListeningStarted())
-                await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
+                async with beside(builder.warm_fallbacks()):
+                    await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
 
     def _go_half_duplex(self, reason: str) -> None:
         assert self._pipeline is not None
@@ -314,8 +317,8 @@ class Session(Runtime):
                 self._builder.use_agent(choice, self._pipeline.stages)
                 name = choice.name or "agent"
             else:
-                await self._builder.swap(stage, str(choice), self._pipeline.stages)
-                name = str(choice)
+                await self._builder.swap(stage, choice, self._pipeline.stages)
+                name = ", ".join(chain_of(choice))
         except WorkbenchError as error:
             self.trace.emit(Notice("error", stage, error.reason, error.hint))
             if stage != "agent" and getattr(self.agent, stage) == choice:

@@ -94,6 +94,12 @@ class Chunker:
         rest, self._text = self._text, ""
         return [rest] if rest.strip() else []
 
+    def drop(self, count: int) -> int:
+        """Forget the last `count` characters, as far as they are in no chunk; return how many are in one."""
+        held = min(count, len(self._text))
+        self._text = self._text[: len(self._text) - held]
+        return count - held
+
     def _boundary(self) -> int | None:
         """Return where the next chunk ends, None while that is open."""
         fence = FENCE.search(self._text)

@@ -144,7 +144,7 @@ def turn_html(turn: Turn) -> str:
     layout = lay_out(turn)
     rows = [
         [
-            bar_.label,
+            f"{bar_.label} <small>{safe(bar_.provider)}</small>" if bar_.provider else bar_.label,
             "" if bar_.part == "unexplained" else f"{bar_.lane[0]:.0f} … {ms(bar_.lane[1])}",
             ms(bar_.counted_ms) if layout.total_ms else "",
         ]

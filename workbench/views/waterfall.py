@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workbench.model.text import plain
 from workbench.readers.folds.calls import CallRecord
-from workbench.readers.timeline import CHAIN, Turn
+from workbench.readers.timeline import CHAIN, STAGE_OF, Turn
 from workbench.views.format import part_label, title
 from workbench.views.palette import part_key
 
@@ -28,6 +29,8 @@ class WaterfallBar:
     colour: str
     lane: tuple[float, float]
     counted_ms: float
+    provider: str = ""
+    """Who did it, where that is a provider."""
 
     @property
     def counts(self) -> bool:
@@ -72,7 +75,12 @@ class WaterfallLayout:
 def lay_out(turn: Turn, calls: tuple[CallRecord, ...] = ()) -> WaterfallLayout:
     """Return a turn, with its calls of tools, as its waterfall: the parts that took time, and what none explains."""
     bars = [
-        _bar(part, lane, turn.parts_ms.get(part, 0.0))
+        _bar(
+            part,
+            lane,
+            turn.parts_ms.get(part, 0.0),
+            ", ".join(turn.providers.get(STAGE_OF.get(part, ""), ())),
+        )
         for part, lane in turn.lanes_ms.items()
         if lane[1] - lane[0] >= LEAST_MS or abs(turn.parts_ms.get(part, 0.0)) >= LEAST_MS
     ]
@@ -83,8 +91,8 @@ def lay_out(turn: Turn, calls: tuple[CallRecord, ...] = ()) -> WaterfallLayout:
     return WaterfallLayout(title(turn), total, tuple(bars), calls)
 
 
-def _bar(part: str, lane: tuple[float, float], counted_ms: float) -> WaterfallBar:
-    return WaterfallBar(part, part_label(part), part_key(part), lane, counted_ms)
+def _bar(part: str, lane: tuple[float, float], counted_ms: float, provider: str = "") -> WaterfallBar:
+    return WaterfallBar(part, part_label(part), part_key(part), lane, counted_ms, provider)
 
 
 def critical_path_bars(parts_ms: Mapping[str, float]) -> list[tuple[str, float, float]]:
@@ -106,7 +114,8 @@ _LABEL_CELLS, _FIGURE_CELLS, _LEAST_BAR_CELLS = 16, 9, 8
 def waterfall_text(turn: Turn, width: int) -> str:
     """Return the waterfall of a turn as lines of plain text, none wider than `width` cells.
 
-    `█` lies on the critical path, `░` ran hidden beside it. In a narrow place the bars are left out.
+    `█` lies on the critical path, `░` ran hidden beside it; behind it stands whose work it was, where there is room. In
+    a narrow place the bars are left out.
     """
     layout = lay_out(turn)
     low, high = layout.span_ms
@@ -138,4 +147,6 @@ def _cells(bar: WaterfallBar, low: float, high: float, room: int) -> str:
     solid = min(last, max(first, round((bar.solid[0] - low) * scale)))
     if bar.counts and solid == last:
         solid = last - 1
-    return " " * first + "░" * (solid - first) + "█" * (last - solid)
+    cells = " " * first + "░" * (solid - first) + "█" * (last - solid)
+    provider = plain(bar.provider, one_line=True)
+    return f"{cells} {provider}" if provider and last + 1 + len(provider) <= room else cells

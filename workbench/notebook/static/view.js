@@ -150,7 +150,7 @@ class View {
     this.root.dataset.activity = activity;
     this.root.style.setProperty("--wb-activity", `var(--wb-activity-${activity})`);
     this.activity.textContent = ACTIVITIES[activity] ?? activity;
-    const facts = [status.agent, status.profile, status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
+    const facts = [status.by_text ? `⚠ ${status.by_text}` : "", status.agent, status.profile, ...(status.answers ?? []), status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
     this.about.textContent = facts.filter(Boolean).join(" · ");
     this.about.title = `${this.about.textContent}\n${status.recording ? `recorded in ${status.recording}` : "not recorded"}`;
     const muted = this.model.get("muted");
@@ -239,7 +239,7 @@ class View {
       const solid = Math.min(Math.abs(bar.counted_ms), bar.lane[1] - bar.lane[0]);
       counted.style.left = share(bar.lane[1] - solid - start);
       counted.style.width = share(solid);
-      return make("div", { class: "wb-bar-row", style: `--wb-part: var(--wb-${bar.colour})` }, make("span", { class: "wb-part" }, bar.label), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
+      return make("div", { class: "wb-bar-row", title: bar.provider ?? "", style: `--wb-part: var(--wb-${bar.colour})` }, make("span", { class: "wb-part" }, bar.label), make("span", { class: "wb-track" }, lane, counted), make("span", { class: "wb-ms" }, ms(bar.counted_ms)));
     }));
   }
 

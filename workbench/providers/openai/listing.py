@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -25,19 +25,19 @@ NAMED = 8
 
 
 def server_checks(
-    stages: Mapping[ProviderStage, ProviderOptions], prices: Path | None, today: date
+    stages: Sequence[tuple[ProviderStage, ProviderOptions]], prices: Path | None, today: date
 ) -> list[Check]:
     """Return what a user should know of the servers of these stages and their models, after three seconds at most."""
     return asyncio.run(_checks(stages, prices, today))
 
 
 async def _checks(
-    stages: Mapping[ProviderStage, ProviderOptions], prices: Path | None, today: date
+    stages: Sequence[tuple[ProviderStage, ProviderOptions]], prices: Path | None, today: date
 ) -> list[Check]:
     async with asyncio.TaskGroup() as tasks:
         checks = [
             tasks.create_task(_check(stage, replace(options, timeout_s=ANSWER_S), prices, today))
-            for stage, options in stages.items()
+            for stage, options in stages
         ]
     return [check for task in checks for check in task.result()]
 

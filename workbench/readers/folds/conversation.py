@@ -9,6 +9,7 @@ from typing import Any, Literal
 from workbench.model import events as ev
 from workbench.model.events import Entry
 from workbench.readers.folds.calls import MARKS, CallRecord, outcome, signature
+from workbench.readers.folds.status import LOST_VOICE
 from workbench.readers.timeline import Turn
 
 Speaker = Literal["user", "agent", "tool", "note"]
@@ -44,6 +45,8 @@ class ConversationFold:
         self._keep = keep
         self._lines: dict[str, ConversationLine] = {}
         self._utterances: dict[int, int] = {}
+        self._fallbacks: set[tuple[str, str]] = set()
+        """Who was replaced by whom, and has not answered since."""
 
     @property
     def lines(self) -> tuple[ConversationLine, ...]:
@@ -75,6 +78,12 @@ class ConversationFold:
                 began_s = round((entry.t_ms - waited_ms) / 1000)  # one line, that is written anew
                 text = f"{stage}: {provider} loads its model: {waited_ms / 1000:.0f} s"
                 self._put(ConversationLine(f"l{stage}{began_s}", "note", "info", text, hint=event.reason))
+            case ev.Span(provider=provider):
+                self._fallbacks = {pair for pair in self._fallbacks if provider not in pair[:1]}
+            case ev.FallbackStarted(provider=provider, fallback=fallback):
+                if (provider, fallback) not in self._fallbacks:  # once, until the first one answers again
+                    self._add_note(entry.i, event)
+                self._fallbacks.add((provider, fallback))
             case _:
                 self._add_note(entry.i, event)
 
@@ -172,6 +181,12 @@ def _note_of(event: ev.Event) -> tuple[LineState, str, str] | None:
             return "warning", f"half duplex: {reason}", "not listening while the agent speaks"
         case ev.BreakerChanged(state="open", stage=stage, provider=provider, wait_ms=wait):
             return "warning", f"{stage}: {provider} failed too often", f"asked again in {wait / 1000:.0f} s"
+        case ev.FallbackStarted(stage=stage, provider=provider, fallback=fallback, reason=reason):
+            return "warning", f"{stage}: {fallback} takes over from {provider}", reason
+        case ev.VoiceChanged(stage=stage, state="lost", reason=reason, hint=hint):
+            return "error", f"{LOST_VOICE[(stage,)]}: {reason}", hint
+        case ev.VoiceChanged(stage=stage):
+            return "info", f"{stage}: back", ""
         case ev.ProviderWarmed(error=str(error), stage=stage, provider=provider):
             return "error", f"{stage}: {provider} did not warm up: {error}", "each turn tries it again"
         case ev.PluginFailed(plugin=plugin, hook=hook, reason=reason):

@@ -19,12 +19,21 @@ LOST = "lost"
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
     """A stage's provider: `warm_ms` is None until it answered, `trouble` says why it is not asked or not warm,
-    `loading` for how long it has loaded its model."""
+    `loading` for how long it has loaded its model. Of several it is the first; `fallbacks` are the others, and
+    `answers` is the one of them that answered in its place."""
 
     name: str
     warm_ms: float | None = None
     trouble: str = ""
     loading: str = ""
+    fallbacks: tuple[str, ...] = ()
+    answers: str = ""
+
+    @classmethod
+    def of(cls, chain: str) -> ProviderStatus:
+        """Return the status of a chain, as events name it: `openai/gpt-5-mini, local`."""
+        name, *fallbacks = chain.split(", ")
+        return cls(name, fallbacks=tuple(fallbacks))
 
 
 RoomConnectionState = Literal["connecting", "connected", "reconnecting", "lost", "left"]
@@ -67,10 +76,24 @@ class SessionStatus:
     recording: str | None = None
     ended: str = ""
     room: RoomStatus | None = None
+    lost: tuple[str, ...] = ()
+    """Stages in which nobody is left, `stt` or `tts`: the conversation goes on by text."""
+
+    @property
+    def by_text(self) -> str:
+        """What goes by text, in words; empty while both sides have a voice."""
+        return LOST_VOICE.get(self.lost, "")
 
 
 NOT_YET = SessionStatus()
 """Before the session has said anything."""
+
+
+LOST_VOICE: dict[tuple[str, ...], str] = {
+    ("stt",): "what you say is not understood: type",
+    ("tts",): "no voice: answers can be read",
+    ("stt", "tts"): "by text alone: type, and read",
+}
 
 
 class StatusFold:
@@ -84,7 +107,7 @@ class StatusFold:
         event, now = entry.event, self.now
         match event:
             case ev.SessionStarted():
-                providers = {stage: ProviderStatus(name) for stage, name in event.providers.items()}
+                providers = {stage: ProviderStatus.of(chain) for stage, chain in event.providers.items()}
                 self._set(
                     profile=event.profile, agent=event.agent, providers=providers, recording=event.recording
                 )
@@ -116,14 +139,27 @@ class StatusFold:
     def _feed_provider(self, event: ev.Event) -> None:
         providers = self.now.providers
         match event:
-            case ev.ProviderWarmed(stage=stage, provider=name, took_ms=took, error=error):
-                self._set_provider(stage, ProviderStatus(name, took, error or ""))
-            case ev.Swapped(what=stage, name=name):
-                self._set_provider(stage, ProviderStatus(name))
-            case ev.BreakerChanged(stage=stage, provider=name, state=state):
-                trouble = "" if state == "closed" else f"breaker {state.replace('_', ' ')}"
+            case ev.Swapped(what=stage, name=chain):
+                self._set_provider(stage, ProviderStatus.of(chain))
+            case ev.FallbackStarted(stage=stage, fallback=name) if stage in providers:
+                before = providers[stage]
+                self._set_provider(stage, replace(before, answers=name if name in before.fallbacks else ""))
+            case ev.VoiceChanged(stage=stage, state=state):
+                lost = {*self.now.lost, stage} if state == "lost" else {*self.now.lost} - {stage}
+                self._set(lost=tuple(sorted(lost)))
+            case (
+                ev.ProviderWarmed(stage=stage, provider=name) | ev.BreakerChanged(stage=stage, provider=name)
+            ):
                 before = providers.get(stage) or ProviderStatus(name)
-                self._set_provider(stage, replace(before, trouble=trouble))
+                if name in before.fallbacks:
+                    return
+                if isinstance(event, ev.ProviderWarmed):
+                    trouble = event.error or ""
+                    now = replace(before, name=name, warm_ms=event.took_ms, trouble=trouble, loading="")
+                else:
+                    trouble = "" if event.state == "closed" else f"breaker {event.state.replace('_', ' ')}"
+                    now = replace(before, trouble=trouble)
+                self._set_provider(stage, now)
             case ev.ModelLoading(stage=stage, provider=name, waited_ms=waited_ms):
                 before = providers.get(stage) or ProviderStatus(name)
                 self._set_provider(
@@ -131,8 +167,8 @@ class StatusFold:
                 )
             case ev.Span(provider=name) if name:  # it did its work: what was the trouble is over
                 for stage, provider in providers.items():
-                    if provider.name == name and (provider.trouble or provider.loading):
-                        self._set_provider(stage, replace(provider, trouble="", loading=""))
+                    if provider.name == name and (provider.trouble or provider.loading or provider.answers):
+                        self._set_provider(stage, replace(provider, trouble="", loading="", answers=""))
             case ev.TurnEnded(stage=stage) if stage in providers and providers[stage].loading:
                 self._set_provider(stage, replace(providers[stage], loading=""))
             case _:

@@ -62,7 +62,7 @@ def headline(state: HeaderState) -> tuple[str, str, str]:
     if room is not None and room.waiting:
         waits = "nobody hears you; the answer waits" if room.state == "reconnecting" else "one moment"
         return "◌", room.word.capitalize(), f"room {plain(room.name, 40, one_line=True)}: {waits}"
-    return sign, word, advice
+    return sign, word, status.by_text or advice
 
 
 def agent_and_time(state: HeaderState) -> str:

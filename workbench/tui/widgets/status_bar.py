@@ -53,16 +53,19 @@ def stages(status: SessionStatus) -> list[Fact]:
 def pipeline(status: SessionStatus) -> list[Fact]:
     """Return the models in one short fact, `whisper → llama → piper`, then those in trouble."""
     models = {stage: provider for stage, provider in status.providers.items() if stage not in ("vad", "turn")}
-    names = " → ".join(one_line(provider.name.partition("/")[0]) for provider in models.values())
-    troubled = [
-        _stage(stage, provider) for stage, provider in models.items() if provider.trouble or provider.loading
-    ]
+    names = " → ".join(one_line((it.answers or it.name).partition("/")[0]) for it in models.values())
+    troubled = [_stage(stage, it) for stage, it in models.items() if it.trouble or it.loading or it.answers]
     return ([(names, "$quiet")] if names else []) + troubled
 
 
 def health(status: SessionStatus) -> list[Fact]:
-    """Return room, duplex, host lag, glitches, echo."""
-    facts = [*room(status), (f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning")]
+    """Return lost voices, room, duplex, host lag, glitches, echo."""
+    lost = [(f"! {status.by_text}", "$error")] if status.lost else []
+    facts = [
+        *lost,
+        *room(status),
+        (f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning"),
+    ]
     if status.lag_max_ms is not None:
         slow = status.lag_max_ms > SLOW_HOST_MS
         facts.append(
@@ -103,6 +106,8 @@ def with_recording(status: SessionStatus, width: int) -> list[Fact]:
 
 
 def _stage(text: str, provider: ProviderStatus) -> Fact:
+    if provider.answers:
+        return f"{text} ! {one_line(provider.answers)} answers", "$warning"
     if provider.trouble:
         return f"{text} ! {one_line(provider.trouble)}", "$warning"
     return f"{text} {provider.loading}".rstrip(), "$quiet"
