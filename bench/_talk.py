@@ -87,7 +87,7 @@ def stages_for(talk: Talk, trace: Trace) -> Stages:
         GuardedTts(talk.tts, settings, trace) if talk.tts else None,
         NoTools(),
         str,
-        speculate=True,
+        onboard=frozenset(("stt", "llm", "tts")),
         fallback_sink=partial(PacedSink, trace),
     )
 

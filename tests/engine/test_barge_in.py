@@ -12,7 +12,7 @@ import pytest
 from tests.engine.support.scenario import Outcome, Scenario, run
 from workbench.engine.fallback import LevelVad
 from workbench.engine.pipeline import Pipeline
-from workbench.engine.settings import EngineSettings
+from workbench.engine.settings import EngineSettings, ReplySettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE, Frame, Samples
 from workbench.model.conversation import Message, Transcript
@@ -24,9 +24,9 @@ from workbench.model.events import (
     ReplyPaused,
     ReplyPlaying,
     ReplyResumed,
-    Span,
     SpeechStarted,
     TurnDecided,
+    TurnReopened,
     UtteranceDismissed,
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
@@ -392,29 +392,39 @@ def test_interrupt_ends_a_reply_that_is_still_being_generated() -> None:
 # --- at awkward moments ----------------------------------------------------------------------------------------------
 
 
+def unhurried() -> EngineSettings:
+    """Replies begin at the end of the turn."""
+    return EngineSettings(reply=ReplySettings(speculate="off"))
+
+
 @pytest.mark.parametrize("start", [1.95, 2.0, 2.02, 2.05, 2.1, 2.3])
-def test_speech_between_decision_and_first_sound_goes_first(start: float) -> None:
+@pytest.mark.parametrize("partials", [True, False])
+def test_speech_between_decision_and_first_sound_belongs_to_the_turn(start: float, partials: bool) -> None:
     """The turn is decided at 1.9 s, the first sound would come 500 ms later."""
-    llm = ScriptedLlm([ANSWER, "Very well."], first_token_ms=500)
-    outcome = run(scenario(into(stop, at=start), llm=llm, speculate=False))
-    assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "please stop now")]
-    assert outcome.at(outcome.all(TurnDecided)[0]) < start * 1000
-    assert len(outcome.all(ReplyPlaying)) == 1
+    llm = ScriptedLlm(["You said: {said}."], first_token_ms=500)
+    sound = into(stop, at=start)
+    outcome = run(scenario(sound, llm=llm, partials=partials, settings=unhurried()))
+    words = "tell me something please stop now"
+    assert outcome.turns == [("done", words, f"You said: {words}.")]
+    assert outcome.said == [("user", words), ("assistant", f"You said: {words}.")]
+    reopened = outcome.one(TurnReopened)
+    assert (reopened.turn, reopened.utterance) == (1, 1)
+    assert reopened.gap_ms == pytest.approx(start * 1000 - sound.spoken[0].end / 16, abs=60)
+    assert len(outcome.all(ReplyPlaying)) == len(outcome.all(ReplyDiscarded)) == 1
+    assert len(outcome.all(TurnDecided)) == 2
+    assert outcome.all(BargeInJudged) == []
 
 
-@pytest.mark.parametrize("noise", [cough, babble])
-def test_a_reply_that_is_ready_during_a_false_pause_starts_after_it(noise: Noise) -> None:
+@pytest.mark.parametrize("noise", [cough, mhm, click])
+def test_a_noise_before_the_first_sound_keeps_the_reply_back_and_costs_nothing(noise: Noise) -> None:
     llm = ScriptedLlm([ANSWER], first_token_ms=200)
-    outcome = run(scenario(into(noise, at=2.0), llm=llm, speculate=False))
-    assert outcome.turns == [("done", "tell me something", ANSWER)]
-    judged, playing = outcome.one(BargeInJudged), outcome.one(ReplyPlaying)
-    assert 0 <= outcome.at(playing) - outcome.at(judged) <= 20
-    assert not outcome.all(ReplyPaused)
-    assert not outcome.all(ReplyResumed)
-    floor = next(span for span in outcome.all(Span) if span.part == "floor")
-    buffer = next(span for span in outcome.all(Span) if span.part == "output_buffer")
-    assert floor.end_ms == pytest.approx(outcome.at(judged), abs=0.1), "it waited for the floor,"
-    assert buffer.end_ms - buffer.start_ms <= 20, "not in the output buffer"
+    outcome = run(scenario(into(noise, at=2.0), llm=llm, settings=unhurried()))
+    assert [turn[0] for turn in outcome.turns] == ["done"]
+    assert outcome.turns[0][2] == ANSWER
+    assert not [*outcome.all(ReplyDiscarded), *outcome.all(ReplyPaused), *outcome.all(BargeInJudged)]
+    first, again = outcome.all(TurnDecided)
+    assert first.turn == again.turn == outcome.one(TurnReopened).turn
+    assert 0 <= outcome.at(outcome.one(ReplyPlaying)) - outcome.at(again) <= 20
 
 
 def test_speech_pauses_a_reply_that_is_only_buffered() -> None:
@@ -446,15 +456,14 @@ def test_a_say_during_noise_is_spoken() -> None:
     assert outcome.at(outcome.one(ReplyPlaying)) <= 1200 + 620
 
 
-def test_words_of_a_turn_that_is_cut_before_its_transcript_are_kept() -> None:
+def test_words_that_are_not_transcribed_when_the_user_goes_on_are_kept() -> None:
     """The user pauses too long and goes on; the STT takes a second."""
     score = Score().silence(0.5).say("I want to fly").silence(0.5).say("to Paris on Monday").silence(5)
     llm = ScriptedLlm(["You said: {said}."])
     outcome = run(scenario(score, partials=False, delay_ms=1000, llm=llm, speculate=False))
-    assert [turn[:2] for turn in outcome.turns] == [("cut", "I want to fly"), ("done", "to Paris on Monday")]
+    assert [turn[:2] for turn in outcome.turns] == [("done", "I want to fly to Paris on Monday")]
     assert [(message.role, message.text) for message in llm.prompts[-1]] == [
-        ("user", "I want to fly"),
-        ("user", "to Paris on Monday"),
+        ("user", "I want to fly to Paris on Monday")
     ]
 
 

@@ -188,15 +188,14 @@ def test_an_stt_that_fails_on_a_cough_leaves_only_a_notice() -> None:
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "not understood")]
 
 
-def test_an_stt_that_hangs_on_a_turn_does_not_hold_up_the_next_one_for_long() -> None:
+def test_an_stt_that_hangs_is_asked_again_for_everything_when_the_user_goes_on() -> None:
     score = Score().silence(0.5).say("what time is it").silence(1).say("hello are you there").silence(9)
     stt = ScriptedStt(score, faults={1: Hangs()})
     outcome = run(Scenario(score, stt=stt, settings=EngineSettings()))
     assert [turn[0] for turn in outcome.turns] == ["done"]
-    assert outcome.turns[0][1] == "hello are you there"
-    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "not understood")]
+    assert outcome.turns[0][1] == "what time is it hello are you there"
     spoken = score.spoken[1].end / 16
-    assert outcome.at(outcome.one(ReplyPlaying)) <= spoken + 2500
+    assert outcome.at(outcome.one(ReplyPlaying)) <= spoken + 1000
 
 
 # --- nonsense in the right place -------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from workbench.engine.endpointing import SilenceTurn
 from workbench.engine.interfaces import TurnDetector, Vad
-from workbench.engine.listening import Listening, ListeningEvent, Onset
+from workbench.engine.listening import EndOfUtterance, Listening, ListeningEvent, Onset
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
+from workbench.model.conversation import Transcript
 from workbench.model.events import (
     Event,
     Levels,
@@ -42,10 +43,16 @@ class Listener:
     listening: Listening
     track: LiveTrack
     trace: Trace
+    commits: bool = True
+    """The reply to each utterance is heard at once."""
     utterances: list[Utterance] = field(default_factory=list)
 
     def feed(self, frame: Frame) -> list[ListeningEvent]:
         events = self.listening.feed(frame)
+        for event in events:
+            if isinstance(event, EndOfUtterance):
+                event.utterance.committed = self.commits
+                event.utterance.segments[-1].write(Transcript("words", event.utterance.end, final=True))
         self.utterances += [event.utterance for event in events if isinstance(event, Onset)]
         return events
 
@@ -190,51 +197,78 @@ class Noting(SilenceTurn):
 
 def test_the_detector_learns_from_pauses_and_from_false_cutoffs() -> None:
     turn = Noting()
-    ear = hear(
-        listener(turn=turn),
-        quiet(400),
-        voice(600),
-        quiet(200),
-        voice(600),
-        quiet(700),
-        voice(600),
-        quiet(900),
-    )
-    for utterance in ear.utterances:
-        ear.listening.learn(utterance)
+    ear = listener(turn=turn)
+    ear.commits = False
+    hear(ear, quiet(400), voice(600), quiet(200), voice(600), quiet(700), voice(600), quiet(900))
+    assert len(ear.utterances) == 1
     assert turn.told == [pytest.approx(200, abs=25), pytest.approx(700, abs=25)]
 
 
-def test_the_detector_learns_nothing_from_a_cough_after_a_turn() -> None:
+def test_the_detector_learns_nothing_from_speech_into_a_reply() -> None:
     turn = Noting()
-    ear = hear(listener(turn=turn), quiet(400), voice(600), quiet(700), voice(120), quiet(900))
-    first, cough = ear.utterances
-    ear.listening.learn(first)
-    assert cough.state == "ended"
+    ear = hear(listener(turn=turn), quiet(400), *[voice(600), quiet(600)] * 6)
+    assert len(ear.utterances) == 6
     assert turn.told == []
 
 
-def test_the_detector_learns_nothing_from_later_utterances() -> None:
-    turn, settings = Noting(), EngineSettings()
-    settings.turn.max_utterance_s = 1
-    ear = hear(
-        listener(turn=turn, settings=settings), quiet(400), voice(1900), quiet(1800), voice(600), quiet(900)
-    )
-    for utterance in ear.utterances:
-        ear.listening.learn(utterance)
+def test_the_detector_learns_nothing_from_what_a_slow_reply_leaves_time_for() -> None:
+    turn = Noting()
+    ear = listener(turn=turn)
+    ear.commits = False
+    hear(ear, quiet(400), voice(600), quiet(1900), voice(600), quiet(900))
+    assert len(ear.utterances) == 1
     assert turn.told == []
 
 
 def test_a_user_with_long_pauses_is_waited_for() -> None:
-    ear, utterances = listener(), []
+    ear, reopened = listener(), []
+    ear.commits = False
     for _ in range(5):
-        before = len(ear.utterances)
         hear(ear, voice(600), quiet(500), voice(600), quiet(500), voice(600), quiet(2000))
-        for utterance in ear.utterances[before:]:
-            ear.listening.learn(utterance)
-        utterances.append(len(ear.utterances) - before)
-    assert utterances[0] > 1
-    assert utterances[2:] == [1, 1, 1]
+        reopened.append(sum(len(utterance.segments) - 1 for utterance in ear.utterances))
+        ear.utterances[-1].committed = True
+    assert reopened[0] > 0
+    assert reopened[1:] == [reopened[1]] * 4
+
+
+# --- reopened --------------------------------------------------------------------------------------------------------
+
+
+def test_speech_before_the_reply_is_heard_goes_on_with_the_utterance() -> None:
+    ear = listener()
+    ear.commits = False
+    hear(ear, quiet(400), voice(600), quiet(800), voice(600), quiet(800))
+    (utterance,) = ear.utterances
+    assert utterance.state == "ended"
+    assert np.array_equal(utterance.audio(), ear.track.read(utterance.start_sample, utterance.end))
+    first, second = utterance.segments
+    assert first.state == second.state == "ended", "the STT reads each to its end"
+    assert second.start_sample >= first.speech_end
+    assert second.speech_end == utterance.speech_end
+    (resumed,) = ear.all(SpeechResumed)
+    assert isinstance(resumed, SpeechResumed)
+    assert resumed.pause_ms == pytest.approx(800, abs=25)
+
+
+def test_a_click_after_the_end_leaves_the_utterance_as_it_was() -> None:
+    ear = listener()
+    ear.commits = False
+    hear(ear, quiet(400), voice(600), quiet(800))
+    (utterance,) = ear.utterances
+    hear(ear, voice(60, db=-20), quiet(800))
+    assert len(ear.all(SpeechResumed)) == 1
+    assert utterance.state == "ended"
+    assert utterance.transcribed
+    assert utterance.content == "words"
+
+
+def test_the_longest_utterance_is_not_reopened() -> None:
+    settings = EngineSettings()
+    settings.turn.max_utterance_s = 1.5
+    ear = listener(settings=settings)
+    ear.commits = False
+    hear(ear, quiet(400), voice(3000), quiet(800))
+    assert len(ear.utterances) > 1
 
 
 # --- thresholds ------------------------------------------------------------------------------------------------------

@@ -294,7 +294,7 @@ def test_any_sequence_plays_each_sample_once_in_order(steps: list[Step]) -> None
 def test_sound_is_buffered_only_so_far_ahead() -> None:
     async def main() -> None:
         loop, audio = asyncio.get_running_loop(), ReplyAudio(1.0)
-        loop.call_later(5, audio.take, 100)
+        loop.call_later(5, audio.take, 100, 0)
         await audio.put(ramp(OUTPUT_RATE))
         assert loop.time() == 0
         await audio.put(ramp(OUTPUT_RATE))
@@ -345,7 +345,7 @@ def test_the_sink_is_woken_when_there_is_sound_again() -> None:
         audio.wake = lambda: woken.append(1)
         await audio.put(ramp(100))
         await audio.put(ramp(100))
-        audio.take(200)
+        audio.take(200, 0)
         await audio.put(ramp(100))
         return len(woken)
 

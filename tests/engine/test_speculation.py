@@ -9,12 +9,13 @@ import pytest
 from tests.engine.support.scenario import Scenario, run
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
-from workbench.model.conversation import Transcript
+from workbench.model.conversation import Conversation, Transcript
 from workbench.model.errors import RefusedError
 from workbench.model.events import (
     ReplyDiscarded,
     ReplyPlaying,
     ReplyStarted,
+    Span,
     SpeechPaused,
     SpeechResumed,
     Transcribed,
@@ -89,34 +90,53 @@ def test_a_discarded_reply_is_neither_played_nor_remembered() -> None:
     assert len(outcome.all(ReplyPlaying)) == 1
 
 
-@pytest.mark.parametrize(("attempts", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3)])
-def test_attempts_limits_the_prepared_replies_of_an_utterance(attempts: int, expected: int) -> None:
-    settings = EngineSettings()
-    settings.reply.attempts = attempts
-    text = score(0.2, 0.2, 0.2)
-    outcome = run(Scenario(text, stt=ScriptedStt(text), llm=slow(), settings=settings))
-    started = outcome.all(ReplyStarted)
-    assert sum(event.speculative for event in started) == expected
-    assert len(outcome.all(ReplyDiscarded)) == expected
-    assert outcome.turns[0][0] == "done"
-    assert not started[-1].speculative or attempts > 3
-
-
-def test_the_default_is_two_attempts() -> None:
+def test_every_pause_of_an_utterance_is_answered_early() -> None:
     text = score(0.2, 0.2, 0.2)
     outcome = run(Scenario(text, stt=ScriptedStt(text), llm=slow()))
-    assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, True, False]
+    started = outcome.all(ReplyStarted)
+    assert [event.speculative for event in started] == [True] * 4
+    assert outcome.at(outcome.one(ReplyPlaying)) - outcome.at(started[-1]) == pytest.approx(250, abs=20)
+
+
+def test_replies_begin_later_once_too_much_was_discarded_within_a_minute() -> None:
+    settings = EngineSettings()
+    settings.reply.spare_tokens = 20
+    text = score(0.2, 0.2, 0.2)
+    conversation = Conversation("x" * 40)
+    llm = slow()
+    scenario = Scenario(text, stt=ScriptedStt(text), llm=llm, settings=settings, conversation=conversation)
+    outcome = run(scenario)
+    started = [event.speculative for event in outcome.all(ReplyStarted)]
+    assert started == [True, True, False], "each attempt costs twelve tokens or more"
+    text.say("and then").silence(4)
+    text.silence(50).say("and after a minute").silence(4)
+    outcome = run(replace(scenario, score=text, stt=ScriptedStt(text), conversation=Conversation("x" * 40)))
+    assert outcome.all(ReplyStarted)[-1].speculative
 
 
 @pytest.mark.parametrize(
-    ("wish", "onboard", "speculates"),
-    [("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)],
+    ("wish", "onboard", "llm", "tts"),
+    [
+        ("auto", True, True, True),
+        ("auto", False, True, False),
+        ("on", False, True, True),
+        ("off", True, False, False),
+    ],
 )
-def test_auto_speculates_with_models_on_board_only(wish: str, onboard: bool, speculates: bool) -> None:
+def test_far_away_only_the_language_model_begins_early(
+    wish: str, onboard: bool, llm: bool, tts: bool
+) -> None:
     settings = EngineSettings()
     settings.reply.speculate = wish  # type: ignore[assignment]
-    outcome = run(Scenario(score(), settings=settings, speculate=onboard))
-    assert outcome.one(ReplyStarted).speculative == speculates
+    text = score()
+    stt = ScriptedStt(text, partials=True)
+    outcome = run(
+        Scenario(text, stt=stt, tts=ScriptedTts(first_byte_ms=50), settings=settings, speculate=onboard)
+    )
+    decided = outcome.at(outcome.one(TurnDecided))
+    spoken = next(span for span in outcome.all(Span) if span.part == "tts_first_byte")
+    assert outcome.one(ReplyStarted).speculative == llm
+    assert (spoken.start_ms < decided - 1) == tts
     assert outcome.turns[0][0] == "done"
 
 
@@ -149,13 +169,14 @@ class Tentative(ScriptedStt):
         return self._final(utterance, None)
 
 
-def test_an_unstable_reply_is_discarded_as_soon_as_the_user_goes_on() -> None:
+def test_an_unstable_reply_is_discarded_once_the_user_surely_goes_on() -> None:
     text = score(0.25)
     outcome = run(Scenario(text, stt=Tentative(text), llm=ScriptedLlm(["You said: {said}."])))
     first, second = outcome.all(ReplyStarted)
     assert (first.said, second.said) == ("one two", "one two three four")
     resumed, discarded = outcome.one(SpeechResumed), outcome.one(ReplyDiscarded)
-    assert outcome.at(discarded) == outcome.at(resumed)
+    min_speech_ms = EngineSettings().bargein.min_speech_ms
+    assert outcome.at(discarded) - outcome.at(resumed) == pytest.approx(min_speech_ms, abs=40)
     assert outcome.turns == [("done", "one two three four", "You said: one two three four.")]
 
 

@@ -273,7 +273,7 @@ def test_typed_text_cuts_the_reply_that_plays() -> None:
     assert outcome.at(playing) - 5000 <= 20, "after the fade of the one before"
 
 
-def test_typed_text_while_the_user_speaks_loses_neither() -> None:
+def test_typed_text_while_the_user_speaks_is_part_of_what_they_say() -> None:
     score = Score().silence(0.5).say("one two three four five six seven eight").silence(4)
     outcome = run(
         Scenario(
@@ -283,11 +283,9 @@ def test_typed_text_while_the_user_speaks_loses_neither() -> None:
             verbs=[(1.5, lambda pipeline: pipeline.type("typed"))],
         )
     )
-    assert [(turn[0], turn[1]) for turn in outcome.turns] == [
-        ("cut", "typed"),
-        ("done", "one two three four five six seven eight"),
-    ]
-    assert outcome.said[0] == ("user", "typed")
+    words = "one two three four five six seven eight typed"
+    assert outcome.turns == [("done", words, f"You said {words}.")]
+    assert outcome.said[0] == ("user", words)
 
 
 def test_typed_text_during_noise_is_answered() -> None:

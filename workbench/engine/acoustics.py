@@ -104,6 +104,10 @@ class HeardLatency:
         """Measure the turn that `reply` answers; speech ended at `vad_end` of `user`, None where it was typed."""
         self._pending[reply.id] = _Pending(reply, vad_end)
 
+    def drop(self, reply: Reply) -> None:
+        """The reply is discarded."""
+        self._pending.pop(reply.id, None)
+
     def played(self, upto: int, now_ms: float) -> None:
         """Look for both ends of each turn; `agent` was played up to there at `now_ms` of the session's clock."""
         for pending in list(self._pending.values()):

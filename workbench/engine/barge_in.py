@@ -180,9 +180,10 @@ class BargeIn:
         )
 
     def onset(self, utterance: Utterance) -> None:
-        """Speech begins: pause the reply if there is one, or soon will be."""
-        if self._floor.busy:
-            self._suspect(utterance, utterance.onset)
+        """Speech begins: pause the reply if there is one, or soon will be. A reply to the same utterance is none: it is
+        taken back."""
+        if self._floor.busy_beside(utterance.id):
+            self._suspect(utterance, utterance.resumed_at)
 
     def reply_begins(self) -> None:
         """A reply takes the floor: where the user speaks just then, it begins paused."""

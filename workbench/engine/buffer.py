@@ -38,6 +38,10 @@ class ReplyAudio:
         """Position on `agent` after the last one so far."""
         self.ready_at: float | None = None
         """Loop time at which the first samples were there, s."""
+        self.inaudible = 0
+        """Samples at its head that are known to be silent."""
+        self.held = False
+        """Nothing of it may be played."""
         self.underrun = 0
         """Samples of silence that were played within the reply because its next sound was not there yet."""
 
@@ -45,6 +49,26 @@ class ReplyAudio:
     def empty(self) -> bool:
         """Whether nothing is buffered."""
         return self._buffered == 0
+
+    @property
+    def audible(self) -> bool:
+        """Whether an audible sample was handed to the sink, so that it cannot be taken back."""
+        return self.played > self.inaudible
+
+    def hold(self) -> bool:
+        """Give the sink nothing; silence that was handed out will come again. False once it is audible."""
+        with self._lock:
+            if self.audible:
+                return False
+            if self.played:
+                self._parts.appendleft(silence(self.played))
+                self._buffered += self.played
+            self.played, self._silent, self.began_at, self.held = 0, 0, None, True
+            return True
+
+    def release(self) -> None:
+        """Let the sink have it."""
+        self.held = False
 
     async def put(self, samples: Samples) -> None:
         """Append sound; wait while enough is buffered."""
@@ -87,9 +111,11 @@ class ReplyAudio:
         while not (self.finished and self.empty):
             await self._change()
 
-    def take(self, count: int) -> Samples:
-        """Return up to `count` samples; called by the sink."""
+    def take(self, count: int, at: int) -> Samples:
+        """Return up to `count` samples, the first of which goes to `at` on `agent`; called by the sink."""
         with self._lock:
+            if self.held:
+                return silence(0)
             parts: list[Samples] = []
             missing = count
             while missing and self._parts:
@@ -102,6 +128,8 @@ class ReplyAudio:
                 missing -= len(parts[-1])
             before, self._buffered = self._buffered, self._buffered - (count - missing)
             self.played += count - missing
+            if parts and self.began_at is None:
+                self.began_at = at
             if parts:  # silence counts once sound follows: what comes after the last sound is the reply's end
                 self.underrun += self._silent
                 self._silent = 0

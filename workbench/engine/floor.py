@@ -48,6 +48,10 @@ class Floor:
         """Whether anything is being answered or said."""
         return bool(self._claims)
 
+    def busy_beside(self, order: int) -> bool:
+        """Whether anything but that is being answered or said."""
+        return any(other != order for other in self._claims)
+
     def answers_before(self, order: int) -> bool:
         """Whether something said earlier than `order` is still being answered."""
         return any(claim.complete and other < order for other, claim in self._claims.items())
@@ -90,14 +94,14 @@ class Floor:
     def pause(self) -> None:
         """Fade the sound out and hold it, for the reply that has the floor or is next."""
         position = self._playout.hold()
-        if (reply := self.holder) is not None and reply.audio.began_at is not None:
+        if (reply := self.holder) is not None and reply.audio.audible:
             self._trace.emit(ReplyPaused(reply.id, reply.turn, position))
 
     def resume(self) -> None:
         """Go on from the very sample after the faded ones."""
         self._wake_sink()
         position = self._release()
-        if (reply := self.holder) is not None and reply.audio.began_at is not None:
+        if (reply := self.holder) is not None and reply.audio.audible:
             self._trace.emit(ReplyResumed(reply.id, reply.turn, position))
 
     def cut(self, *, keep: int | None = None) -> None:
@@ -125,9 +129,10 @@ class Floor:
         self._stages.sink.wake()
 
     def _started(self, reply: Reply) -> None:
-        """The reply's first sample was handed to the sink: emit that, and its way from there to the listener."""
+        """An audible sample was handed to the sink: emit where the reply began, and its way to the listener."""
         reply.first_sample = first = reply.audio.began_at
         assert first is not None
+        reply.on_audible()
         self._trace.emit(ReplyPlaying(reply.id, reply.turn, first))
         free_ms = max(reply.granted_ms, self._free_since_ms)
         self._trace.emit(reply.span("floor", reply.ready_ms, free_ms))

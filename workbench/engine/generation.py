@@ -247,6 +247,7 @@ class ReplyGenerator:
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
             tts = self._stages.tts
             if tts is not None and not reply.voiceless and any(map(str.isalnum, spoken)):
+                await reply.may_speak.wait()
                 was_lost = tts.lost
                 try:
                     chunk = await self._synthesize(tts, reply, chunk, spoken, chunks.voiced)
@@ -300,6 +301,7 @@ class ReplyGenerator:
         if reply.leading is None and len(reply.head) < LEADING_LIMIT:
             reply.head = np.concatenate((reply.head, samples))
             reply.leading = first_audible(reply.head, OUTPUT_RATE)
+            reply.audio.inaudible = len(reply.head) if reply.leading is None else reply.leading
             if reply.leading is not None:
                 reply.head = silence(0)
         if chunk.voice_start is None and (first := first_audible(samples, OUTPUT_RATE)) is not None:

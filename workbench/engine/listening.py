@@ -23,6 +23,7 @@ from workbench.model.events import (
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
+    TurnReopened,
     UtteranceDismissed,
     VadBatch,
 )
@@ -40,8 +41,8 @@ NOISE_WINDOW = INPUT_RATE * 3
 """Sound from which the noise floor is taken, samples."""
 JUST_NOW = 8
 """Blocks of 5 ms whose level stands for what is there now."""
-GOES_ON_MS = 1_500
-"""Speech that sets in so soon after the end of a turn shows that the turn was ended too early."""
+TEACHES_MS = 1_500
+"""After a longer silence, for which a slow model gave the time, the user has not paused but thought of more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,15 @@ class Resumption:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopening:
+    """The user goes on after the end of the utterance, before anything of the reply is heard: it is open again."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
 class EndOfUtterance:
-    """The user has finished: the utterance grows no more."""
+    """The user has finished: the utterance grows no more, unless it is reopened."""
 
     utterance: Utterance
 
@@ -79,7 +87,7 @@ class Dismissal:
     utterance: Utterance
 
 
-ListeningEvent = Onset | Pause | Resumption | EndOfUtterance | Dismissal
+ListeningEvent = Onset | Pause | Resumption | Reopening | EndOfUtterance | Dismissal
 
 
 class Listening:
@@ -92,6 +100,8 @@ class Listening:
         self.turn = TurnDetectorWithFallback(turn, trace)
         self.utterance: Utterance | None = None
         """The open one."""
+        self.last: Utterance | None = None
+        """The last one that ended, spoken or typed: speech goes on with it as long as its turn is not committed."""
         self.deaf = False
         """Nothing counts as an onset."""
         self._events: list[ListeningEvent] = []
@@ -106,8 +116,6 @@ class Listening:
         self._raised_until = -1
         self._ended_at = 0
         """Where the speech of the last utterance that was not dismissed ended: the next one begins after it."""
-        self._turn_end = -INPUT_RATE * 60
-        """Where the speech of the last one that became a turn ended."""
         self._batch: list[float] = []
         self._meter = LevelMeter(track)
 
@@ -147,12 +155,19 @@ class Listening:
         events, self._events = self._events, []
         return events
 
-    def learn(self, utterance: Utterance) -> None:
-        """Learn from an utterance that became a turn: where it began soon after the last turn, that had not ended."""
-        gap_ms = (utterance.onset - self._turn_end) / PER_MS
-        if self._settings.vad.pause_ms <= gap_ms < GOES_ON_MS:
-            self.turn.paused(gap_ms, went_on=True)
-        self._turn_end = utterance.speech_end
+    def add_text(self, text: str) -> Utterance | None:
+        """Put what the user types to what they say, or have said, in a turn that is open; return that
+        utterance. None where there is none, nothing but sound so far, or what was typed: each text is sent whole."""
+        utterance = self.utterance if self.utterance is not None else self.last
+        if utterance is None or not utterance.content or utterance.typed is not None:
+            return None
+        if self.utterance is None:
+            if not utterance.take_back():
+                return None
+            if utterance.turn is not None:
+                self._trace.emit(TurnReopened(utterance.turn, utterance.id))
+        utterance.add_text(text)
+        return utterance
 
     def dismiss(self, utterance: Utterance, reason: str) -> None:
         """Close an utterance that becomes no turn."""
@@ -214,24 +229,46 @@ class Listening:
                 self._resume(self.utterance, end)
         self._voiced_end = end
         if self.utterance is not None:
-            self.utterance.speech_end = end
+            self.utterance.voice(end)
 
     def _open(self, end: int) -> None:
-        onset = end - self.vad.window
+        """Speech begins at the window that ends there: a new utterance, or more of the last one."""
+        onset, last = end - self.vad.window, self.last
         start = max(onset - int(self._settings.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
-        utterance = Utterance(self.number(), start, self._trace)
-        utterance.onset = onset
-        utterance.append(Frame(self._track.read(start, self._track.end), INPUT_RATE, start))
-        self.utterance, self._voiced_windows = utterance, 1
+        sound = Frame(self._track.read(start, self._track.end), INPUT_RATE, start)
+        self._voiced_windows = 1
+        if last is not None and last.seconds < self._settings.turn.max_utterance_s and last.take_back():
+            self._reopen(last, sound, onset)
+            return
+        self.utterance = utterance = Utterance(self.number(), start, self._trace)
+        utterance.onset = utterance.resumed_at = onset
+        utterance.append(sound)
+        utterance.begin_segment(sound, onset)
         self._trace.emit(SpeechStarted(utterance.id, onset))
         self._events.append(Onset(utterance))
 
+    def _reopen(self, utterance: Utterance, sound: Frame, onset: int) -> None:
+        self.utterance, missing = utterance, utterance.end
+        utterance.append(Frame(self._track.read(missing, self._track.end), INPUT_RATE, missing))
+        utterance.begin_segment(sound, onset)
+        gap_ms = self._go_on(utterance, onset)
+        if utterance.turn is not None:
+            self._trace.emit(TurnReopened(utterance.turn, utterance.id, onset, gap_ms))
+        self._events.append(Reopening(utterance))
+
     def _resume(self, utterance: Utterance, end: int) -> None:
-        pause_ms = (end - self.vad.window - utterance.speech_end) / PER_MS
-        self.turn.paused(pause_ms, went_on=True)
-        utterance.become("speaking", end)
-        self._trace.emit(SpeechResumed(utterance.id, end - self.vad.window, round(pause_ms, 1)))
+        self._go_on(utterance, end - self.vad.window)
         self._events.append(Resumption(utterance))
+
+    def _go_on(self, utterance: Utterance, onset: int) -> float:
+        """The user goes on with an utterance; return how long the pause was, ms, and learn from it."""
+        pause_ms = (onset - utterance.speech_end) / PER_MS
+        if utterance.typed is None and pause_ms < TEACHES_MS:
+            self.turn.paused(pause_ms, went_on=True)
+        utterance.resumed_at = onset
+        utterance.become("speaking", onset + self.vad.window)
+        self._trace.emit(SpeechResumed(utterance.id, onset, round(pause_ms, 1)))
+        return round(pause_ms, 1)
 
     def _endpoint(self, utterance: Utterance) -> None:
         """Decide whether the user has paused, finished, or spoken for too long."""
@@ -245,8 +282,7 @@ class Listening:
             if (utterance.end - end) / PER_MS < settings.vad.pause_ms:
                 return
             if self.voiced_ms() < settings.vad.min_speech_ms:
-                self.dismiss(utterance, "too short")
-                self._events.append(Dismissal(utterance))
+                self._drop_click(utterance)
                 return
             utterance.become("paused", end)
             self._trace.emit(SpeechPaused(utterance.id, end))
@@ -254,9 +290,18 @@ class Listening:
         elif (utterance.end - utterance.speech_end) / PER_MS >= self.turn.wait_ms(utterance, settings.turn):
             self._end(utterance)
 
+    def _drop_click(self, utterance: Utterance) -> None:
+        """What was taken for speech is none: what was said before it ends where it ended."""
+        if len(utterance.segments) > 1:
+            utterance.drop_segment()
+            self._end(utterance)
+        else:
+            self.dismiss(utterance, "too short")
+            self._events.append(Dismissal(utterance))
+
     def _end(self, utterance: Utterance) -> None:
         self._ended_at = utterance.speech_end
-        self.utterance = None
+        self.utterance, self.last = None, utterance
         utterance.become("ended")
         self._events.append(EndOfUtterance(utterance))
 

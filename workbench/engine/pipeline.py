@@ -20,7 +20,15 @@ from workbench.engine.acoustics import HeardLatency
 from workbench.engine.barge_in import BargeIn, EchoOf
 from workbench.engine.floor import Floor
 from workbench.engine.interfaces import Sink
-from workbench.engine.listening import Dismissal, EndOfUtterance, Listening, Onset, Pause, Resumption
+from workbench.engine.listening import (
+    Dismissal,
+    EndOfUtterance,
+    Listening,
+    Onset,
+    Pause,
+    Reopening,
+    Resumption,
+)
 from workbench.engine.played_text import split_played
 from workbench.engine.playout import Playout
 from workbench.engine.question import pending_question
@@ -31,7 +39,7 @@ from workbench.engine.transcription import Transcriber
 from workbench.engine.turns import TurnRunner
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, silence
-from workbench.model.conversation import Conversation, Transcript
+from workbench.model.conversation import Conversation
 from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError, foreign
 from workbench.model.events import DeviceLost
 from workbench.trace.trace import Trace
@@ -134,6 +142,9 @@ class Pipeline:
                     self.transcriber.silent(utterance)
                 case Resumption(utterance):
                     self.transcriber.resumed(utterance)
+                case Reopening(utterance):
+                    self.transcriber.resumed(utterance)
+                    self.barge_in.onset(utterance)
                 case EndOfUtterance(utterance):
                     self.transcriber.ended(utterance)
                 case _:
@@ -224,13 +235,17 @@ class Pipeline:
         self.turns.say(text)
 
     def type(self, text: str) -> int:
-        """Take what the user types: a turn like any other. Return the number of its utterance."""
+        """Take what the user types: more of the turn that is open, else a turn of its own. Return the number of its
+        utterance."""
+        self._silence_said = False
+        if self.talking and (going_on := self.listening.add_text(text)) is not None:
+            return going_on.id
         utterance = Utterance(self.listening.number(), self.listening.position)
         if self.talking:
-            self._silence_said = False
             utterance.typed = text
-            utterance.write(Transcript(text, utterance.start_sample, final=True))
+            utterance.add_text(text)
             utterance.become("ended")
+            self.listening.last = utterance
             self.turns.start(utterance)
         return utterance.id
 

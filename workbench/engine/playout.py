@@ -69,7 +69,7 @@ class Playout:
         return 0.0 if self._quiet_since < 0 else (self.position - self._quiet_since) * 1000 / OUTPUT_RATE
 
     def begin(self, audio: ReplyAudio, started: Callable[[], None]) -> None:
-        """Play this from the next pull on; `started` is called on the loop after its first sample was pulled."""
+        """Play this from the next pull on; `started` is called on the loop once an audible sample of it was pulled."""
         with self._lock:
             self._audio, self._started = audio, started
             self._gain = 0.0 if self._held else 1.0
@@ -78,7 +78,7 @@ class Playout:
         """Take the reply off the sink, if it is still on it: faded out, if it was sounding."""
         with self._lock:
             if self._audio is audio:
-                if audio.played and len(faded := self._faded(audio, self._ramp())):
+                if audio.played and len(faded := self._faded(audio, self._ramp(), self.position)):
                     self._tail = faded
                     audio.ended_at = self.position + len(faded)
                 self._audio = None
@@ -107,32 +107,33 @@ class Playout:
             if at:
                 out[:at], self._tail = self._tail[:at], self._tail[at:]
             if (audio := self._audio) is not None and at < count:
-                begun = audio.began_at is not None
+                begun = audio.audible
                 at += self._fill(audio, out, at)
-                if not begun and audio.began_at is not None:
+                if not begun and audio.audible:
                     started = self._started
             if at:
                 self._quiet_since = -1
             elif self._quiet_since < 0:
                 self._quiet_since = self.position
             self._track.append(out)
+        if started is not None:
+            self._loop.call_soon_threadsafe(started)
         if (levels := self._meter.measure(out)) is not None:
             entry = self._trace.emit(levels)
             if self._heard_latency is not None:
                 self._loop.call_soon_threadsafe(self._heard_latency.played, levels.upto_sample, entry.t_ms)
-        if started is not None:
-            self._loop.call_soon_threadsafe(started)
         return out
 
     def _fill(self, audio: ReplyAudio, out: Samples, at: int) -> int:
         """Put the reply into `out` from `at` on, and return how many samples there were."""
-        room = len(out) - at
-        part = self._faded(audio, min(room, self._ramp())) if self._held else self._risen(audio.take(room))
+        room, first = len(out) - at, self.position + at
+        if self._held:
+            part = self._faded(audio, min(room, self._ramp()), first)
+        else:
+            part = self._risen(audio.take(room, first))
         if len(part):
-            audio.ended_at = self.position + at + len(part)
+            audio.ended_at = first + len(part)
             out[at : at + len(part)] = part
-            if audio.began_at is None:
-                audio.began_at = self.position + at
         return len(part)
 
     @property
@@ -144,9 +145,9 @@ class Playout:
         """Return the number of samples from the present gain down to 0."""
         return max(0, ceil(self._gain / self._step - 1e-6) - 1)
 
-    def _faded(self, audio: ReplyAudio, count: int) -> Samples:
-        """Take samples of the reply, up to `count` on the ramp that leads to 0."""
-        part = audio.take(count) if count else silence(0)
+    def _faded(self, audio: ReplyAudio, count: int, at: int) -> Samples:
+        """Take samples of the reply, up to `count` on the ramp that leads to 0, for position `at` on `agent`."""
+        part = audio.take(count, at) if count else silence(0)
         gains = self._gain - self._step * np.arange(1, len(part) + 1)
         complete = len(part) < count or count == self._ramp()
         self._gain = 0.0 if complete else float(gains[-1])

@@ -10,6 +10,7 @@ from typing import Protocol
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.played_text import ReplyChunk, split_made
 from workbench.engine.tasks import CancelScope
+from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples, silence
 from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
@@ -28,7 +29,10 @@ class Reply:
     """`user_text` as the model is sent it: plugins may change it."""
     pictures: tuple[Picture, ...] = ()
     """Of what the user shows, sent with it."""
-    utterance: int | None = None
+    answers: Utterance | None = None
+    """What it answers; None where the agent speaks of its own accord."""
+    segments: int = 0
+    """How many segments of the utterance it answers."""
     turn: int | None = None
     history: int = 0
     """Version of the conversation that it was made on."""
@@ -41,8 +45,14 @@ class Reply:
     pieces: int = 0
     """Pieces of text that the model has streamed."""
     failure: StageError | None = None
-    confirmed: asyncio.Event = field(default_factory=asyncio.Event)
-    """The turn is decided: tools may run."""
+    may_speak: asyncio.Event = field(default_factory=asyncio.Event)
+    """The TTS may be asked: at once where it costs nothing, else once the turn is decided."""
+    commit_due: bool = False
+    """A tool with side effects waits for the turn to be committed."""
+    committed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing reopens the turn any more: it is the answer."""
+    on_audible: Callable[[], None] = lambda: None
+    """Called when the first audible sample was handed to the sink."""
     first_token_ms: float = 0.0
     ready_ms: float = 0.0
     """When there was something to play, on the session's clock."""
@@ -60,6 +70,18 @@ class Reply:
     """The TTS that spoke last."""
     written: bool = False
     """There was no voice when it began, and is none: it is read."""
+
+    @property
+    def utterance(self) -> int | None:
+        """The number of the utterance that it answers."""
+        return self.answers.id if self.answers else None
+
+    async def commit(self) -> None:
+        """Wait until the turn is over and committed, for what cannot be taken back."""
+        self.commit_due = True
+        if self.answers is not None:
+            self.answers.mark()
+            await self.committed.wait()
 
     @property
     def text(self) -> str:
@@ -127,7 +149,7 @@ class ToolRunner(Protocol):
 
     async def run(self, invocation: ToolInvocation) -> None:
         """Run the tool and call `invocation.answer` once, or not at all if cancelled. A StageError ends the turn. A
-        tool with side effects waits for `invocation.reply.confirmed`."""
+        tool with side effects waits for `invocation.reply.commit()`."""
 
     def close(self) -> None:
         """Stop waiting for any tool: the conversation ends."""

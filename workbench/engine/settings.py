@@ -96,9 +96,11 @@ class ReplySettings(SettingsModel):
     """How replies are made."""
 
     speculate: Literal["auto", "on", "off"] = "auto"
-    """Prepare replies before the turn is decided; auto: where all of the models run on board."""
-    attempts: int = Field(2, ge=0, le=5)
-    """Speculative attempts an utterance at most."""
+    """Begin replies before the turn is decided. auto: the LLM does, once a transcript covers all speech so far; STT and
+    TTS where they run on board, as far away their seconds are billed. on: all of them. off: none."""
+    spare_tokens: int = Field(20_000, ge=0)
+    """Tokens a minute that replies may cost which were begun too early and discarded; then they begin at the end of the
+    turn."""
     buffer_s: float = Field(2.0, ge=0.1, le=30)
     """Speech made ahead of what is played, s."""
     first_chunk_chars: int = Field(12, ge=1, le=200)

@@ -29,8 +29,8 @@ class Stages:
     tools: ToolRunner
     speakable: Callable[[str], str]
     """Rewrites text as it is to be spoken."""
-    speculate: bool
-    """Whether the models run on board, so that `reply.speculate = "auto"` means on."""
+    onboard: frozenset[str]
+    """The stages whose models run on board, where it costs nothing to begin early."""
     fallback_sink: Callable[[int], Sink]
     """Makes a sink without a listener, from a position on `agent` on, for when `sink` fails."""
     language: str = "en"
@@ -48,9 +48,9 @@ class Stages:
         before, self._starts = self._starts, sum(model.starts for model in models if model)
         return self._starts != before
 
-    def speculates(self, choice: Literal["auto", "on", "off"]) -> bool:
-        """Whether replies are prepared before the turn is decided."""
-        return choice == "on" or (choice == "auto" and self.speculate)
+    def early(self, stage: Literal["stt", "llm", "tts"], choice: Literal["auto", "on", "off"]) -> bool:
+        """Whether a stage works for a reply before the turn is decided."""
+        return choice == "on" or (choice == "auto" and (stage == "llm" or stage in self.onboard))
 
 
 @dataclass(frozen=True, slots=True)

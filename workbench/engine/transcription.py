@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from workbench.engine.settings import EngineSettings
 from workbench.engine.stages import Stages, session_ms
-from workbench.engine.utterance import Utterance
+from workbench.engine.tasks import CancelScope, beside
+from workbench.engine.utterance import Segment, Utterance
 from workbench.model.conversation import Transcript
 from workbench.model.errors import StageError
 from workbench.model.events import Span
@@ -21,24 +22,41 @@ class Transcriber:
 
     @property
     def _eager(self) -> bool:
-        return self._stages.speculates(self._settings.reply.speculate)
+        return self._stages.early("stt", self._settings.reply.speculate)
 
     async def transcribe(self, utterance: Utterance) -> None:
-        """Write transcripts until the utterance is over, the final one last. StageError once it is over."""
-        stt = self._stages.stt
-        if utterance.typed is not None:
-            return
-        if stt is None:
-            utterance.write(Transcript("", utterance.end, final=True))
-            return
-        try:
-            final = await stt.transcribe(utterance, eager=self._eager)
-        except StageError:
-            while not utterance.over:
+        """Write transcripts of one segment after the other, each until its final one; go on until cancelled.
+
+        StageError once the utterance is over.
+        """
+        while True:
+            segment = next((each for each in utterance.segments if not each.transcribed), None)
+            if segment is None:
                 await utterance.marked()
-            raise
-        if utterance.state != "dismissed":
-            utterance.write(Transcript(final.text, final.upto_sample, True, True, final.confidence))
+                continue
+            try:
+                await self._transcribe(segment)
+            except StageError:
+                while not utterance.over:
+                    await utterance.marked()
+                raise
+
+    async def _transcribe(self, segment: Segment) -> None:
+        """Write the transcripts of a segment, unless it is dismissed meanwhile."""
+        stt, needed = self._stages.stt, CancelScope()
+        if stt is None:
+            segment.write(Transcript("", segment.end, final=True))
+            return
+
+        async def watch() -> None:
+            while segment.state != "dismissed":
+                await segment.marked()
+            needed.cut()
+
+        async with beside(watch()):
+            with needed.entered():
+                final = await stt.transcribe(segment, eager=self._eager)
+                segment.write(Transcript(final.text, final.upto_sample, True, True, final.confidence))
 
     def silent(self, utterance: Utterance) -> None:
         """The user is silent: what was said so far may be waited for from now on."""

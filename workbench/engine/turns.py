@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from workbench.engine.acoustics import HeardLatency
-from workbench.engine.barge_in import BargeIn
+from workbench.engine.barge_in import BargeIn, takes_floor
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.floor import Floor
 from workbench.engine.generation import ReplyGenerator
@@ -21,7 +23,7 @@ from workbench.engine.tasks import CancelScope, beside
 from workbench.engine.transcription import Transcriber
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
-from workbench.model.conversation import Conversation, Message, Picture, Usage
+from workbench.model.conversation import Conversation, Message, Usage
 from workbench.model.errors import StageError
 from workbench.model.events import (
     Notice,
@@ -36,6 +38,7 @@ from workbench.trace.trace import Trace
 
 NOTABLE_GAP = OUTPUT_RATE // 50
 """Samples of silence within a reply that are worth a notice."""
+CHARACTERS_PER_TOKEN = 4
 TRANSCRIBED_S = 2.0
 """How long the words of an utterance are waited for that is not answered any more, s."""
 
@@ -59,11 +62,6 @@ class TurnOutcome:
         """What the user said, as far as it is transcribed."""
         return self.utterance.transcript.text if self.utterance.transcript else ""
 
-    @property
-    def prompt_text(self) -> str:
-        """The same as the model was sent it."""
-        return self.filtered.get(self.user_text, self.user_text)
-
     def event(self, agent_text: str, cold: bool) -> TurnEnded:
         """Return the end of a turn that was decided."""
         utterance, error = self.utterance, self.error
@@ -86,6 +84,24 @@ class TurnOutcome:
             error.reason if error else None,
             error.hint if error else None,
         )
+
+
+class TokenBudget:
+    """What replies that were made too early have cost during the last minute, in tokens."""
+
+    def __init__(self) -> None:
+        self._spent: deque[tuple[float, int]] = deque()
+
+    def allows(self, now: float, most: int) -> bool:
+        """Whether less than `most` was spent in the minute before `now` (s)."""
+        while self._spent and self._spent[0][0] <= now - 60.0:
+            self._spent.popleft()
+        return sum(tokens for _, tokens in self._spent) < most
+
+    def spend(self, now: float, reported: int, prompt: Sequence[Message]) -> None:
+        """Count a reply that was discarded; a model that was stopped reports nothing, so its prompt is estimated."""
+        estimate = sum(len(message.text) for message in prompt) // CHARACTERS_PER_TOKEN
+        self._spent.append((now, max(reported, estimate)))
 
 
 class TurnRunner:
@@ -116,6 +132,7 @@ class TurnRunner:
         self._transcriber = transcriber
         self._heard_latency = heard_latency
         self._loop = asyncio.get_running_loop()
+        self._budget = TokenBudget()
         self._turns = 0
         self._replies = 0
 
@@ -160,12 +177,12 @@ class TurnRunner:
     # --- which reply -------------------------------------------------------------------------------------------------
 
     async def _reply_to(self, utterance: Utterance, end: TurnOutcome) -> None:
-        """Make replies until one of them is the answer, and play it."""
-        attempts = 0
-        while end.reply is None and (text := await self._candidate(utterance, attempts)) is not None:
-            attempts += 1
+        """Make replies until one of them is the answer, and play it. Each is provisional: when the user goes on before
+        anything of it is heard, with words that it does not answer, another one is made."""
+        while end.reply is None and (text := await self._candidate(utterance)) is not None:
             reply = self._reply(text, utterance)
             reply.scope = end.scope
+            reply.on_audible = partial(self._commit, reply, end)
             reply.prompt_text = end.filtered[text] = await self.stages.hooks.user_text(text)
             reply.pictures = await self.stages.vision.look(reply.id)
             prompt = self.conversation.prompt(
@@ -173,62 +190,100 @@ class TurnRunner:
             )
             try:
                 async with beside(self._generator.answer(reply, prompt)):
-                    if await self._settled(utterance, reply):
-                        end.reply = reply
-                        vad_end = utterance.speech_end if utterance.typed is None else None
-                        self._heard_latency.follow(reply, vad_end)
-                        await self._perform(reply)
+                    while end.reply is None and await self._decided(utterance, reply):
+                        await self._offer(utterance, reply, end)
             finally:
                 if end.reply is None:
-                    end.discarded += self._discard(reply)
+                    end.discarded += self._discard(reply, prompt)
 
-    async def _candidate(self, utterance: Utterance, attempts: int) -> str | None:
+    async def _candidate(self, utterance: Utterance) -> str | None:
         """Wait for the words to answer: the final ones, or those that may turn out to be. None where there are none."""
-        while True:
+        while utterance.state != "dismissed":
             transcript = utterance.transcript
-            if utterance.state == "dismissed":
-                return None
-            if utterance.state == "ended" and transcript is not None and transcript.final:
+            if utterance.state == "ended" and utterance.transcribed:
                 if not self._is_turn(utterance):
                     return None
                 # what was played of the reply before belongs to the history that this one is made on
                 await self._take_turn(utterance)
-                return transcript.text
-            if (
-                self.stages.speculates(self.settings.reply.speculate)
-                and attempts < self.settings.reply.attempts
-                and transcript is not None
-                and transcript.text.strip()
-            ):
-                settled = utterance.state != "speaking" or transcript.stable
-                if settled and utterance.covered and self.barge_in.objection(utterance) is None:
-                    return transcript.text
+                return utterance.content
+            choice = self.settings.reply.speculate
+            if transcript is not None and utterance.content and self.stages.early("llm", choice):
+                stands = utterance.state != "speaking" or transcript.stable
+                if (
+                    stands
+                    and utterance.covered
+                    and self.barge_in.objection(utterance) is None
+                    and self._budget.allows(self._loop.time(), self.settings.reply.spare_tokens)
+                ):
+                    return utterance.content
             await utterance.marked()
+        return None
 
-    async def _settled(self, utterance: Utterance, reply: Reply) -> bool:
+    async def _decided(self, utterance: Utterance, reply: Reply) -> bool:
         """Wait until the turn is decided: True if this reply answers it, False if it has to be made again."""
-        covers = utterance.transcript.upto_sample if utterance.transcript else 0
         while True:
-            transcript = utterance.transcript
-            if utterance.state == "dismissed":
+            if utterance.state == "dismissed" or not self._answers(reply, utterance):
                 return False
-            if transcript is not None and transcript.text.strip() != reply.user_text.strip():
-                return False
-            if utterance.state == "ended" and transcript is not None and transcript.final:
-                break
-            stable = transcript is not None and transcript.stable
-            if utterance.state == "speaking" and not stable and utterance.speech_end > covers:
-                return False
-            await utterance.marked()
-        if not self._is_turn(utterance):
+            if utterance.state == "ended" and utterance.transcribed:
+                if not self._is_turn(utterance):
+                    return False
+                await self._take_turn(utterance)
+                if utterance.state == "ended":
+                    break
+            elif utterance.state == "speaking":
+                await utterance.changed()
+            else:
+                await utterance.marked()
+        if reply.history != self.conversation.version or not self._answers(reply, utterance):
             return False
-        await self._take_turn(utterance)
-        if reply.history != self.conversation.version:
-            return False
-        self._decide(utterance, reply.prompt_text, reply.pictures)
+        self._decide(utterance)
         reply.turn = utterance.turn
-        reply.confirmed.set()
+        reply.may_speak.set()
         return True
+
+    def _answers(self, reply: Reply, utterance: Utterance) -> bool:
+        """Whether the reply still answers what was said: nothing came to it but a click, a cough, or an "mhm" after the
+        end of the turn."""
+        transcript, said = utterance.transcript, reply.user_text
+        if transcript is None:
+            return False
+        if utterance.content != said:
+            more, later = utterance.content.removeprefix(said), utterance.segments[reply.segments :]
+            if more == utterance.content or not later or any(segment.typed for segment in later):
+                return False
+            added = replace(transcript, text=more)
+            return not takes_floor(added, self.settings.bargein, utterance.language, utterance.question)
+        going_on_ms = (utterance.speech_end - utterance.resumed_at) / PER_MS
+        resumed = utterance.state == "speaking" and not transcript.stable
+        return not resumed or going_on_ms < self.settings.bargein.min_speech_ms
+
+    async def _offer(self, utterance: Utterance, reply: Reply, end: TurnOutcome) -> None:
+        """Give the reply the floor, and return when it was played, or when the user goes on before it is heard."""
+        provisional = CancelScope()
+
+        async def watch() -> None:
+            while utterance.state == "ended" and not reply.audio.held and self._answers(reply, utterance):
+                if reply.commit_due:
+                    self._commit(reply, end)
+                await utterance.marked()
+            provisional.cut()
+
+        vad_end = utterance.speech_end if utterance.typed is None else None
+        self._heard_latency.follow(reply, vad_end)
+        reply.audio.release()
+        utterance.reply_audio = reply.audio
+        async with beside(watch()):
+            with provisional.entered():
+                await self._perform(reply, end)
+
+    def _commit(self, reply: Reply, end: TurnOutcome) -> None:
+        """Nothing takes the reply back any more: it is the answer, and what it answers enters the conversation."""
+        utterance = end.utterance
+        if not utterance.committed:
+            utterance.committed = True
+            end.reply = reply
+            self._remember_user(end)
+            reply.committed.set()
 
     async def _take_turn(self, utterance: Utterance) -> None:
         """The utterance is a turn: end every answer to what was said before."""
@@ -237,31 +292,27 @@ class TurnRunner:
 
     def _is_turn(self, utterance: Utterance) -> bool:
         """Whether an utterance that ended has words for us; it is dismissed if not."""
-        if utterance.typed is not None:
+        if utterance.typed is not None or utterance.turn is not None:
             return True
-        transcript = utterance.transcript
-        if transcript is not None and transcript.text.strip():
+        if utterance.content:
             reason: str | None = self.barge_in.objection(utterance)
         else:
-            reason = "no words" if transcript is not None and transcript.final else "not understood"
+            reason = "no words" if utterance.transcribed else "not understood"
         if reason is not None:
             self.listening.dismiss(utterance, reason)
         return reason is None
 
-    def _decide(self, utterance: Utterance, text: str, pictures: tuple[Picture, ...] = ()) -> None:
-        """Make the utterance a turn, and its text a message of the conversation, unless that was done."""
+    def _decide(self, utterance: Utterance) -> None:
+        """The user has finished, for all we know: make the utterance a turn, unless it is one already."""
         if utterance.turn is None:
             self._turns += 1
             utterance.turn = self._turns
-            if utterance.typed is None:
-                self.listening.learn(utterance)
-                waited_ms = (utterance.end - utterance.speech_end) / PER_MS
-                decided = TurnDecided(self._turns, utterance.id, False, utterance.speech_end, waited_ms)
-            else:
-                decided = TurnDecided(self._turns, utterance.id, True)
-            self.trace.emit(decided)
-            if text:
-                self._remember(Message("user", text, pictures=pictures))
+        if utterance.typed is None:
+            waited_ms = (utterance.end - utterance.speech_end) / PER_MS
+            decided = TurnDecided(utterance.turn, utterance.id, False, utterance.speech_end, waited_ms)
+        else:
+            decided = TurnDecided(utterance.turn, utterance.id, True)
+        self.trace.emit(decided)
 
     async def _transcribed(self, utterance: Utterance) -> None:
         """Wait for the final transcript, a while: it is not answered any more, but it belongs to the conversation."""
@@ -277,26 +328,35 @@ class TurnRunner:
         reply = Reply(self._replies, user_text, ReplyAudio(self.settings.reply.buffer_s))
         reply.history = self.conversation.version
         reply.started_at = self._loop.time()
-        reply.utterance = utterance.id if utterance else None
+        reply.answers = utterance
         reply.turn = utterance.turn if utterance else None
+        reply.segments = len(utterance.segments) if utterance else 0
         speculative = utterance is not None and utterance.state != "ended"
+        if not speculative or self.stages.early("tts", self.settings.reply.speculate):
+            reply.may_speak.set()
         self.trace.emit(ReplyStarted(reply.id, reply.utterance, reply.turn, user_text, speculative))
         return reply
 
-    async def _perform(self, reply: Reply) -> None:
-        """Take the floor until all was handed to the sink."""
+    async def _perform(self, reply: Reply, end: TurnOutcome | None = None) -> None:
+        """Take the floor until all was handed to the sink. A reply of which nothing can be heard is then the answer."""
         await reply.audio.ready()
         reply.ready_ms = self.trace.now()
         await self.floor.free()
         self.barge_in.reply_begins()
         with self.floor.taken_by(reply):
             await reply.audio.drained()
+        if end is not None:
+            if end.utterance.state != "ended" or reply.audio.held:
+                return
+            self._commit(reply, end)
         if reply.failure is not None:
             raise reply.failure
 
-    def _discard(self, reply: Reply) -> Usage:
+    def _discard(self, reply: Reply, prompt: Sequence[Message]) -> Usage:
         seconds, cost = self._loop.time() - reply.started_at, reply.cost
         tokens = cost.input_tokens + cost.output_tokens
+        self._heard_latency.drop(reply)
+        self._budget.spend(self._loop.time(), tokens, prompt)
         reason = "the user went on, or the conversation did"
         self.trace.emit(ReplyDiscarded(reply.id, reply.utterance, reason, round(seconds, 3), tokens))
         return cost
@@ -325,6 +385,15 @@ class TurnRunner:
         self._heard_latency.conclude(reply)
         return text
 
+    def _remember_user(self, end: TurnOutcome) -> None:
+        """Remember what the user said, as the model was sent it; what was added to it afterwards too."""
+        text, reply = end.user_text.strip(), end.reply
+        prompt_text = end.filtered.get(text, text)
+        if reply is not None and text != reply.user_text:
+            prompt_text = f"{reply.prompt_text} {text.removeprefix(reply.user_text).strip()}"
+        if prompt_text:
+            self._remember(Message("user", prompt_text, pictures=reply.pictures if reply else ()))
+
     def _remember(self, *messages: Message) -> None:
         self.conversation.add(*messages, keep=self.settings.reply.history)
 
@@ -348,6 +417,9 @@ class TurnRunner:
                 raise
             finally:
                 self.barge_in.forget(utterance)
+                open_turn, utterance.committed = not utterance.committed, True
+                if open_turn and utterance.turn is not None:
+                    self._remember_user(end)
                 if utterance.turn is not None:
                     self._end(end)
 
@@ -355,7 +427,7 @@ class TurnRunner:
         """An answer was cut: if its turn was not decided yet, its words make it one."""
         utterance = end.utterance
         if utterance.turn is None and utterance.state != "dismissed" and self._is_turn(utterance):
-            self._decide(utterance, end.prompt_text)
+            self._decide(utterance)
 
     def _failed(self, end: TurnOutcome, error: StageError) -> None:
         """A turn fails; what would have been none (a cough) only leaves a notice."""
@@ -363,7 +435,7 @@ class TurnRunner:
         if utterance.turn is not None:
             return
         if utterance.state != "dismissed" and self.barge_in.objection(utterance) is None:
-            self._decide(utterance, end.prompt_text)
+            self._decide(utterance)
         else:
             self.listening.dismiss(utterance, "not understood")
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))

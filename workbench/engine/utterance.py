@@ -1,14 +1,18 @@
-"""An utterance: its sound, state and transcript, from speech onset to end of turn; each can be awaited as it grows."""
+"""An utterance: its sound, state and transcript, from speech onset to end of turn; each can be awaited as it grows.
+
+It stays open until its turn is committed: speech before that goes on with it, as a new segment for the STT.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from workbench.engine.buffer import ReplyAudio
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
@@ -32,7 +36,8 @@ class Utterance:
     """An open stream of frames of the track `user` (16 kHz), and what the STT made of it so far.
 
     `Listening` writes frames and the state, the STT writes transcripts, everybody waits with `changed`. Transcripts
-    are emitted to `trace`, where there is one.
+    are emitted to `trace`, where there is one. What the STT is given is a segment of it, an utterance by itself: the
+    first one, and after each time that the turn was reopened another one.
     """
 
     def __init__(self, id: int, start_sample: int, trace: Trace | None = None) -> None:
@@ -46,15 +51,23 @@ class Utterance:
         """Where speech began by the VAD."""
         self.speech_end = start_sample
         """Position on `user` after the last speech so far."""
+        self.resumed_at = start_sample
+        """Where the speech that goes on now, or was the last, began."""
         self.state: UtteranceState = "speaking"
         self.transcript: Transcript | None = None
         self.typed: str | None = None
-        """The text of an utterance that was typed instead of spoken."""
+        """The text of an utterance that was typed, before anything was spoken."""
         self.language = "en"
         """The language that is spoken with the agent, a tag like `de` or `pt-BR`."""
         self.question = ""
         """What the agent had just asked, or was about to have asked, when it began; empty if it asked nothing."""
         self._estimate: Estimate | None = None
+        self.segments: list[Segment] = []
+        """What was spoken and typed, in order."""
+        self.committed = False
+        """Nothing reopens its turn: the reply is audible, a tool with side effects runs, or the turn is over."""
+        self.reply_audio: ReplyAudio | None = None
+        """The sound of the reply that has the floor, once that may become audible at any time."""
         self._frames: list[Samples] = []
         self._end = start_sample
         self.stt = ""
@@ -86,18 +99,92 @@ class Utterance:
             self.transcript.final or self.transcript.stable or self.transcript.upto_sample >= self.speech_end
         )
 
+    @property
+    def content(self) -> str:
+        """The text so far, without space around it."""
+        return self.transcript.text.strip() if self.transcript else ""
+
     def append(self, frame: Frame) -> None:
         """Append the next frame of the track."""
         self._frames.append(frame.samples)
         self._end = frame.end
+        if (segment := self._open_segment) is not None:
+            segment.append(frame)
         _wake(self._growing)
 
     def become(self, state: UtteranceState, speech_end: int | None = None) -> None:
         """Enter a state; `speech_end` when the end of speech is known better."""
+        if (segment := self._open_segment) is not None:
+            segment.become(state, self.speech_end if speech_end is None else speech_end)
         self.state = state
         if speech_end is not None:
             self.speech_end = speech_end
-        self._mark()
+        self.mark()
+
+    def voice(self, end: int) -> None:
+        """The user speaks: so far until `end`."""
+        self.speech_end = end
+        if (segment := self._open_segment) is not None:
+            segment.speech_end = end
+
+    # --- segments ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _open_segment(self) -> Segment | None:
+        """The one that is being spoken."""
+        return next((segment for segment in reversed(self.segments) if not segment.over), None)
+
+    def begin_segment(self, sound: Frame, onset: int) -> None:
+        """Go on in a new segment with that sound; the STT reads it from there. Where it has not finished the one
+        before, it reads both anew as one: nothing waits for a call that is late."""
+        last = self.segments[-1] if self.segments else None
+        if last is not None and not last.transcribed:
+            self.segments.pop().become("dismissed")
+            sound = Frame(self.audio(last.start_sample), sound.rate, last.start_sample)
+        segment = Segment(self, sound.position)
+        segment.onset = onset
+        segment.append(sound)
+        self.segments.append(segment)
+        if self.transcript is not None:
+            self.transcript = replace(self.transcript, final=False, stable=False)
+
+    def drop_segment(self) -> None:
+        """Drop the segment that is being spoken, as it was a click: what was said before stands."""
+        if (segment := self._open_segment) is not None:
+            segment.become("dismissed")
+            self.segments.remove(segment)
+            self.join()
+
+    def add_text(self, text: str) -> None:
+        """Append what the user types."""
+        segment = Segment(self, self._end)
+        segment.typed = text
+        segment.become("ended")
+        self.segments.append(segment)
+        segment.write(Transcript(text, self._end, final=True))
+
+    def take_back(self) -> bool:
+        """Keep the reply back so that the turn can go on; False where it is committed."""
+        if self.state != "ended" or self.committed:
+            return False
+        return self.reply_audio is None or self.reply_audio.hold()
+
+    def join(self) -> None:
+        """Set the transcript from those of the segments."""
+        known = [segment.transcript for segment in self.segments if segment.transcript is not None]
+        if len(known) == len(self.segments) == 1:
+            self.write(known[0])
+        elif known:
+            confidences = [each.confidence for each in known if each.confidence is not None]
+            self.write(
+                Transcript(
+                    " ".join(filter(None, (each.text.strip() for each in known))),
+                    known[-1].upto_sample,
+                    final=all(segment.transcribed for segment in self.segments),
+                    stable=len(known) == len(self.segments) and (known[-1].stable or known[-1].final),
+                    confidence=max(confidences, default=None),
+                )
+            )
 
     def write(self, transcript: Transcript) -> None:
         """Set the STT's text so far (partial), or for good (final). GarbageError for what is no transcript."""
@@ -106,7 +193,7 @@ class Utterance:
         self.transcript = transcript
         if self._trace is not None:
             self._emit(transcript, self._trace)
-        self._mark()
+        self.mark()
 
     def _emit(self, transcript: Transcript, trace: Trace) -> None:
         """Emit the transcript, and the time that it was waited for: the part `stt` of the waterfall."""
@@ -173,7 +260,8 @@ class Utterance:
         """Wait until state or transcript changes."""
         await _wait(self._marking)
 
-    def _mark(self) -> None:
+    def mark(self) -> None:
+        """Wake whoever waits for a change."""
         _wake(self._growing)
         _wake(self._marking)
 
@@ -181,6 +269,21 @@ class Utterance:
     def seconds(self) -> float:
         """Length so far, seconds."""
         return (self._end - self.start_sample) / INPUT_RATE
+
+
+class Segment(Utterance):
+    """What one call of the STT reads: from an onset to an end of the turn, for good, though that may be reopened."""
+
+    def __init__(self, whole: Utterance, start_sample: int) -> None:
+        super().__init__(whole.id, start_sample)
+        self._whole = whole
+
+    def write(self, transcript: Transcript) -> None:
+        """Set the text of the segment, and with it that of the utterance."""
+        super().write(transcript)
+        if self.state != "dismissed":
+            self._whole.stt = self.stt
+            self._whole.join()
 
 
 async def _wait(waiting: set[asyncio.Event]) -> None:

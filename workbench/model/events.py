@@ -421,6 +421,17 @@ class TurnDecided:
     waited_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class TurnReopened:
+    """The user went on before anything of the reply was heard: `turn` is not over, and is decided again. Speech set in
+    at `at_sample` of `user`, `gap_ms` after the speech before it; both None for typed text."""
+
+    turn: int
+    utterance: int
+    at_sample: int | None = None
+    gap_ms: float | None = None
+
+
 # --- the agent's side ---------------------------------------------------------------------------------------
 
 
@@ -682,6 +693,7 @@ Event = (
     | Transcribed
     | UtteranceDismissed
     | TurnDecided
+    | TurnReopened
     | ReplyStarted
     | ReplyDiscarded
     | Span

@@ -42,6 +42,7 @@ class Observers:
             for plugin, impl in plugins.implementations(hook):
                 observer = self._observers.setdefault(plugin, _Observer(plugin, plugins, caller))
                 observer.hooks[hook] = impl
+        self._last_turn = 0
         self._turns_wanted = any("workbench_turn_ended" in each.hooks for each in self._observers.values())
 
     def notify(self, hook: str, arguments: dict[str, Any]) -> None:
@@ -77,7 +78,8 @@ class Observers:
         match entry.event:
             case SessionStarted():
                 self.notify("workbench_session_started", {"session": session})
-            case TurnDecided(turn=turn):
+            case TurnDecided(turn=turn) if turn > self._last_turn:  # not again once it was reopened
+                self._last_turn = turn
                 self.notify("workbench_turn_started", {"session": session, "turn": turn})
             case TurnEnded(turn=turn) if self._turns_wanted:
                 self.notify("workbench_turn_ended", {"session": session, "turn": self._trace.turn(turn)})

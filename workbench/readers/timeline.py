@@ -35,6 +35,7 @@ from workbench.model.events import (
     SpeechStarted,
     TurnDecided,
     TurnEnded,
+    TurnReopened,
     TurnStatus,
     UtteranceDismissed,
     VadBatch,
@@ -86,7 +87,8 @@ class Turn:
     or never heard. `parts_ms`: every part, 0 where absent, and `unexplained`; they sum to `heard_latency_ms`; `startup`
     is there only where the user spoke before the session listened. `lanes_ms`: [start, end] of each part relative to
     the end of speech (typed: to when it was typed), from first start to last end where it ran several times.
-    `agent_text`: what was heard of the answer.
+    `agent_text`: what was heard of the answer. `reopened`: how often the user went on after it was decided, before
+    anything of the answer was heard.
     """
 
     turn: int
@@ -97,6 +99,7 @@ class Turn:
     parts_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*PARTS, "unexplained"), 0.0))
     lanes_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
     discarded_replies: int = 0
+    reopened: int = 0
     usage: dict[str, float] = field(default_factory=dict)
     cold: bool = False
     error: TurnError | None = None
@@ -114,7 +117,7 @@ class Turn:
             name: {key: list(values) for key, values in getattr(self, name).items()}
             for name in ("lanes_ms", "providers")
         }
-        return {**asdict(self), **lists}
+        return {key: value for key, value in {**asdict(self), **lists}.items() if key != "reopened"}
 
 
 @dataclass(slots=True)
@@ -131,6 +134,7 @@ class _OpenTurn:
 
     utterance: int | None = None
     decided_ms: float | None = None
+    reopened: int = 0
     reply: int | None = None
     user_end_ms: float | None = None
     agent_start_ms: float | None = None
@@ -173,7 +177,10 @@ class Timeline:
             case ListeningStarted():
                 self._listening_ms = entry.t_ms
             case TurnDecided(turn=turn, utterance=utterance):
-                self._open[turn] = _OpenTurn(utterance, entry.t_ms)
+                reopened = self._open[turn].reopened if turn in self._open else 0
+                self._open[turn] = _OpenTurn(utterance, entry.t_ms, reopened)
+            case TurnReopened(turn=turn) if turn in self._open:
+                self._open[turn].reopened += 1
             case ReplyPlaying(reply=reply, turn=int(turn)) if turn in self._open:
                 self._open[turn].reply = reply
             case ReplyDiscarded(reply=reply, utterance=utterance):
@@ -217,6 +224,7 @@ class Timeline:
             ended.agent_text,
             lanes_ms=_lanes(start_ms, decided_ms, spans, self._listening_ms),
             discarded_replies=sum(map(open_turn.answers, self._discarded)),
+            reopened=open_turn.reopened,
             usage=dict(ended.usage),
             cold=ended.cold,
             providers=_providers(spans),
@@ -233,6 +241,8 @@ class Timeline:
                 live.user = "paused"
             case UtteranceDismissed():
                 live.user = "silent"
+            case TurnReopened() if live.agent == "thinking":
+                live.agent = "idle"
             case TurnDecided(turn=turn):
                 live.user, self._last_turn = "silent", turn
                 live.agent = "thinking" if live.agent == "idle" else live.agent

@@ -81,7 +81,7 @@ class StageBuilder:
             cast(GuardedTts | None, tts),
             self._tools,
             speakable_for(self._agent),
-            all(self._onboard.values()),
+            self._onboard_stages(),
             fallback_sink=partial(PacedSink, self._trace),
             language=self._agent.language,
             hooks=self._hooks,
@@ -116,7 +116,7 @@ class StageBuilder:
         if model is not None:
             await self._warm(model, model.guards)
         setattr(stages, stage, model)
-        stages.speculate = all(self._onboard.values())
+        stages.onboard = self._onboard_stages()
         stages.started_anew()
 
     async def _enter_transport(self) -> Transport:
@@ -159,6 +159,9 @@ class StageBuilder:
     async def _turn_detector(self, choice: str) -> TurnDetector:
         detector: TurnDetector = await self._stack.enter_async_context(await self._make("turn", choice))
         return detector
+
+    def _onboard_stages(self) -> frozenset[str]:
+        return frozenset(stage for stage, onboard in self._onboard.items() if onboard)
 
     async def _make(self, stage: ProviderStage, item: str) -> Any:
         """Make a provider, on a thread: what it imports may take half a second."""

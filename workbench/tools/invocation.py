@@ -120,7 +120,7 @@ class Invoker:
             raise Refusal(f"there is no tool called {name!r}; {self._tools.hint(call.request.name)}")
         arguments = await self._within_deadline(tool, lambda: self._parse(tool, call))
         if call.reply is not None and not tool.idempotent:
-            await call.reply.confirmed.wait()
+            await call.reply.commit()
         if tool.confirm and call.reply is not None:
             refusal = self._consent.refusal(tool, arguments, call.turn or 0, call.reply.user_text)
             if refusal is not None:

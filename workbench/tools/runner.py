@@ -123,7 +123,7 @@ class Runner:
             self._end(call, "", "failed", error.reason)
             return error
         except asyncio.CancelledError:
-            decided = call.reply is None or call.reply.confirmed.is_set()
+            decided = call.reply is None or call.reply.committed.is_set()
             self._end(call, "", "cancelled" if decided else "discarded")
             raise
         else:

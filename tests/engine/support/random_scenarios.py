@@ -58,7 +58,7 @@ def random_scenario(seed: int) -> Scenario:
     settings.limits.breaker_ms = 4000
     settings.reply.history = chance.choice((0, 1, 4, 40))
     settings.reply.buffer_s = chance.choice((0.3, 2.0))
-    settings.reply.attempts = chance.choice((0, 1, 2, 2))
+    settings.reply.spare_tokens = chance.choice((0, 100, 20_000, 20_000))
     delays = (0.0, 20.0, 150.0, 700.0)
     answers: list[Answer] = [
         *ANSWERS,

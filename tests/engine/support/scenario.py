@@ -200,7 +200,7 @@ def stages_for(scenario: Scenario, trace: Trace, tools: ToolRunner) -> Stages:
         GuardedTts(scenario.tts, settings, trace) if scenario.tts else None,
         tools,
         lambda text: text,
-        scenario.speculate,
+        frozenset(("stt", "llm", "tts")) if scenario.speculate else frozenset(),
         fallback_sink=partial(scenario.fallback_sink, trace),
         language=scenario.language,
     )
@@ -226,15 +226,15 @@ def check(outcome: Outcome, tools_wait: bool = True) -> None:
     """No task is left; every turn, reply and utterance ends once; tools wait for the turn; verdicts come in time."""
     assert not outcome.left, outcome.left
     whole = outcome.error is None
-    decided = [event.turn for event in outcome.all(TurnDecided)]
+    decided = list(dict.fromkeys(event.turn for event in outcome.all(TurnDecided)))
     assert decided == list(range(1, len(decided) + 1))
     assert sorted(event.turn for event in outcome.all(TurnEnded)) == decided
     started = [event.reply for event in outcome.all(ReplyStarted)]
     ends = [event.reply for event in outcome.events if isinstance(event, ReplyDiscarded | ReplyEnded)]
     assert sorted(ends) == started
     opened = [event.utterance for event in outcome.all(SpeechStarted)]
-    spoken = [event.utterance for event in outcome.all(TurnDecided) if not event.typed]
-    closed = spoken + [event.utterance for event in outcome.all(UtteranceDismissed)]
+    spoken = dict.fromkeys(event.utterance for event in outcome.all(TurnDecided) if not event.typed)
+    closed = [*spoken] + [event.utterance for event in outcome.all(UtteranceDismissed)]
     assert sorted(closed) == opened if whole else set(closed) <= set(opened)
     assert all(event.after_ms <= 600 for event in outcome.all(BargeInJudged) if "late" not in event.reason)
     turns = {event.turn: outcome.at(event) for event in outcome.all(TurnDecided)}

@@ -68,6 +68,8 @@ class ConversationFold:
             case ev.TurnDecided(turn=turn, utterance=utterance):
                 self._utterances[turn] = utterance
                 self._change(f"u{utterance}", "user", turn=turn)
+            case ev.TurnReopened(utterance=utterance):
+                self._change(f"u{utterance}", "user", state="partial")
             case ev.ReplyDiscarded(reply=reply):
                 self._lines.pop(f"r{reply}", None)
             case ev.ReplyStarted() | ev.ReplyText() | ev.ReplyPlaying() | ev.ReplyEnded():

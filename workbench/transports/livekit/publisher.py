@@ -63,8 +63,8 @@ class RoomPublisher:
         self._connection = connection
         self._linked_track = linked_track
         self._own_track = own_track
-        self._unanswered: set[int] = set()
-        """Turns that are decided and not answered."""
+        self._unanswered: dict[int, int] = {}
+        """Turns that are decided and not answered, and their utterances."""
         self._speaking: int | None = None
         """The reply that is being played."""
         self._reply: TranscriptionSegment | None = None
@@ -114,18 +114,22 @@ class RoomPublisher:
         match entry.event:
             case ev.ListeningStarted():
                 self.state = "listening"
-            case ev.TurnDecided(turn=turn):
-                self._unanswered.add(turn)
-            case ev.Transcribed(utterance=utterance, text=text, final=final):
-                self._transcribe(utterance, text, final)
+            case ev.TurnDecided(turn=turn, utterance=utterance):
+                self._unanswered[turn] = utterance
+            case ev.TurnReopened(turn=turn):
+                self._unanswered.pop(turn, None)
+            case ev.Transcribed(utterance=utterance, text=text):
+                self._transcribe(utterance, text)
+            case ev.UtteranceDismissed(utterance=utterance):
+                self._finish_user(utterance)
             case ev.ReplyPlaying(reply=reply, turn=turn):
                 self._speaking = reply
-                self._unanswered.discard(turn or 0)
+                self._finish_user(self._unanswered.pop(turn or 0, None))
                 self._reply = self._new_segment("", self._own_track())
             case ev.ReplyEnded(reply=reply, heard=heard):
                 self._end_reply(reply, heard)
             case ev.TurnEnded(turn=turn):
-                self._unanswered.discard(turn)
+                self._finish_user(self._unanswered.pop(turn, None))
             case _:
                 return
         if self.state != "initializing":
@@ -136,17 +140,22 @@ class RoomPublisher:
     def _new_segment(self, sender: str, track: str) -> TranscriptionSegment:
         return TranscriptionSegment(f"SG_{secrets.token_hex(6)}", sender, track)
 
-    def _transcribe(self, utterance: int, text: str, final: bool) -> None:
+    def _transcribe(self, utterance: int, text: str) -> None:
         segment = self._users.get(utterance)
         if segment is None:
             if not text:
                 return
             segment = self._users[utterance] = self._new_segment(*self._linked_track())
-        segment.text, segment.final = text, final
-        if final:
-            self._final.append(self._users.pop(utterance))
-        elif len(self._users) > MOST_OPEN:
+        segment.text = text
+        if len(self._users) > MOST_OPEN:
             del self._users[next(iter(self._users))]
+
+    def _finish_user(self, utterance: int | None) -> None:
+        """No more words come to an utterance: its turn cannot be reopened."""
+        segment = self._users.pop(utterance or 0, None)
+        if segment is not None:
+            segment.final = True
+            self._final.append(segment)
 
     def _end_reply(self, reply: int, text: str) -> None:
         segment = self._reply
