@@ -10,8 +10,10 @@ from functools import cache, lru_cache
 
 from workbench.text.turn_words import LONGEST, UNSPACED, content_words, entries, matches, simplify, tag
 
-LONG_NUMBER = 10
-"""Digits with which a dictated number may be whole: a telephone number of most countries."""
+LONG_NUMBER = 7
+"""Digits with which a dictated number may be whole: the shortest telephone numbers."""
+ANNOUNCED = 25
+"""Characters before a number among which "my number is" must be."""
 SHORT_NUMBER = 4
 """Digits with which a code may be whole."""
 TRAILING = re.compile(r"(,|，|、|،|:|：|;|-|–|—|\.\.\.|…)[\"'”’»)]*$")
@@ -41,11 +43,13 @@ class Dictation:
 
     digits: int = 0
     groups: int = 0
+    single: int = 0
+    """Groups that are a single digit, as a word."""
     letters: int = 0
     joint: bool = False
     """The last word is a "dot" or an "at"."""
-    alone: bool = False
-    """There are no other words."""
+    before: str = ""
+    """The words before them."""
 
 
 @lru_cache(maxsize=256)
@@ -75,15 +79,24 @@ def dictation(text: str, question: str, language: str) -> Completeness | None:
     """Return what the number or the letters at the end of a text say of it; None where nothing is being dictated."""
     found = _dictated(text.casefold(), tag(language))
     asked = matches(question, language, "dictated") or matches(question, language, "codes")
-    announced = asked or matches(text, language, "dictated") or matches(text, language, "codes")
+    near = found.before[-ANNOUNCED:]
+    announced = asked or matches(near, language, "dictated") or matches(near, language, "codes")
     if ADDRESS.search(text):
         return Completeness.LIKELY
-    if found.letters > 1 or (found.joint and (announced or found.digits)) or (found.letters and announced):
+    joined = found.joint and (asked or found.digits or found.letters)
+    if joined or found.letters > 1 or (found.letters and announced):
         return Completeness.UNFINISHED
     if not found.digits or (found.groups == 1 and not asked and NO_DICTATION.search(text)):
         return None
-    several = found.groups >= 3 or (found.groups == 2 and found.digits >= 5)
-    if not (announced or several or (found.alone and found.digits >= 3)):
+    several = (
+        found.groups >= 4
+        or (found.groups == 3 and found.single != 1)
+        or (found.groups == 2 and found.digits >= 5)
+    )
+    by_digit = found.single == found.groups > 1 or (
+        found.single == 0 and found.groups == 1 and found.digits > 2
+    )
+    if not (announced or several or (by_digit and not found.before)):
         return None
     short = matches(question or text, language, "codes")
     enough = found.digits >= (SHORT_NUMBER if short else LONG_NUMBER)
@@ -94,7 +107,8 @@ def dictation(text: str, question: str, language: str) -> Completeness | None:
 def _dictated(text: str, language: str) -> Dictation:
     """Read digits, number words, letters and what joins them from the end of a text."""
     token, joint = _tokens(language)
-    digits = groups = letters = 0
+    digits = groups = single = letters = 0
+    ones = {word.casefold() for word in entries(language, "digits")}
     last_is_joint = False
     at = len(text.rstrip(" .,;!…。，、"))
     rest = text[:at]
@@ -107,16 +121,20 @@ def _dictated(text: str, language: str) -> Dictation:
         elif len(word) == 1 and not re.match(f"[{UNSPACED}]", word):
             letters += 1
         else:
-            digits, groups = digits + 1, groups + 1
+            digits, groups, single = digits + 1 + (word not in ones), groups + 1, single + (word in ones)
         rest = rest[: match.start()].rstrip(" .,;-–/()+、，")
-    return Dictation(digits, groups, letters, last_is_joint, not rest)
+    return Dictation(digits, groups, single, letters, last_is_joint, rest)
 
 
 @cache
 def _tokens(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return what finds the last piece of a dictation in a text, and what joins them."""
     joints = "|".join(re.escape(word.casefold()) for word in entries(language, "joints"))
-    words = sorted((word.casefold() for word in entries(language, "digits")), key=len, reverse=True)
+    words = sorted(
+        (word.casefold() for word in (*entries(language, "digits"), *entries(language, "tens"))),
+        key=len,
+        reverse=True,
+    )
     spaced = "|".join(re.escape(word) for word in words if not re.match(f"[{UNSPACED}]", word))
     unspaced = "|".join(re.escape(word) for word in words if re.match(f"[{UNSPACED}]", word))
     parts = [r"(?<!\d)\d+", rf"(?<![^\W_])(?:{joints}|[^\W\d_])", r"[@.](?=$)"]
