@@ -1,4 +1,4 @@
-"""Endpointing by silence that adapts to the pauses of this user."""
+"""Endpointing: by silence that adapts to the pauses of this user, by words and by sound."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.endpointing import REMEMBERED, SilenceTurn
+from workbench.engine.endpointing import REMEMBERED, CombinedTurn, SilenceTurn
 from workbench.engine.settings import TurnSettings
-from workbench.engine.utterance import Utterance
+from workbench.engine.utterance import Estimate, Utterance
+from workbench.model.audio import INPUT_RATE, Frame, silence
+from workbench.model.conversation import Transcript
+from workbench.model.errors import GarbageError
 
 KNOBS = TurnSettings()
 SPEECH = Utterance(1, 0)
@@ -71,3 +74,106 @@ def test_a_longer_pause_never_makes_it_wait_less(pauses: list[float], which: int
     longer = list(pauses)
     longer[which % len(longer)] += more
     assert wait(longer) >= wait(pauses) - 1e-6
+
+
+# --- by words and sound ----------------------------------------------------------------------------------------------
+
+
+def pause(
+    text: str | None, probability: float | None = None, *, question: str = "", covered: bool = True
+) -> Utterance:
+    utterance = Utterance(1, 0)
+    utterance.append(Frame(silence(INPUT_RATE), INPUT_RATE, 0))
+    utterance.become("paused", INPUT_RATE)
+    utterance.question = question
+    if text is not None:
+        utterance.write(Transcript(text, INPUT_RATE if covered else INPUT_RATE // 2))
+    if probability is not None:
+        utterance.estimate(Estimate(probability, INPUT_RATE))
+    return utterance
+
+
+def combined(utterance: Utterance, settings: TurnSettings = KNOBS) -> float:
+    return CombinedTurn().wait_ms(utterance, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "probability", "wait_ms"),
+    [
+        (None, None, 350),
+        (None, 0.95, 315),
+        (None, 0.5, 350),
+        (None, 0.1, 1400),
+        ("What time is it?", None, 200),
+        ("What time is it?", 0.95, 200),
+        ("What time is it?", 0.1, 350),
+        ("Yes.", 0.9, 200),
+        ("Tell me a joke.", None, 315),
+        ("Tell me a joke.", 0.95, 315),
+        ("Tell me a joke.", 0.1, 525),
+        ("tell me a joke", None, 350),
+        ("tell me a joke", 0.1, 1400),
+        ("So, um,", None, 2500),
+        ("So, um,", 0.99, 2500),
+        ("I'd like to go to", 0.99, 2500),
+        ("my number is 555", 0.99, 2500),
+        ("my number is 555 123 4567", 0.1, 700),
+    ],
+)
+def test_how_long_is_waited_by_words_and_sound(
+    text: str | None, probability: float | None, wait_ms: float
+) -> None:
+    assert combined(pause(text, probability)) == pytest.approx(wait_ms)
+
+
+def test_sound_alone_and_words_alone() -> None:
+    assert CombinedTurn(by_words=False).wait_ms(pause("So, um,", 0.95), KNOBS) == pytest.approx(315)
+    assert combined(pause("So, um,")) == KNOBS.unfinished_ms
+
+
+def test_words_that_lag_behind_do_not_count_but_a_number_does() -> None:
+    assert combined(pause("I'd like to go to", covered=False)) == 350
+    assert combined(pause("What time is it?", covered=False)) == 350
+    assert combined(pause("my number is 555", covered=False)) == 2500
+
+
+def test_after_a_question_for_a_number_there_is_time() -> None:
+    question = "What is your phone number?"
+    assert combined(pause("five", question=question)) == 2500
+    assert combined(pause("five", question="How many people?")) == 350
+    assert combined(pause(None, question=question)) == 700, "there are no words yet"
+    assert combined(pause("Sure, no problem.", question=question)) == pytest.approx(315)
+
+
+def test_an_estimate_counts_for_the_pause_that_was_judged() -> None:
+    utterance = pause(None, 0.05)
+    utterance.become("speaking", INPUT_RATE + 512)
+    utterance.become("paused", INPUT_RATE + 512)
+    assert utterance.end_probability is None
+    assert combined(utterance) == 350
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
+def test_what_is_no_probability_is_refused(probability: float) -> None:
+    with pytest.raises(GarbageError):
+        pause(None, probability)
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.lists(st.floats(0, 2000), max_size=30),
+    st.sampled_from([None, "So, um,", "Yes.", "Tell me a joke.", "tell me a joke", "555"]),
+    st.none() | st.floats(0, 1),
+)
+def test_nothing_waits_longer_than_silence_would_unless_something_speaks_against_the_end(
+    pauses: list[float], text: str | None, probability: float | None
+) -> None:
+    turn = CombinedTurn()
+    for each in pauses:
+        turn.paused(each, went_on=True)
+    found, usual = turn.wait_ms(pause(text, probability), KNOBS), wait(pauses)
+    against = text in ("So, um,", "555") or (
+        probability is not None and probability <= KNOBS.unfinished_probability
+    )
+    assert found <= (max(usual, KNOBS.unfinished_ms) if against else usual)
+    assert found >= min(usual, KNOBS.complete_ms)

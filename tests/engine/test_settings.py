@@ -15,8 +15,10 @@ from pydantic import BaseModel
 
 from tests.engine.support.scenario import Outcome, Scenario, run
 from tests.engine.support.tools import CLOCK, Tools, answer
+from workbench.engine.endpointing import CombinedTurn
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
+from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples
 from workbench.model.events import (
     BargeInJudged,
@@ -227,6 +229,39 @@ def test_turn_max_silence_ms() -> None:
         initial={"turn.min_silence_ms": 50},
     )
     assert found[0][-1] > 300 > 160 >= found[1][-1]  # type: ignore[index]
+
+
+def waited(name: str, value: object, text: str, probability: float | None = None) -> list[float]:
+    """How long a turn waits for its end before and after the setting changed, ms."""
+
+    class Sure(CombinedTurn):
+        assesses = True
+
+        async def assess(self, utterance: Utterance) -> float | None:
+            return probability
+
+    def scene(score: Score) -> None:
+        score.silence(0.5).say(text)
+
+    decided = each(TurnDecided, "waited_ms")
+    found = halves(name, value, scene, decided, turn=Sure(), stt=Listener(partials=True))
+    return [round(half[0], -2) for half in found]  # type: ignore[index]
+
+
+def test_turn_complete_ms() -> None:
+    assert waited("turn.complete_ms", 100.0, "what time is it?") == [200, 100]
+
+
+def test_turn_unfinished_ms() -> None:
+    assert waited("turn.unfinished_ms", 1500.0, "I'd like to") == [2500, 1500]
+
+
+def test_turn_complete_probability() -> None:
+    assert waited("turn.complete_probability", 0.95, "tell me", 0.9) == [300, 400]
+
+
+def test_turn_unfinished_probability() -> None:
+    assert waited("turn.unfinished_probability", 0.05, "tell me a joke", 0.1) == [1400, 400]
 
 
 def test_turn_max_utterance_s() -> None:

@@ -55,7 +55,7 @@ class TurnSettings(SettingsModel):
     """Silence that ends a turn that is surely unfinished, ms: after "and" or "um", within a number being dictated."""
     complete_probability: float = Field(0.7, ge=0, le=1)
     """Probability that the turn is over, by its sound, from which on it counts as complete."""
-    unfinished_probability: float = Field(0.3, ge=0, le=1)
+    unfinished_probability: float = Field(0.2, ge=0, le=1)
     """Probability that the turn is over, by its sound, up to which it counts as unfinished."""
     max_utterance_s: float = Field(60, ge=1, le=600)
     """An utterance is taken as finished after this long, s."""

@@ -83,7 +83,8 @@ def dictation(text: str, question: str, language: str) -> Completeness | None:
     announced = asked or matches(near, language, "dictated") or matches(near, language, "codes")
     if ADDRESS.search(text):
         return Completeness.LIKELY
-    joined = found.joint and (asked or found.digits or found.letters)
+    spelling = matches(found.before, language, "dictated") and not CLOSED.search(text)
+    joined = found.joint and (asked or spelling or found.digits or found.letters)
     if joined or found.letters > 1 or (found.letters and announced):
         return Completeness.UNFINISHED
     if not found.digits or (found.groups == 1 and not asked and NO_DICTATION.search(text)):
