@@ -23,12 +23,14 @@ from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.model.errors import BusyError, DeadlineError, RefusedError, StageError, UsageError
 from workbench.plugin.values import Secret
 from workbench.server.openai import serving
+from workbench.server.openai.access import check_access
+from workbench.server.openai.chat import ChatTool
 from workbench.server.openai.transcriptions import cut
 from workbench.simulation.scripted import EndsEarly, Raises, ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.transports.resample import Resampler, to_samples, to_wave
 
 T = TypeVar("T")
-ASK = {"model": "any", "messages": [{"role": "user", "content": "Hi"}]}
+ASK: dict[str, Any] = {"model": "any", "messages": [{"role": "user", "content": "Hi"}]}
 SAY = {"model": "any", "input": "Good morning.", "voice": "any"}
 
 
@@ -459,7 +461,7 @@ def test_speech_is_streamed() -> None:
         ({"response_format": "mp3"}, "response_format", "mp3 is not made here: ask for wav or pcm"),
         ({"input": ""}, "input", "at least 1 character"),
         ({"input": "x" * 4097}, "input", "at most 4096 characters"),
-        ({"voice": None}, "voice", "valid"),
+        ({"voice": None}, "voice", "required"),
         ({"speed": 2}, "speed", "1"),
         ({"stream_format": "sse"}, "stream_format", "'audio'"),
     ],
@@ -595,8 +597,136 @@ def test_web_pages_of_strangers_are_kept_out(headers: dict[str, str], status: in
     assert run(main()) == status
 
 
+PAGE = "https://app.example"
+ALLOWED = "Access-Control-Allow-Origin"
+
+
+@pytest.mark.parametrize(
+    ("origin", "origins", "key", "admitted"),
+    [
+        ("http://localhost:3000", (), "", True),
+        (PAGE, (PAGE,), "", True),
+        (PAGE, (PAGE,), "right", True),
+        (PAGE, ("*",), "right", True),
+        ("https://other.example", (PAGE,), "right", False),
+        ("https://app.example.evil", (PAGE,), "right", False),
+        ("http://app.example", (PAGE,), "", False),
+        ("null", (PAGE,), "right", False),
+    ],
+)
+def test_pages_of_admitted_origins_may_read_answers(
+    origin: str, origins: tuple[str, ...], key: str, admitted: bool
+) -> None:
+    async def main() -> None:
+        headers = {"Origin": origin, "Authorization": f"Bearer {key}"}
+        async with served(api_key=Secret(key) if key else None, origins=origins) as client:
+            asks = {
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization, x-own",
+            }
+            url = f"{client.base_url}/chat/completions"
+            async with client.session.options(url, headers={"Origin": origin, **asks}) as leave:
+                assert leave.status == (204 if admitted else 403), "a preflight comes without the key"
+                assert leave.headers.get(ALLOWED) == (origin if admitted else None)
+                if admitted:
+                    assert "POST" in leave.headers["Access-Control-Allow-Methods"]
+                    assert "x-own" in leave.headers["Access-Control-Allow-Headers"]
+            for body in (ASK, {**ASK, "stream": True}, {}):
+                async with client.session.post(url, json=body, headers=headers) as answer:
+                    assert answer.status == (403 if not admitted else 200 if body else 400)
+                    assert answer.headers.get(ALLOWED) == (origin if admitted else None), (
+                        "errors can be read too"
+                    )
+                    assert "Access-Control-Allow-Credentials" not in answer.headers
+            async with client.session.post(url, json=ASK, headers={"Origin": origin}) as answer:
+                assert answer.status == (403 if not admitted else 401 if key else 200)
+                assert (answer.headers.get(ALLOWED) == origin) == admitted
+
+    run(main())
+
+
+def test_without_an_origin_nothing_is_said_of_it() -> None:
+    async def main() -> None:
+        async with (
+            served(origins=(PAGE,)) as client,
+            client.session.get(f"{client.base_url}/models") as answer,
+        ):
+            assert ALLOWED not in answer.headers
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict.fromkeys(
+            ("stream", "stream_options", "tools", "tool_choice", "n", "response_format", "modalities", "stop")
+        ),
+        {
+            "messages": [
+                {"role": "user", "content": "Hi", "name": None, "tool_calls": None, "tool_call_id": None}
+            ]
+        },
+        {"messages": [{"role": "assistant", "content": None, "refusal": None}, *ASK["messages"]]},
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {"name": "f", "description": None, "parameters": None, "strict": None},
+                }
+            ]
+        },
+        {"stream": True, "stream_options": {"include_usage": None}},
+        {"stream": False, "stream_options": None, "metadata": None},
+    ],
+)
+def test_fields_that_are_null_are_absent(change: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with served() as client:
+            status, _, body = await client.post("/chat/completions", json={**ASK, **change})
+            assert status == 200, body
+            speech = {
+                **SAY,
+                "response_format": None,
+                "speed": None,
+                "stream_format": None,
+                "instructions": None,
+            }
+            assert (await client.post("/audio/speech", json=speech))[0] == 200
+
+    run(main())
+
+
+def test_what_is_null_in_a_schema_stays() -> None:
+    llm = ScriptedLlm(["Yes."])
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", None], "default": None}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+
+    async def main() -> None:
+        async with served(llm=llm) as client:
+            assert (await client.post("/chat/completions", json={**ASK, "tools": [tool]}))[0] == 200
+
+    run(main())
+    assert ChatTool.model_validate(tool).to_spec().parameters == schema
+
+
+def test_beyond_this_machine_with_a_key_under_any_name() -> None:
+    async def main() -> None:
+        async with served(host="0.0.0.0", api_key=Secret("right")) as client:
+            for key, status in (("right", 200), ("wrong", 401)):
+                headers = {"Host": "models.example", "Authorization": f"bearer {key}"}
+                assert (await client.post("/chat/completions", json=ASK, headers=headers))[0] == status
+
+    run(main())
+
+
+def test_every_page_needs_a_key() -> None:
+    with pytest.raises(UsageError, match="need a key"):
+        check_access("127.0.0.1", None, ("*",))
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.org", "::", ""])
-def test_only_loopback(host: str) -> None:
+def test_only_loopback_without_a_key(host: str) -> None:
     async def main() -> None:
         async with served(host=host):
             pass

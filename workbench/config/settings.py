@@ -27,6 +27,8 @@ from workbench.plugin.values import ProviderOptions, ProviderStage, Secret
 
 SECRET = (*ROOM_SECRET, "headers")
 """Settings whose value is never shown."""
+SERVE_KEY = "WORKBENCH_SERVE_API_KEY"
+"""The variable of the key of `workbench serve`."""
 DEFAULT_PROFILE = "embedded"
 ModelStage = Literal["stt", "llm", "tts"]
 MODEL_STAGES: tuple[ModelStage, ...] = ("stt", "llm", "tts")
@@ -182,6 +184,24 @@ class RecordSettings(SettingsModel):
     """This very folder (new or empty) for one session; `--record DIR` sets it."""
 
 
+def _origin(text: str) -> str:
+    parts = urlsplit(text.rstrip("/"))
+    if text != "*" and (not parts.scheme or not parts.netloc or parts.path or parts.query):
+        raise ValueError(f"{text} is no origin: write it like https://app.example")
+    return text.rstrip("/").lower()
+
+
+class ServeSettings(SettingsModel):
+    """The models on board as an API for other programs: `workbench serve --openai`."""
+
+    api_key: SecretStr | None = None
+    """What requests must send as their key, needed beyond this machine; WORKBENCH_SERVE_API_KEY if absent. `"${NAME}"`
+    is the variable NAME."""
+    origins: Annotated[Words, AfterValidator(lambda words: tuple(map(_origin, words)))] = ()
+    """Origins of web pages that may use it beside those of this machine, like `["https://app.example"]`. `["*"]` is
+    every page, and needs a key."""
+
+
 class Settings(EngineSettings):
     """All settings. `origin` says where a value comes from."""
 
@@ -205,6 +225,7 @@ class Settings(EngineSettings):
     mcp: dict[str, McpSettings] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, each by a name: `[mcp.files]`."""
     room: RoomSettings = Field(default_factory=lambda: RoomSettings())
+    serve: ServeSettings = Field(default_factory=lambda: ServeSettings())
     script: Table | None = None
     """What the scripted providers say and how long they take."""
 
@@ -236,10 +257,19 @@ class Settings(EngineSettings):
             server["url"] = (_without_login(server["url"]) or "").partition("?")[0]
             for word in ("env", "headers"):
                 server[word] = dict.fromkeys(server[word], "set")
+        values["serve"]["api_key"] = "set" if self.serve.api_key is not None else None
         room = values["room"]
         room |= {name: "set" if room[name] is not None else None for name in ROOM_SECRET}
         room["url"] = _without_login(room["url"])
         return values
+
+    def serve_key(self) -> Secret | None:
+        """Return the key that `workbench serve` asks of requests, None without one."""
+        text = self.serve.api_key.get_secret_value() if self.serve.api_key else os.environ.get(SERVE_KEY, "")
+        key = expand(text, "serve.api_key").strip()
+        if not key.isascii() or not key.isprintable():
+            raise UsageError("serve.api_key holds characters that no header has", "take letters and digits")
+        return Secret(key) if key else None
 
     def chain(self, stage: ProviderStage) -> tuple[str, ...]:
         """Return the providers of a stage, in the order in which they are asked."""

@@ -1,21 +1,19 @@
-"""The application: its routes, access to it, and how it is served on loopback."""
+"""The application: its routes, and how it is served."""
 
 from __future__ import annotations
 
-import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from workbench.engine.interfaces import Llm, Stt, Tts
 from workbench.model.errors import UsageError, WorkbenchError
 from workbench.plugin.values import Secret
+from workbench.server.openai.access import check_access, cross_origin, guard, is_loopback
 from workbench.server.openai.chat import chat_handler
 from workbench.server.openai.http import ApiError, api_error
 from workbench.server.openai.speech import speech_handler
@@ -27,9 +25,23 @@ GRACE_S = 0.5
 """For requests in flight when the server stops, s."""
 
 
-def create_app(stt: Stt, llm: Llm, tts: Tts, *, api_key: Secret | None = None) -> web.Application:
-    """Return the API over three providers that have been entered; with `api_key`, requests must have that key."""
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_errors_as_openai, _guard(api_key)])
+def create_app(
+    stt: Stt,
+    llm: Llm,
+    tts: Tts,
+    *,
+    api_key: Secret | None = None,
+    origins: Collection[str] = (),
+    private: bool = True,
+) -> web.Application:
+    """Return the API over three providers that have been entered.
+
+    With `api_key`, requests must have that key. Web pages of `origins` may use it, beside those of this machine. A
+    `private` server is reached by this machine's own names only.
+    """
+    middlewares = [_errors_as_openai, guard(api_key, origins, private=private)]
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=middlewares)
+    app.on_response_prepare.append(cross_origin(origins))
     list_models, get_model = model_handlers(stt.name, llm.name, tts.name)
     app.router.add_get("/v1/models", list_models)
     app.router.add_get("/v1/models/{id:.+}", get_model)
@@ -41,20 +53,25 @@ def create_app(stt: Stt, llm: Llm, tts: Tts, *, api_key: Secret | None = None) -
 
 @asynccontextmanager
 async def serving(
-    stt: Stt, llm: Llm, tts: Tts, *, host: str = "127.0.0.1", port: int = 0, api_key: Secret | None = None
+    stt: Stt,
+    llm: Llm,
+    tts: Tts,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    api_key: Secret | None = None,
+    origins: Collection[str] = (),
 ) -> AsyncIterator[str]:
     """Enter and warm the providers and serve them until left; yield the base URL. Port 0 is any free one.
 
-    Raises UsageError for an address that is not loopback, or a port that is taken.
+    Raises UsageError for an address that is not loopback or any origin without a key, and for a port that is taken.
     """
-    if not is_loopback(host):
-        hint = "this server has no encryption, no accounts: serve on 127.0.0.1, and reach it from elsewhere by ssh -L"
-        raise UsageError(f"{host} is not an address of this machine alone", hint)
+    check_access(host, api_key, origins)
     async with stt, llm, tts:
         for provider in (stt, llm, tts):
             await provider.warm()
         # A client that goes away cancels its handler, and with it the generation.
-        app = create_app(stt, llm, tts, api_key=api_key)
+        app = create_app(stt, llm, tts, api_key=api_key, origins=origins, private=is_loopback(host))
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=GRACE_S)
         await runner.setup()
         try:
@@ -69,17 +86,8 @@ async def _open(runner: web.AppRunner, host: str, port: int) -> str:
     except OSError as error:
         reason = f"cannot listen on {host}, port {port}: {error.strerror or error}"
         raise UsageError(reason, "choose another port, or 0 for any free one") from error
-    name = f"[{host}]" if ":" in host else host
+    name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     return f"http://{name}:{runner.addresses[0][1]}/v1"
-
-
-def is_loopback(host: str, *, url: bool = False) -> bool:
-    """Return whether a host name or address, or the host of a URL, means this machine alone."""
-    try:
-        name = urlsplit(host).hostname or "" if url else host
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def model_handlers(*names: str) -> tuple[Handler, Handler]:
@@ -115,22 +123,3 @@ async def _errors_as_openai(request: web.Request, handler: Handler) -> web.Strea
         return ApiError(405, f"{request.method} is not allowed for {request.path}, but {allowed}").response()
     except web.HTTPException as error:
         return ApiError(error.status, f"{error.reason}: {request.method} {request.path}").response()
-
-
-def _guard(api_key: Secret | None) -> Middleware:
-    expected = f"Bearer {api_key.reveal()}".encode() if api_key else b""
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Admit programs on this machine only: a web page of a stranger runs here too, and its browser sends its
-        origin, or a host name of theirs that leads to loopback."""
-        origin = request.headers.get("Origin")
-        if not all(is_loopback(url, url=True) for url in (f"//{request.host}", origin) if url):
-            raise ApiError(403, "this server answers programs on its own machine only")
-        authorization = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if expected and not hmac.compare_digest(authorization, expected):
-            message = "wrong or missing key: send the header Authorization: Bearer KEY"
-            raise ApiError(401, message, code="invalid_api_key")
-        return await handler(request)
-
-    return guard

@@ -10,30 +10,30 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from workbench.engine.interfaces import Llm, LlmPart, Progress, Text
 from workbench.model.conversation import Message, Role, ToolCall, ToolSpec, Usage
-from workbench.server.openai.http import read_json, send_events
+from workbench.server.openai.http import RequestPart, read_json, send_events
 
 
-class ChatText(BaseModel):
+class ChatText(RequestPart):
     type: Literal["text"]
     text: str
 
 
-class CalledFunction(BaseModel):
+class CalledFunction(RequestPart):
     name: str = Field(min_length=1)
     arguments: str
 
 
-class ChatToolCall(BaseModel):
+class ChatToolCall(RequestPart):
     id: str = Field(min_length=1)
     type: Literal["function"]
     function: CalledFunction
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(RequestPart):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ChatText] | None = None
     tool_calls: list[ChatToolCall] | None = None
@@ -43,7 +43,7 @@ class ChatMessage(BaseModel):
     def _complete(self) -> Self:
         if self.role == "tool" and not self.tool_call_id:
             raise ValueError("a message of the role tool needs tool_call_id")
-        if self.content is None and not self.tool_calls:
+        if self.content is None and self.role != "assistant":
             raise ValueError("a message needs content")
         return self
 
@@ -57,13 +57,13 @@ class ChatMessage(BaseModel):
         return Message(role, text, tuple(calls), self.tool_call_id)
 
 
-class ChatFunction(BaseModel):
+class ChatFunction(RequestPart):
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     description: str = ""
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
-class ChatTool(BaseModel):
+class ChatTool(RequestPart):
     type: Literal["function"]
     function: ChatFunction
 
@@ -71,15 +71,15 @@ class ChatTool(BaseModel):
         return ToolSpec(self.function.name, self.function.description, self.function.parameters)
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(RequestPart):
     include_usage: bool = False
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(RequestPart):
     type: Literal["text"]
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(RequestPart):
     """The body of a request. Fields that would change the answer's meaning and cannot be obeyed are refused; those that
     only tune it (temperature, top_p, seed, max_tokens, stop…) are ignored, as an `Llm` takes none."""
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from workbench.model.errors import BusyError, DeadlineError, StageError, WorkbenchError
 
@@ -16,6 +16,19 @@ BRANCH = re.compile(r"^str$|^[A-Z]|\[")
 """Types, by which pydantic calls the branches of a union between the names of the fields."""
 
 _Body = TypeVar("_Body", bound=BaseModel)
+
+
+class RequestPart(BaseModel):
+    """An object of a request: a field that is null is one that is absent, as OpenAI's own clients send it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return (
+            {name: item for name, item in value.items() if item is not None}
+            if isinstance(value, dict)
+            else value
+        )
 
 
 class ApiError(Exception):

@@ -8,11 +8,11 @@ from typing import Literal
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from workbench.engine.interfaces import Speech, Tts
 from workbench.model.errors import WorkbenchError
-from workbench.server.openai.http import read_json
+from workbench.server.openai.http import RequestPart, read_json
 from workbench.trace.wav import wav_header
 from workbench.transports.resample import Resampler, to_samples, to_wave
 
@@ -23,11 +23,11 @@ UNKNOWN_SIZE = b"\xff" * 4
 TYPES = {"wav": "audio/wav", "pcm": "audio/pcm"}
 
 
-class VoiceName(BaseModel):
+class VoiceName(RequestPart):
     id: str
 
 
-class SpeechRequest(BaseModel):
+class SpeechRequest(RequestPart):
     """The body of a request. The voice is the model's own whatever is named; `instructions` are ignored."""
 
     model: str = Field(min_length=1)
