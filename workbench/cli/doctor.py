@@ -108,7 +108,7 @@ def _provider(settings: Settings, stage: ProviderStage, needs: list[Check]) -> C
     also = f" (also installed: {alternatives})" if alternatives else ""
     missing = any(check.state == "missing" for check in needs)
     texts = [
-        f"{f'{item}, ' if item in settings.providers else ''}{provider.name}/{model}: {provider.summary}"
+        f"{'' if settings.choice(item) == item else f'{item}, '}{provider.name}/{model}: {provider.summary}"
         for item, provider, model in found
     ]
     return Check(stage, "missing" if missing else "ok", f"{'; then '.join(texts)}{also}")

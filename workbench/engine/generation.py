@@ -14,7 +14,7 @@ import soxr
 
 from workbench.engine.continuation import ModelAnswer, going_on
 from workbench.engine.guard import Answer
-from workbench.engine.guarded import Failures, GuardedTts
+from workbench.engine.guarded import GuardedTts
 from workbench.engine.interfaces import ALIVE, Llm, LlmPart, Progress, Retraction, Text
 from workbench.engine.played_text import ReplyChunk
 from workbench.engine.reply import Reply, ToolInvocation
@@ -135,8 +135,7 @@ class ReplyGenerator:
         One that breaks off, or is empty, is gone on with by the next model. What was queued stays said; what was not,
         and the calls, which nobody has run yet, are dropped.
         """
-        llm, kept = self._stages.llm, ""
-        failures: Failures = {}
+        llm, kept, failures = self._stages.llm, "", reply.failed_models
         while True:
             answer = ModelAnswer(kept)
             try:
@@ -264,7 +263,7 @@ class ReplyGenerator:
 
         Where a voice breaks off, the next one speaks the chunk anew if nothing of it was played, else its rest.
         """
-        failures: Failures = {}
+        failures = reply.failed_voices
         while True:
             voice = ""
             start_ms = self._trace.now()

@@ -34,6 +34,19 @@ T = TypeVar("T")
 P = TypeVar("P", bound=ModelProvider)
 
 
+class Failures(dict[str, StageError]):
+    """Why providers are not asked (again) for an answer, by name: of one request, or of all of a reply."""
+
+    last: str | None = None
+    """Who is to be replaced, until somebody is asked in its place."""
+    pardoned: bool = False
+    """Those who failed are asked once more where nobody else is left; that was done."""
+
+    def note(self, name: str, error: StageError) -> None:
+        """Note who failed, and why."""
+        self[name], self.last = error, name
+
+
 class Guard(Generic[P]):
     """A provider, called `name` in the trace, behind its circuit breaker."""
 

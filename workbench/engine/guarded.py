@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from workbench.engine.guard import Answer, Guard
+from workbench.engine.guard import Answer, Failures, Guard
 from workbench.engine.hedge import HeldStreams, race
 from workbench.engine.interfaces import (
     Llm,
@@ -39,8 +39,6 @@ from workbench.trace.trace import Trace
 
 T = TypeVar("T")
 P = TypeVar("P", bound=ModelProvider)
-Failures = dict[str, StageError]
-"""Why providers are not asked (again) for an answer, by name."""
 
 
 class Guarded(Generic[P]):
@@ -75,8 +73,9 @@ class Guarded(Generic[P]):
 
     def replaces(self, name: str, error: StageError, failures: Failures) -> bool:
         """Note that an answer of `name` broke off; return whether anybody else may be asked to go on."""
-        failures[name] = error
-        return any(guard.name not in failures and guard.refusal() is None for guard in self.guards)
+        failures.note(name, error)
+        others = [guard for guard in self.guards if guard.name != name and guard.refusal() is None]
+        return any(guard.name not in failures or not failures.pardoned for guard in others)
 
     def lose(self, error: StageError) -> None:
         """Note that nobody is left, and why."""
@@ -86,7 +85,7 @@ class Guarded(Generic[P]):
 
     async def call(self, request: Callable[[P], Awaitable[T]], deadline_ms: float) -> T:
         """Return the result of a request, each try within `deadline_ms`, by the first provider that gives one."""
-        return await self._ask(lambda guard: guard.call(request, deadline_ms), {})
+        return await self._ask(lambda guard: guard.call(request, deadline_ms), Failures())
 
     def stream(
         self,
@@ -102,8 +101,11 @@ class Guarded(Generic[P]):
         The first item must come within `first_ms`, each of the next within `gap_ms` (a number, or the name of a limit).
         An invalid one is a GarbageError. Those that have `failures` are not asked.
         """
-        failures = {} if failures is None else failures
-        return self._open(lambda guard: guard.stream(request, first_ms, gap_ms, is_valid), failures)
+
+        def opened(guard: Guard[P]) -> AbstractAsyncContextManager[Answer[P, T]]:
+            return guard.stream(request, first_ms, gap_ms, is_valid)
+
+        return self._open(opened, Failures() if failures is None else failures)
 
     @asynccontextmanager
     async def _open(
@@ -125,16 +127,20 @@ class Guarded(Generic[P]):
         failures: Failures,
         slow: Callable[[], Awaitable[float]] | None = None,
     ) -> T:
-        """Return the first answer, of those without `failures`: of all in their order, after a wait of some again."""
-        before = next(reversed(failures), None)
+        """Return the first answer: of those without `failures` in their order, then of the others; after a wait of some
+        again."""
+        broken, attempt = failures.last, 0
         guards = [guard for guard in self.guards if guard.name not in failures]
-        attempt = 0
+        others = [guard for guard in self.guards if guard.name in failures and guard.name != broken]
         while True:
-            if answers := await self._round(guards, ask, failures, before, slow or self._slow):
+            if answers := await self._round(guards, ask, failures, slow or self._slow):
                 if self.lost:
                     self.lost = False
                     self._trace.emit(VoiceChanged(self.stage, "back"))
                 return answers[0]
+            if others and not failures.pardoned:
+                failures.pardoned, guards, others = True, others, []
+                continue
             attempt += 1
             waits = [(guard, guard.wait_s(failures[guard.name], attempt)) for guard in guards]
             again = {guard: wait_s for guard, wait_s in waits if wait_s is not None}
@@ -142,7 +148,7 @@ class Guarded(Generic[P]):
                 error = _joint(self.stage, failures)
                 self.lose(error)
                 raise error
-            wait_s, guards, before = min(again.values()), list(again), None
+            wait_s, guards, failures.last = min(again.values()), list(again), None
             for guard in guards:
                 reason, wait_ms = failures[guard.name].reason, round(wait_s * 1000, 1)
                 self._trace.emit(ProviderRetried(self.stage, guard.name, attempt, wait_ms, reason))
@@ -153,28 +159,29 @@ class Guarded(Generic[P]):
         guards: Sequence[Guard[P]],
         ask: Callable[[Guard[P]], Awaitable[T]],
         failures: Failures,
-        before: str | None,
         slow: Callable[[], Awaitable[float]],
     ) -> list[T]:
         """Ask everybody who may be asked, once. Return the first answer, or nothing."""
-        free = [guard for guard in guards if guard.refusal() is None]
-        for guard in guards:
+        for number, guard in enumerate(guards):
             if (refusal := guard.refusal()) is not None:
-                failures[guard.name] = refusal
-            elif self._hedges and len(free) > 1:
-                self._take(guard, before, failures.get(before or ""))
-                return await race(free, ask, slow, self._replace, failures)
-            else:
-                self._take(guard, before, failures.get(before or ""))
-                try:
-                    return [await ask(guard)]
-                except StageError as error:
-                    failures[guard.name] = error
-            before = guard.name
+                failures.note(guard.name, refusal)
+                continue
+            rest = [other for other in guards[number + 1 :] if other.refusal() is None]
+            if self._hedges and rest:
+                for other in guards[number + 1 :]:
+                    if (refusal := other.refusal()) is not None:
+                        failures[other.name] = refusal
+                self._take(guard, failures)
+                answers = await race([guard, *rest], ask, slow, self._take, failures)
+                for self._asked, answer in answers:
+                    return [answer]
+                return []
+            self._take(guard, failures)
+            try:
+                return [await ask(guard)]
+            except StageError as error:
+                failures.note(guard.name, error)
         return []
-
-    def _replace(self, guard: Guard[P], other: Guard[P], error: StageError) -> None:
-        self._take(other, guard.name, error)
 
     @property
     def _hedges(self) -> bool:
@@ -186,11 +193,13 @@ class Guarded(Generic[P]):
         await asyncio.sleep(ms / 1000)
         return ms
 
-    def _take(self, guard: Guard[P], before: str | None, error: StageError | None) -> None:
-        """Note who is asked, and in whose place and why."""
+    def _take(self, guard: Guard[P], failures: Failures) -> None:
+        """Note who is asked, and in whose place."""
         self._asked = guard
-        if before is not None and error is not None:
-            self._trace.emit(FallbackStarted(self.stage, before, guard.name, error.reason))
+        if failures.last is not None:
+            reason = failures[failures.last].reason
+            self._trace.emit(FallbackStarted(self.stage, failures.last, guard.name, reason))
+            failures.last = None
 
 
 class GuardedStt(Guarded[Stt]):
@@ -217,7 +226,7 @@ class GuardedStt(Guarded[Stt]):
             await _until_over(utterance)
             return await self._slow()
 
-        return await self._ask(ask, {}, slow)
+        return await self._ask(ask, Failures(), slow)
 
 
 class GuardedLlm(Guarded[Llm]):

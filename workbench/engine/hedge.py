@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
-from workbench.engine.guard import Answer, Guard
+from workbench.engine.guard import Answer, Failures, Guard
 from workbench.engine.interfaces import ModelProvider
 from workbench.engine.tasks import Start, companions
 from workbench.model.errors import DeadlineError, StageError
@@ -21,13 +21,13 @@ async def race(
     guards: Iterable[Guard[P]],
     ask: Callable[[Guard[P]], Awaitable[T]],
     slow: Callable[[], Awaitable[float]],
-    replace: Callable[[Guard[P], Guard[P], StageError], None],
-    failures: dict[str, StageError],
-) -> list[T]:
-    """Return the first answer, or nothing where all failed, with their `failures` by name.
+    take: Callable[[Guard[P], Failures], None],
+    failures: Failures,
+) -> list[tuple[Guard[P], T]]:
+    """Return the first answer and whose it is, or nothing where all failed.
 
-    `slow` returns once an answer counts as slow, with the ms. `replace` is called before a provider is asked in the
-    place of another. Who is overtaken is cancelled, and has failed in the eyes of its breaker.
+    `slow` returns once an answer counts as slow, with the ms. `take` is called before a provider is asked in the place
+    of another. Who is overtaken is cancelled, and has failed.
     """
     outcomes: asyncio.Queue[tuple[Guard[P], list[T] | StageError | float]] = asyncio.Queue()
     rest, running = deque(guards), list[Guard[P]]()
@@ -55,19 +55,20 @@ async def race(
         while running:
             guard, outcome = await outcomes.get()
             if isinstance(outcome, list):
+                failures.pop(guard.name, None)
                 for other in running[: running.index(guard)]:
-                    other.fail(DeadlineError(f"{guard.name} was faster than {other.name}", stage=other.stage))
-                return outcome
+                    other.fail(failures[other.name])
+                return [(guard, outcome[0])]
             if isinstance(outcome, StageError):
                 running.remove(guard)
-                failures[guard.name] = error = outcome
+                failures[guard.name] = outcome
             elif guard in running:
                 reason = f"{guard.name} did not answer within {outcome:.0f} ms"
-                error = DeadlineError(reason, "raise limits.hedge_ms, or choose a faster model")
-            else:
-                continue
-            if guard is newest and rest:
-                replace(guard, rest[0], error)
+                hint = "raise limits.hedge_ms, or choose a faster model"
+                failures[guard.name] = DeadlineError(reason, hint, stage=guard.stage)
+            if guard is newest and rest and guard.name in failures:
+                failures.last = guard.name
+                take(rest[0], failures)
                 newest = begin()
     return []
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workbench.engine.buffer import ReplyAudio
+from workbench.engine.guard import Failures
 from workbench.engine.played_text import ReplyChunk, split_made
 from workbench.engine.tasks import CancelScope
 from workbench.engine.utterance import Utterance
@@ -68,6 +69,9 @@ class Reply:
 
     voice: str = ""
     """The TTS that spoke last."""
+    failed_models: Failures = field(default_factory=Failures)
+    failed_voices: Failures = field(default_factory=Failures)
+    """Who failed is not asked for the rest of it, so that it has one voice and waits once."""
     written: bool = False
     """There was no voice when it began, and is none: it is read."""
 

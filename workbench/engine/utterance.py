@@ -205,6 +205,7 @@ class Utterance:
                 transcript.upto_sample,
                 transcript.stable,
                 transcript.confidence,
+                self.stt,
             )
         )
         if self.awaited_since_ms is not None and self.covered:

@@ -399,6 +399,7 @@ class Transcribed:
     upto_sample: int
     stable: bool = False
     confidence: float | None = None
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from workbench.model.events import (
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
+    Transcribed,
     TurnDecided,
     TurnEnded,
     TurnReopened,
@@ -165,6 +166,7 @@ class Timeline:
         self._open: dict[int, _OpenTurn] = {}
         self._spans: deque[Span] = deque(maxlen=KEPT_SPANS)
         self._discarded: deque[int | None] = deque(maxlen=KEPT_SPANS)
+        self._transcribed: deque[tuple[int, str]] = deque(maxlen=KEPT_SPANS)
         self._last_turn = 0
         self._playing: int | None = None
 
@@ -183,6 +185,8 @@ class Timeline:
                 self._open[turn].reopened += 1
             case ReplyPlaying(reply=reply, turn=int(turn)) if turn in self._open:
                 self._open[turn].reply = reply
+            case Transcribed(utterance=utterance, final=True, provider=provider) if provider:
+                self._transcribed.append((utterance, provider))
             case ReplyDiscarded(reply=reply, utterance=utterance):
                 self._discarded.append(utterance)
                 self._spans = deque((span for span in self._spans if span.reply != reply), KEPT_SPANS)
@@ -227,7 +231,7 @@ class Timeline:
             reopened=open_turn.reopened,
             usage=dict(ended.usage),
             cold=ended.cold,
-            providers=_providers(spans),
+            providers=_providers([it for it in self._transcribed if open_turn.answers(it[0])], spans),
             error=TurnError(ended.stage or "", ended.reason or "", ended.hint or "") if failed else None,
             **latency,
         )
@@ -262,13 +266,13 @@ class Timeline:
                 pass
 
 
-def _providers(spans: Iterable[Span]) -> dict[str, tuple[str, ...]]:
+def _providers(transcribed: Iterable[tuple[int, str]], spans: Iterable[Span]) -> dict[str, tuple[str, ...]]:
     """Return who answered in each stage, in their order."""
-    names: dict[str, dict[str, None]] = {}
+    names: dict[str, dict[str, None]] = {"stt": {provider: None for _, provider in transcribed}}
     for span in spans:
-        if span.provider and span.part in STAGE_OF:
+        if span.provider and span.part in STAGE_OF and span.part != "stt":
             names.setdefault(STAGE_OF[span.part], {})[span.provider] = None
-    return {stage: tuple(providers) for stage, providers in names.items()}
+    return {stage: tuple(providers) for stage, providers in names.items() if providers}
 
 
 def turns(entries: Iterable[Entry]) -> Iterator[Turn]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from workbench.config import Settings
@@ -25,7 +26,11 @@ def check_chain(stage: str, choice: Any, settings: Settings) -> tuple[str, ...]:
         ) from None
     items: dict[tuple[str, str, str], str] = {}
     for item in chain if chain != (NONE,) or stage == "llm" else ():
-        provider, model = find_provider(cast(ProviderStage, stage), settings.choice(item))
+        try:
+            provider, model = find_provider(cast(ProviderStage, stage), settings.choice(item))
+        except UsageError as error:
+            table = f"; or write a table [providers.{item}]" if re.fullmatch(r"[\w-]+", item) else ""
+            raise UsageError(error.reason, f"{error.hint}{table}") from None
         key = provider.name, model, item if item in settings.providers else ""
         if key in items:
             raise UsageError(f"{stage}: {items[key]} and {item} are the same", "leave one of them out")

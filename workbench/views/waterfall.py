@@ -148,5 +148,11 @@ def _cells(bar: WaterfallBar, low: float, high: float, room: int) -> str:
     if bar.counts and solid == last:
         solid = last - 1
     cells = " " * first + "░" * (solid - first) + "█" * (last - solid)
-    provider = plain(bar.provider, one_line=True)
-    return f"{cells} {provider}" if provider and last + 1 + len(provider) <= room else cells
+    provider, last = plain(bar.provider, one_line=True), len(cells)
+    if provider and last + 1 + len(provider) <= room:
+        return f"{cells} {provider}"
+    return (
+        f"{' ' * (first - len(provider) - 1)}{provider} {cells[first:]}"
+        if 0 < len(provider) < first
+        else cells
+    )

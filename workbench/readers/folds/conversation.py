@@ -59,7 +59,8 @@ class ConversationFold:
         match event:
             case ev.Resumed(messages=messages):
                 self._resume(messages)
-            case ev.Transcribed(utterance=utterance, text=text, final=True):
+            case ev.Transcribed(utterance=utterance, text=text, final=True, provider=provider):
+                self._answered(provider)
                 self._change(f"u{utterance}", "user", text=text, state="done")
             case ev.Transcribed(utterance=utterance, text=text):
                 self._change(f"u{utterance}", "user", text=text)
@@ -81,13 +82,16 @@ class ConversationFold:
                 text = f"{stage}: {provider} loads its model: {waited_ms / 1000:.0f} s"
                 self._put(ConversationLine(f"l{stage}{began_s}", "note", "info", text, hint=event.reason))
             case ev.Span(provider=provider):
-                self._fallbacks = {pair for pair in self._fallbacks if provider not in pair[:1]}
+                self._answered(provider)
             case ev.FallbackStarted(provider=provider, fallback=fallback):
                 if (provider, fallback) not in self._fallbacks:  # once, until the first one answers again
                     self._add_note(entry.i, event)
                 self._fallbacks.add((provider, fallback))
             case _:
                 self._add_note(entry.i, event)
+
+    def _answered(self, provider: str) -> None:
+        self._fallbacks = {pair for pair in self._fallbacks if pair[0] != provider}
 
     def show_latency(self, turn: Turn) -> None:
         """Put the latency of a turn that has ended to its answer."""

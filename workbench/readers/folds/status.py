@@ -165,7 +165,9 @@ class StatusFold:
                 self._set_provider(
                     stage, replace(before, loading=f"loads its model, {waited_ms / 1000:.0f} s")
                 )
-            case ev.Span(provider=name) if name:  # it did its work: what was the trouble is over
+            case ev.Span(provider=name) | ev.Transcribed(final=True, provider=name) if (
+                name
+            ):  # it did its work: what was the trouble is over
                 for stage, provider in providers.items():
                     if provider.name == name and (provider.trouble or provider.loading or provider.answers):
                         self._set_provider(stage, replace(provider, trouble="", loading="", answers=""))

@@ -93,9 +93,11 @@ def _line(bar: WaterfallBar, room: int, ms_per_cell: float) -> Content:
         solid = "▒" if bar.part == "unexplained" else "█"
         thin = abs(bar.counted_ms) < ms_per_cell / 2
         cells[first:last] = [("▏" if thin else solid, f"${bar.colour}")] * (last - first)
-    provider = plain(bar.provider, one_line=True)
-    if provider and provider.isascii() and last + 1 + len(provider) <= room:
-        cells[last + 1 : last + 1 + len(provider)] = [(sign, "$quiet") for sign in provider]
+    provider = plain(bar.provider, one_line=True) if bar.provider.isascii() else ""
+    first, last = _cells(start, end, room, ms_per_cell)
+    place = last + 1 if last + 1 + len(provider) <= room else first - 1 - len(provider)
+    if place >= 0:
+        cells[place : place + len(provider)] = [(sign, "$quiet") for sign in provider]
     text = f"({round(bar.figure_ms)})" if bar.hidden else f"{round(bar.figure_ms)} "
     style = "$quiet" if bar.hidden else ""
     return Content.assemble((f"{bar.label:<{LABEL_CELLS}}", style), *cells, (f"{text:>{MS_CELLS}}", style))
