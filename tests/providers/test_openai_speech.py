@@ -30,26 +30,39 @@ def tone(rate: int, seconds: float = 0.5) -> Samples:
     return (8000 * np.sin(np.arange(round(rate * seconds)) * 2 * np.pi * 440 / rate)).astype(np.int16)
 
 
-def wav(rate: int, channels: int = 1) -> bytes:
+def wav(rate: int, channels: int = 1, seconds: float = 0.5) -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(channels)
         writer.setsampwidth(2)
         writer.setframerate(rate)
-        writer.writeframes(np.repeat(tone(rate)[:, None], channels, axis=1).tobytes())
+        writer.writeframes(np.repeat(tone(rate, seconds)[:, None], channels, axis=1).tobytes())
     return file.getvalue()
 
 
-def streamed_wav(rate: int) -> bytes:
+def streamed_wav(rate: int, seconds: float = 0.5) -> bytes:
     """A wav whose length was not known when it began."""
-    whole = bytearray(wav(rate))
+    whole = bytearray(wav(rate, 1, seconds))
     whole[4:8] = whole[40:44] = struct.pack("<I", 0xFFFFFFFF)
     return bytes(whole)
 
 
-def encoded(kind: str, subtype: str | None = None) -> bytes:
+def encoded(kind: str, subtype: str | None = None, seconds: float = 0.5) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, tone(24_000) / 32_768, 24_000, format=kind, subtype=subtype)
+    soundfile.write(file, tone(24_000, seconds) / 32_768, 24_000, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def frames() -> bytes:
+    """Half a second in MPEG frames without a header."""
+    data = encoded("MP3")
+    start = next(at for at in range(len(data)) if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0)
+    return data[start:]
+
+
+def ulaw(rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, tone(rate), rate, format="RAW", subtype="ULAW")
     return file.getvalue()
 
 
@@ -69,6 +82,20 @@ SOUNDS: dict[str, tuple[bytes, str]] = {
     "flac": (encoded("FLAC"), "audio/flac"),
     "ogg": (encoded("OGG", "VORBIS"), "audio/ogg"),
     "mp3": (encoded("MP3"), "audio/mpeg"),
+    "mp3 without a header": (frames(), "application/octet-stream"),
+    "mp3 that is called pcm": (frames(), "audio/pcm"),
+    "wav that is called mp3": (wav(24_000), "audio/mpeg"),
+    "stereo pcm": (np.repeat(tone(16_000), 2).tobytes(), 'audio/L16; rate="16000"; channels=2'),
+    "pcm in network order": (tone(24_000).astype(">i2").tobytes(), "audio/L16;rate=24000"),
+    "two wavs": (wav(24_000, 1, 0.25) + wav(16_000, 2, 0.25), "audio/wav"),
+    "two wavs without a length": (streamed_wav(24_000, 0.25) * 2, "audio/wav"),
+    "two wavs with a chunk between": (
+        wav(24_000, 1, 0.25) + b"LIST\x04\x00\x00\x00INFO" + wav(24_000, 1, 0.25),
+        "audio/wav",
+    ),
+    "two oggs": (encoded("OGG", "VORBIS", 0.25) * 2, "audio/ogg"),
+    "two flacs": (encoded("FLAC", None, 0.25) * 2, ""),
+    "telephone": (ulaw(8_000), "audio/basic"),
 }
 
 
@@ -91,6 +118,34 @@ def test_half_a_file_is_no_sound(body: bytes) -> None:
     decoder.feed(body)
     with pytest.raises(GarbageError, match="where sound was asked for"):
         decoder.flush()
+
+
+@pytest.mark.parametrize("kind", ["audio/mpeg", "application/json", "", "audio/wav"])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": {"message": "no such voice"}}', "no such voice"),
+        (b"<html><body>no such voice</body></html>", "no such voice"),
+        (b"no such voice, I am afraid", "no such voice"),
+    ],
+)
+def test_words_in_the_place_of_sound_are_told(kind: str, body: bytes, words: str) -> None:
+    decoder = SoundDecoder(kind, ENDPOINT)
+    assert not len(decoder.feed(body[:20]))
+    decoder.feed(body[20:])
+    with pytest.raises(GarbageError, match=words):
+        decoder.flush()
+
+
+@pytest.mark.parametrize("kind", ["audio/pcm", "", "application/octet-stream"])
+def test_what_is_no_pcm_is_not_played_as_noise(kind: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, 20_000, np.uint8).tobytes()
+    floats = np.sin(np.arange(5_000) / 9).astype("<f4").tobytes()
+    for body in (noise, floats, noise[:4] + b"ftypM4A " + noise, b"\xff\xf1\x50\x80\x02\x1f\xfc" + noise):
+        decoder = SoundDecoder(kind, ENDPOINT)
+        with pytest.raises(GarbageError):  # noqa: PT012
+            decoder.feed(body)
+            decoder.flush()
 
 
 def test_a_refused_format_is_not_asked_for_again() -> None:
