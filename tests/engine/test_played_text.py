@@ -117,3 +117,60 @@ def test_more_samples_played_are_more_words_played(
         at += length
     less, more = (split_played(made, min(ms, at) * MS).played for ms in played_ms)
     assert more.startswith(less)
+
+
+def test_scripts_without_spaces_are_cut_at_a_sign() -> None:
+    text = "今天天气很好，我们去公园吧。"  # 12 signs in 1.2 s
+    assert split_played([chunk(text, 0, 1200)], 350 * MS).played == "今天天"
+    assert split_played([chunk(text, 0, 1200)], 650 * MS).played == "今天天气很好，"
+    assert split_played([chunk(text, 0, 1200)], 1150 * MS) == PlayedText(text[:-2], text[-2:], True)
+
+
+def test_mixed_scripts_share_the_time_by_syllables() -> None:
+    text = "请用 OpenAI 的接口。"  # 2 + 3 + 3 syllables
+    assert split_played([chunk(text, 0, 800)], 210 * MS).played == "请用"
+    assert split_played([chunk(text, 0, 800)], 510 * MS).played == "请用 OpenAI"
+    assert split_played([chunk(text, 0, 800)], 610 * MS).played == "请用 OpenAI 的"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_word_times_of_scripts_without_spaces_count_by_their_letters(size: int) -> None:
+    text = "今天，天气很好。"
+    one = chunk(text, 0, 600)
+    signs = text.replace("，", "").replace("。", "")
+    one.words = [
+        Word(signs[at : at + size], 100 * at, 100 * min(6, at + size)) for at in range(0, len(signs), size)
+    ]
+    one.spoken_words = 1
+    assert split_played([one], 300 * MS).played == text[: {1: 4, 2: 3, 3: 4}[size]]
+    assert split_played([one], 600 * MS).played == text
+
+
+SIGNS = [
+    "เก้า",
+    "ก็",
+    "กำ",
+    "👩\u200d👧",
+    "🇩🇪",
+    "e\u0301",
+    "क्ष",
+    "天",
+    "「",
+    "」",
+    "。",
+    "word ",
+    " ",
+    "カー",
+    "각",
+    "，",
+]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(SIGNS), max_size=20), st.floats(0, 1))
+def test_no_estimated_cut_lies_within_a_sign(signs: list[str], share: float) -> None:
+    text = "".join(signs)
+    played = split_played([chunk(text, 0, 1000)], int(share * 1000) * MS).played
+    rest = text.lstrip()[len(played) :]
+    cuts = {len("".join(signs[:count])) for count in range(len(signs) + 1)}
+    assert len(text) - len(rest) in cuts | {at - 1 for at in cuts if text[at - 1 : at] == " "}

@@ -37,6 +37,12 @@ def test_plain_removes_escapes_and_controls(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
+@pytest.mark.parametrize("opening", ["\x9d", "\x90", "\x1b]", "\x1b", "\x9b"])
+def test_endless_openings_of_escapes_are_read_once(opening: str) -> None:
+    """A scan to the end of the text from each of them would take minutes."""
+    assert plain(opening * 200_000) == ""
+
+
 def test_plain_limits_and_joins_lines() -> None:
     assert plain("hello there", 7) == "hello …"
     assert plain("hello", 5) == "hello"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.text import sentences
 from workbench.text.sentences import LONGEST_FIRST, Chunker
 
 
@@ -163,9 +167,8 @@ NO_SPACES = {"zh", "ja"}
 @pytest.mark.parametrize("piece", [1, 2, 7, 1000])
 @pytest.mark.parametrize("language", SCRIPTS)
 def test_sentences_of_every_script_are_chunks_of_their_own(language: str, piece: int) -> None:
-    sentences = SCRIPTS[language]
-    text = ("" if language in NO_SPACES else " ").join(sentences)
-    assert cut(text, language, piece) == sentences
+    text = ("" if language in NO_SPACES else " ").join(SCRIPTS[language])
+    assert cut(text, language, piece) == SCRIPTS[language]
 
 
 @pytest.mark.parametrize("piece", [1, 5, 1000])
@@ -212,6 +215,127 @@ def test_long_text_without_marks_is_cut_but_not_in_a_word() -> None:
 
 def test_backticks_within_a_line_begin_no_block() -> None:
     assert cut("```ls``` lists the files. Then do this.") == ["```ls``` lists the files.", "Then do this."]
+
+
+PIECES = [
+    *["well, ", "3.5 ", "Dr. ", "No. 5 ", "No. ", "a.m. ", "B. ", "yes. ", "no! ", "so: "],
+    *["…", "... ", "Word", "word ", "[a. b", "](", "http://x.y/z", ")", "] "],
+    *["\n", "\n\n", " ", "- ", "1. ", "z. B. ", "```", "```py\n", "\n```\n", "~~"],
+    *["。", "？", "」", "天気", "、", "กำลัง", "เ", "👩\u200d👧", "🇩🇪", "é", "e\u0301", '"', "x" * 30],
+]  # fmt: skip
+
+
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=40).map("".join),
+    st.lists(st.integers(1, 40), min_size=1),
+    st.sampled_from(["en", "de"]),
+)
+def test_however_a_text_arrives_its_chunks_are_the_same(text: str, steps: list[int], language: str) -> None:
+    whole, pieces = Chunker(12, 60, language), Chunker(12, 60, language)
+    found, at = [], 0
+    while at < len(text):
+        step = steps[at % len(steps)]
+        found += pieces.feed(text[at : at + step])
+        at += step
+    assert found + pieces.flush() == whole.feed(text) + whole.flush()
+
+
+class Meter:
+    """A pattern that counts the characters it is shown."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern, self.seen = pattern, 0
+
+    def _count(self, text: str, start: int, stop: int | None) -> tuple[int, int]:
+        stop = len(text) if stop is None else stop
+        self.seen += max(0, stop - start)
+        return start, stop
+
+    def search(self, text: str, start: int = 0, stop: int | None = None) -> re.Match[str] | None:
+        return self.pattern.search(text, *self._count(text, start, stop))
+
+    def finditer(self, text: str, start: int = 0, stop: int | None = None) -> Iterator[re.Match[str]]:
+        return self.pattern.finditer(text, *self._count(text, start, stop))
+
+
+@pytest.mark.parametrize("text", ["```\ncode\n", "[", "word ", "天", "```\n" * 2, "a`b ~~~"])
+def test_the_work_grows_as_the_text_does(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("FENCE", "HALF_FENCE", "LINK", "SENTENCE", "CLAUSE", "ABBREVIATION")
+
+    def work(size: int) -> int:
+        meters = [Meter(getattr(sentences, name)) for name in names]
+        for name, meter in zip(names, meters, strict=True):
+            if not isinstance(getattr(sentences, name), Meter):
+                monkeypatch.setattr(sentences, name, meter)
+        chunker = Chunker(12, 200)
+        whole = text * (size // len(text))
+        for at in range(0, len(whole), 10):
+            chunker.feed(whole[at : at + 10])
+        monkeypatch.undo()
+        return sum(meter.seen for meter in meters)
+
+    assert work(40_000) < 6 * work(10_000)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        (
+            "en",
+            "We met at 5 a.m. We left at 6 p.m. and slept.",
+            ["We met at 5 a.m.", "We left at 6 p.m. and slept."],
+        ),
+        ("en", "Is that right? No. That is wrong.", ["Is that right?", "No.", "That is wrong."]),
+        (
+            "en",
+            "It is No. 5 on p. 7 of Vol. 2. Acme Inc. said so.",
+            ["It is No. 5 on p. 7 of Vol. 2.", "Acme Inc. said so."],
+        ),
+        (
+            "en",
+            "Wait... what? (Yes.) He said “stop.” Then he left.",
+            ["Wait... what?", "(Yes.)", "He said “stop.”", "Then he left."],
+        ),
+        (
+            "en",
+            "See example.com/a.b?c=d. It is v1.2.3 now.",
+            ["See example.com/a.b?c=d.", "It is v1.2.3 now."],
+        ),
+        (
+            "de",
+            "Am 3. Oktober, d. h. morgen, z. B. um 10.30 Uhr. Gut.",
+            ["Am 3. Oktober, d. h. morgen, z. B. um 10.30 Uhr.", "Gut."],
+        ),
+        (
+            "es",
+            "El Dr. Ruiz, p. ej., vive en EE. UU. hoy. ¿Sí?",
+            ["El Dr. Ruiz, p. ej., vive en EE. UU. hoy.", "¿Sí?"],
+        ),
+        (
+            "zh",
+            "他说：“你好。”然后走了……真的吗？！是的。",
+            ["他说：“你好。”", "然后走了……", "真的吗？！", "是的。"],
+        ),
+        ("my", "နေကောင်းလား။ ကျေးဇူးတင်ပါတယ်။", ["နေကောင်းလား။", "ကျေးဇူးတင်ပါတယ်။"]),
+        ("am", "ሰላም ነው። ደህና ነኝ።", ["ሰላም ነው።", "ደህና ነኝ።"]),
+        (
+            "ru",
+            "Это стоит 5 руб. и т. д. в Москве. Хорошо.",
+            ["Это стоит 5 руб. и т. д. в Москве.", "Хорошо."],
+        ),
+    ],
+)
+def test_sentences_of_other_kinds(language: str, text: str, expected: list[str]) -> None:
+    chunker = Chunker(1, 200, language)
+    chunker.feed("Yes. ")
+    assert [chunk.strip() for chunk in [*chunker.feed(text), *chunker.flush()]] == expected
+
+
+def test_a_long_text_is_cut_in_no_sign() -> None:
+    for sign in ("👩\u200d👩\u200d👧", "ก็", "เก้า", "🇩🇪", "👍🏽", "क्ष", "e\u0301", "각"):
+        for chunk in cut("天" * 7 + sign * 200, "zh", most=50):
+            assert not chunk.replace("天", "").replace(sign, ""), (sign, chunk)
 
 
 def test_endless_marks_take_no_time() -> None:

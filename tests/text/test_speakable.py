@@ -73,7 +73,7 @@ MARKUP = [
         "Try: A code example in python, two lines. That is it.",
     ),
     ("```\nx", "A code example, one line."),
-    ("<b>bold</b> &amp; more<br>line &lt;3", "bold and more line three"),
+    ("<b>bold</b> &amp; more<br>line &lt;3", "bold and more line"),
     ("snake_case and 2*3*4", "snake case and two times three times four"),
     (r"a \*star\*", "a star"),
 ]
@@ -96,7 +96,7 @@ AMOUNTS = [
         "three point five million dollars, five thousand dollars, two billion dollars",
     ),
     ("20 EUR, 5€, -$4", "twenty euros, five euros, minus four dollars"),
-    ("$5-$10", "five dollars to ten dollars"),
+    ("$5-$10", "five to ten dollars"),
     ("¥500", "five hundred yen"),
     ("12.5% of 1,000,000", "twelve point five percent of one million"),
     (
@@ -107,14 +107,14 @@ AMOUNTS = [
     ("1st, 22nd", "first, twenty-second"),
     (
         "1/2 cup, 3/4, 2/3, 24/7, 9/11",
-        "one half cup, three quarters, two thirds, twenty-four seven, nine slash eleven",
+        "one half cup, three quarters, two thirds, twenty-four seven, nine eleven",
     ),
     ("5-10 people, 3–4", "five to ten people, three to four"),
     (
         "-5 degrees, 8 - 3 = 5, 2+2, 10^3",
         "minus five degrees, eight minus three equals five, two plus two, ten to the power of three",
     ),
-    ("v2.0, 3.11.7, .5", "v two point zero, three point eleven point seven, point five"),
+    ("v2.0, 3.11.7, .5", "version two point zero, three point eleven point seven, point five"),
     (
         "room 007, COVID-19, B2B, GPT-4o, #1",
         "room zero zero seven, COVID-nineteen, B two B, GPT-four o, number one",
@@ -127,7 +127,7 @@ TIMES = [
         "fourteen thirty, three oh five p m, nine o'clock, twelve p m, five p m or sixteen hundred",
     ),
     ("10:30-11:00 and 5–6 pm", "ten thirty to eleven o'clock and five to six p m"),
-    ("25:70", "twenty-five:seventy"),
+    ("25:70", "twenty-five to seventy"),
     ("17.05.2024", "May seventeenth, twenty twenty-four"),
     (
         "2024-05-17 or 05/17/2024",
@@ -210,7 +210,7 @@ MEANING = [
     ("about ~5 km", "about about five kilometers"),
     ("5+ years", "five or more years"),
     ("a -> b", "a, b"),
-    ("I <3 you", "I three you"),
+    ("I <3 you", "I love you"),
 ]
 
 
@@ -248,3 +248,58 @@ def test_any_text_in_any_language_becomes_one_line_without_markup(text: str, lan
 
 def test_backticks_within_a_line_take_nothing_away() -> None:
     assert speakable("```ls``` lists the files. Then do this.") == "ls lists the files. Then do this."
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("1½ cups, 2 3/4, ½", "one and a half cups, two and three quarters, one half"),
+        ("31/12/2024 and 2024/05/01", "December thirty-first, twenty twenty-four and May first, twenty twenty-four"),
+        ("v1.2.3", "version one point two point three"),
+        ("2.5e-3 or 10^-3 or 10⁻³", "two point five times ten to the power of minus three"
+         " or ten to the power of minus three or ten to the power of minus three"),
+        ("$3tn, 5$, ₹500", "three trillion dollars, five dollars, five hundred rupees"),
+        ("50 ¢, CHF 5", "fifty cents, five francs"),
+        ("US$5, $-5, $.50, $5–10", "five U S dollars, minus five dollars, fifty cents, five to ten dollars"),
+        ("the '90s and the 80s", "the nineties and the eighties"),
+        ("<5 minutes, <3 seconds", "less than five minutes, less than three seconds"),
+        ("3–5, 10%–20%, 20°C-25°C, 9am-5pm", "three to five, ten percent to twenty percent,"
+         " twenty degrees Celsius to twenty-five degrees Celsius, nine a m to five p m"),
+        ("2020-2024", "twenty twenty to twenty twenty-four"),
+        ("1998–99", "nineteen ninety-eight to nineteen ninety-nine"),
+        ("a 3:1 ratio in 16:9", "a three to one ratio in sixteen to nine"),
+        ("3x faster, 1.5x, 2x4", "three times faster, one point five times, two by four"),
+        ("C++ and C#", "C plus plus and C sharp"),
+        ("No. 5 on p. 12, Fig. 3", "number five on page twelve, figure three"),
+        ("020 7946 0958", "zero two zero, seven nine four six, zero nine five eight"),
+        ("10.0.0.1:8080", "ten dot zero dot zero dot one port eight zero eight zero"),
+        ("10k, 1M users, 5+", "ten thousand, one million users, five plus"),
+        ("x², m³, E=mc²", "x squared, m cubed, E equals mc squared"),
+        ("6'2\" tall", "six foot two tall"),
+    ],
+)  # fmt: skip
+def test_numbers_beside_signs_are_read_as_people_do(text: str, spoken: str) -> None:
+    assert speakable(text) == spoken
+
+
+@pytest.mark.parametrize("language", ["de", "es", "fr", "ja", "zh-CN", "ru"])
+@pytest.mark.parametrize(
+    "text",
+    ["<5", "5 > 3", "10^-3", "~5", "1.234,56 €", "10.30 Uhr", "+49 30 1234567", "3–5", "50 %", "#1", "C++"],
+)
+def test_other_languages_are_left_to_the_voice(language: str, text: str) -> None:
+    assert speakable(text, language) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("- 你好。\n- 再见！\n", "你好。 再见！"),
+        ("# 标题：\n**重点**是`代码`", "标题： 重点是代码"),
+        ("| 名 | 价 |\n|---|---|\n| 油 | 5 |", "名, 价. 油, 5."),
+        ("看[这里](http://x.y)。👨‍👩‍👧", "看这里。"),
+        ("说明[^1]。\n\n[^1]: 注释", "说明。 注释"),
+    ],
+)
+def test_markup_in_other_scripts(text: str, spoken: str) -> None:
+    assert speakable(text, "zh") == spoken

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Word
+from workbench.text.graphemes import SPACELESS, units
 from workbench.text.sentences import CLAUSE
 
-VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôû]+", re.IGNORECASE)
+VOWELS = re.compile(
+    r"[aeiouyäöüáéíóúàèìòùâêîôûãõåæøœаеёиоуыэюяіїєαεηιουωάέήίόύώ]+|\d|[\uac00-\ud7af]", re.IGNORECASE
+)
+"""What is a syllable: a group of vowels, a digit, a sign of Korean."""
+SMALL = re.compile("[ゃゅょぁぃぅぇぉャュョァィゥェォー]")
+"""Signs of Japanese that belong to the syllable before."""
+UNSPACED = re.compile(f"[{SPACELESS}]")
 
 SYLLABLE_S = 0.2
 """How long a syllable takes to say, where no chunk shows it, s."""
@@ -69,10 +76,10 @@ def split_made(chunk: ReplyChunk, before: Sequence[ReplyChunk]) -> tuple[str, st
         said = _by_words(chunk, chunk.start + chunk.made)
         return said, "", chunk.text[len(said) :]
     spoken = [other for other in before if other.made]
-    syllables = sum(map(_syllables, (other.text for other in spoken)))
+    syllables = sum(sum(_sizes(other.text)) for other in spoken)
     pace = sum(other.made for other in spoken) / syllables if syllables else SYLLABLE_S * OUTPUT_RATE
     start = chunk.voice_start if chunk.voice_start is not None else chunk.start
-    end = max(chunk.start + chunk.made, start + round(pace * _syllables(chunk.text)))
+    end = max(chunk.start + chunk.made, start + round(pace * sum(_sizes(chunk.text))))
     said = _by_syllables(replace(chunk, end=end), chunk.start + chunk.made)
     unsaid = chunk.text[len(said) :]
     clause = CLAUSE.search(unsaid)
@@ -80,31 +87,53 @@ def split_made(chunk: ReplyChunk, before: Sequence[ReplyChunk]) -> tuple[str, st
     return said, unsaid[:cut].strip(), unsaid[cut:]
 
 
-def _syllables(text: str) -> int:
-    return sum(max(1, len(VOWELS.findall(word))) for word in text.split())
-
-
 def _by_words(chunk: ReplyChunk, played: int) -> str:
     at_ms = (played - chunk.start) * 1000 / OUTPUT_RATE
-    count = sum(word.end_ms <= at_ms for word in chunk.words)
-    written = len(chunk.text.split())
+    heard = [word for word in chunk.words if word.end_ms <= at_ms]
+    if UNSPACED.search(chunk.text):  # words are what the provider calls so: their letters count
+        return _first_letters(chunk.text, sum(_letters(word.text) for word in heard))
+    written, count = len(chunk.text.split()), len(heard)
     if chunk.spoken_words and chunk.spoken_words != written:
         count = count * written // chunk.spoken_words
-    return _first_words(chunk.text, count)
+    ends = [match.end() for match in re.finditer(r"\S+", chunk.text)]
+    return chunk.text[: ends[min(count, len(ends)) - 1]] if count and ends else ""
 
 
 def _by_syllables(chunk: ReplyChunk, played: int) -> str:
     start = chunk.voice_start if chunk.voice_start is not None else chunk.start
     end = chunk.end if chunk.end is not None else chunk.start + chunk.made
     share = (played - start) / (end - start) if end > start else 0.0
-    words = chunk.text.split()
-    sizes = [max(1, len(VOWELS.findall(word))) for word in words]
-    spoken, count = share * sum(sizes), 0
-    while count < len(words) and sum(sizes[: count + 1]) <= spoken:
-        count += 1
-    return _first_words(chunk.text, count)
+    sizes = _sizes(chunk.text)
+    return _first_units(chunk.text, units(chunk.text), sizes, share * sum(sizes))
 
 
-def _first_words(text: str, count: int) -> str:
-    ends = [match.end() for match in re.finditer(r"\S+", text)]
-    return text[: ends[min(count, len(ends)) - 1]] if count and ends else ""
+def _sizes(text: str) -> list[float]:
+    """Return the syllables of each unit of a text."""
+    return [_syllables(text[start:end]) for start, end in units(text)]
+
+
+def _syllables(unit: str) -> float:
+    """Return how long a word takes to say, or a sign of a script without spaces."""
+    if UNSPACED.match(unit):
+        return 0.5 if "\u0e00" <= unit[0] <= "\u0eff" else 0.0 if SMALL.match(unit) else 1.0
+    return max(1, len(VOWELS.findall(unit))) if any(map(str.isalnum, unit)) else 0.0
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalnum, text))
+
+
+def _first_letters(text: str, count: int) -> str:
+    spans = units(text)
+    return _first_units(text, spans, [_letters(text[first:last]) for first, last in spans], count)
+
+
+def _first_units(text: str, spans: list[tuple[int, int]], sizes: Iterable[float], budget: float) -> str:
+    """Return the text up to the last unit that the budget pays for."""
+    end = spent = 0.0
+    for (_, last), size in zip(spans, sizes, strict=True):
+        spent += size
+        if budget <= 0 or spent > budget + 1e-9:
+            break
+        end = last
+    return text[: int(end)]

@@ -9,7 +9,7 @@ ESCAPES = re.compile(
     r"""
     (?: \x1b\[ | \x9b ) [\x30-\x3f]* [\x20-\x2f]* [\x40-\x7e]?          # CSI: colours, cursor, erase
     | (?: \x1b[\]PX^_] | [\x9d\x90\x98\x9e\x9f] )                       # OSC, DCS, SOS, PM, APC: up to its end,
-      (?: [^\x07\x1b\x9c\n]* (?: \x07 | \x1b\\ | \x9c ) )?              #   or the opening alone, if it has none
+      (?: [^\x07\x1b\x90\x98\x9c-\x9f\n]*+ (?: \x07 | \x1b\\ | \x9c ) )?  #   or the opening
     | \x1b [\x20-\x2f]* [\x30-\x7e]?                                    # anything else that begins with escape
     """,
     re.VERBOSE,

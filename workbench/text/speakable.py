@@ -24,9 +24,18 @@ CURRENCIES = {
     "€": ("euro", "cent"),
     "£": ("pound", "penny"),
     "¥": ("yen", ""),
+    "₹": ("rupee", "paisa"),
+    "₩": ("won", ""),
+    "₽": ("ruble", "kopek"),
     "USD": ("dollar", "cent"),
     "EUR": ("euro", "cent"),
     "GBP": ("pound", "penny"),
+    "JPY": ("yen", ""),
+    "INR": ("rupee", "paisa"),
+    "CHF": ("franc", ""),
+    "US$": ("U S dollar", "cent"),
+    "C$": ("Canadian dollar", "cent"),
+    "A$": ("Australian dollar", "cent"),
 }
 MAGNITUDES = {
     "k": "thousand",
@@ -35,6 +44,7 @@ MAGNITUDES = {
     "b": "billion",
     "bn": "billion",
     "t": "trillion",
+    "tn": "trillion",
 }
 UNITS = {
     "km/h": "kilometers per hour",
@@ -48,6 +58,7 @@ UNITS = {
     "mm": "millimeters",
     "m²": "square meters",
     "km²": "square kilometers",
+    "m³": "cubic meters",
     "m": "meters",
     "mi": "miles",
     "ft": "feet",
@@ -98,7 +109,33 @@ ABBREVIATIONS = {
     "Prof.": "Professor",
     "w/o": "without",
 }
-FRACTIONS = {"½": "one half", "⅓": "one third", "⅔": "two thirds", "¼": "one quarter", "¾": "three quarters"}
+FRACTIONS = {
+    "½": "one half",
+    "⅓": "one third",
+    "⅔": "two thirds",
+    "¼": "one quarter",
+    "¾": "three quarters",
+    "⅕": "one fifth",
+    "⅛": "one eighth",
+    "⅜": "three eighths",
+    "⅝": "five eighths",
+    "⅞": "seven eighths",
+}
+BEFORE_NUMBERS = {
+    "No": "number",
+    "p": "page",
+    "pp": "pages",
+    "Fig": "figure",
+    "Sec": "section",
+    "Ch": "chapter",
+}
+"""Abbreviations in front of a number."""
+NICKNAMES = {
+    "9/11": "nine eleven",
+    "24/7": "twenty-four seven",
+    "50/50": "fifty fifty",
+    "20/20": "twenty twenty",
+}
 SIGNS = {
     "&": " and ",
     "@": " at ",
@@ -118,10 +155,16 @@ SIGNS = {
     "—": ", ",
     "–": ", ",
     "§": " section ",
+    "²": " squared ",
+    "³": " cubed ",
+    "√": " the square root of ",
+    "∞": " infinity ",
     "©": "",
     "®": "",
     "™": "",
 }
+ENDS = ".!?:;,…。！？：；，、؟۔।"
+"""Signs that a line of a list needs no full stop after."""
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 """A number as people write it."""
 STANDALONE = r"(?<![\w.,])"
@@ -170,12 +213,12 @@ def _table_row(match: re.Match[str]) -> str:
 def _item(match: re.Match[str]) -> str:
     """Return a line of a list, or a heading, as a sentence of its own."""
     line = match[1].strip()
-    return line if not line or line[-1] in ".!?:;," else f"{line}."
+    return line if not line or line[-1] in ENDS else f"{line}."
 
 
 def _numbered(match: re.Match[str]) -> str:
     line = match[2].strip()
-    return f"{cardinal(int(match[1]))}: {line}{'' if line[-1] in '.!?:;,' else '.'}"
+    return f"{cardinal(int(match[1]))}: {line}{'' if line[-1] in ENDS else '.'}"
 
 
 _MARKUP: list[Rule] = [
@@ -189,7 +232,7 @@ _MARKUP: list[Rule] = [
     (re.compile(r"```|~~~"), " "),
     (re.compile(r"!\[([^\]\n]*)\]\([^)\s]*(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
     (re.compile(r"\[([^\]\n]+)\](?:\([^)\s]*(?:\s+\"[^\"\n]*\")?\)|\[[^\]\n]*\])"), r"\1"),
-    (re.compile(r"\[\^?\d+\]"), ""),
+    (re.compile(r"\[(?:\^\w+|\d+)\]:?"), ""),
     (re.compile(r"<((?:https?://|mailto:)[^>\s]+)>"), r" \1 "),
     (re.compile(r"<br\s*/?>", re.IGNORECASE), "\n"),
     (re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>"), " "),
@@ -212,7 +255,7 @@ _MARKUP: list[Rule] = [
 
 def _keep_number(match: re.Match[str]) -> str:
     line = match[2].strip()
-    return f"{match[1]}. {line}{'' if line[-1] in '.!?:;,。！？' else '.'}"
+    return f"{match[1]}. {line}{'' if line[-1] in ENDS else '.'}"
 
 
 _FOREIGN: dict[object, str | Callable[[re.Match[str]], str]] = {_code_block: "\n", _numbered: _keep_number}
@@ -250,6 +293,11 @@ def _url(match: re.Match[str]) -> str:
     return f" {_spelled(path)}{end} "
 
 
+def _address(match: re.Match[str]) -> str:
+    port = f" port {digits(match[2])}" if match[2] else ""
+    return match[1].replace(".", " dot ") + port
+
+
 _ADDRESSES: list[Rule] = [
     (
         re.compile(r"(?:mailto:)?\b([\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})\b"),
@@ -263,10 +311,7 @@ _ADDRESSES: list[Rule] = [
         ),
         _url,
     ),
-    (
-        re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.]*\d)"),
-        lambda match: match[1].replace(".", " dot "),
-    ),
+    (re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{2,5}))?(?![\w.]*\d)"), _address),
 ]
 
 
@@ -276,12 +321,13 @@ _ADDRESSES: list[Rule] = [
 def _plural(count: str, word: str) -> str:
     if count == "1" or not word:
         return word
-    return {"penny": "pence", "yen": "yen"}.get(word, f"{word}s")
+    return {"penny": "pence", "paisa": "paise", "yen": "yen", "won": "won"}.get(word, f"{word}s")
 
 
 def _money(match: re.Match[str]) -> str:
     sign, amount, magnitude = match["sign"], match["amount"].replace(",", ""), match["magnitude"]
     minus = "minus " if match["minus"] else ""
+    amount = f"0{amount}" if amount.startswith(".") else amount
     unit, part = CURRENCIES[sign]
     if magnitude:
         return f"{minus}{number(amount)} {MAGNITUDES.get(magnitude.lower(), magnitude)} {_plural('', unit)}"
@@ -339,6 +385,8 @@ def _month(name: str) -> str:
 
 
 def _date(day: str, month: int, in_year: str | None, match: re.Match[str]) -> str:
+    if month > 12 and int(day) <= 12:  # the other order
+        day, month = str(month), int(day)
     if not (1 <= int(day) <= 31 and 1 <= month <= 12):
         return match[0]
     return f"{MONTHS[month - 1]} {ordinal(int(day))}" + (f", {year(int(in_year))}" if in_year else "")
@@ -366,11 +414,45 @@ def _phone(match: re.Match[str]) -> str:
 def _fraction(match: re.Match[str]) -> str:
     above, below = int(match[1]), int(match[2])
     names = {2: "half", 4: "quarter"}
+    if match[0] in NICKNAMES:
+        return NICKNAMES[match[0]]
     if not 0 < above < below or below > 10:
-        is_always = match[1] + match[2] == "247"
-        return "twenty-four seven" if is_always else f"{cardinal(above)} slash {cardinal(below)}"
+        return f"{cardinal(above)} slash {cardinal(below)}"
     name = names.get(below, ordinal(below))
     return f"{cardinal(above)} {name if above == 1 else 'halves' if below == 2 else f'{name}s'}"
+
+
+def _mixed(match: re.Match[str]) -> str:
+    """Return a number and a fraction: `1½`, `2 3/4`."""
+    fraction = FRACTIONS.get(match[2])
+    if fraction is None:
+        above, _, below = match[2].partition("/")
+        if not int(above) < int(below):
+            return match[0]
+        fraction = _fraction(re.fullmatch(r"(\d)/(\d+)", match[2]) or match)
+    return f"{number(match[1])} and {fraction.replace('one ', 'a ')} "
+
+
+def _power_of_ten(match: re.Match[str]) -> str:
+    exponent = int(match[2])
+    return f"{number(match[1])} times ten to the power of {'minus ' if exponent < 0 else ''}{cardinal(abs(exponent))}"
+
+
+def _years(match: re.Match[str]) -> str:
+    end = match[2] if len(match[2]) == 4 else match[1][:2] + match[2]
+    return f"{year(int(match[1]))} to {year(int(end))}"
+
+
+def _short_decade(match: re.Match[str]) -> str:
+    words = cardinal(int(match[2]))
+    return match[1] + (
+        f"{words[:-1]}ies" if words.endswith("y") else "two thousands" if words == "zero" else f"{words}s"
+    )
+
+
+def _superscript(match: re.Match[str]) -> str:
+    power = match[0].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-"))
+    return f"^{power}"
 
 
 def _number_in_word(match: re.Match[str]) -> str:
@@ -385,8 +467,12 @@ def _version(match: re.Match[str]) -> str:
 
 _AMOUNT = rf"(?P<amount>{NUMBER})(?:\s?(?P<magnitude>[kKmMbBtT]n?\b|(?:thousand|[mbtr]+illion)\b))?"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
-_MONEY = re.compile(rf"(?<![\w.])(?P<minus>-)?(?P<sign>[$€£¥])\s?{_AMOUNT}")
-_CODED = re.compile(rf"(?<![\w.])(?P<minus>-)?{_AMOUNT}\s?(?P<sign>USD|EUR|GBP|€|£)(?!\w)")
+_CODE = "USD|EUR|GBP|JPY|INR|CHF"
+_MONEY = re.compile(
+    rf"(?<![\w.])(?P<minus>-)?(?P<sign>(?:US|[AC])?\$|[€£¥₹₩₽]|(?:{_CODE})(?=\s?\d))\s?"
+    rf"(?P<amount>{NUMBER}|\.\d\d\b)(?:\s?(?P<magnitude>[kKmMbBtT]n?\b|(?:thousand|[mbtr]+illion)\b))?"
+)
+_CODED = re.compile(rf"(?<![\w.])(?P<minus>-)?{_AMOUNT}\s?(?P<sign>{_CODE}|[$€£¥₹₩₽])(?!\w)")
 
 _CODE_WORD = (
     r"\b(?:code|pin|passcode|zip|account|extension|number is|number:)(?:\s+(?:is|of|for|number))?:?\s+"
@@ -443,7 +529,9 @@ _COMPARISONS: list[Rule] = [
     (re.compile(r"\s*(?:->|=>)\s*"), ", "),
     (re.compile(r"(?<=[\w)])(?:\s+<\s+|<(?=\d))(?=[\w(−-])"), " is less than "),
     (re.compile(r"(?<=[\w)])(?:\s+>\s+|>(?=\d))(?=[\w(−-])"), " is greater than "),
-    (re.compile(r"(?<!\w)<\s?(?=\d\d|\d\s?%|\d[.,]\d|[$€£])"), "less than "),  # <3 is a heart
+    (re.compile(r"(?<=\w) <3 (?=[a-z])"), " love "),
+    (re.compile(rf"<3(?![\d.,%]|\s?(?:{_UNIT}|[a-z]+s)\b)"), " "),  # a heart
+    (re.compile(r"(?<!\w)<\s?(?=[\d$€£.])"), "less than "),
     (re.compile(r"(?<!\w)>\s?(?=[\d$€£])"), "more than "),
     (re.compile(r"~\s?(?=[\d$€£])"), "about "),
     (re.compile(r"(?<=[A-Za-z)])\^2(?![\w.])"), " squared"),
@@ -451,10 +539,59 @@ _COMPARISONS: list[Rule] = [
     (re.compile(r"(?<=[\w)])\^(?=[\w(])"), " to the power of "),
     (re.compile(r"(?<=[\w)])\s\+\s(?=[\w(])"), " plus "),
     (re.compile(r"(?<=\d)\+(?=\s+[a-z])"), " or more"),
+    (re.compile(r"(?<=\d)\+(?!\w)"), " plus"),
+    (re.compile(r"\bC\+\+"), "C plus plus"),
+    (re.compile(r"\b([CF])#(?!\w)"), r"\1 sharp"),
 ]
 """Signs that change the meaning of what stands beside them."""
 
+_SHAPES: list[Rule] = [
+    (re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))"), ""),
+    (re.compile(r"([$€£]\s?\d+),(\d\d)(?![\d,])"), r"\1.\2"),
+    (re.compile(r"([$€£])-(?=\d)"), r"-\1"),
+    (re.compile(rf"(?<![\w.,])({NUMBER})\s?([{''.join(FRACTIONS)}])"), _mixed),
+    (re.compile(r"(?<![\w.,/])(\d{1,3})[ -](\d/(?:10|[2-9]))(?![\w/])"), _mixed),
+    (re.compile(r"\b[vV](?=\d+(?:\.\d+)+)"), "version "),
+    (re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?!\w)"), _power_of_ten),
+    (re.compile(r"(?<=[\w)])(?:[⁰¹⁴-⁹⁻][⁰¹²³⁴-⁹]*|[²³][⁰¹²³⁴-⁹]+)"), _superscript),
+    (re.compile(r"(?<=\w)\s?\^\s?[-−](?=\d)"), " to the power of minus "),
+    (re.compile(r"(?<!\w)((?:the |early |late |mid-)?)['’](\d0)s\b"), _short_decade),
+    (re.compile(r"\b([Tt]he |[Ee]arly |[Ll]ate |[Mm]id-)([2-9]0)s\b"), _short_decade),
+    (
+        re.compile(r"(?<![\w.,$€£-])((?:1[89]|20)\d\d)\s?[-–—]\s?((?:1[89]|20)\d\d|[1-9]\d)(?![\w-]|\.\d)"),
+        _years,
+    ),
+    (re.compile(r"(?<![\w./-])(?=0(?:\D?\d){8})0\d{1,4}(?:[ /-]\d{2,8}){1,4}(?![\w/-]|[.,]\d)"), _grouped),
+    (re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z])"), lambda match: f"one {number(match[1])} "),
+    (re.compile(r"(?<![\w-])\d{1,2}(?:-\d{1,2}){2,}(?![\w-])"), lambda match: match[0].replace("-", ", ")),
+    (
+        re.compile(r"(?<!\d)(\d)['′’](\d{1,2})[\"″”]"),
+        lambda match: f"{number(match[1])} foot {number(match[2])}",
+    ),
+    (re.compile(r"(?<=\d)x(?=\d)"), " by "),
+    (re.compile(rf"{STANDALONE}({NUMBER})\s?[x×](?!\w)"), lambda match: f"{number(match[1])} times"),
+    (re.compile(rf"(?<![\w.,$€£])({NUMBER})k\b"), lambda match: f"{number(match[1])} thousand"),
+    (
+        re.compile(rf"(?<![\w.,$€£])({NUMBER})([MB])(?=\s+[a-z])"),
+        lambda match: f"{number(match[1])} {MAGNITUDES[match[2].lower()]}",
+    ),
+    (re.compile(r"(\d+)\s?¢"), lambda match: f"{number(match[1])} {_plural(match[1], 'cent')}"),
+    (
+        re.compile(
+            rf"(?P<minus>)(?P<sign>[$€£])(?P<low>{NUMBER})(?:[-–—]|\s[-–—]\s)(?P=sign)?{_AMOUNT}(?![\w-])"
+        ),
+        lambda match: f"{number(match['low'])} to {_money(match)}",
+    ),
+    (
+        re.compile(r"(?:(?<=[ap]m)|(?<=\d%)|(?<=°[CF])|(?<=\d(?:st|nd|rd|th)))\s?[-–—]\s?(?=\d)"),
+        " to ",
+    ),
+    *((re.compile(rf"\b{short}\.\s?(?=\d)"), f"{words} ") for short, words in BEFORE_NUMBERS.items()),
+]
+"""Numbers with something beside them that is no word."""
+
 _NUMBERS: list[Rule] = [
+    *_SHAPES,
     *((re.compile(rf"(?<!\w){re.escape(short)}"), words) for short, words in ABBREVIATIONS.items()),
     *_COMPARISONS,
     *_CODES,
@@ -473,6 +610,10 @@ _NUMBERS: list[Rule] = [
     (
         re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])"),
         lambda match: _date(match[2], int(match[1]), match[3], match),
+    ),
+    (
+        re.compile(r"(?<![\d/])(\d{4})/(\d{1,2})/(\d{1,2})(?![\d/])"),
+        lambda match: _date(match[3], int(match[2]), match[1], match),
     ),
     (
         re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?![\d.])"),
@@ -501,6 +642,7 @@ _NUMBERS: list[Rule] = [
     (re.compile(r"(?<=\d)(?:-|\s?[–—]\s?)(?=[$€£]?\d[\d.,:]*(?![\w-]*-))"), " to "),
     (re.compile(r"(?<![\d:.])(\d{1,2}):(\d{2})(?!\d|:\d)(?:\s?([AaPp])\.?[Mm]\b\.?)?"), _time),
     (re.compile(r"(?<![\d:.])(\d{1,2})()\s?([AaPp])\.?[Mm]\b\.?"), _time),
+    (re.compile(r"(?<![\w:.])(\d{1,4}):(\d{1,4})(?![\w:])"), lambda match: f"{match[1]} to {match[2]}"),
     (_MONEY, _money),
     (_CODED, _money),
     (re.compile(rf"{STANDALONE}({NUMBER})\s?%"), lambda match: f"{number(match[1])} percent"),
@@ -544,6 +686,11 @@ _FOREIGN_SIGNS: list[Rule] = [
     (re.compile(r"mailto:"), ""),
     (re.compile(f"[{_PICTURES}]+"), " "),
     (re.compile(r"\s+[-*|~^]+\s+"), ", "),
-    (re.compile(r"[*|~^<>{}\[\]\\_`\ufffd]+|#(?!\d)"), " "),
+    (
+        re.compile(
+            r"<(?!\s?[\d$€])|(?<![\w)] )(?<![\w)])>|~(?!\s?\d)|\^(?![-\d])|[*|{}\[\]\\_`\ufffd]+|#(?!\d)"
+        ),
+        " ",
+    ),
     (re.compile(r"(?<=[\w)\"'”’])[ \t]*\n{2,}(?=\s*\S)"), ". "),
 ]
