@@ -7,7 +7,10 @@ import unicodedata
 
 _JOINS_NEXT = "\u200d\u0e40-\u0e44\u0ec0-\u0ec4"
 """Joiners, and vowels of Thai and Lao that are written in front of their consonant."""
-_JOINS_LAST = "\u200d\ufe0e\ufe0f\u20e3\u0e30\u0e32\u0e33\u0e45\u0eb3\u1160-\u11ff\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
+_JOINS_LAST = (
+    "\u200d\ufe0e\ufe0f\u20e3\u0e30\u0e32\u0e33\u0e45\u0eb3\u1160-\u11ff"
+    "\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
+)
 """Joiners, selectors, colours of skin, tags, vowels that follow, and inner parts of Korean syllables."""
 JOINED = re.compile(rf"[{_JOINS_NEXT}].|.[{_JOINS_LAST}]", re.DOTALL)
 FLAG = re.compile("[\U0001f1e6-\U0001f1ff]*\\Z")
