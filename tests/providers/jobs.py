@@ -47,6 +47,14 @@ def count(job: WorkerJob) -> None:
         time.sleep(0.005)
 
 
+def compute(job: WorkerJob) -> None:
+    """So many seconds of CPU time."""
+    until = time.thread_time() + job.header["seconds"]
+    while time.thread_time() < until:
+        pass
+    job.send({})
+
+
 def hang(job: WorkerJob) -> None:
     """A native call that nothing can stop."""
     job.send({})
@@ -91,6 +99,7 @@ def die(job: WorkerJob) -> None:
 
 
 KINDS = {
-    job.__name__: job for job in (echo, count, hang, interruptible, garbage, stranger, fail, surprise, die)
+    job.__name__: job
+    for job in (echo, count, compute, hang, interruptible, garbage, stranger, fail, surprise, die)
 }
 KINDS["warm"] = echo

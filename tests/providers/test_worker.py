@@ -322,6 +322,25 @@ def test_a_stopped_worker_that_is_killed_fails_its_job_and_is_started_again() ->
 
 
 @linux
+def test_a_job_says_how_long_it_waited_for_a_cpu() -> None:
+    async def main(worker: Worker) -> None:
+        await worker.warm()
+        assert worker.pid
+        core = {min(os.sched_getaffinity(0))}
+        os.sched_setaffinity(worker.pid, core)
+        rival = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+        os.sched_setaffinity(rival.pid, core)
+        async with worker.job("compute", {"seconds": 0.1}) as results:
+            began = time.perf_counter()
+            await anext(results)
+            assert 1 < results.cpu_wait_ms < (time.perf_counter() - began) * 1000
+        rival.kill()
+        await rival.wait()
+
+    run(main)
+
+
+@linux
 def test_workers_are_nicer_the_less_somebody_waits_for_them() -> None:
     async def main() -> None:
         found = []

@@ -78,6 +78,7 @@ def test_each_part_counts_from_where_the_one_before_it_ended() -> None:
     assert turn.heard_latency_ms == 1045
     assert turn.parts_ms == {
         "endpointing": 350,
+        "cpu_wait": 0,
         "stt": 150,  # it ran since 1010, hidden under endpointing up to 1350
         "llm_first_token": 300,
         "first_chunk": 20,
@@ -96,6 +97,20 @@ def test_each_part_counts_from_where_the_one_before_it_ended() -> None:
     assert turn.lanes_ms["stt"] == (10.0, 500.0)
     assert turn.usage["output_tokens"] == 3
     assert (turn.status, turn.user_text, turn.agent_text) == ("done", "hello", "Hi.")
+
+
+def test_a_models_wait_for_a_cpu_is_a_part_of_its_own() -> None:
+    waits = {"stt": 400.0, "llm_first_token": 120.0, "first_chunk": 0.4, "tts_first_byte": 900.0}
+    score: Score = []
+    for t_ms, event in PLAIN:
+        each = event.with_cpu_wait(waits.get(event.part, 0.0)) if isinstance(event, Span) else (event,)
+        score += [(t_ms, one) for one in each]
+    turn = only_turn(score)
+    assert turn.heard_latency_ms == sum(turn.parts_ms.values()) == 1045
+    assert turn.parts_ms["cpu_wait"] == 60 + 120 + 150  # of the STT's the rest was hidden under endpointing
+    assert [turn.parts_ms[part] for part in waits] == [90, 180, 20, 0]
+    assert turn.parts_ms["unexplained"] == 6
+    assert turn.lanes_ms["cpu_wait"] == (10.0, 970.0)
 
 
 def test_what_ran_hidden_under_endpointing_counts_nothing_and_is_a_lane() -> None:

@@ -56,7 +56,7 @@ class ReplyGenerator:
 
         def on_first() -> None:
             if not reply.chunks:
-                self._span(reply, "first_chunk", reply.first_token_ms)
+                self._span(reply, "first_chunk", reply.first_token_ms, cpu_wait_ms=reply.cpu_wait_ms)
 
         await self._generate(reply, lambda chunks: self._think(reply, list(messages), chunks), on_first)
 
@@ -163,9 +163,12 @@ class ReplyGenerator:
         async with stream as parts:
             answer.model = parts.name
             async for part in parts:
+                cpu_wait_ms = part.cpu_wait_ms if isinstance(part, Text) else 0.0
                 if first and part != ALIVE:
-                    self._span(reply, "llm_first_token", start_ms, parts.name)
-                    first, reply.first_token_ms = False, self._trace.now()
+                    self._span(reply, "llm_first_token", start_ms, parts.name, cpu_wait_ms)
+                    first, reply.first_token_ms, reply.cpu_wait_ms = False, self._trace.now(), 0.0
+                else:
+                    reply.cpu_wait_ms += cpu_wait_ms
                 match part:
                     case Text():
                         reply.pieces += 1
@@ -271,11 +274,13 @@ class ReplyGenerator:
                 async with tts.speak(spoken, failures) as pieces:
                     voice = pieces.name
                     voiced.set()
-                    if reply.audio.ready_at is None or voice != reply.voice:
-                        self._span(reply, "tts_first_byte", start_ms, voice)
+                    first = reply.audio.ready_at is None or voice != reply.voice
                     reply.voice = voice
                     resample = TtsResampler(pieces.provider.rate)
                     async for piece in pieces:
+                        if first:
+                            self._span(reply, "tts_first_byte", start_ms, voice, piece.cpu_wait_ms)
+                            first = False
                         chunk.words.extend(piece.words)
                         await self._append(reply, chunk, resample(piece.samples))
                 await self._append(reply, chunk, resample(silence(0), last=True))
@@ -309,8 +314,12 @@ class ReplyGenerator:
         reply.usage += Usage(tts_seconds=len(samples) / OUTPUT_RATE)
         await reply.audio.put(samples)
 
-    def _span(self, reply: Reply, part: Part, start_ms: float, provider: str = "") -> None:
-        self._trace.emit(reply.span(part, start_ms, self._trace.now(), provider))
+    def _span(
+        self, reply: Reply, part: Part, start_ms: float, provider: str = "", cpu_wait_ms: float = 0.0
+    ) -> None:
+        span = reply.span(part, start_ms, self._trace.now(), provider)
+        for each in span.with_cpu_wait(cpu_wait_ms):
+            self._trace.emit(each)
 
 
 class ChunkQueue:

@@ -183,6 +183,8 @@ class Text:
     """A piece of the model's answer."""
 
     text: str
+    cpu_wait_ms: float = 0.0
+    """How long a model on board has waited for a CPU since the piece before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,8 @@ class Speech:
 
     samples: Samples
     words: tuple[Word, ...] = ()
+    cpu_wait_ms: float = 0.0
+    """How long a model on board has waited for a CPU since it was asked."""
 
 
 class Tts(ModelProvider, Protocol):

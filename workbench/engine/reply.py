@@ -55,6 +55,8 @@ class Reply:
     on_audible: Callable[[], None] = lambda: None
     """Called when the first audible sample was handed to the sink."""
     first_token_ms: float = 0.0
+    cpu_wait_ms: float = 0.0
+    """How long the LLM, on board, has waited for a CPU since then."""
     ready_ms: float = 0.0
     """When there was something to play, on the session's clock."""
     granted_ms: float = 0.0

@@ -210,7 +210,9 @@ class Utterance:
         )
         if self.awaited_since_ms is not None and self.covered:
             start, end = round(self.awaited_since_ms, 3), round(trace.now(), 3)
-            trace.emit(Span("stt", start, end, utterance=self.id, provider=self.stt))
+            span = Span("stt", start, end, utterance=self.id, provider=self.stt)
+            for each in span.with_cpu_wait(transcript.cpu_wait_ms):
+                trace.emit(each)
             self.awaited_since_ms = None
 
     @property

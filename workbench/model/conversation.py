@@ -57,6 +57,7 @@ class Transcript:
 
     `upto_sample`: position on the `user` track up to which the audio was taken into account.
     `confidence`: 0…1, None where the provider gives none; `stable`: the text so far will not change any more.
+    `cpu_wait_ms`: how long a model on board waited for a CPU meanwhile.
     """
 
     text: str
@@ -64,6 +65,7 @@ class Transcript:
     final: bool = False
     stable: bool = False
     confidence: float | None = None
+    cpu_wait_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

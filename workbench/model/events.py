@@ -8,13 +8,14 @@ unit; an audio position is `…_sample`, on the track that the sentence names. `
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 TrackName = Literal["mic", "user", "agent"]
 Stage = Literal["source", "vad", "turn", "stt", "llm", "tools", "tts", "sink", "host"]
 Part = Literal[
     "endpointing",
+    "cpu_wait",
     "stt",
     "llm_first_token",
     "first_chunk",
@@ -470,6 +471,13 @@ class Span:
     utterance: int | None = None
     turn: int | None = None
     provider: str = ""
+
+    def with_cpu_wait(self, ms: float) -> tuple[Span, ...]:
+        """Return it, after the part `cpu_wait` of it: so long its model waited for a CPU, which is put at its start."""
+        if ms < 1.0:
+            return (self,)
+        end_ms = min(self.end_ms, round(self.start_ms + ms, 3))
+        return replace(self, part="cpu_wait", end_ms=end_ms), self
 
 
 @dataclass(frozen=True, slots=True)

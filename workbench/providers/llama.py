@@ -49,9 +49,11 @@ class Llama(OnboardProvider, Llm):
 
 
 async def _parts(results: JobResults) -> AsyncGenerator[LlmPart]:
+    waited_ms = 0.0
     async for header, _ in results:
         if "text" in header:
-            yield Text(header["text"])
+            yield Text(header["text"], cpu_wait_ms=results.cpu_wait_ms - waited_ms)
+            waited_ms = results.cpu_wait_ms
         else:
             prompt, answer = header["usage"]
             yield Usage(input_tokens=prompt, output_tokens=answer)

@@ -43,4 +43,4 @@ class Piper(OnboardProvider, Tts):
 
 async def _speech(results: JobResults) -> AsyncGenerator[Speech]:
     async for _, payload in results:
-        yield Speech(np.frombuffer(payload, dtype=np.int16))
+        yield Speech(np.frombuffer(payload, dtype=np.int16), cpu_wait_ms=results.cpu_wait_ms)

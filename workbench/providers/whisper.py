@@ -89,7 +89,7 @@ class TranscriptionPlan:
             return True
         return self._silent and not span.settles and span.upto < self._utterance.speech_end
 
-    def add(self, span: AudioSpan, text: str, confidence: float) -> Transcript:
+    def add(self, span: AudioSpan, text: str, confidence: float, cpu_wait_ms: float = 0.0) -> Transcript:
         """Add the text of a span. Return the transcript so far."""
         self._partial_end = max(self._partial_end, span.stop)
         whole = " ".join(filter(None, [*self._settled, text]))
@@ -98,7 +98,7 @@ class TranscriptionPlan:
             self._settled.append(text)
         if not text and whole:  # silence after what was settled
             confidence = self.latest.confidence or 0.0
-        self.latest = Transcript(whole, span.upto, confidence=confidence)
+        self.latest = Transcript(whole, span.upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms)
         return self.latest
 
     def _quietest(self, start: int, stop: int) -> int:
@@ -154,11 +154,11 @@ class Whisper(OnboardProvider, Stt):
                 if not utterance.over:
                     utterance.write(transcript)
 
-    async def _recognize(self, utterance: Utterance, span: AudioSpan) -> tuple[str, float]:
+    async def _recognize(self, utterance: Utterance, span: AudioSpan) -> tuple[str, float, float]:
         samples = utterance.audio(span.start, span.stop)
         if len(samples) < SHORTEST:
-            return "", 0.0
+            return "", 0.0, 0.0
         async with self.worker.job("transcribe", payload=samples.tobytes()) as results:
             async for header, _ in results:
-                return str(header["text"]), float(header["confidence"])
+                return str(header["text"]), float(header["confidence"]), results.cpu_wait_ms
         raise GarbageError(f"{self.name} gave no transcript")

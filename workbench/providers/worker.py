@@ -67,6 +67,8 @@ class JobResults:
         self._queue: asyncio.Queue[Message | WorkbenchError | None] = asyncio.Queue()
         self.awaited = False
         """Whether somebody waits for the next result."""
+        self.cpu_wait_ms = 0.0
+        """How long the job has waited for a CPU: the thread that waited longest."""
 
     @property
     def unread(self) -> int:
@@ -240,6 +242,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         elif self._job is None or header["job"] != self._job.number:
             raise GarbledError(f"a result of job {header['job']}, which it was not given")
         elif "result" in header:
+            self._job.cpu_wait_ms = header["cpu_wait_ms"]
             self._job.put((header["result"], payload))
         else:
             self._end_job(decode_error(header["end"]) if header["end"] else None)

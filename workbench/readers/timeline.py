@@ -47,6 +47,7 @@ CHAIN = (
     "network_in",
     "jitter_buffer",
     "endpointing",
+    "cpu_wait",
     "stt",
     "llm_first_token",
     "first_chunk",

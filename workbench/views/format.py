@@ -33,7 +33,7 @@ def count(number: int, noun: str) -> str:
 def part_label(part: str) -> str:
     """Return a part's name for people: `llm_first_token` is `LLM first token`."""
     words = part.replace("_", " ")
-    return words.replace("tts", "TTS").replace("stt", "STT").replace("llm", "LLM")
+    return words.replace("tts", "TTS").replace("stt", "STT").replace("llm", "LLM").replace("cpu", "CPU")
 
 
 def marks(turn: Turn) -> str:

@@ -63,6 +63,7 @@ PALETTE: dict[str, Colour] = {
     "part-network-in": _TEAL,
     "part-jitter-buffer": Colour("#3d858f", "#8fcfd6"),
     "part-endpointing": Colour("#8a919c", "#7b8699"),
+    "part-cpu-wait": Colour("#a8443f", "#d98a80"),
     "part-stt": Colour("#2f7cc9", "#7cb7ff"),
     "part-llm-first-token": _VIOLET,
     "part-first-chunk": Colour("#9279d6", "#9683d6"),
