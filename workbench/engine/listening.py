@@ -229,7 +229,7 @@ class Listening:
                 self._resume(self.utterance, end)
         self._voiced_end = end
         if self.utterance is not None:
-            self.utterance.voice(end)
+            self.utterance.voice(end, self.vad.window / PER_MS, probability)
 
     def _open(self, end: int) -> None:
         """Speech begins at the window that ends there: a new utterance, or more of the last one."""

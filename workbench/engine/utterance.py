@@ -16,8 +16,9 @@ from workbench.engine.buffer import ReplyAudio
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
-from workbench.model.events import EndOfTurnEstimated, Span, Transcribed
+from workbench.model.events import EndOfTurnEstimated, Notice, Span, Transcribed
 from workbench.model.text import plain
+from workbench.text.made_up import is_made_up
 from workbench.trace.trace import Trace
 
 
@@ -53,6 +54,10 @@ class Utterance:
         """Position on `user` after the last speech so far."""
         self.resumed_at = start_sample
         """Where the speech that goes on now, or was the last, began."""
+        self.voiced_ms = 0.0
+        """How long the VAD has heard a voice in it; 0 where none listens."""
+        self.voice_probability = 0.0
+        """The VAD's mean probability there."""
         self.state: UtteranceState = "speaking"
         self.transcript: Transcript | None = None
         self.typed: str | None = None
@@ -121,11 +126,13 @@ class Utterance:
             self.speech_end = speech_end
         self.mark()
 
-    def voice(self, end: int) -> None:
-        """The user speaks: so far until `end`."""
+    def voice(self, end: int, ms: float = 0.0, probability: float = 0.0) -> None:
+        """The user speaks: so far until `end`, in the last `ms` by that probability."""
         self.speech_end = end
+        self.voiced_ms += ms
+        self.voice_probability += (probability - self.voice_probability) * ms / max(self.voiced_ms, ms, 1e-9)
         if (segment := self._open_segment) is not None:
-            segment.speech_end = end
+            segment.voice(end, ms, probability)
 
     # --- segments ----------------------------------------------------------------------------------------------------
 
@@ -142,6 +149,8 @@ class Utterance:
             self.segments.pop().become("dismissed")
             sound = Frame(self.audio(last.start_sample), sound.rate, last.start_sample)
         segment = Segment(self, sound.position)
+        if last is not None and last.state == "dismissed":
+            segment.voiced_ms, segment.voice_probability = last.voiced_ms, last.voice_probability
         segment.onset = onset
         segment.append(sound)
         self.segments.append(segment)
@@ -215,6 +224,15 @@ class Utterance:
                 trace.emit(each)
             self.awaited_since_ms = None
 
+    def note_made_up(self, text: str, confidence: float | None, voiced_ms: float, probability: float) -> None:
+        """Say in the trace why words of the STT are none."""
+        if self._trace is not None:
+            sure = "" if confidence is None else f", the model is sure by {confidence:.2f}"
+            reason = (
+                f"{plain(text, 80)!r} was heard in {voiced_ms:.0f} ms of voice (by {probability:.2f}){sure}"
+            )
+            self._trace.emit(Notice("info", "stt", f"{reason}: made up, as of silence"))
+
     @property
     def end_probability(self) -> float | None:
         """The probability (0…1) that the turn is over, by a model; None where none has judged this very pause."""
@@ -282,7 +300,12 @@ class Segment(Utterance):
         self._whole = whole
 
     def write(self, transcript: Transcript) -> None:
-        """Set the text of the segment, and with it that of the utterance."""
+        """Set the text of the segment, and with it that of the utterance; none for words that were made up."""
+        evidence = transcript.confidence, self.voiced_ms, self.voice_probability
+        if self.typed is None and is_made_up(transcript.text, *evidence):
+            if transcript.final:
+                self._whole.note_made_up(transcript.text, *evidence)
+            transcript = replace(transcript, text="")
         super().write(transcript)
         if self.state != "dismissed":
             self._whole.stt = self.stt

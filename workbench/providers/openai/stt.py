@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import re
 import wave
 from dataclasses import replace
@@ -30,6 +31,8 @@ class OpenAiStt(ApiStage, Stt):
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__("stt", options)
         self.language = options.language
+        # of Whisper there is more to have: how sure it is, and whether anybody speaks
+        self._format = "verbose_json" if "whisper" in options.model.lower() else "json"
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """Return the final transcript once the utterance is over; with `eager`, transcribe at each pause too."""
@@ -85,12 +88,12 @@ class OpenAiStt(ApiStage, Stt):
             answer = self.endpoint.clean(response.text) or "nothing"
             hint = "check that stt.base_url is an OpenAI-compatible API that transcribes"
             raise GarbageError(f"{self.endpoint.server} answered without a text: {answer}", hint, stage="stt")
-        return Transcript(text, upto)
+        return Transcript(text, upto, confidence=confidence_of(response.text))
 
     async def _open(self, file: tuple[str, bytes, str]) -> Any:
         """Make the request, again without what the server refuses and can be left out; that is remembered."""
         while True:
-            fields = {"language": self.language, "response_format": "json"}
+            fields = {"language": self.language, "response_format": self._format}
             request = self.body(file=file, model=self.endpoint.model, **fields)
             try:
                 with self.endpoint.request():
@@ -120,6 +123,26 @@ def transcript_text(body: str, content_type: str) -> str | None:
     if isinstance(answer, list):
         answer = " ".join(_segment_text(segment) for segment in answer)
     return without_marks(answer) if isinstance(answer, str) else None
+
+
+def confidence_of(body: str) -> float | None:
+    """Return how sure Whisper is of an answer, 0…1; None for an answer that does not say."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    segments = answer.get("segments") if isinstance(answer, dict) else answer
+    figures = [
+        (segment["avg_logprob"], segment["no_speech_prob"])
+        for segment in (segments if isinstance(segments, list) else ())
+        if isinstance(segment, dict)
+        and all(isinstance(segment.get(name), int | float) for name in ("avg_logprob", "no_speech_prob"))
+    ]
+    if not figures:
+        return None
+    log_probability, no_speech = (sum(each) / len(figures) for each in zip(*figures, strict=True))
+    sure = math.exp(min(0.0, log_probability)) * (1 - min(1.0, max(0.0, no_speech)))
+    return round(float(sure), 3)
 
 
 def _segment_text(segment: Any) -> str:
