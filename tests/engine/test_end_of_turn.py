@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,12 @@ def said(*parts: str | float) -> Score:
     return score.silence(6.0)
 
 
-def talk(score: Score, turn: CombinedTurn | None = None, **stt: object) -> Outcome:
+def talk(score: Score, turn: CombinedTurn | None = None, **stt: Any) -> Outcome:
     options = {"partials": True} | stt
     return run(
         Scenario(
             score,
-            stt=ScriptedStt(score, **options),  # type: ignore[arg-type]
+            stt=ScriptedStt(score, **options),
             llm=ScriptedLlm(["What is your number?", "Thank you."]),
             turn=turn or CombinedTurn(),
         )
@@ -42,7 +43,9 @@ def waited_ms(outcome: Outcome) -> list[float]:
     return [event.waited_ms for event in outcome.all(TurnDecided)]
 
 
-@pytest.mark.parametrize("delay_ms", [0.0, 150.0])
+@pytest.mark.parametrize(
+    "stt", [{}, {"delay_ms": 150.0}, {"delay_ms": 500.0}, {"partials": False, "delay_ms": 100.0}], ids=str
+)
 @pytest.mark.parametrize("pause_s", [0.5, 0.8, 1.5])
 @pytest.mark.parametrize(
     "groups",
@@ -54,12 +57,13 @@ def waited_ms(outcome: Outcome) -> list[float]:
         ("So, um,", "I would like a table and", "two chairs."),
     ],
 )
-def test_what_is_unfinished_is_one_turn(groups: tuple[str, ...], pause_s: float, delay_ms: float) -> None:
+def test_what_is_unfinished_is_one_turn(groups: tuple[str, ...], pause_s: float, stt: dict[str, Any]) -> None:
     parts: list[str | float] = []
     for group in groups:
         parts += [group, pause_s]
-    outcome = talk(said(*parts[:-1]), delay_ms=delay_ms)
+    outcome = talk(said(*parts[:-1]), **stt)
     assert texts(outcome) == [" ".join(groups)]
+    assert [text for role, text in outcome.said if role == "user"] == [" ".join(groups)]
 
 
 def test_a_number_that_was_asked_for_may_pause_without_words() -> None:

@@ -111,7 +111,8 @@ def combined(utterance: Utterance, settings: TurnSettings = KNOBS) -> float:
         ("Tell me a joke.", None, 315),
         ("Tell me a joke.", 0.95, 315),
         ("Tell me a joke.", 0.1, 525),
-        ("tell me a joke", None, 350),
+        ("tell me a joke", None, 315),
+        ("tell me a joke", 0.5, 315),
         ("tell me a joke", 0.1, 1400),
         ("So, um,", None, 2500),
         ("So, um,", 0.99, 2500),
@@ -140,9 +141,27 @@ def test_words_that_lag_behind_do_not_count_but_a_number_does() -> None:
 def test_after_a_question_for_a_number_there_is_time() -> None:
     question = "What is your phone number?"
     assert combined(pause("five", question=question)) == 2500
-    assert combined(pause("five", question="How many people?")) == 350
+    assert combined(pause("five", question="How many people?")) == 315
     assert combined(pause(None, question=question)) == 700, "there are no words yet"
     assert combined(pause("Sure, no problem.", question=question)) == pytest.approx(315)
+
+
+@pytest.mark.parametrize(
+    ("text", "hold_ms"),
+    [
+        ("tell me a joke", 420),
+        ("What time is it?", 0),
+        ("So, um,", 2500),
+        ("my number is 555 123 4567", 700),
+        (None, 420),
+    ],
+)
+def test_how_long_a_reply_is_held_back(text: str | None, hold_ms: float) -> None:
+    assert CombinedTurn().hold_ms(pause(text), KNOBS) == hold_ms
+    hesitant = CombinedTurn()
+    for _ in range(30):
+        hesitant.paused(800, went_on=True)
+    assert hesitant.hold_ms(pause(text), KNOBS) >= (800 if hold_ms else 0)
 
 
 def test_an_estimate_counts_for_the_pause_that_was_judged() -> None:

@@ -27,6 +27,7 @@ from workbench.model.events import (
     ProviderRetried,
     ReplyEnded,
     ReplyPaused,
+    ReplyPlaying,
     ReplyStarted,
     ReplyText,
     SpeechResumed,
@@ -231,7 +232,9 @@ def test_turn_max_silence_ms() -> None:
     assert found[0][-1] > 300 > 160 >= found[1][-1]  # type: ignore[index]
 
 
-def waited(name: str, value: object, text: str, probability: float | None = None) -> list[float]:
+def waited(
+    name: str, value: object, text: str, probability: float | None = None, *, delay_ms: float = 0.0
+) -> list[float]:
     """How long a turn waits for its end before and after the setting changed, ms."""
 
     class Sure(CombinedTurn):
@@ -244,8 +247,16 @@ def waited(name: str, value: object, text: str, probability: float | None = None
         score.silence(0.5).say(text)
 
     decided = each(TurnDecided, "waited_ms")
-    found = halves(name, value, scene, decided, turn=Sure(), stt=Listener(partials=True))
+    found = halves(name, value, scene, decided, turn=Sure(), stt=Listener(partials=True, delay_ms=delay_ms))
     return [round(half[0], -2) for half in found]  # type: ignore[index]
+
+
+def test_turn_hold_ms() -> None:
+    def scene(score: Score) -> None:
+        score.silence(0.5).say("tell me")
+
+    first, second = halves("turn.hold_ms", 900.0, scene, first_at(ReplyPlaying), turn=CombinedTurn())
+    assert second - first == pytest.approx(480, abs=40)  # type: ignore[operator]
 
 
 def test_turn_complete_ms() -> None:
@@ -257,11 +268,11 @@ def test_turn_unfinished_ms() -> None:
 
 
 def test_turn_complete_probability() -> None:
-    assert waited("turn.complete_probability", 0.95, "tell me", 0.9) == [300, 400]
+    assert waited("turn.complete_probability", 0.95, "tell me", 0.9, delay_ms=800.0) == [300, 400]
 
 
 def test_turn_unfinished_probability() -> None:
-    assert waited("turn.unfinished_probability", 0.05, "tell me a joke", 0.1) == [1400, 400]
+    assert waited("turn.unfinished_probability", 0.05, "tell me a joke", 0.1) == [1400, 300]
 
 
 def test_turn_max_utterance_s() -> None:

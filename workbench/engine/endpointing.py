@@ -58,7 +58,7 @@ SHARES: dict[tuple[Completeness, int], float] = {
     (Completeness.LIKELY, 0): 0.9,
     (Completeness.LIKELY, -1): 1.5,
     (Completeness.UNKNOWN, 1): 0.9,
-    (Completeness.UNKNOWN, 0): 1.0,
+    (Completeness.UNKNOWN, 0): 0.9,
     (Completeness.UNKNOWN, -1): 4.0,
     (Completeness.DOUBTFUL, 1): 2.0,
     (Completeness.DOUBTFUL, 0): 2.0,
@@ -83,15 +83,31 @@ class CombinedTurn(SilenceTurn):
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Silence that ends the turn, ms."""
-        usual_ms = super().wait_ms(utterance, settings)
-        words = said(utterance) if self._by_words else Completeness.UNKNOWN
+        usual_ms, words = super().wait_ms(utterance, settings), self._words(utterance)
         sound = sounded(utterance, settings)
         if words is Completeness.UNFINISHED:
             return max(usual_ms, settings.unfinished_ms)
         if words is Completeness.COMPLETE and sound >= 0:
             return min(usual_ms, settings.complete_ms)
+        if words is Completeness.UNKNOWN and sound == 0 and not utterance.covered:
+            return usual_ms  # the words are still to come
         wait_ms = usual_ms * SHARES[words, sound]
         return wait_ms if wait_ms <= usual_ms else max(usual_ms, min(wait_ms, settings.unfinished_ms))
+
+    def hold_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
+        """Silence before which no reply is heard, ms: nothing is lost by it where the models need as long. Words that
+        came too late for the end of the turn count here."""
+        usual_ms, words = super().wait_ms(utterance, settings), self._words(utterance)
+        if words is Completeness.COMPLETE:
+            return 0.0
+        if words is Completeness.UNFINISHED:
+            return max(usual_ms, settings.unfinished_ms)
+        if words is Completeness.DOUBTFUL:
+            usual_ms = min(usual_ms * SHARES[words, 0], max(usual_ms, settings.unfinished_ms))
+        return max(settings.hold_ms, usual_ms)
+
+    def _words(self, utterance: Utterance) -> Completeness:
+        return said(utterance) if self._by_words else Completeness.UNKNOWN
 
 
 def said(utterance: Utterance) -> Completeness:

@@ -91,6 +91,15 @@ class TurnDetectorWithFallback:
             self._replace(error)
             return settings.silence_ms
 
+    def hold_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
+        """Return the silence before which no reply is heard, ms."""
+        try:
+            with foreign("the turn detector", "turn"):
+                return _number(self._turn.hold_ms(utterance, settings), most=10_000.0)
+        except StageError as error:
+            self._replace(error)
+            return 0.0
+
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Learn from a pause."""
         try:

@@ -119,6 +119,11 @@ class TurnDetector(Protocol):
         """Do once what makes the first call slow."""
         return
 
+    def hold_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
+        """Return the silence before which no reply is heard, ms from `utterance.speech_end`. A reply that is ready
+        sooner, as the turn ended early, is held back, and taken back where the user goes on."""
+        return 0.0
+
     async def assess(self, utterance: Utterance) -> float | None:
         """Return the probability (0…1) that the turn is over, by a model off the loop; None for no opinion. Called in a
         task when speech pauses, once a pause. `utterance.end_probability` is what came of it, for as long as it lasts.

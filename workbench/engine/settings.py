@@ -49,6 +49,9 @@ class TurnSettings(SettingsModel):
     """The least that adapting may lead to, ms."""
     max_silence_ms: float = Field(1200, ge=50, le=10000)
     """The most that adapting may lead to, ms."""
+    hold_ms: float = Field(420, ge=0, le=5000)
+    """Silence before which no reply is heard, ms, unless the turn is surely complete: one that is ready sooner is held
+    back, and taken back where the user goes on."""
     complete_ms: float = Field(200, ge=50, le=5000)
     """Silence that ends a turn that is surely complete, by its words or its sound, ms."""
     unfinished_ms: float = Field(2500, ge=50, le=10000)

@@ -276,6 +276,13 @@ class TurnRunner:
             with provisional.entered():
                 await self._perform(reply, end)
 
+    async def _held_back(self, utterance: Utterance) -> None:
+        """Wait until the user has been silent for as long as the turn detector wants before anything is heard."""
+        if utterance.typed is None:
+            hold_ms = self.listening.turn.hold_ms(utterance, self.settings.turn)
+            due = self.stages.source.time_of(utterance.speech_end) + hold_ms / 1000
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
+
     def _commit(self, reply: Reply, end: TurnOutcome) -> None:
         """Nothing takes the reply back any more: it is the answer, and what it answers enters the conversation."""
         utterance = end.utterance
@@ -341,6 +348,8 @@ class TurnRunner:
         """Take the floor until all was handed to the sink. A reply of which nothing can be heard is then the answer."""
         await reply.audio.ready()
         reply.ready_ms = self.trace.now()
+        if end is not None:
+            await self._held_back(end.utterance)
         await self.floor.free()
         self.barge_in.reply_begins()
         with self.floor.taken_by(reply):
