@@ -29,7 +29,7 @@ from workbench.plugin.values import Provider
 from workbench.session import Session
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.scripted import EndsEarly, Hangs, Raises, ScriptedLlm, ScriptedTts
-from workbench.simulation.synthesis import Score, write_wav
+from workbench.simulation.synthesis import SECONDS_PER_CHARACTER, Score, write_wav
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportOptions
 
@@ -280,6 +280,28 @@ def _typed() -> Scene:
     )
 
 
+def _answer() -> Scene:
+    """A "yes" over the end of the agent's question."""
+    question = "Shall I book it for seven?"
+    score = Score(noise_db=-65.0).silence(0.5).say("a table please")
+    end = score.seconds + 0.45 + len(question) * SECONDS_PER_CHARACTER
+    score.say("Yes.", at=end - 0.3, seconds=0.45).silence(4.0)
+    return Scene(score, answers=(question, "It is booked."))
+
+
+def _digits() -> Scene:
+    """A number in groups, after it was asked for."""
+    score = Score(noise_db=-65.0).silence(0.5).say("call me back").silence(3.5)
+    score.say("five five five").silence(0.6).say("one two three").silence(0.6).say("four five six seven")
+    return Scene(score.silence(4.0), answers=("What is your number?", "Thank you."))
+
+
+def _filler() -> Scene:
+    """Somebody looks for words, in the middle and at the end."""
+    score = Score(noise_db=-65.0).silence(0.5).say("So, um,").silence(1.2).say("a table and").silence(4.5)
+    return Scene(score.silence(3.0))
+
+
 SCENES: dict[str, Callable[[], Scene]] = {
     "interruption": _interruption,
     "backchannel": _backchannel,
@@ -289,6 +311,9 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "typed": _typed,
     "fault": _fault,
     "reconnect": _reconnect,
+    "answer": _answer,
+    "digits": _digits,
+    "filler": _filler,
 }
 """By name; each call makes a new one."""
 
