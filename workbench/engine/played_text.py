@@ -81,8 +81,8 @@ def split_made(chunk: ReplyChunk, before: Sequence[ReplyChunk]) -> tuple[str, st
     start = chunk.voice_start if chunk.voice_start is not None else chunk.start
     end = max(chunk.start + chunk.made, start + round(pace * sum(_sizes(chunk.text))))
     said = _by_syllables(replace(chunk, end=end), chunk.start + chunk.made)
-    said += re.match(r"\s*", chunk.text[len(said) :])[0]  # type: ignore[index]  # it always matches
-    unsaid = chunk.text[len(said) :]
+    unsaid = chunk.text[len(said) :].lstrip()
+    said = chunk.text[: len(chunk.text) - len(unsaid)]
     clause = CLAUSE.search(unsaid)
     cut = clause.end() if clause else len(unsaid)
     return said, unsaid[:cut].strip(), unsaid[cut:]
