@@ -58,6 +58,7 @@ class StandIn:
     def __init__(self) -> None:
         self.requests: list[tuple[str, Json]] = []
         self.refusals: list[str] = []
+        self.refused_chats = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""
@@ -141,6 +142,7 @@ class StandIn:
 
     async def chat(self, request: web.Request, body: Json) -> web.StreamResponse:
         if (refusal := self.refusal(body)) is not None:
+            self.refused_chats += 1
             return self.error(*refusal)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)

@@ -14,9 +14,10 @@ from aiohttp import web
 
 from tests.providers.answering import served
 from workbench.__main__ import run
-from workbench.config.models import find_model
+from workbench.config.models import OPENAI_HOST, find_model
 from workbench.config.settings import PROFILES
 from workbench.model.errors import UsageError
+from workbench.model.price import UNKNOWN
 from workbench.plugin.values import Check, ProviderOptions, Secret
 from workbench.providers.openai.listing import server_checks
 
@@ -87,14 +88,14 @@ def test_a_wrong_key_is_missing() -> None:
 def test_what_openai_announced_is_known_without_its_list_and_has_a_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    facts = find_model(None, "gpt-4o-mini-2024-07-18")
+    facts = find_model(OPENAI_HOST, "gpt-4o-mini-2024-07-18")
     assert facts is not None
     assert (facts.shutdown, facts.successor) == (date(2027, 1, 14), "openai/gpt-6-luna")
     for stage in ("stt", "llm"):
-        chosen = find_model(None, PROFILES["openai"][f"{stage}.provider"].partition("/")[2])
+        chosen = find_model(OPENAI_HOST, PROFILES["openai"][f"{stage}.provider"].partition("/")[2])
         assert chosen is not None
         assert chosen.shutdown is None
-        assert chosen.price is not None
+        assert chosen.price != UNKNOWN
 
 
 def test_the_models_of_the_profile_live_longer_than_those_that_the_sdk_lists_as_ending() -> None:
@@ -112,11 +113,10 @@ def test_the_models_of_the_profile_live_longer_than_those_that_the_sdk_lists_as_
 def test_a_table_of_the_user_goes_first_and_its_faults_are_named(tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text('[[model]]\nserver = "*"\nmodel = "gpt-6-*"\ninput = 3\noutput = 0')
-    facts = find_model(None, "gpt-6-luna", own)
+    facts = find_model(OPENAI_HOST, "gpt-6-luna", own)
     assert facts is not None
-    assert facts.price is not None
     assert (facts.price.input, facts.price.cached, facts.price.output) == (3.0, None, 0.0)
-    assert find_model("http://localhost:11434/v1", "llama3.2", own) is None
+    assert find_model("localhost", "llama3.2", own) is None
     for number, (text, says) in enumerate(
         [
             ("[[model]]\nserver = 'x'\nmodel = 'y'\ninpt = 3", "model 1 has inpt"),
@@ -131,9 +131,9 @@ def test_a_table_of_the_user_goes_first_and_its_faults_are_named(tmp_path: Path)
         bad = tmp_path / f"{number}.toml"
         bad.write_text(text)
         with pytest.raises(UsageError, match=says):
-            find_model(None, "gpt-6-luna", bad)
+            find_model(OPENAI_HOST, "gpt-6-luna", bad)
     with pytest.raises(UsageError, match="cannot be read"):
-        find_model(None, "m", tmp_path / "none.toml")
+        find_model(OPENAI_HOST, "m", tmp_path / "none.toml")
 
 
 def test_doctor_shows_it_below_the_stage(

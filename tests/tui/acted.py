@@ -207,7 +207,7 @@ def spoken_turn(
         heard + 1500,
         ev.ReplyEnded(10 * number, number, status, answer, unheard, agent(heard + 1500), bool(unheard)),
     )
-    usage = {"input_tokens": 40.0, "output_tokens": 12.0}
+    usage: dict[str, float | None] = {"input_tokens": 40.0, "output_tokens": 12.0}
     session.at(heard + 1501, ev.TurnEnded(number, status, question, answer, cold, usage))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, TextIO
@@ -69,22 +70,31 @@ def write_new(
 
 def turn_text(turn: Turn, width: int) -> str:
     """Return a turn as text of at most `width` columns: what was said, what failed, and its waterfall."""
-    from workbench.views.format import title
+    from workbench.views.format import money, title
     from workbench.views.waterfall import waterfall_text
 
     lines = [title(turn)]
     lines.append(f"  user   {plain(turn.user_text, one_line=True)}")
     lines.append(f"  agent  {plain(turn.agent_text, one_line=True)}")
+    if turn.usage.get("cost", 0) != 0:
+        lines.append(f"  cost   {money(turn.usage)}")
     if (error := turn.error) is not None:
         lines.append(f"  {error.stage} failed: {plain(f'{error.reason} – {error.hint}', one_line=True)}")
     return "\n".join([*lines, *(f"  {line}" for line in waterfall_text(turn, width - 2).splitlines()), ""])
 
 
-def summary_text(latency: LatencySummary) -> str:
-    """Return how many turns there were, how they ended, and percentiles of heard latency."""
-    from workbench.views.format import count, percentiles
+def summary_json(latency: LatencySummary, spent: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return the last line of `--json`: counts and percentiles, and what the session cost."""
+    cost = {name: spent.get(name) for name in ("cost", "cost_at_least")}
+    return {"summary": latency.to_json()["summary"] | cost}
+
+
+def summary_text(latency: LatencySummary, spent: Mapping[str, float | None]) -> str:
+    """Return how many turns there were, how they ended, percentiles of heard latency, and what it cost."""
+    from workbench.views.format import count, money, percentiles
 
     summary = latency.to_json()["summary"]
     counts = f"{summary['done']} done, {summary['cut']} cut, {summary['failed']} failed"
     figures = percentiles(latency)
-    return f"{count(summary['turns'], 'turn')}: {counts}{f'; heard after {figures}' if figures else ''}"
+    cost = f"; cost {money(spent)}" if spent else ""
+    return f"{count(summary['turns'], 'turn')}: {counts}{f'; heard after {figures}' if figures else ''}{cost}"

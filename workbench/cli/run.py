@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from workbench.cli.options import agent_and_settings, json_option, session_options, settings_options
-from workbench.cli.output import err, out, summary_text, turn_text
+from workbench.cli.output import err, out, summary_json, summary_text, turn_text
 from workbench.model.text import plain
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
     """Run a session on this loop and print its turns to `to`; return the exit code."""
     from workbench.cli.signals import signals
     from workbench.engine.tasks import beside
-    from workbench.model.events import Notice
+    from workbench.model.events import Notice, Spent
     from workbench.readers import Readers
     from workbench.readers.latency import LatencySummary
     from workbench.session import open_session
     from workbench.views.trace import on_turn
 
-    latency, incomplete = LatencySummary(), False
+    latency, incomplete, spent = LatencySummary(), False, dict[str, float | None]()
 
     def turn_ended(turn: Turn) -> None:
         latency.add(turn)
@@ -91,6 +91,8 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
     def recording(entry: Entry) -> None:
         nonlocal incomplete
         match entry.event:
+            case Spent(usage=usage):
+                spent.update(usage)
             case Notice(level="error", owner="recorder"):
                 incomplete = True
 
@@ -103,8 +105,8 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
         finally:
             readers.catch_up()
     readers.catch_up()  # what the recorder said at its end
-    summary = latency.to_json()
-    out(json.dumps(summary) if as_json else f"\n{summary_text(latency)}", to)
+    summary = summary_json(latency, spent)
+    out(json.dumps(summary) if as_json else f"\n{summary_text(latency, spent)}", to)
     if session.recording:
         err(f"recorded in {session.recording}{', but not to the end' if incomplete else ''}")
     if caught:

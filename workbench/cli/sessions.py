@@ -16,14 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.cli.options import json_option, load_plugins, path_option, plugin_option
-from workbench.cli.output import WIDTH, short, summary_text, turn_text, write_new
+from workbench.cli.output import WIDTH, short, summary_json, summary_text, turn_text, write_new
 from workbench.model.errors import UsageError
+from workbench.model.events import Entry, Spent
 from workbench.model.text import plain
 from workbench.readers import entries
 from workbench.readers.latency import LatencySummary
 from workbench.readers.timeline import turns
 from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace
 from workbench.trace.store import sessions as listed
+from workbench.trace.trace import Trace
+from workbench.views.format import money
 
 if TYPE_CHECKING:
     from workbench.plugin.values import Exporter
@@ -79,12 +82,19 @@ def show(session: str | None, as_json: bool) -> None:
     Example:
       workbench sessions show 2f6c01aa
     """
-    latency = LatencySummary()
+    latency, spent = LatencySummary(), dict[str, float | None]()
     width = min(Console().width, WIDTH)
-    for turn in turns(entries(open_trace(find_session(session)))):
+
+    def watched(trace: Trace) -> Iterator[Entry]:
+        for entry in entries(trace):
+            if isinstance(entry.event, Spent):
+                spent.update(entry.event.usage)
+            yield entry
+
+    for turn in turns(watched(open_trace(find_session(session)))):
         latency.add(turn)
         click.echo(json.dumps(turn.to_json()) if as_json else turn_text(turn, width))
-    click.echo(json.dumps(latency.to_json()) if as_json else summary_text(latency))
+    click.echo(json.dumps(summary_json(latency, spent)) if as_json else summary_text(latency, spent))
 
 
 @sessions.command()
@@ -168,7 +178,7 @@ def _list(search: str, limit: int, as_json: bool) -> None:
     table.add_column("date", no_wrap=True)
     table.add_column("agent", overflow="fold")
     table.add_column("profile", overflow="fold")
-    for column in ("turns", "duration", "size"):
+    for column in ("turns", "duration", "cost", "size"):
         table.add_column(column, justify="right", no_wrap=True)
     for info in infos:
         table.add_row(*(Text(cell) for cell in _cells(info)))
@@ -182,7 +192,7 @@ def _list(search: str, limit: int, as_json: bool) -> None:
 
 def _cells(info: SessionInfo) -> list[str]:
     if info.problem is not None:
-        return [short(info.path.name), "damaged", short(info.problem), "", "", "", ""]
+        return [short(info.path.name), "damaged", short(info.problem), "", "", "", "", ""]
     return [
         short(info.session),
         _local(info.date),
@@ -190,6 +200,7 @@ def _cells(info: SessionInfo) -> list[str]:
         short(info.profile),
         str(info.turns),
         _duration(info.duration_s),
+        money(info.spent),
         f"{info.size_bytes / 1e6:.1f} MB",
     ]
 
@@ -217,6 +228,8 @@ def _described(info: SessionInfo) -> dict[str, Any]:
         "profile": info.profile,
         "turns": info.turns,
         "duration_s": round(info.duration_s, 3),
+        "cost": info.spent.get("cost"),
+        "cost_at_least": info.spent.get("cost_at_least"),
         "size_bytes": info.size_bytes,
         "path": str(info.path),
         "problem": info.problem,

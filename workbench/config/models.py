@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workbench.model.errors import UsageError
-from workbench.model.price import Price
+from workbench.model.price import UNKNOWN, Price
 from workbench.model.text import plain
 
 OPENAI_HOST = "api.openai.com"
@@ -29,16 +29,20 @@ class ModelFacts:
 
     server: str
     model: str
-    price: Price | None = None
+    price: Price = UNKNOWN
     shutdown: date | None = None
     successor: str = ""
     source: str = ""
 
 
-def find_model(base_url: str | None, model: str, own: Path | None = None) -> ModelFacts | None:
-    """Return what is known of a model, in the user's `own` table first. UsageError for a table that cannot be read."""
-    server = (urlsplit(base_url).hostname if base_url else None) or OPENAI_HOST
-    entries = [*(_read(own) if own else ()), *_read(TABLE)]
+def server_of(base_url: str | None) -> str:
+    """Return the host of an address, OpenAI's without one."""
+    return (urlsplit(base_url).hostname if base_url else None) or OPENAI_HOST
+
+
+def find_model(server: str, model: str, own: Path | None = None) -> ModelFacts | None:
+    """Return what is known of a model at a server, in the user's `own` table first. UsageError for a bad table."""
+    entries = [*(_read(own) if own else ()), *_known()]
     for name in (model, DATED.sub("", model)):
         for entry in entries:
             if fnmatchcase(server, entry.server) and fnmatchcase(name, entry.model):
@@ -47,6 +51,10 @@ def find_model(base_url: str | None, model: str, own: Path | None = None) -> Mod
 
 
 @cache
+def _known() -> tuple[ModelFacts, ...]:
+    return _read(TABLE)
+
+
 def _read(path: Path) -> tuple[ModelFacts, ...]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -73,7 +81,7 @@ def _facts(place: str, entry: dict[str, Any]) -> ModelFacts:
         raise UsageError(f"{place}: shutdown is no date", "write it like 2027-01-14")
     texts = {word: entry.get(word, "") for word in ("server", "model", "successor", "source")}
     _check_texts(place, texts)
-    price = Price(**{word: float(value) for word, value in prices.items()}) if prices else None
+    price = Price(**{word: float(value) for word, value in prices.items()})
     return ModelFacts(price=price, shutdown=shutdown, **texts)
 
 

@@ -165,6 +165,7 @@ class ReplyGenerator:
             async for part in parts:
                 cpu_wait_ms = part.cpu_wait_ms if isinstance(part, Text) else 0.0
                 if first and part != ALIVE:
+                    reply.begin_answer(self._stages.price("llm", parts.name))
                     self._span(reply, "llm_first_token", start_ms, parts.name, cpu_wait_ms)
                     first, reply.first_token_ms, reply.cpu_wait_ms = False, self._trace.now(), 0.0
                 else:
@@ -181,7 +182,7 @@ class ReplyGenerator:
                     case ToolCall():
                         answer.calls.append(part)
                     case Usage():
-                        reply.usage += part
+                        reply.end_answer(part)
         progress.flush()
 
     async def _call_tools(self, reply: Reply, text: str, calls: list[ToolCall], chunks: ChunkQueue) -> None:
@@ -274,6 +275,7 @@ class ReplyGenerator:
                 async with tts.speak(spoken, failures) as pieces:
                     voice = pieces.name
                     voiced.set()
+                    reply.begin_speech(self._stages.price("tts", voice), spoken)
                     first = reply.audio.ready_at is None or voice != reply.voice
                     reply.voice = voice
                     resample = TtsResampler(pieces.provider.rate)
@@ -311,7 +313,7 @@ class ReplyGenerator:
         if chunk.voice_start is None and (first := first_audible(samples, OUTPUT_RATE)) is not None:
             chunk.voice_start = chunk.start + chunk.made + first
         chunk.made += len(samples)
-        reply.usage += Usage(tts_seconds=len(samples) / OUTPUT_RATE)
+        reply.usage += reply.speech_price.priced(Usage(tts_seconds=len(samples) / OUTPUT_RATE))
         await reply.audio.put(samples)
 
     def _span(

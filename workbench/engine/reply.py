@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from workbench.engine.buffer import ReplyAudio
@@ -13,9 +13,10 @@ from workbench.engine.played_text import ReplyChunk, split_made
 from workbench.engine.tasks import CancelScope
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples, silence
-from workbench.model.conversation import Message, Picture, ToolCall, ToolSpec, Usage
+from workbench.model.conversation import NO_USAGE, Message, Picture, ToolCall, ToolSpec, Usage
 from workbench.model.errors import StageError
 from workbench.model.events import Part, Span
+from workbench.model.price import UNKNOWN, Price
 
 
 @dataclass(slots=True)
@@ -42,7 +43,10 @@ class Reply:
     chunks: list[ReplyChunk] = field(default_factory=list)
     steps: list[Message] = field(default_factory=list)
     """Tool calls and their results."""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
+    answer_price: Price | None = None
+    """Of the answer that a model has begun and not ended."""
+    speech_price: Price = UNKNOWN
     pieces: int = 0
     """Pieces of text that the model has streamed."""
     failure: StageError | None = None
@@ -104,11 +108,32 @@ class Reply:
         """Whether it was interrupted."""
         return self.scope is not None and self.scope.was_cut
 
+    def begin_answer(self, price: Price) -> None:
+        """A model begins an answer; it says at its end what it used."""
+        self.usage, self.answer_price = self.usage + self._unreported, price
+
+    def end_answer(self, usage: Usage) -> None:
+        """Count what a model says that it used."""
+        self.usage += (self.answer_price or UNKNOWN).priced(usage)
+        self.answer_price = None
+
+    def begin_speech(self, price: Price, spoken: str) -> None:
+        """A voice begins a text."""
+        self.speech_price = price
+        self.usage += price.priced(Usage(tts_characters=len(spoken)))
+
     @property
     def cost(self) -> Usage:
         """Its usage; until the model reports it, a token for each piece of text."""
-        reported = self.usage.input_tokens or self.usage.output_tokens
-        return self.usage if reported else self.usage + Usage(output_tokens=self.pieces)
+        usage = self.usage + self._unreported
+        if usage.input_tokens or usage.output_tokens:
+            return usage
+        return replace(usage, output_tokens=self.pieces)
+
+    @property
+    def _unreported(self) -> Usage:
+        """The usage of an answer that was cut before its model could say it."""
+        return NO_USAGE if self.answer_price is None else self.answer_price.priced(Usage())
 
     @property
     def voiceless(self) -> bool:

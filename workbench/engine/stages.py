@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
 from workbench.engine.reply import NoVision, ToolRunner, Vision
+from workbench.model.price import UNKNOWN, Price
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
 
@@ -40,6 +41,9 @@ class Stages:
     cold: bool = False
     """A provider did not warm up: the next turn is marked."""
 
+    prices: Mapping[tuple[str, str], Price] = field(default_factory=dict)
+    """What calls cost, by stage and name of the provider."""
+
     _starts: int = 0
 
     def started_anew(self) -> bool:
@@ -51,6 +55,10 @@ class Stages:
     def early(self, stage: Literal["stt", "llm", "tts"], choice: Literal["auto", "on", "off"]) -> bool:
         """Whether a stage works for a reply before the turn is decided."""
         return choice == "on" or (choice == "auto" and (stage == "llm" or stage in self.onboard))
+
+    def price(self, stage: str, name: str) -> Price:
+        """Return what a call of a provider costs, as far as that is known."""
+        return self.prices.get((stage, name), UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

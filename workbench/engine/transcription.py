@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from workbench.engine.settings import EngineSettings
 from workbench.engine.stages import Stages, session_ms
 from workbench.engine.tasks import CancelScope, beside
@@ -56,7 +58,7 @@ class Transcriber:
         async with beside(watch()):
             with needed.entered():
                 final = await stt.transcribe(segment, eager=self._eager)
-                segment.write(Transcript(final.text, final.upto_sample, True, True, final.confidence))
+                segment.write(replace(final, final=True, stable=True))
 
     def silent(self, utterance: Utterance) -> None:
         """The user is silent: what was said so far may be waited for from now on."""

@@ -18,12 +18,13 @@ from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.played_text import PlayedText, split_played
 from workbench.engine.reply import Reply
 from workbench.engine.settings import EngineSettings
+from workbench.engine.spending import Spending
 from workbench.engine.stages import Stages
 from workbench.engine.tasks import CancelScope, beside
 from workbench.engine.transcription import Transcriber
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import OUTPUT_RATE
-from workbench.model.conversation import Conversation, Message, Usage
+from workbench.model.conversation import NO_USAGE, Conversation, Message, Usage
 from workbench.model.errors import StageError
 from workbench.model.events import (
     Notice,
@@ -54,7 +55,7 @@ class TurnOutcome:
     """Texts that the user may have said, and as the model was sent them."""
     status: TurnStatus = "done"
     error: StageError | None = None
-    discarded: Usage = field(default_factory=Usage)
+    discarded: Usage = NO_USAGE
     """Of replies that were not played."""
 
     @property
@@ -62,11 +63,19 @@ class TurnOutcome:
         """What the user said, as far as it is transcribed."""
         return self.utterance.transcript.text if self.utterance.transcript else ""
 
-    def event(self, agent_text: str, cold: bool) -> TurnEnded:
+    def usage(self, stages: Stages) -> Usage:
+        """Return all that it used: its transcription, its reply, and replies that were not played."""
+        usage = (self.reply.cost if self.reply else NO_USAGE) + self.discarded
+        for segment in self.utterance.segments:
+            transcript = segment.transcript
+            if transcript is not None and segment.typed is None and segment.stt:
+                seconds = segment.seconds if transcript.sent_s is None else transcript.sent_s
+                usage += stages.price("stt", segment.stt).priced(Usage(stt_seconds=seconds))
+        return usage
+
+    def event(self, agent_text: str, cold: bool, usage: Usage) -> TurnEnded:
         """Return the end of a turn that was decided."""
         utterance, error = self.utterance, self.error
-        usage = (self.reply.cost if self.reply else Usage()) + self.discarded
-        spoken_s = utterance.seconds if utterance.typed is None else 0.0
         assert utterance.turn is not None
         return TurnEnded(
             utterance.turn,
@@ -74,12 +83,7 @@ class TurnOutcome:
             self.user_text,
             agent_text,
             cold,
-            {
-                "input_tokens": usage.input_tokens,
-                "output_tokens": usage.output_tokens,
-                "stt_seconds": round(spoken_s, 3),
-                "tts_seconds": round(usage.tts_seconds, 3),
-            },
+            usage.to_json(),
             error.stage if error else None,
             error.reason if error else None,
             error.hint if error else None,
@@ -130,6 +134,7 @@ class TurnRunner:
         """Where turns run, set while the pipeline runs."""
         self._generator = ReplyGenerator(stages, settings, trace, conversation, aside=self.say)
         self._transcriber = transcriber
+        self._spending = Spending(trace)
         self._heard_latency = heard_latency
         self._loop = asyncio.get_running_loop()
         self._budget = TokenBudget()
@@ -173,6 +178,7 @@ class TurnRunner:
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))
         finally:
             self._finish_reply(reply, status)
+            self._spending.add(reply.usage, notable=True)
 
     # --- which reply -------------------------------------------------------------------------------------------------
 
@@ -429,8 +435,10 @@ class TurnRunner:
                 open_turn, utterance.committed = not utterance.committed, True
                 if open_turn and utterance.turn is not None:
                     self._remember_user(end)
+                usage = end.usage(self.stages)
                 if utterance.turn is not None:
-                    self._end(end)
+                    self._end(end, usage)
+                self._spending.add(usage, notable=utterance.turn is not None)
 
     def _cut_short(self, end: TurnOutcome) -> None:
         """An answer was cut: if its turn was not decided yet, its words make it one."""
@@ -449,10 +457,10 @@ class TurnRunner:
             self.listening.dismiss(utterance, "not understood")
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))
 
-    def _end(self, end: TurnOutcome) -> None:
+    def _end(self, end: TurnOutcome, usage: Usage) -> None:
         agent_text = self._finish_reply(end.reply, end.status).played if end.reply is not None else ""
         cold, self.stages.cold = self.stages.cold, False
         if self.stages.started_anew():
             cold = True
             self.trace.emit(Notice("warning", "host", "a model had to be started again: this turn was cold"))
-        self.trace.emit(end.event(agent_text, cold))
+        self.trace.emit(end.event(agent_text, cold, usage))

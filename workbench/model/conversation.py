@@ -66,6 +66,8 @@ class Transcript:
     stable: bool = False
     confidence: float | None = None
     cpu_wait_ms: float = 0.0
+    sent_s: float | None = None
+    """Sound that was sent to an API for it, s: more where pauses were transcribed too; None if it is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,20 @@ class Usage:
     tts_characters: int = 0
     cost: float = 0.0
     unpriced: bool = True
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return it as events have it: `cost` in USD, None where it is not known; `cost_at_least` as far as it is."""
+        cost = round(self.cost, 8)
+        return {
+            "input_tokens": self.input_tokens,
+            "cached_tokens": self.cached_tokens,
+            "output_tokens": self.output_tokens,
+            "stt_seconds": round(self.stt_seconds, 3),
+            "tts_seconds": round(self.tts_seconds, 3),
+            "tts_characters": self.tts_characters,
+            "cost": None if self.unpriced else cost,
+            "cost_at_least": cost,
+        }
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -657,10 +657,18 @@ class TurnEnded:
     user_text: str
     agent_text: str
     cold: bool = False
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float | None] = field(default_factory=dict)
     stage: str | None = None
     reason: str | None = None
     hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the session has used and cost so far, replies that were thrown away and what answered nothing included, as
+    in a turn's `usage`: `cost` in USD, null where the price of a part is not known; `cost_at_least` as far as it is."""
+
+    usage: dict[str, float | None] = field(default_factory=dict)
 
 
 Event = (
@@ -722,6 +730,7 @@ Event = (
     | ReplyEnded
     | Heard
     | TurnEnded
+    | Spent
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.model.conversation import Usage
 
@@ -19,13 +19,14 @@ class Price:
     minute: float | None = None
     characters: float | None = None
 
-    @property
-    def free(self) -> bool:
-        """Whether a call costs nothing, however long it is."""
-        return self == FREE
+    def priced(self, usage: Usage) -> Usage:
+        """Return the usage of one stage with what it cost; as it is where the server has said that."""
+        cost = self.of(usage) if usage.unpriced else None
+        return usage if cost is None else replace(usage, cost=cost, unpriced=False)
 
     def of(self, usage: Usage) -> float | None:
-        """Return what this usage cost, USD; None where a price that it needs is not known, or nothing was reported."""
+        """Return what this usage of one stage cost, USD; None where that cannot be known: there is no price, or a model
+        that is paid by the token reported none."""
         cached = min(usage.cached_tokens, usage.input_tokens)
         if usage.input_tokens or usage.output_tokens:
             parts = [
@@ -34,14 +35,15 @@ class Price:
                 (usage.output_tokens, self.output),
             ]
             return _sum(parts, MILLION)
-        minutes = (usage.stt_seconds + usage.tts_seconds) / 60
-        if self.characters is not None and usage.tts_characters:
+        if self.characters is not None:
             return usage.tts_characters * self.characters / MILLION
-        if self.minute is not None and minutes:
-            return minutes * self.minute
-        return 0.0 if self.free else None
+        if self.minute is not None:
+            return (usage.stt_seconds + usage.tts_seconds) / 60 * self.minute
+        return None
 
 
+UNKNOWN = Price()
+"""Of models of which no price is known."""
 FREE = Price(0.0, 0.0, 0.0, 0.0, 0.0)
 """Of models that run on this machine."""
 

@@ -19,6 +19,7 @@ from workbench.readers.folds.calls import MARKS, CallRecord, outcome, signature
 from workbench.readers.folds.conversation import ConversationLine
 from workbench.session import Session
 from workbench.session.process import tuned_process
+from workbench.views.format import money
 from workbench.views.screen import ScreenFold
 
 POLL_S = 0.1
@@ -135,6 +136,7 @@ class SessionWatcher:
                     if provider.answers
                 ],
                 "lag": status.lag_max_ms if (status.lag_max_ms or 0) > 20 else None,
+                "cost": money(status.spent) if status.spent and status.spent.get("cost") != 0 else None,
                 "recording": status.recording,
                 "echo_cancelled": link.echo_cancelled,
                 "ended": status.ended,

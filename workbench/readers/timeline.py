@@ -102,7 +102,7 @@ class Turn:
     lanes_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
     discarded_replies: int = 0
     reopened: int = 0
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float | None] = field(default_factory=dict)
     cold: bool = False
     error: TurnError | None = None
     providers: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from workbench.config import Settings
+from workbench.config.models import find_model, server_of
 from workbench.config.settings import NONE, chain_of
 from workbench.engine.guard import Guard
 from workbench.engine.guarded import Guarded, GuardedLlm, GuardedStt, GuardedTts
@@ -20,9 +21,10 @@ from workbench.engine.stages import Stages
 from workbench.engine.tasks import within
 from workbench.model.errors import MissingError, StageError
 from workbench.model.events import Notice, ProviderWarmed, Stage
+from workbench.model.price import FREE, UNKNOWN, Price
 from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
-from workbench.plugin.values import ProviderStage
+from workbench.plugin.values import Provider, ProviderOptions, ProviderStage
 from workbench.session.chain import check_chain
 from workbench.text.speakable import speakable
 from workbench.trace.trace import Trace
@@ -58,6 +60,7 @@ class StageBuilder:
         self._stack = stack
         self._models: dict[str, Guarded[Any]] = {}
         self._onboard: dict[str, bool] = {}
+        self._prices: dict[tuple[str, str], Price] = {}
         self._stages: Stages | None = None
         self.transport = Transport()
         """The session's; until `build` one without source and sink."""
@@ -86,6 +89,7 @@ class StageBuilder:
             language=self._agent.language,
             hooks=self._hooks,
             vision=self.transport.vision,
+            prices=self._prices,
         )
         return stages
 
@@ -171,7 +175,18 @@ class StageBuilder:
             self._onboard[stage] = self._onboard[stage] and provider.onboard
         options = settings.options(stage, model, self._agent.language, item)
         options = replace(options, notice=partial(self._note, stage))
-        return await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
+        made = await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
+        if stage in self._onboard:
+            self._prices[stage, item] = self._prices[stage, made.name] = self._price(provider, options)
+        return made
+
+    def _price(self, provider: Provider, options: ProviderOptions) -> Price:
+        """Return what a call costs: nothing on board, else what the tables say of the model at its server."""
+        if provider.onboard:
+            return FREE
+        server = server_of(options.base_url) if provider.name == "openai" else provider.name
+        facts = find_model(server, options.model, self._settings.prices)
+        return facts.price if facts else UNKNOWN
 
     def _note(self, stage: ProviderStage, reason: str, hint: str) -> None:
         """Put into the trace what a provider found out about its server."""

@@ -24,7 +24,7 @@ from workbench.model.events import EVENT_TYPES, Entry, type_name
 VERSION = 1
 DECIMALS = 3
 """Of every float: a microsecond where it is a time in ms."""
-OBJECT_DECIMALS = 6
+OBJECT_DECIMALS = 9
 """Of floats in objects, which may be prices."""
 
 Convert = Callable[[Any], Any]
@@ -162,7 +162,7 @@ def _reader_of(hint: Any) -> Convert:
         read = _reader_of(get_args(hint)[0])
         return lambda values: tuple(read(value) for value in _exactly(list)(values))
     if get_origin(hint) is dict:
-        item = _reader_of(get_args(hint)[1])
+        item = _reader(get_args(hint)[1])
         return lambda values: {key: item(value) for key, value in _exactly(dict)(values).items()}
     return _exactly(hint)
 

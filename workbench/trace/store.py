@@ -250,6 +250,8 @@ class SessionInfo:
     turns: int = 0
     duration_s: float = 0.0
     size_bytes: int = 0
+    spent: dict[str, float | None] = field(default_factory=dict)
+    """What it used and cost, as in the event `spent`; empty where nobody counted."""
     problem: str | None = None
 
 
@@ -283,20 +285,33 @@ def _listed(path: Path) -> SessionInfo:
 
 def _count_turns(info: SessionInfo, search: str) -> SessionInfo | None:
     """Count turns and search words, None without a match: a pass over the bytes that decodes only lines with texts."""
-    turns, matches = 0, not search
+    turns, matches, spent = 0, not search, b""
     try:
         last = EventFile(info.path / EVENTS).last()
         for line in _lines(info.path / EVENTS) if last else ():
             if b'"type":"turn_ended"' in line:
                 turns += 1
                 matches = matches or search in _texts(line)
+            elif b'"type":"spent"' in line:
+                spent = line
             elif not matches and b'"type":"reply_ended"' in line:
                 matches = search in _texts(line)
         size = sum(file.stat().st_size for file in info.path.rglob("*") if file.is_file())
     except OSError as error:
         return SessionInfo(info.path, problem=f"{EVENTS}: {error.strerror}")
     duration_s = last.t_ms / 1000 if last else 0.0
-    return replace(info, turns=turns, duration_s=duration_s, size_bytes=size) if matches else None
+    if not matches:
+        return None
+    return replace(info, turns=turns, duration_s=duration_s, size_bytes=size, spent=_usage(spent))
+
+
+def _usage(line: bytes) -> dict[str, float | None]:
+    """Return the usage of a line with the event `spent`, without what is no figure."""
+    try:
+        usage = json.loads(line)["usage"]
+        return {name: value for name, value in usage.items() if value is None or type(value) in (int, float)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def _lines(path: Path) -> Iterator[bytes]:

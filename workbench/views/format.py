@@ -5,7 +5,8 @@ Between a figure and its unit stands a no-break space: a line never ends there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from workbench.readers.latency import PERCENTILES, LatencySummary
 from workbench.readers.timeline import Turn
@@ -28,6 +29,19 @@ def signed_ms(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return `1 turn`, `2 turns`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def money(usage: Mapping[str, float | None]) -> str:
+    """Return what something cost: `$0.0042`, `≥ $0.0042` where the price of a part is not known; a dash if of all."""
+    cost, least = usage.get("cost"), usage.get("cost_at_least") or 0.0
+    if cost is not None:
+        return _dollars(cost)
+    return f"≥{NBSP}{_dollars(least)}" if least else DASH
+
+
+def _dollars(usd: float) -> str:
+    digits = 2 if usd >= 0.1 else min(8, 1 - math.floor(math.log10(usd))) if usd > 0 else 0
+    return f"${usd:.{digits}f}"
 
 
 def part_label(part: str) -> str:

@@ -150,7 +150,7 @@ class View {
     this.root.dataset.activity = activity;
     this.root.style.setProperty("--wb-activity", `var(--wb-activity-${activity})`);
     this.activity.textContent = ACTIVITIES[activity] ?? activity;
-    const facts = [status.by_text ? `⚠ ${status.by_text}` : "", status.agent, status.profile, ...(status.answers ?? []), status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.lag ? `host ${ms(status.lag)}` : ""];
+    const facts = [status.by_text ? `⚠ ${status.by_text}` : "", status.agent, status.profile, ...(status.answers ?? []), status.room ? `room ${status.room}` : "", status.duplex === "half" ? "half duplex" : "", status.cost ? `cost ${status.cost}` : "", status.lag ? `host ${ms(status.lag)}` : ""];
     this.about.textContent = facts.filter(Boolean).join(" · ");
     this.about.title = `${this.about.textContent}\n${status.recording ? `recorded in ${status.recording}` : "not recorded"}`;
     const muted = this.model.get("muted");

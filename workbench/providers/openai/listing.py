@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 
-from workbench.config.models import find_model
+from workbench.config.models import find_model, server_of
 from workbench.model.errors import WorkbenchError
 from workbench.model.text import plain
 from workbench.plugin.values import Check, ProviderOptions, ProviderStage
@@ -92,7 +92,7 @@ def _end(
     today: date,
 ) -> Check | None:
     """Return the date on which the model ends, as the server says it, else as we know it; None without."""
-    facts = find_model(options.base_url, options.model, prices)
+    facts = find_model(server_of(options.base_url), options.model, prices)
     end: date | None
     try:
         end = date.fromisoformat(str(listed.get("shutdown_date"))[:10])

@@ -37,18 +37,19 @@ class OpenAiStt(ApiStage, Stt):
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """Return the final transcript once the utterance is over; with `eager`, transcribe at each pause too."""
         latest: Transcript | None = None
+        sent_s: list[float] = []
         while not utterance.over:
             if eager and utterance.state == "paused" and not _covers(latest, utterance):
-                latest = await self._while_paused(utterance)
+                latest = await self._while_paused(utterance, sent_s)
             else:
                 await utterance.changed()
         if utterance.state == "dismissed":
             return Transcript("", utterance.end, final=True)
         if latest is None or not _covers(latest, utterance):
-            latest = await self._request(utterance)
-        return replace(latest, final=True)
+            latest = await self._request(utterance, sent_s)
+        return replace(latest, final=True, sent_s=sum(sent_s))
 
-    async def _while_paused(self, utterance: Utterance) -> Transcript | None:
+    async def _while_paused(self, utterance: Utterance, sent_s: list[float]) -> Transcript | None:
         """Return the transcript of all speech so far, written back too; None when the user went on before it came."""
         upto = utterance.end
         outcome: Transcript | StageError | None = None
@@ -56,7 +57,7 @@ class OpenAiStt(ApiStage, Stt):
         async def ask() -> None:
             nonlocal outcome
             try:
-                outcome = await self._request(utterance)
+                outcome = await self._request(utterance, sent_s)
             except StageError as error:  # a task group would wrap it
                 outcome = error
             finally:
@@ -73,14 +74,15 @@ class OpenAiStt(ApiStage, Stt):
         if isinstance(outcome, StageError):
             raise outcome
         if outcome and not utterance.over:
-            utterance.write(outcome)
+            utterance.write(replace(outcome, sent_s=sum(sent_s)))
         return outcome
 
-    async def _request(self, utterance: Utterance) -> Transcript:
+    async def _request(self, utterance: Utterance, sent_s: list[float]) -> Transcript:
         upto = utterance.end
         samples = utterance.audio()
         if len(samples) < SHORTEST or last_audible(samples, INPUT_RATE) is None:
             return Transcript("", upto)  # a model makes words up where nothing can be heard
+        sent_s.append(len(samples) / INPUT_RATE)
         response = await self.load.run(lambda: self._open(("speech.wav", wav(samples), "audio/wav")))
         self.load.answered()
         text = transcript_text(response.text, response.headers.get("content-type", ""))

@@ -8,8 +8,8 @@ from workbench.model import events as ev
 from workbench.model.events import Entry, type_name
 from workbench.model.text import plain
 
-FREQUENT = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState, ev.NetworkMeasured)
-"""Events that come many times a second and have a place of their own on the screen."""
+FREQUENT = (ev.Levels, ev.VadBatch, ev.ClockMapped, ev.HostLag, ev.EchoState, ev.NetworkMeasured, ev.Spent)
+"""Events that come often and have a place of their own on the screen."""
 
 VALUE_CHARS = 200
 """Of a text: what a tool returns may be any size, and is whole in the trace."""
@@ -30,7 +30,7 @@ def _value(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.1f}"
+            return f"{value:.1f}" if abs(value) >= 0.1 or not value else f"{value:.2g}"
         case str():
             text = plain(value[: 2 * VALUE_CHARS], VALUE_CHARS, one_line=True)
             return repr(text) if " " in text else text

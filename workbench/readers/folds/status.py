@@ -78,6 +78,8 @@ class SessionStatus:
     room: RoomStatus | None = None
     lost: tuple[str, ...] = ()
     """Stages in which nobody is left, `stt` or `tts`: the conversation goes on by text."""
+    spent: dict[str, float | None] = field(default_factory=dict)
+    """What the session has used and cost so far."""
 
     @property
     def by_text(self) -> str:
@@ -131,6 +133,8 @@ class StatusFold:
                 self._set(listening=True)
             case ev.Muted(muted=muted):
                 self._set(muted=muted)
+            case ev.Spent(usage=usage):
+                self._set(spent=usage)
             case ev.SessionEnded(reason=reason):
                 self._set(ended=reason)
             case _:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from workbench.model.text import plain
 from workbench.readers.folds.status import LOST, ProviderStatus, SessionStatus
+from workbench.views.format import money
 
 SLOW_HOST_MS = 20.0
 """A loop that wakes later than this is worth a mark: sound is handed over in frames of 10 or 20 ms."""
@@ -59,13 +60,15 @@ def pipeline(status: SessionStatus) -> list[Fact]:
 
 
 def health(status: SessionStatus) -> list[Fact]:
-    """Return lost voices, room, duplex, host lag, glitches, echo."""
+    """Return lost voices, room, duplex, cost unless all is on board, host lag, glitches, echo."""
     lost = [(f"! {status.by_text}", "$error")] if status.lost else []
     facts = [
         *lost,
         *room(status),
         (f"{status.duplex} duplex", "$quiet" if status.duplex == "full" else "$warning"),
     ]
+    if status.spent.get("cost") != 0 and status.spent:
+        facts.append((f"cost {money(status.spent)}", "$quiet"))
     if status.lag_max_ms is not None:
         slow = status.lag_max_ms > SLOW_HOST_MS
         facts.append(

@@ -79,8 +79,8 @@ class Turns:
             "workbench.turn": turn.turn,
             "workbench.status": turn.status,
             "workbench.cold": turn.cold,
-            "gen_ai.usage.input_tokens": int(turn.usage.get("input_tokens", 0)),
-            "gen_ai.usage.output_tokens": int(turn.usage.get("output_tokens", 0)),
+            "gen_ai.usage.input_tokens": int(turn.usage.get("input_tokens") or 0),
+            "gen_ai.usage.output_tokens": int(turn.usage.get("output_tokens") or 0),
         }
         if turn.heard_latency_ms is not None:
             about["workbench.heard_latency_ms"] = turn.heard_latency_ms
