@@ -264,7 +264,8 @@ def test_voices_may_have_different_rates(first: int, second: int) -> None:
 
 
 def spoken_seconds(outcome: Outcome) -> float:
-    return outcome.all(TurnEnded)[0].usage["tts_seconds"] and np.count_nonzero(outcome.agent) / OUTPUT_RATE
+    spoken = outcome.all(TurnEnded)[0].usage["tts_seconds"]
+    return np.count_nonzero(outcome.agent) / OUTPUT_RATE if spoken else 0.0
 
 
 LONG = "Rain in Oslo, and sun in Rome, if there is any."

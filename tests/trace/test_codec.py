@@ -113,7 +113,12 @@ def test_foreign_values_are_written_as_their_repr() -> None:
     value = {"key": Secret("hunter2"), 3: {1.23456789}, "n": np.int64(4), "t": (math.inf, None, True)}
     line = encode(Entry(0, 0.0, SettingChanged("llm.key", value)))
     assert "hunter2" not in line
-    assert json.loads(line)["value"] == {"key": "Secret(…)", "3": [1.23456789], "n": 4, "t": [None, None, True]}
+    assert json.loads(line)["value"] == {
+        "key": "Secret(…)",
+        "3": [1.23456789],
+        "n": 4,
+        "t": [None, None, True],
+    }
 
 
 def test_numbers_of_numpy_and_words_for_numbers_do_not_break_a_line() -> None:
