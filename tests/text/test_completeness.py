@@ -54,6 +54,8 @@ def test_sentences_and_what_is_none(text: str, result: Completeness) -> None:
         ("My number is 555-123-4567.", "", DOUBTFUL),
         ("five five five", "", UNFINISHED),
         ("555", "", UNFINISHED),
+        ("Question number 1", "", UNKNOWN),
+        ("My number is 55 5", "", UNFINISHED),
         ("555", NUMBER, UNFINISHED),
         ("It's 555", NUMBER, UNFINISHED),
         ("double five", NUMBER, UNFINISHED),

@@ -79,7 +79,7 @@ def dictation(text: str, question: str, language: str) -> Completeness | None:
     """Return what the number or the letters at the end of a text say of it; None where nothing is being dictated."""
     found = _dictated(text.casefold(), tag(language))
     asked = matches(question, language, "dictated") or matches(question, language, "codes")
-    near = found.before[-ANNOUNCED:]
+    near = found.before[-ANNOUNCED:] if found.digits > 2 or found.groups > 1 or found.letters else ""
     announced = asked or matches(near, language, "dictated") or matches(near, language, "codes")
     if ADDRESS.search(text):
         return Completeness.LIKELY
