@@ -89,8 +89,8 @@ class Server:
                 self.send(id=number, result={"content": [{"type": "text", "text": text}]})
             case "large":
                 self.send(id=number, result={"content": [{"type": "text", "text": "y" * 10_000_000}]})
-            case "nonsense":
-                self.send(id=number, result={"content": "none"})
+            case "nonsense":  # the protocol asks for an object with content
+                self.send(id=number, result={"contents": 1})
             case "refuses":
                 self.send(id=number, error={"code": -32000, "message": "not with \x1b[31mme"})
             case "fails":

@@ -275,8 +275,9 @@ async def test_elicitation_is_declined() -> None:
 async def test_tools_with_bad_schemas_names_or_descriptions_are_left_out_or_mended() -> None:
     bench = ServerBench()
     async with bench.with_servers(hostile("lies")):
-        assert bench.tools.names[:2] == ("echo", "_n_c_de")
-        assert {"bad type", "remote", "huge"}.isdisjoint(bench.tools.names)
+        assert bench.tools.names[:4] == ("echo", "bad_type", "remote", "_n_c_de")
+        assert "huge" not in bench.tools.names
+        assert (await bench.call("bad_type", a=5)).status == "done", "what its type means nobody knows"
         assert len(bench.tools.find("long").description) == 1024
         assert bench.tools.find("echo").description == "Says it again."
         evil = await bench.call("evil", a="a" * 50 + "b")
@@ -285,8 +286,7 @@ async def test_tools_with_bad_schemas_names_or_descriptions_are_left_out_or_mend
         assert (kill.confirm, kill.idempotent) == (True, False)
         assert (look.confirm, look.idempotent) == (False, True)
         assert again.confirm is again.idempotent is False, "twice the same is still something"
-    for name in ("bad type", "remote", "huge"):
-        assert f"has a tool '{name}' that cannot be used" in bench.notices
+    assert "has a tool 'huge' that cannot be used" in bench.notices
     assert "lists the tool 'echo' twice" in bench.notices
 
 

@@ -79,7 +79,12 @@ def read(text: str) -> Mapping[str, Any]:
     if not text.strip():
         return {}
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_reject, parse_float=_finite)
+        value: Any = text
+        for _ in range(2):  # some servers write the text of an object as a text again
+            if isinstance(value, str):
+                value = json.loads(
+                    value, object_pairs_hook=_unique, parse_constant=_reject, parse_float=_finite
+                )
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 15) : error.pos + 15]
         where = f"line {error.lineno}, column {error.colno}, near {quote(near)}"

@@ -242,7 +242,7 @@ def _tool(tool: ToolSpec, *, strict: bool) -> ChatCompletionToolParam:
     function: FunctionDefinition = {
         "name": tool.name,
         "description": tool.description,
-        "parameters": dict(tool.parameters),
+        "parameters": {"type": "object", "properties": {}, **tool.parameters},
     }
     if tool.strict and strict:  # some servers refuse a field that they do not know
         function["strict"] = True

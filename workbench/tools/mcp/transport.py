@@ -21,7 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, jsonrpc_message_adapter
 
-from workbench.tools.mcp.repair import repair_listing
+from workbench.tools.mcp.repair import repair_result
 from workbench.tools.mcp.server import McpServer
 
 LARGEST = 4_000_000
@@ -90,8 +90,8 @@ class ConnectionMonitor:
 
     async def _passes(self, message: Any) -> bool:
         below_limit = await self.pace()
-        if isinstance(message, JSONRPCResponse) and isinstance(message.result.get("tools"), list):
-            repair_listing(
+        if isinstance(message, JSONRPCResponse):
+            repair_result(
                 message.result, lambda reason: self.notify_once("listing", reason, "it was left out")
             )
         if isinstance(message, JSONRPCNotification) and not below_limit:
