@@ -245,6 +245,7 @@ def test_without_a_voice_typed_turns_are_answered_by_text() -> None:
     assert all(turn.agent_text for turn in session.turns)
     (event,) = events(session, VoiceChanged)
     assert (event.stage, event.state) == ("tts", "lost")
+    assert "providers.near.base_url" in event.hint
     status = StatusFold()
     for entry in session.trace.since(0):
         status.feed(entry)

@@ -295,6 +295,7 @@ class Settings(EngineSettings):
         key = expand(api_key.get_secret_value(), f"{place}.api_key") if api_key else None
         return replace(
             options,
+            table=place,
             base_url=base_url,
             api_key=Secret(key) if key else None,
             voice=table.voice,

@@ -61,6 +61,8 @@ class ProviderOptions:
     instructions: str | None = None
     """How a TTS is to speak."""
     speed: float | None = None
+    table: str = ""
+    """The table of settings that all this is from, for messages: `llm`, `providers.local`."""
     notice: Callable[[str, str], None] = lambda reason, hint: None
     """Tells the user, in the trace, what was found out about a server: the reason, and what to do."""
 

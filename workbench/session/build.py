@@ -195,8 +195,7 @@ class StageBuilder:
     async def _warm(self, model: Guarded[Any], guards: Sequence[Guard[Any]]) -> None:
         for guard in guards:
             failure = await self._call_first(model.stage, guard.name, guard.warm, guard is model.guards[0])
-            if failure is not None and len(model.guards) == 1:
-                model.lose(failure)
+            model.warmed(guard.name, failure)
 
     async def _call_first(
         self, stage: Stage, name: str, warm: Callable[[], Awaitable[None]], asked_first: bool = True

@@ -44,14 +44,16 @@ class ApiStage:
 
     def __init__(self, stage: Literal["stt", "llm", "tts"], options: ProviderOptions) -> None:
         self.name = f"openai/{options.model}"
-        base_url, key = _base_url(options.base_url, stage), _key(options.api_key, stage)
+        place = options.table or stage
+        base_url = _base_url(options.base_url, place)
+        key = _key(options.api_key, place, theirs=options.base_url is None)
         headers = {name: value.reveal() for name, value in options.headers.items()}
         if KEY_HEADERS & {name.lower() for name in headers}:
             key = None
         own = is_own(base_url)
         longest_s = options.load_s + MARGIN_S if own and options.load_s else 0.0
         timeout_s = max(options.timeout_s, longest_s)
-        self.endpoint = Endpoint(stage, options.model, base_url, key, timeout_s, headers, own)
+        self.endpoint = Endpoint(stage, options.model, base_url, key, timeout_s, headers, own, place)
         self.load = ModelLoad(possible=longest_s > 0)
         self._extra_body = dict(options.extra_body)
         self._refused = set(options.omit)
@@ -70,7 +72,7 @@ class ApiStage:
         """MissingError where the API needs a key and there is none."""
         endpoint = self.endpoint
         if endpoint.key is None and endpoint.base_url is None and not endpoint.headers:
-            hint = f"set OPENAI_API_KEY, or {endpoint.stage}.base_url for a server of your own"
+            hint = f"set OPENAI_API_KEY, or {endpoint.place}.base_url for a server of your own"
             raise MissingError(f"{endpoint.stage} {self.name} needs a key", hint)
         timeout = openai.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
         base_url, _, query = (endpoint.base_url or "").partition("?")
@@ -112,7 +114,7 @@ class ApiStage:
             return False
         self._refused.add(name)
         if len(self._extra()) < len(extra):
-            hint = f"take it out of {self.endpoint.stage}.extra_body"
+            hint = f"take it out of {self.endpoint.place}.extra_body"
             self._notice(f"{name} is left out of requests from now on: {error.reason}", hint)
         return True
 
@@ -155,18 +157,20 @@ class ApiStage:
                 self.load.answered()
 
 
-def _key(setting: Secret | None, stage: str) -> Secret | None:
-    """Return the stage's own key, else the environment's; UsageError for one that no HTTP header can carry."""
-    text = (setting.reveal() if setting else os.environ.get("OPENAI_API_KEY", "")).strip()
+def _key(setting: Secret | None, place: str, *, theirs: bool) -> Secret | None:
+    """Return the stage's own key, else the environment's where the server is `theirs` (OpenAI's, or the environment's)
+    too. UsageError for one that no HTTP header can carry."""
+    environ = os.environ.get("OPENAI_API_KEY", "") if theirs else ""
+    text = (setting.reveal() if setting else environ).strip()
     if not all("!" <= character <= "~" for character in text):
         raise UsageError(
-            f"the key for {stage} holds characters that no key has",
-            f"copy it again: OPENAI_API_KEY, or {stage}.api_key",
+            f"the key for {place} holds characters that no key has",
+            f"copy it again: OPENAI_API_KEY, or {place}.api_key",
         )
     return Secret(text) if text else None
 
 
-def _base_url(setting: str | None, stage: str) -> str | None:
+def _base_url(setting: str | None, place: str) -> str | None:
     """Return the stage's own address, else the environment's; UsageError unless it is one of http."""
     text = setting or os.environ.get("OPENAI_BASE_URL") or None
     try:
@@ -177,6 +181,6 @@ def _base_url(setting: str | None, stage: str) -> str | None:
     if not is_http:
         safe = str(text).rpartition("@")[2]  # the text before an @ may be a password
         raise UsageError(
-            f"{stage}.base_url is no http address: {safe!r}", "write it like http://localhost:11434/v1"
+            f"{place}.base_url is no http address: {safe!r}", "write it like http://localhost:11434/v1"
         )
     return text

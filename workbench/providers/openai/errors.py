@@ -54,6 +54,13 @@ class Endpoint:
     """Sent with each request."""
     own: bool = False
     """A server of the user's own, that loads its model when it is asked."""
+    table: str = ""
+    """The table of settings that all this is from; the stage's if empty."""
+
+    @property
+    def place(self) -> str:
+        """The table of settings, for messages."""
+        return self.table or self.stage
 
     @property
     def server(self) -> str:
@@ -84,7 +91,7 @@ class Endpoint:
             return
         except (openai.APITimeoutError, transport.TimeoutException):
             reason = f"{self.server} said nothing for {self.timeout_s:g} s"
-            failure: StageError = DeadlineError(reason, f"try again, or raise {self.stage}.timeout_ms")
+            failure: StageError = DeadlineError(reason, f"try again, or raise {self.place}.timeout_ms")
         except openai.APIResponseValidationError as error:
             failure = self._garbage(error)
         except (openai.APIConnectionError, transport.RequestError, anyio.EndOfStream, OSError) as error:
@@ -100,7 +107,7 @@ class Endpoint:
         text = self.clean(str(error))
         return GarbageError(
             f"{self.server} answered with something that cannot be understood: {text}",
-            f"check that {self.stage}.base_url is an OpenAI-compatible API (it usually ends in /v1)",
+            f"check that {self.place}.base_url is an OpenAI-compatible API (it usually ends in /v1)",
         )
 
     def _unreachable(self, error: Exception, streaming: bool) -> StageError:
@@ -109,7 +116,7 @@ class Endpoint:
         if streaming or isinstance(cause, transport.RemoteProtocolError):
             reason = f"{self.server} hung up before its answer was complete ({text})"
             return EndedEarlyError(reason, "try again")
-        hint = f"check the network, that the server runs, and {self.stage}.base_url"
+        hint = f"check the network, that the server runs, and {self.place}.base_url"
         return StageError(f"cannot reach {self.server} ({text})", hint)
 
     def _refusal(self, error: openai.APIError) -> StageError:
@@ -147,18 +154,18 @@ class Endpoint:
         return status in (429, 503) and named
 
     def _hint(self, status: int) -> str:
-        key = f"{self.stage}.api_key, or OPENAI_API_KEY in the environment"
-        model = f"the model in {self.stage}.provider (openai/{self.model})"
+        key = f"{self.place}.api_key, or OPENAI_API_KEY in the environment"
+        model = f"the model in {self.place}.provider (openai/{self.model})"
         match status:
             case 400 | 422:
-                return f"check {model} and the other settings [{self.stage}]"
+                return f"check {model} and the other settings [{self.place}]"
             case 401:
                 return f"check {key}" if self.key else f"set {key}"
             case 403:
                 return f"the key may not use this: check its rights, {key}"
             case 404:
-                return f"check {model}, and {self.stage}.base_url (it usually ends in /v1)"
-        return f"check the settings [{self.stage}]"
+                return f"check {model}, and {self.place}.base_url (it usually ends in /v1)"
+        return f"check the settings [{self.place}]"
 
 
 def message_of(body: object) -> str:
