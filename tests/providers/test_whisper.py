@@ -31,9 +31,10 @@ LEAD_MS = 1000
 
 
 def grow(utterance: Utterance, ms: int, state: str = "speaking") -> None:
-    """More sound of the user; speech, or silence after it."""
-    utterance.append(Frame(silence(ms * MS), INPUT_RATE, utterance.end))
-    if state == "speaking":
+    """More sound of the user; speech (which may be audible), or silence after it."""
+    level = 3000 if state == "audible" else 0
+    utterance.append(Frame(silence(ms * MS) + np.int16(level), INPUT_RATE, utterance.end))
+    if state != "silence":
         utterance.become("speaking", utterance.end)
 
 
@@ -84,6 +85,20 @@ def test_a_slow_model_skips_to_the_newest_sound() -> None:
     assert span(plan) == (0, 2600, 2540)
 
 
+def test_partials_leave_a_slow_model_time_for_the_final_transcript() -> None:
+    spoken = utterance()
+    plan = TranscriptionPlan(spoken, eager=True)
+    grow(spoken, 600)
+    stretch = plan.next()
+    assert stretch
+    grow(spoken, 200)
+    plan.add(stretch, "one", 0.9)
+    grow(spoken, 590)
+    assert plan.next() is None
+    grow(spoken, 10)
+    assert span(plan) == (0, 1400, 1340)
+
+
 def test_a_pause_is_transcribed_at_once_with_a_little_silence() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=True)
@@ -131,9 +146,10 @@ def test_a_partial_that_covers_the_end_of_speech_is_the_final_one() -> None:
 def test_what_may_be_the_final_transcript_begins_with_the_silence_and_not_after_a_partial() -> None:
     spoken = utterance()
     plan = TranscriptionPlan(spoken, eager=True)
-    grow(spoken, 700)
+    grow(spoken, 690)
     partial = plan.next()
     assert partial
+    grow(spoken, 10, "audible")
     grow(spoken, 20, "silence")  # may be within a window of the VAD
     assert not plan.is_stale(partial)
     grow(spoken, 20, "silence")
@@ -147,6 +163,23 @@ def test_what_may_be_the_final_transcript_begins_with_the_silence_and_not_after_
     plan.add(covering, "one", 0.9)
     spoken.become("ended")
     assert plan.next() is None  # no second run
+
+
+def test_a_partial_after_whose_sound_nothing_was_heard_is_the_final_one() -> None:
+    spoken = utterance()
+    plan = TranscriptionPlan(spoken, eager=True)
+    grow(spoken, 690, "audible")
+    partial = plan.next()
+    assert partial
+    assert partial.upto < partial.stop
+    grow(spoken, 60, "silence")
+    spoken.become("speaking", spoken.end)  # the VAD is late
+    grow(spoken, 40, "silence")
+    assert not plan.is_stale(partial)
+    plan.add(partial, "one", 0.9)
+    spoken.become("paused", (LEAD_MS + 690) * MS)
+    assert spoken.speech_end <= plan.latest.upto_sample
+    assert plan.next() is None
 
 
 def test_speech_after_a_pause_is_transcribed_again() -> None:

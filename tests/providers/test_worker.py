@@ -21,6 +21,7 @@ from workbench.providers.worker import (
     OnboardProvider,
     Worker,
     WorkerSpec,
+    give_way,
     lease,
 )
 from workbench.simulation.clock import run_virtual
@@ -351,6 +352,26 @@ def test_workers_are_nicer_the_less_somebody_waits_for_them() -> None:
                 found.append(os.getpriority(os.PRIO_PROCESS, provider.worker.pid))
         mine = os.getpriority(os.PRIO_PROCESS, 0)
         assert [niceness - mine for niceness in found] == sorted({*NICENESS.values()})
+
+    asyncio.run(main())
+
+
+def test_way_is_given_to_an_stt_only_and_not_for_ever() -> None:
+    async def main() -> None:
+        async with (
+            asyncio.timeout(30),
+            OnboardProvider("ears", ODD.target, dict, stage="stt") as stt,
+            OnboardProvider("mind", ODD.target, lambda: {"other": True}, stage="llm") as llm,
+            llm.worker.job("hang") as thoughts,
+        ):
+            await anext(thoughts)
+            await give_way(600)  # nobody listens
+            async with asyncio.TaskGroup() as tasks, stt.worker.job("hang") as words:
+                await anext(words)
+                await give_way(0.01)
+                waiting = tasks.create_task(give_way(600))
+                await give_way(0.01)
+                assert not waiting.done()
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ import numpy as np
 from workbench.engine.interfaces import Stt
 from workbench.engine.tasks import CancelScope, beside
 from workbench.engine.utterance import Utterance
-from workbench.model.audio import INPUT_RATE
+from workbench.model.audio import INPUT_RATE, block_levels, last_audible, noise_floor_db
 from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
 from workbench.plugin.values import ProviderOptions
@@ -24,6 +24,9 @@ MS = INPUT_RATE // 1000
 FIRST_PARTIAL = 600 * MS
 """Sound before the first partial transcript, samples: the utterance begins 300 ms before the onset."""
 PARTIAL_EVERY = 400 * MS
+PARTIAL_LOAD, LONGEST_GAP = 4, 1200 * MS
+"""On a busy machine the next one comes after so many times what the last one took, but so soon at the latest: what may
+be the final transcript has to wait for the end of one."""
 QUIET = 32 * MS
 """Sound that the VAD holds for silence after which a text for all speech so far is made, samples: where the user stays
 silent it is the final one, and has been begun 30 ms before that counts as a pause."""
@@ -31,6 +34,8 @@ EDGE = 60 * MS
 """The end of a partial's sound that its text does not cover, samples: a word may be cut there."""
 TAIL = 200 * MS
 """Silence after the speech that the model is given, samples; with more it makes words up."""
+NOISE_WINDOW, JUST_NOW = 3 * INPUT_RATE, 8
+"""Sound from which the noise floor is taken, samples; and blocks of 5 ms whose level stands for what is there now."""
 LONGEST = 28 * INPUT_RATE
 """The model's window is 30 s, samples; longer speech is settled span by span."""
 SHORTEST = 100 * MS
@@ -56,8 +61,10 @@ class TranscriptionPlan:
         self._settled: list[str] = []
         self._start = utterance.start_sample
         """The text of all sound before is settled."""
-        self._partial_end = utterance.start_sample + FIRST_PARTIAL - PARTIAL_EVERY
-        """End of the sound of the last partial."""
+        self._partial_due = utterance.start_sample + FIRST_PARTIAL
+        """End of the sound of the next partial."""
+        self._asked = utterance.start_sample
+        """Where the sound ended when `next` was asked last."""
         self.latest = Transcript("", utterance.start_sample, confidence=0.0)
 
     @property
@@ -70,6 +77,7 @@ class TranscriptionPlan:
     def next(self) -> AudioSpan | None:
         """Return what to transcribe now; None if there is nothing before the utterance changes."""
         utterance = self._utterance
+        self._asked = utterance.end
         stop = min(utterance.end, utterance.speech_end + TAIL) if self._silent else utterance.end
         if stop - self._start > LONGEST:
             cut = self._quietest(self._start + LONGEST // 2, self._start + LONGEST)
@@ -79,7 +87,7 @@ class TranscriptionPlan:
             return (
                 AudioSpan(self._start, stop, upto) if self.latest.upto_sample < utterance.speech_end else None
             )
-        if utterance.state == "speaking" and stop - self._partial_end >= PARTIAL_EVERY:
+        if utterance.state == "speaking" and stop >= self._partial_due:
             return AudioSpan(self._start, stop, stop - EDGE)
         return None
 
@@ -87,19 +95,30 @@ class TranscriptionPlan:
         """Return whether that span is of no use any more, as a later one is due."""
         if self._utterance.state == "dismissed":
             return True
-        return self._silent and not span.settles and span.upto < self._utterance.speech_end
+        covers = span.settles or span.upto >= self._utterance.speech_end or self._is_whole(span)
+        return self._silent and not covers
 
     def add(self, span: AudioSpan, text: str, confidence: float, cpu_wait_ms: float = 0.0) -> Transcript:
-        """Add the text of a span. Return the transcript so far."""
-        self._partial_end = max(self._partial_end, span.stop)
+        """Add the text of the span that was asked for last. Return the transcript so far."""
+        gap = min(PARTIAL_LOAD * (self._utterance.end - self._asked), LONGEST_GAP)
+        self._partial_due = max(self._partial_due, span.stop + max(PARTIAL_EVERY, gap))
         whole = " ".join(filter(None, [*self._settled, text]))
         if span.settles:
             self._start = span.stop
             self._settled.append(text)
         if not text and whole:  # silence after what was settled
             confidence = self.latest.confidence or 0.0
-        self.latest = Transcript(whole, span.upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms)
+        upto = span.stop if self._is_whole(span) else span.upto
+        self.latest = Transcript(whole, upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms)
         return self.latest
+
+    def _is_whole(self, span: AudioSpan) -> bool:
+        """Whether nothing can be heard after a span, so that it is no matter where the VAD sees the end of speech."""
+        recent = self._utterance.audio(self._utterance.end - NOISE_WINDOW)
+        levels = block_levels(recent, INPUT_RATE)
+        noise_db = min(noise_floor_db(levels), noise_floor_db(levels[-JUST_NOW:]))
+        after = self._utterance.audio(span.stop)
+        return len(after) >= QUIET and last_audible(after, INPUT_RATE, noise_db) is None
 
     def _quietest(self, start: int, stop: int) -> int:
         """Return the middle of the quietest fifth of a second, the last one of equals."""

@@ -33,7 +33,9 @@ from workbench.providers.onboard.process import decode_error, missing_package
 
 OVERRUN_S = 0.5
 """How long a cancelled job may go on before its worker is killed."""
-NICENESS = {"stt": 1, "tts": 2, "llm": 3, "turn": 5}
+PATIENCE_S = 0.003
+"""A worker goes on for so long after a result, s: whoever reads results asks for the next one within a millisecond."""
+NICENESS = {"stt": 1, "tts": 2, "llm": 3, "turn": 7}
 """Of workers, by what the user waits for first: the words, the first clause's voice, the answer's next words, and
 whether the user has finished. The loop that moves the audio goes before all of them."""
 STDERR_BYTES = 4096
@@ -58,10 +60,10 @@ class WorkerSpec:
 class JobResults:
     """The results of a job: an async iterator of (header, payload). Raises the job's error at its end.
 
-    `pace` is called when a result is there, and when one is asked for.
+    `pace` is called when a result is there, when one is asked for, and when that was read.
     """
 
-    def __init__(self, number: int, pace: Callable[[], None]) -> None:
+    def __init__(self, number: int, pace: Callable[[JobResults], None]) -> None:
         self.number = number
         self._pace = pace
         self._queue: asyncio.Queue[Message | WorkbenchError | None] = asyncio.Queue()
@@ -78,7 +80,7 @@ class JobResults:
     def put(self, item: Message | WorkbenchError | None) -> None:
         """Add a result, the error it ended with, or None for its good end."""
         self._queue.put_nowait(item)
-        self._pace()
+        self._pace(self)
 
     def __aiter__(self) -> Self:
         return self
@@ -87,11 +89,12 @@ class JobResults:
         self.awaited = self._queue.empty()
         try:
             if self.awaited:
-                self._pace()
+                self._pace(self)
             with outside():
                 item = await self._queue.get()
         finally:
             self.awaited = False
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._pace, self)
         if isinstance(item, tuple):
             return item
         self._queue.put_nowait(item)  # the same for another call
@@ -179,13 +182,10 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._overrun = asyncio.get_running_loop().call_later(OVERRUN_S, self._kill, None)
         self._pending.enter_context(outside())
 
-    def pace(self) -> None:
-        """Pause the process where there are results that nobody waits for, and let it go on once somebody does."""
-        job = None if self.wanted or self._overrun else self._job
-        if job is None or job.awaited:
-            self._stop(False)
-        elif job.unread:
-            self._stop(True)
+    def pace(self, results: JobResults | None = None) -> None:
+        """Pause the process while nobody waits for the next result of its job; those of another job do not count."""
+        if results is None or results is self._job:
+            self._stop(self._job is not None and not (self._job.awaited or self.wanted or self._overrun))
 
     def _stop(self, paused: bool) -> None:
         if paused != self.paused and self.pid and not self.ended.is_set():
@@ -284,6 +284,12 @@ class Worker:
         """Id of the running process, None if there is none."""
         return self._process.pid if self._process and not self._process.ended.is_set() else None
 
+    async def rest(self) -> None:
+        """Wait until it has nothing to do."""
+        while self._process and not self._process.idle.is_set():
+            await self._process.idle.wait()
+            await asyncio.sleep(0)  # its next job may have waited, too
+
     async def warm(self) -> None:
         """Start the process and load the model. Raises MissingError (weights, package), StageError."""
         async with self._exclusive():
@@ -359,6 +365,16 @@ async def lease(spec: WorkerSpec) -> AsyncIterator[Worker]:
         if not worker.leases:
             del workers[spec.key]
             await worker.__aexit__()
+
+
+async def give_way(longest_s: float) -> None:
+    """Wait until no STT of this loop has anything to do, so long at most: it gets all cores."""
+    workers = list(_workers.get(asyncio.get_running_loop(), {}).values())
+    with suppress(TimeoutError), outside():
+        async with asyncio.timeout(longest_s):
+            for worker in workers:
+                if worker.spec.niceness == NICENESS["stt"]:
+                    await worker.rest()
 
 
 class OnboardProvider:
