@@ -56,11 +56,13 @@ def test_json_gives_a_line_a_turn_and_a_summary(wav: str) -> None:
         "usage",
         "cold",
         "error",
+        "providers",
     }
     assert (turn["turn"], turn["status"], turn["error"]) == (1, "done", None)
     assert set(turn["parts_ms"]) == {*PARTS, "unexplained"}
     assert sum(turn["parts_ms"].values()) == pytest.approx(turn["heard_latency_ms"], abs=0.01)
-    assert set(last["summary"]) == {"turns", "done", "cut", "failed", "n", "p50", "p90", "p95", "p99"}
+    counts = {"turns", "done", "cut", "failed", "n", "p50", "p90", "p95", "p99"}
+    assert set(last["summary"]) == counts | {"cost", "cost_at_least"}
     assert last["summary"]["p50"] == pytest.approx(turn["heard_latency_ms"], abs=0.1)
 
 
@@ -125,7 +127,7 @@ def test_what_an_agent_file_prints_is_no_result(wav: str, tmp_path: Path) -> Non
         "agent = Agent(instructions='x', speakable=speakable)\n"
     )
     done = workbench("run", str(tmp_path / "loud.py"), "--source", wav, *SCRIPTED, "--fast", "--json")
-    assert [*map(len, lines(done.stdout))] == [11, 1]
+    assert [*map(len, lines(done.stdout))] == [12, 1]
     assert "loaded" in done.stderr
     assert "at work" in done.stderr
 

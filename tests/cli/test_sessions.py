@@ -53,7 +53,7 @@ def test_sessions_are_listed_newest_first() -> None:
     record("bbbb0002", 2, [])
     (default_root() / "not one").mkdir()
     lines = ran().stdout.splitlines()
-    assert lines[0].split() == ["session", "date", "agent", "profile", "turns", "duration", "size"]
+    assert lines[0].split() == ["session", "date", "agent", "profile", "turns", "duration", "cost", "size"]
     assert lines[1].split()[:6] == ["bbbb0002", "2025-01-02", "10:00", "shop", "scripted", "0"]
     assert lines[2].split()[5:7] == ["2", "1:00"]
     assert "damaged" in lines[3]
@@ -73,6 +73,8 @@ def test_sessions_are_listed_as_json() -> None:
         "profile": "scripted",
         "turns": 2,
         "duration_s": 60.004,
+        "cost": None,
+        "cost_at_least": None,
         "size_bytes": found[1]["size_bytes"],
         "path": str(path),
         "problem": None,
