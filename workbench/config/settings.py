@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,13 +18,14 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
-from workbench.config.request import Fields, Headers, Table, Words, check_header, expand
+from workbench.config.request import Fields, Headers, Table, Words, check_header, expand, read_table
 from workbench.config.room import SECRET as ROOM_SECRET
 from workbench.config.room import RoomSettings, address_check
 from workbench.engine.settings import EngineSettings, SettingsModel, TurnSettings, VadSettings
 from workbench.model.errors import UsageError
 from workbench.model.text import redacted
 from workbench.plugin.values import ProviderOptions, ProviderStage, Secret
+from workbench.text.languages import AUTO
 
 SECRET = (*ROOM_SECRET, "headers")
 """Settings whose value is never shown."""
@@ -35,6 +37,8 @@ MODEL_STAGES: tuple[ModelStage, ...] = ("stt", "llm", "tts")
 
 NONE, OPENAI = "none", "openai"
 """No STT, or no TTS (text only); the provider whose settings the environment may have (`OPENAI_API_KEY`)."""
+
+Voices = Annotated[dict[str, str], BeforeValidator(read_table)]
 
 Device = Annotated[
     int | str | None,
@@ -112,6 +116,8 @@ class ProviderSettings(SettingsModel):
     """The key for it. Better in the environment than in a file: `"${NAME}"` is the variable NAME."""
     voice: str | None = None
     """The voice, for TTS providers that have several."""
+    voices: Voices = Field(default_factory=dict)
+    """Voices by language, like `{de = "thorsten", es = "carla"}`, in place of `voice` when that language is spoken."""
     timeout_ms: float = Field(30_000, ge=10)
     """The longest that one request may take, ms."""
     headers: Headers = Field(default_factory=dict)
@@ -184,6 +190,12 @@ class RecordSettings(SettingsModel):
     """This very folder (new or empty) for one session; `--record DIR` sets it."""
 
 
+def _language(text: str) -> str:
+    if text and text != AUTO and not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", text):
+        raise ValueError("no tag of a language: write it like de or pt-BR, or auto")
+    return text
+
+
 def _origin(text: str) -> str:
     parts = urlsplit(text.rstrip("/"))
     if text != "*" and (not parts.scheme or not parts.netloc or parts.path or parts.query):
@@ -207,6 +219,9 @@ class Settings(EngineSettings):
 
     profile: str = DEFAULT_PROFILE
     """A set of defaults: embedded, scripted, openai, or one of your own (`[profiles.NAME]`)."""
+    language: Annotated[str, AfterValidator(_language)] = ""
+    """The language that is spoken, a tag like `de` or `pt-BR`, in place of the agent's; `auto`: the one that is heard,
+    in each utterance, where the speech-to-text tells (whisper/base, or an API's Whisper)."""
     models_path: Path | None = None
     """A folder of yours that is searched for model weights, by hash."""
     prices: Path | None = None
@@ -299,6 +314,7 @@ class Settings(EngineSettings):
             base_url=base_url,
             api_key=Secret(key) if key else None,
             voice=table.voice,
+            voices=table.voices,
             timeout_s=table.timeout_ms / 1000,
             load_s=0.0 if "timeout_ms" in table.model_fields_set else self.limits.load_ms / 1000,
             headers=_expanded(table.headers, place),

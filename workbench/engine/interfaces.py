@@ -166,6 +166,10 @@ class ModelProvider(Protocol):
         """Do once what makes the first call slow."""
         return
 
+    def use_language(self, language: str) -> None:
+        """The conversation goes on in another language, a tag like `de`: take another voice, if there is one."""
+        return
+
 
 class Stt(ModelProvider, Protocol):
     """Speech to text."""

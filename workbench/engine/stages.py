@@ -29,13 +29,16 @@ class Stages:
     tts: GuardedTts | None
     tools: ToolRunner
     speakable: Callable[[str], str]
-    """Rewrites text as it is to be spoken."""
+    """Rewrites text as it is to be spoken; `speakable_in` makes it for another language."""
     onboard: frozenset[str]
     """The stages whose models run on board, where it costs nothing to begin early."""
     fallback_sink: Callable[[int], Sink]
     """Makes a sink without a listener, from a position on `agent` on, for when `sink` fails."""
     language: str = "en"
     """The language that the agent speaks, a tag like `de` or `pt-BR`: how its text is cut into sentences."""
+    detects_language: bool = False
+    """The language is that of what the user says."""
+    speakable_in: Callable[[str], Callable[[str], str]] | None = None
     hooks: Hooks = field(default_factory=Hooks)
     vision: Vision = field(default_factory=NoVision)
     cold: bool = False
@@ -45,6 +48,15 @@ class Stages:
     """What calls cost, by stage and name of the provider."""
 
     _starts: int = 0
+
+    def speak(self, language: str) -> None:
+        """Go over to another language, from the next reply on."""
+        self.language = language
+        if self.speakable_in is not None:
+            self.speakable = self.speakable_in(language)
+        for model in (self.stt, self.tts):
+            for guard in model.guards if model else ():
+                guard.provider.use_language(language)
 
     def started_anew(self) -> bool:
         """Whether a model was loaded (again) since the last call."""

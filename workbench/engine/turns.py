@@ -14,6 +14,7 @@ from workbench.engine.barge_in import BargeIn, takes_floor
 from workbench.engine.buffer import ReplyAudio
 from workbench.engine.floor import Floor
 from workbench.engine.generation import ReplyGenerator
+from workbench.engine.language import LanguageFollower
 from workbench.engine.listening import PER_MS, Listening
 from workbench.engine.played_text import PlayedText, split_played
 from workbench.engine.reply import Reply
@@ -135,6 +136,7 @@ class TurnRunner:
         self._generator = ReplyGenerator(stages, settings, trace, conversation, aside=self.say)
         self._transcriber = transcriber
         self._spending = Spending(trace)
+        self._language = LanguageFollower(stages, conversation, trace)
         self._heard_latency = heard_latency
         self._loop = asyncio.get_running_loop()
         self._budget = TokenBudget()
@@ -186,6 +188,7 @@ class TurnRunner:
         """Make replies until one of them is the answer, and play it. Each is provisional: when the user goes on before
         anything of it is heard, with words that it does not answer, another one is made."""
         while end.reply is None and (text := await self._candidate(utterance)) is not None:
+            self._language.follow(utterance)
             reply = self._reply(text, utterance)
             reply.scope = end.scope
             reply.on_audible = partial(self._commit, reply, end)

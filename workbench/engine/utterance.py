@@ -192,6 +192,7 @@ class Utterance:
                     final=all(segment.transcribed for segment in self.segments),
                     stable=len(known) == len(self.segments) and (known[-1].stable or known[-1].final),
                     confidence=max(confidences, default=None),
+                    language=next((each.language for each in reversed(known) if each.language), ""),
                 )
             )
 

@@ -68,6 +68,8 @@ class Transcript:
     cpu_wait_ms: float = 0.0
     sent_s: float | None = None
     """Sound that was sent to an API for it, s: more where pauses were transcribed too; None if it is its own."""
+    language: str = ""
+    """The language that was heard, a tag like `de`; empty where that was not to be found out, or is not sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class Conversation:
     instructions: str = ""
     messages: list[Message] = field(default_factory=list)
     version: int = 0
+    note: str = ""
+    """A sentence behind the instructions: the language in which to answer."""
 
     def add(self, *messages: Message, keep: int | None = None) -> None:
         """Append messages; now and then the older ones are dropped, with `keep` down to so many.
@@ -160,7 +164,8 @@ class Conversation:
 
         A history that is cut begins with what the user said; one that is whole may begin with a greeting.
         """
-        system = [Message("system", self.instructions)] if self.instructions else []
+        instructions = "\n\n".join(filter(None, (self.instructions, self.note)))
+        system = [Message("system", instructions)] if instructions else []
         return [*system, *self.latest(keep), Message("user", text, pictures=pictures)]
 
 

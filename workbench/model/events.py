@@ -404,6 +404,15 @@ class Transcribed:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageChanged:
+    """The user speaks another language than `before`, in `utterance`: voice, spoken text and instructions follow."""
+
+    language: str
+    before: str
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceDismissed:
     """An utterance did not become a turn: `no words`, `not understood`, `too short`, `backchannel`, `echo`."""
 
@@ -708,6 +717,7 @@ Event = (
     | SpeechPaused
     | SpeechResumed
     | Transcribed
+    | LanguageChanged
     | UtteranceDismissed
     | TurnDecided
     | TurnReopened

@@ -42,6 +42,8 @@ class ProviderOptions:
     base_url: str | None = None
     api_key: Secret | None = None
     voice: str | None = None
+    voices: Mapping[str, str] = field(default_factory=dict)
+    """Voices by the tag of a language."""
     language: str = "en"
     timeout_s: float = 30.0
     load_s: float = 0.0

@@ -21,7 +21,7 @@ ON_BOARD = {
     "silero": (("onnxruntime",), "silero/v6"),
     "combined": (("onnxruntime",), "smart-turn/v3.2"),
     "smart-turn": (("onnxruntime",), "smart-turn/v3.2"),
-    "whisper": (("ctranslate2", "tokenizers"), "whisper/tiny.en"),
+    "whisper": (("ctranslate2", "tokenizers"), "whisper/{model}"),
     "llama": (("xllamacpp",), "llama/smollm2-135m"),
     "piper": (("piper",), "piper/en_US-joe-medium"),
 }
@@ -36,6 +36,7 @@ def provider_checks(settings: Settings) -> Iterator[Check]:
             name, _, model = settings.choice(item).partition("/")
             if name in ON_BOARD:
                 modules, weights = ON_BOARD[name]
+                weights = weights.format(model=model or "tiny.en")
                 missing = [*_missing_modules(stage, modules), *_missing_weights(settings, stage, weights)]
                 # turns end by words and silence without them
                 yield from (replace(check, state="note") if stage == "turn" else check for check in missing)
@@ -54,6 +55,17 @@ def provider_checks(settings: Settings) -> Iterator[Check]:
         from workbench.providers.openai.listing import server_checks  # the SDK with it, half a second
 
         yield from server_checks(servers, settings.prices, date.today())
+
+
+def needed_weights(settings: Settings) -> list[str]:
+    """Return the names of the weights that the providers of the settings load, by their stages."""
+    names: dict[str, None] = {}
+    for stage in get_args(ProviderStage):
+        for item in settings.chain(stage):
+            name, _, model = settings.choice(item).partition("/")
+            if name in ON_BOARD:
+                names[ON_BOARD[name][1].format(model=model or "tiny.en")] = None
+    return [*names]
 
 
 def _missing_key(settings: Settings, stage: ProviderStage, item: str) -> Iterator[Check]:

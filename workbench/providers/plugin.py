@@ -39,6 +39,7 @@ def workbench_providers() -> list[Provider]:
     smart_turn = _from("providers.smart_turn", "make_smart_turn")
     piper = _from("providers.piper", "Piper")
     voice = "a Piper voice on board: US English (piper-tts is GPL-3)"
+    hears = "Whisper on board, partial transcripts: English (tiny.en), or 99 languages (base)"
     smollm2 = "SmolLM2 on board: a demonstration, weak answers, no tools"
     return [
         _on_board("vad", "silero", "v6", "a small neural network; finds speech in noise", silero),
@@ -51,7 +52,7 @@ def workbench_providers() -> list[Provider]:
         _on_board(
             "turn", "smart-turn", "v3.2", "the sound, by a small neural network, and pauses", smart_turn
         ),
-        _on_board("stt", "whisper", "tiny.en", "Whisper on board: English, partial transcripts", whisper),
+        Provider("stt", "whisper", hears, whisper, models=("tiny.en", "base"), onboard=True),
         _on_board("llm", "llama", "smollm2-135m", smollm2, llama),
         _on_board("tts", "piper", "en_US-joe-medium", voice, piper),
         _openai("stt", "transcriptions of whole utterances"),

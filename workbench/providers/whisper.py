@@ -18,6 +18,8 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.worker import OnboardProvider
+from workbench.text.languages import AUTO
+from workbench.text.turn_words import tag
 from workbench.weights.store import folder
 
 MS = INPUT_RATE // 1000
@@ -38,6 +40,7 @@ NOISE_WINDOW, JUST_NOW = 3 * INPUT_RATE, 8
 """Sound from which the noise floor is taken, samples; and blocks of 5 ms whose level stands for what is there now."""
 LONGEST = 28 * INPUT_RATE
 """The model's window is 30 s, samples; longer speech is settled span by span."""
+ENGLISH_ONLY = ".en"
 SHORTEST = 100 * MS
 """Less sound than this is no word, samples."""
 
@@ -98,7 +101,9 @@ class TranscriptionPlan:
         covers = span.settles or span.upto >= self._utterance.speech_end or self._is_whole(span)
         return self._silent and not covers
 
-    def add(self, span: AudioSpan, text: str, confidence: float, cpu_wait_ms: float = 0.0) -> Transcript:
+    def add(
+        self, span: AudioSpan, text: str, confidence: float, cpu_wait_ms: float = 0.0, language: str = ""
+    ) -> Transcript:
         """Add the text of the span that was asked for last. Return the transcript so far."""
         gap = min(PARTIAL_LOAD * (self._utterance.end - self._asked), LONGEST_GAP)
         self._partial_due = max(self._partial_due, span.stop + max(PARTIAL_EVERY, gap))
@@ -109,7 +114,9 @@ class TranscriptionPlan:
         if not text and whole:  # silence after what was settled
             confidence = self.latest.confidence or 0.0
         upto = span.stop if self._is_whole(span) else span.upto
-        self.latest = Transcript(whole, upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms)
+        self.latest = Transcript(
+            whole, upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms, language=language
+        )
         return self.latest
 
     def _is_whole(self, span: AudioSpan) -> bool:
@@ -134,6 +141,8 @@ class Whisper(OnboardProvider, Stt):
     """Speech to text with partial transcripts and a confidence."""
 
     partials = True
+    _detects = False
+    _language = "en"
 
     def __init__(self, options: ProviderOptions) -> None:
         name = f"whisper/{options.model}"
@@ -144,6 +153,17 @@ class Whisper(OnboardProvider, Stt):
             packages=("ctranslate2", "tokenizers"),
             stage="stt",
         )
+        if options.model.endswith(ENGLISH_ONLY) and tag(options.language) != "en":
+            options.notice(
+                f"{name} hears English only", "take whisper/base: `workbench models pull whisper/base`"
+            )
+        self._detects = options.language == AUTO
+        if not self._detects:
+            self._language = tag(options.language)
+
+    def use_language(self, language: str) -> None:
+        """Expect that language from now on; with detection, where the sound does not tell."""
+        self._language = tag(language)
 
     async def transcribe(self, utterance: Utterance, *, eager: bool) -> Transcript:
         """See `Stt`. For a dismissed utterance the transcript so far is returned at once."""
@@ -173,11 +193,13 @@ class Whisper(OnboardProvider, Stt):
                 if not utterance.over:
                     utterance.write(transcript)
 
-    async def _recognize(self, utterance: Utterance, span: AudioSpan) -> tuple[str, float, float]:
+    async def _recognize(self, utterance: Utterance, span: AudioSpan) -> tuple[str, float, float, str]:
         samples = utterance.audio(span.start, span.stop)
         if len(samples) < SHORTEST:
-            return "", 0.0, 0.0
-        async with self.worker.job("transcribe", payload=samples.tobytes()) as results:
+            return "", 0.0, 0.0, ""
+        language = {"language": self._language, "detect": self._detects}
+        async with self.worker.job("transcribe", language, samples.tobytes()) as results:
             async for header, _ in results:
-                return str(header["text"]), float(header["confidence"]), results.cpu_wait_ms
+                text, confidence = str(header["text"]), float(header["confidence"])
+                return text, confidence, results.cpu_wait_ms, str(header.get("language", ""))
         raise GarbageError(f"{self.name} gave no transcript")

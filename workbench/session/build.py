@@ -26,6 +26,7 @@ from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import Provider, ProviderOptions, ProviderStage
 from workbench.session.chain import check_chain
+from workbench.text.languages import AUTO
 from workbench.text.speakable import speakable
 from workbench.trace.trace import Trace
 from workbench.transports.base import Transport, TransportFactory, TransportOptions, make_transport
@@ -83,10 +84,12 @@ class StageBuilder:
             cast(GuardedLlm, llm),
             cast(GuardedTts | None, tts),
             self._tools,
-            speakable_for(self._agent),
+            speakable_for(self._agent, self._language),
             self._onboard_stages(),
             fallback_sink=partial(PacedSink, self._trace),
-            language=self._agent.language,
+            language=self._language,
+            detects_language=settings.language == AUTO,
+            speakable_in=lambda language: speakable_for(self._agent, language),
             hooks=self._hooks,
             vision=self.transport.vision,
             prices=self._prices,
@@ -96,7 +99,7 @@ class StageBuilder:
     def use_agent(self, agent: Agent, stages: Stages) -> None:
         """Speak as another agent does, from the next reply on."""
         self._agent = agent
-        stages.speakable, stages.language = speakable_for(agent), agent.language
+        stages.speak(self._language)
 
     async def warm(self) -> None:
         """Make the first call of every model that is asked first; one that fails leaves the turn cold."""
@@ -164,6 +167,12 @@ class StageBuilder:
         detector: TurnDetector = await self._stack.enter_async_context(await self._make("turn", choice))
         return detector
 
+    @property
+    def _language(self) -> str:
+        """The language to begin with: that of the settings, else the agent's."""
+        language = self._settings.language
+        return self._agent.language if language in ("", AUTO) else language
+
     def _onboard_stages(self) -> frozenset[str]:
         return frozenset(stage for stage, onboard in self._onboard.items() if onboard)
 
@@ -173,7 +182,7 @@ class StageBuilder:
         provider, model = find_provider(stage, settings.choice(item))
         if stage in ("stt", "llm", "tts"):
             self._onboard[stage] = self._onboard[stage] and provider.onboard
-        options = settings.options(stage, model, self._agent.language, item)
+        options = settings.options(stage, model, settings.language or self._agent.language, item)
         options = replace(options, notice=partial(self._note, stage))
         made = await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
         if stage in self._onboard:
@@ -219,6 +228,6 @@ class StageBuilder:
         await within("the turn detector", "turn", detector.warm, deadline_ms)
 
 
-def speakable_for(agent: Agent) -> Callable[[str], str]:
-    """Return what makes an agent's text speakable: its own function, else ours in its language."""
-    return agent.speakable or partial(speakable, language=agent.language)
+def speakable_for(agent: Agent, language: str) -> Callable[[str], str]:
+    """Return what makes an agent's text speakable: its own function, else ours in that language."""
+    return agent.speakable or partial(speakable, language=language)

@@ -28,6 +28,9 @@ THREADS = 2
 CONFIDENT = 0.2
 """Confidence below which a text is made up: silence, noise, coughs, hums and tones give up to 0.15, a clear "mm-hmm"
 0.27, a sentence as loud as the noise 0.41."""
+SURE, POSSIBLE = 0.6, 0.2
+"""The probability from which the language that was heard is the conversation's from now on; where none is, the
+conversation's own is taken while it is possible, else the likeliest for this once."""
 TAGS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\*[^*]*\*|[♪♫]+")
 
 
@@ -57,17 +60,38 @@ def _transcribe(whisper: Any, tokenizer: Any, samples: Samples, job: WorkerJob) 
     encoded = whisper.encode(ctranslate2.StorageView.from_array(features(samples, frames)[None]))
     if job.cancelled:
         return
+    prompt, language = _prompt(whisper, tokenizer, encoded, job)
     result = whisper.generate(
         encoded,
-        [PROMPT],
+        [prompt],
         beam_size=1,
-        max_length=min(440, len(PROMPT) + 8 + int(TOKENS_PER_S * seconds)),
+        max_length=min(440, len(prompt) + 8 + int(TOKENS_PER_S * seconds)),
         return_scores=True,
         return_no_speech_prob=True,
     )[0]
     text = tokenizer.decode(result.sequences_ids[0])
     text, confidence = clean(text, result.scores[0], result.no_speech_prob)
-    job.send({"text": text, "confidence": confidence})
+    job.send({"text": text, "confidence": confidence, "language": language})
+
+
+def _prompt(whisper: Any, tokenizer: Any, encoded: Any, job: WorkerJob) -> tuple[list[str], str]:
+    """Return what the answer begins with, and the language that was heard: empty where that is not sure.
+
+    A model that knows English only takes no language.
+    """
+    if not whisper.is_multilingual:
+        return PROMPT, ""
+    language, heard = str(job.header.get("language", "en")), ""
+    if job.header.get("detect"):
+        found = {
+            name[2:-2]: probability for name, probability in whisper.detect_language(encoded)[0]
+        }  # <|de|>
+        best = max(found, key=lambda name: found[name])
+        heard = best if found[best] >= SURE else ""
+        language = language if not heard and found.get(language, 0.0) >= POSSIBLE else best
+    token = f"<|{language}|>"
+    token = token if tokenizer.token_to_id(token) is not None else "<|en|>"
+    return [PROMPT[0], token, "<|transcribe|>", PROMPT[1]], heard
 
 
 def clean(text: str, score: float, no_speech: float) -> tuple[str, float]:

@@ -18,6 +18,8 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
+from workbench.text.languages import AUTO, tag_of
+from workbench.text.turn_words import tag
 
 SHORTEST = INPUT_RATE // 10
 """Samples below which there is no word, and OpenAI answers 400."""
@@ -30,7 +32,8 @@ class OpenAiStt(ApiStage, Stt):
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__("stt", options)
-        self.language = options.language
+        # detected where none is named, which Whisper tells in its verbose answers
+        self.language = None if options.language == AUTO else tag(options.language)
         # of Whisper there is more to have: how sure it is, and whether anybody speaks
         self._format = "verbose_json" if "whisper" in options.model.lower() else "json"
 
@@ -90,7 +93,8 @@ class OpenAiStt(ApiStage, Stt):
             answer = self.endpoint.clean(response.text) or "nothing"
             hint = "check that stt.base_url is an OpenAI-compatible API that transcribes"
             raise GarbageError(f"{self.endpoint.server} answered without a text: {answer}", hint, stage="stt")
-        return Transcript(text, upto, confidence=confidence_of(response.text))
+        language = "" if self.language else language_of(response.text)
+        return Transcript(text, upto, confidence=confidence_of(response.text), language=language)
 
     async def _open(self, file: tuple[str, bytes, str]) -> Any:
         """Make the request, again without what the server refuses and can be left out; that is remembered."""
@@ -125,6 +129,16 @@ def transcript_text(body: str, content_type: str) -> str | None:
     if isinstance(answer, list):
         answer = " ".join(_segment_text(segment) for segment in answer)
     return without_marks(answer) if isinstance(answer, str) else None
+
+
+def language_of(body: str) -> str:
+    """Return the tag of the language that an answer names; empty if it names none."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    named = answer.get("language") if isinstance(answer, dict) else None
+    return tag_of(named) if isinstance(named, str) else ""
 
 
 def confidence_of(body: str) -> float | None:

@@ -16,6 +16,7 @@ from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
 from workbench.providers.openai.errors import Endpoint
 from workbench.providers.openai.sound import FORMATS, SoundDecoder
+from workbench.text.turn_words import tag
 
 DEFAULT_VOICE = "alloy"
 """A voice that all of OpenAI's models have."""
@@ -28,11 +29,17 @@ class OpenAiTts(ApiStage, Tts):
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__("tts", options)
-        self.voice = options.voice or DEFAULT_VOICE
+        self._default_voice = options.voice or DEFAULT_VOICE
+        self._voices = {tag(language): voice for language, voice in options.voices.items()}
+        self.use_language(options.language)
         first = options.response_format or FORMATS[0]
         self._formats = [first, *(name for name in FORMATS if name != first)]
         """What the server is asked for, those that it refused taken out."""
         self._manner = {"instructions": options.instructions, "speed": options.speed}
+
+    def use_language(self, language: str) -> None:
+        """Take the voice of that language, where there is one."""
+        self.voice = self._voices.get(tag(language), self._default_voice)
 
     @asynccontextmanager
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:

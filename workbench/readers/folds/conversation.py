@@ -11,6 +11,7 @@ from workbench.model.events import Entry
 from workbench.readers.folds.calls import MARKS, CallRecord, outcome, signature
 from workbench.readers.folds.status import LOST_VOICE
 from workbench.readers.timeline import Turn
+from workbench.text.languages import name_of
 
 Speaker = Literal["user", "agent", "tool", "note"]
 LineState = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
@@ -207,6 +208,8 @@ def _note_of(event: ev.Event) -> tuple[LineState, str, str] | None:
             return "info", f"room {room} connected", ""
         case ev.ParticipantChanged(identity=identity, state="heard" | "muted" | "away" | "left" as state):
             return "info", f"{identity} {'is listened to' if state == 'heard' else state}", ""
+        case ev.LanguageChanged(language=language):
+            return "info", f"the user speaks {name_of(language)} now", ""
         case ev.Bookmarked(label=label):
             return "info", f"bookmark {label}".rstrip(), ""
         case ev.SessionEnded(reason=reason) as ended:
