@@ -53,6 +53,8 @@ def test_json_gives_a_line_a_turn_and_a_summary(wav: str) -> None:
         "parts_ms",
         "lanes_ms",
         "discarded_replies",
+        "reopened",
+        "overlap_ms",
         "usage",
         "cold",
         "error",

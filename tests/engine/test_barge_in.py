@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.engine.support.scenario import Outcome, Scenario, run
-from workbench.engine.fallback import LevelVad
+from tests.engine.support.vad import Doubting
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings, ReplySettings
 from workbench.engine.utterance import Utterance
@@ -26,6 +26,7 @@ from workbench.model.events import (
     ReplyResumed,
     SpeechStarted,
     TurnDecided,
+    TurnEnded,
     TurnReopened,
     UtteranceDismissed,
 )
@@ -112,7 +113,7 @@ def test_false_pauses_neither_end_a_reply_nor_lose_a_sample(
     """(Without partial words two seconds of voices are an interruption.)"""
     sound = partial(noise, db=db)
     tts = ScriptedTts()
-    outcome = run(scenario(into(sound), partials=partials, tts=tts))
+    outcome = run(scenario(into(sound), partials=partials, tts=tts, vad=Doubting()))
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     judged = outcome.all(BargeInJudged)
     assert {event.verdict for event in judged} <= {"false"}
@@ -151,7 +152,7 @@ def test_pauses_and_resumptions_make_no_click() -> None:
     [(cough, "no words"), (mhm, "backchannel"), (babble, "no words within 600 ms")],
 )
 def test_the_verdict_says_which_sign_decided(noise: Noise, reason: str) -> None:
-    outcome = run(scenario(into(noise)))
+    outcome = run(scenario(into(noise), vad=Doubting()))
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason, judged.reply) == ("false", reason, 1)
     assert judged.after_ms <= 600
@@ -168,7 +169,7 @@ def test_the_verdict_is_in_time_for_any_window_and_frame(window: int, frame_ms: 
     """`run` checks the time of every verdict."""
     outcome = run(
         scenario(
-            into(babble), vad=LevelVad(window), source=lambda score: ArraySource(score, frame_ms=frame_ms)
+            into(babble), vad=Doubting(window), source=lambda score: ArraySource(score, frame_ms=frame_ms)
         )
     )
     judged = outcome.one(BargeInJudged)
@@ -180,7 +181,7 @@ def test_without_partials_a_cough_is_too_short() -> None:
     assert outcome.one(BargeInJudged).reason.startswith("too short")
 
 
-def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
+def test_an_echo_of_ourselves_is_no_interruption_though_it_has_words() -> None:
     asked: list[tuple[int, int]] = []
 
     def echo_of(start: int, stop: int) -> float:
@@ -191,11 +192,50 @@ def test_an_echo_of_ourselves_is_no_interruption_whatever_its_words() -> None:
         scenario(into(lambda score: score.say("so that there is time")), delay_ms=250, echo_of=echo_of)
     )
     judged = outcome.one(BargeInJudged)
-    assert (judged.verdict, judged.reason) == ("false", "echo of ourselves (correlation 0.80)")
+    assert (judged.verdict, judged.reason) == ("false", "echo of ourselves (0.80 of the sound)")
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "echo")]
     onset = outcome.all(SpeechStarted)[1].at_sample
     assert all(start == onset and stop - start >= 1920 for start, stop in asked)
+
+
+def test_words_that_the_agent_does_not_say_outweigh_the_echo() -> None:
+    outcome = run(scenario(into(stop), delay_ms=250, echo_of=lambda start, stop: 0.8))
+    assert [turn[:2] for turn in outcome.turns] == [("cut", "tell me something"), ("done", "please stop now")]
+
+
+@pytest.mark.parametrize("delay_ms", [700, 900])
+def test_speech_that_goes_on_keeps_the_reply_paused_until_its_words_come(delay_ms: int) -> None:
+    """The STT is that far behind."""
+    score = into(
+        lambda score: score.say("would you please stop that now and tell me more", seconds=2.5), at=4.0
+    )
+    outcome = run(scenario(score, delay_ms=delay_ms, speculate=False))
+    waiting, judged = outcome.all(BargeInJudged)
+    assert (waiting.verdict, waiting.reason) == ("waiting", "speech goes on, no words yet")
+    assert (judged.verdict, judged.reason) == ("interruption", "words")
+    assert outcome.all(ReplyResumed) == []
+    assert [turn[0] for turn in outcome.turns] == ["cut", "done"]
+    assert 0 < outcome.all(TurnEnded)[0].overlap_ms < 150
+
+
+def test_speech_without_words_keeps_the_reply_paused_only_so_long() -> None:
+    score = into(lambda score: score.say("", seconds=7.0), after=12.0)
+    outcome = run(scenario(score))
+    waiting, judged = outcome.all(BargeInJudged)
+    assert waiting.verdict == "waiting"
+    assert (judged.verdict, judged.reason) == ("false", "no words within 4000 ms")
+    assert outcome.turns == [("done", "tell me something", ANSWER)]
+
+
+def test_speech_that_resumes_after_a_backchannel_pauses_the_reply_again() -> None:
+    def well(score: Score) -> Score:
+        return score.mhm().silence(0.25).say("but I wanted tea", seconds=1.2)
+
+    score = into(well)
+    outcome = run(scenario(score))
+    assert [event.verdict for event in outcome.all(BargeInJudged)] == ["false", "interruption"]
+    assert len(outcome.all(ReplyPaused)) == 2
 
 
 def test_a_reply_prepared_for_our_own_echo_is_discarded() -> None:
@@ -237,6 +277,25 @@ def test_two_false_pauses_within_five_seconds_switch_to_half_duplex() -> None:
     assert (changed.mode, changed.reason) == ("half", "2 false pauses within 5 s")
     assert outcome.turns[0] == ("done", "tell me something", ANSWER), "nobody listens while it speaks"
     assert len(outcome.all(ReplyPaused)) == 2
+
+
+def test_half_duplex_ends_by_itself_when_nothing_comes_back_any_more() -> None:
+    answers = [ANSWER * 2, "Very well."]
+    outcome = run(scenario(into(cough, cough, gap=2.2, after=14), llm=ScriptedLlm(answers)))
+    first, second = outcome.all(DuplexChanged)
+    assert (first.mode, second.mode) == ("half", "full")
+    assert second.reason == "nothing came back in 5 s of the agent's speech"
+    assert 5000 <= outcome.at(second) - outcome.at(first) < 7500
+
+
+def test_half_duplex_that_the_user_chose_stays() -> None:
+    def choose(pipeline: Pipeline) -> None:
+        pipeline.settings.bargein.mode = "half"
+        pipeline.barge_in.choose_duplex()
+
+    llm = ScriptedLlm([ANSWER * 3])
+    outcome = run(scenario(into(cough, cough, gap=2.2, after=20), llm=llm, verbs=[(7.5, choose)]))
+    assert [event.mode for event in outcome.all(DuplexChanged)] == ["half"]
 
 
 def test_false_pauses_further_apart_do_not_switch_to_half_duplex() -> None:
@@ -324,7 +383,11 @@ def test_a_short_word_taken_for_a_cough_interrupts_once_it_is_transcribed() -> N
 def test_late_words_interrupt_after_a_false_verdict() -> None:
     """The STT is 900 ms behind."""
     outcome = run(
-        scenario(into(lambda score: score.say("would you please stop that now"), at=4.0), delay_ms=900)
+        scenario(
+            into(lambda score: score.say("would you please stop that now"), at=4.0),
+            delay_ms=900,
+            vad=Doubting(),
+        )
     )
     first, second = outcome.all(BargeInJudged)
     assert (first.verdict, first.reason) == ("false", "no words within 600 ms")
@@ -451,7 +514,8 @@ def test_a_say_gives_way_to_the_user_who_speaks() -> None:
 
 def test_a_say_during_noise_is_spoken() -> None:
     score = Score().silence(0.5).babble(3, db=-26).silence(3)
-    outcome = run(scenario(score, verbs=[(1.2, lambda pipeline: pipeline.say("Excuse me."))]))
+    say = [(1.2, lambda pipeline: pipeline.say("Excuse me."))]
+    outcome = run(scenario(score, vad=Doubting(), verbs=say))
     assert outcome.one(ReplyEnded).heard == "Excuse me."
     assert outcome.at(outcome.one(ReplyPlaying)) <= 1200 + 620
 
@@ -516,7 +580,7 @@ def test_each_verdict_has_its_own_deadline() -> None:
     settings = EngineSettings()
     settings.turn.silence_ms, settings.turn.adapt = 120, False
     score = into(lambda score: score.say("", seconds=0.12).silence(0.2).babble(2, db=-24))
-    outcome = run(scenario(score, settings=settings))
+    outcome = run(scenario(score, settings=settings, vad=Doubting()))
     first, second = outcome.all(BargeInJudged)
     assert first.after_ms < 300
     assert 360 < outcome.at(second) - outcome.at(first) < 1000

@@ -52,8 +52,29 @@ def said(text: str, confidence: float | None = 0.9) -> Transcript:
         ({"since_onset_ms": 580.0}, KEEP_PAUSED),
         ({"since_onset_ms": 581.0}, (Verdict.RESUME, "no words within 600 ms")),
         (
-            {"transcript": said("fine thank you"), "echo": 0.7},
-            (Verdict.ECHO, "echo of ourselves (correlation 0.70)"),
+            {"transcript": said("fine thank you"), "echo": 0.7, "own_words": True},
+            (Verdict.ECHO, "echo of ourselves (0.70 of the sound)"),
+        ),
+        ({"transcript": said("fine thank you"), "echo": 0.7}, (Verdict.CUT, "words")),
+        (
+            {"transcript": said("fine", 0.1), "echo": 0.7},
+            (Verdict.ECHO, "echo of ourselves (0.70 of the sound)"),
+        ),
+        (
+            {"since_onset_ms": 581.0, "voiced_ms": 500.0, "certainty": 0.95},
+            (Verdict.WAIT, "speech goes on, no words yet"),
+        ),
+        (
+            {"since_onset_ms": 581.0, "voiced_ms": 500.0, "certainty": 0.7},
+            (Verdict.RESUME, "no words within 600 ms"),
+        ),
+        (
+            {"since_onset_ms": 581.0, "voiced_ms": 300.0, "certainty": 0.95},
+            (Verdict.RESUME, "no words within 600 ms"),
+        ),
+        (
+            {"since_onset_ms": 3990.0, "voiced_ms": 3500.0, "certainty": 0.95},
+            (Verdict.RESUME, "no words within 4000 ms"),
         ),
         ({"transcript": said("fine thank you"), "echo": float("nan")}, (Verdict.CUT, "words")),
     ],
@@ -152,6 +173,7 @@ def test_min_words_must_be_reached_to_interrupt() -> None:
         covered=st.booleans(),
         partials=st.booleans(),
         echo=st.floats(0, 1),
+        certainty=st.floats(0, 1),
     )
 )
 def test_there_is_a_verdict_before_it_is_too_late(evidence: Evidence) -> None:

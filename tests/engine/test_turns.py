@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.engine.support.scenario import Scenario, run
+from tests.engine.support.vad import Doubting
 from workbench.engine.guarded import GuardedLlm
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
@@ -294,6 +295,7 @@ def test_typed_text_during_noise_is_answered() -> None:
         Scenario(
             score,
             stt=ScriptedStt([], partials=True),
+            vad=Doubting(),
             verbs=[(1.5, lambda pipeline: pipeline.type("typed"))],
         )
     )

@@ -302,6 +302,73 @@ def _filler() -> Scene:
     return Scene(score.silence(3.0))
 
 
+def _reopened() -> Scene:
+    """The user goes on while the model thinks, and the reply is never heard."""
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me something").silence(0.6).say("about the sea")
+    return Scene(score.silence(4.0), answers=("You said: {said}.",), script={"first_token_ms": 600})
+
+
+def _reopened_twice() -> Scene:
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me").silence(0.7).say("something nice")
+    score.silence(0.9).say("about the sea").silence(4.5)
+    return Scene(score, answers=("You said: {said}.",), script={"first_token_ms": 1200})
+
+
+@tool(idempotent=True)
+def tide(place: str) -> str:
+    """Return when high water is.
+
+    Args:
+        place: where.
+    """
+    return f"At noon in {place}."  # mocked, as `weather`
+
+
+def _reopened_tool() -> Scene:
+    """The user goes on when a tool that only looks something up has answered, and the words after it are not heard."""
+    choose = [{"when": "tide in (?P<place>\\w+)", "tool": "tide", "arguments": {"place": "{place}"}}]
+    score = Score(noise_db=-65.0).silence(0.5).say("when is the tide in Dover").silence(0.6)
+    return Scene(
+        score.say("or in Calais").silence(6.0),
+        Agent(instructions="Be brief.", name="golden", tools=[tide]),
+        script={"choose": choose, "first_token_ms": 400},
+        verbs=((0.1, lambda session: session.tools.mock("tide", "At noon.")),),
+    )
+
+
+def _typed_into_open_turn() -> Scene:
+    return Scene(
+        Score(noise_db=-65.0).silence(0.5).say("book a table for me").silence(5.0),
+        answers=("You said: {said}.",),
+        script={"first_token_ms": 900},
+        verbs=((2.3, lambda session: session.type("at eight o'clock")),),
+    )
+
+
+def _slow_stt() -> Scene:
+    """Its words come 900 ms late: the user goes on before the first are there, and interrupts before the last are."""
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me something").silence(0.6).say("about the sea")
+    score.silence(3.4).say("would you please stop that now and listen").silence(5.0)
+    return Scene(score, answers=(LONG, "Very well."), script={"stt_ms": 900, "partials": True})
+
+
+def _stt_without_partials() -> Scene:
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me something").silence(0.6).say("about the sea")
+    score.silence(2.6).say("please stop now").silence(3.5)
+    return Scene(
+        score,
+        answers=(LONG, "Very well."),
+        script={"partials": False, "first_token_ms": 600},
+        settings={"reply.speculate": "off"},
+    )
+
+
+def _half_duplex_and_back() -> Scene:
+    """Two coughs into a reply, and seven seconds of it without any."""
+    score = Score(noise_db=-65.0).silence(0.5).say("tell me something").silence(1.5).cough().silence(2.2)
+    return Scene(score.cough().silence(12.0), answers=(f"{LONG} {LONG}",))
+
+
 SCENES: dict[str, Callable[[], Scene]] = {
     "interruption": _interruption,
     "backchannel": _backchannel,
@@ -314,6 +381,13 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "answer": _answer,
     "digits": _digits,
     "filler": _filler,
+    "reopened": _reopened,
+    "reopened_twice": _reopened_twice,
+    "reopened_tool": _reopened_tool,
+    "typed_into_open_turn": _typed_into_open_turn,
+    "slow_stt": _slow_stt,
+    "stt_without_partials": _stt_without_partials,
+    "half_duplex_and_back": _half_duplex_and_back,
 }
 """By name; each call makes a new one."""
 

@@ -246,6 +246,8 @@ def test_json_has_the_pinned_keys_and_is_json() -> None:
         "parts_ms",
         "lanes_ms",
         "discarded_replies",
+        "reopened",
+        "overlap_ms",
         "usage",
         "cold",
         "error",

@@ -6,12 +6,15 @@ max(noise floor + 12 dB, −50 dBFS); results are exact to a block.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workbench.engine.reply import Reply
 from workbench.engine.stages import Stages, Tracks, session_ms
 from workbench.model.audio import (
     BLOCK_MS,
+    INPUT_RATE,
+    OUTPUT_RATE,
     Samples,
     block_levels,
     first_audible,
@@ -75,6 +78,20 @@ def _count(track: Track, ms: int) -> int:
     return track.rate * ms // 1000
 
 
+def overlap_ms(reply: Reply, voiced: Iterable[tuple[int, int]], stages: Stages, tracks: Tracks) -> float:
+    """Return for how long the user spoke (`voiced` stretches of `user`) while the reply was audible, ms."""
+    first, last = reply.first_sample, reply.audio.ended_at
+    if first is None or last is None:
+        return 0.0
+    starts_s, total = stages.sink.time_of(first), 0
+    for start, stop in voiced:
+        at = first + round((stages.source.time_of(start) - starts_s) * OUTPUT_RATE)
+        end = min(last, at + (stop - start) * OUTPUT_RATE // INPUT_RATE)
+        if at >= first and end > at and first_audible(tracks.agent.read(at, end), OUTPUT_RATE) is not None:
+            total += end - at
+    return round(total * 1000 / OUTPUT_RATE, 1)
+
+
 @dataclass(slots=True)
 class _Pending:
     """A turn whose `Heard` is not emitted yet."""
@@ -103,6 +120,10 @@ class HeardLatency:
     def follow(self, reply: Reply, vad_end: int | None) -> None:
         """Measure the turn that `reply` answers; speech ended at `vad_end` of `user`, None where it was typed."""
         self._pending[reply.id] = _Pending(reply, vad_end)
+
+    def overlap_ms(self, reply: Reply, voiced: Iterable[tuple[int, int]]) -> float:
+        """Return for how long both voices were audible, ms."""
+        return overlap_ms(reply, voiced, self._stages, self._tracks)
 
     def drop(self, reply: Reply) -> None:
         """The reply is discarded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,10 @@ NOISE_WINDOW = INPUT_RATE * 3
 """Sound from which the noise floor is taken, samples."""
 JUST_NOW = 8
 """Blocks of 5 ms whose level stands for what is there now."""
+CERTAINTY_WINDOWS = 30
+"""The last windows with speech that tell how sure the VAD is: about one second."""
+VOICED_KEPT = 4_000
+"""Windows with speech that are kept for the overlap with a reply: two minutes of it."""
 TEACHES_MS = 1_500
 """After a longer silence, for which a slow model gave the time, the user has not paused but thought of more."""
 
@@ -113,6 +118,9 @@ class Listening:
         self._seen = 0
         self._voiced_end = 0
         self._voiced_windows = 0
+        self.voiced: deque[tuple[int, int]] = deque(maxlen=VOICED_KEPT)
+        """Windows of `user` with speech, from start to end."""
+        self._probabilities: deque[float] = deque(maxlen=CERTAINTY_WINDOWS)
         self._raised_until = -1
         self._ended_at = 0
         """Where the speech of the last utterance that was not dismissed ended: the next one begins after it."""
@@ -129,9 +137,23 @@ class Listening:
         """Time since the last speech on `user`, ms; 0 while an utterance is open."""
         return 0.0 if self.utterance else (self.position - self._voiced_end) / PER_MS
 
+    @property
+    def silent_ms(self) -> float:
+        """Time since the VAD last found speech, whether it was listened to or not, ms."""
+        return (self._seen - self._voiced_end) / PER_MS
+
     def voiced_ms(self) -> float:
         """Return how much of the open utterance was above the threshold, ms."""
         return self._voiced_windows * self.vad.window / PER_MS
+
+    def certainty(self) -> float:
+        """Return how sure the VAD is of the speech in the open utterance: its mean probability where it found some."""
+        return sum(self._probabilities) / max(1, len(self._probabilities))
+
+    def forget_voice(self, since: int) -> None:
+        """What was taken for the user's voice from there on was none."""
+        while self.voiced and self.voiced[-1][1] > since:
+            self.voiced.pop()
 
     def raise_threshold(self) -> None:
         """Ask for surer speech for a while, after a false pause."""
@@ -228,6 +250,8 @@ class Listening:
             if self.utterance.state == "paused":
                 self._resume(self.utterance, end)
         self._voiced_end = end
+        self.voiced.append((end - self.vad.window, end))
+        self._probabilities.append(probability)
         if self.utterance is not None:
             self.utterance.voice(end, self.vad.window / PER_MS, probability)
 
@@ -237,6 +261,7 @@ class Listening:
         start = max(onset - int(self._settings.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
         sound = Frame(self._track.read(start, self._track.end), INPUT_RATE, start)
         self._voiced_windows = 1
+        self._probabilities.clear()
         if last is not None and last.seconds < self._settings.turn.max_utterance_s and last.take_back():
             self._reopen(last, sound, onset)
             return

@@ -142,6 +142,7 @@ class Pipeline:
                     self.transcriber.silent(utterance)
                 case Resumption(utterance):
                     self.transcriber.resumed(utterance)
+                    self.barge_in.resumed(utterance)
                 case Reopening(utterance):
                     self.transcriber.resumed(utterance)
                     self.barge_in.onset(utterance)

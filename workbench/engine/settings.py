@@ -72,7 +72,9 @@ class BargeInSettings(SettingsModel):
     fade_ms: float = Field(15, ge=10, le=20)
     """Length of the fade when the output pauses and resumes, ms."""
     verdict_ms: float = Field(600, ge=100, le=600)
-    """The verdict comes at the latest this long after onset, ms."""
+    """A reply that paused goes on at the latest this long after onset, unless the user surely speaks, ms."""
+    longest_pause_ms: float = Field(4000, ge=600, le=30_000)
+    """While the user surely speaks and no words have come, a reply stays paused at most this long, ms."""
     min_speech_ms: float = Field(400, ge=50, le=600)
     """Speech of this length interrupts where the STT gives no partial transcripts, ms."""
     min_words: int = Field(1, ge=1, le=10)

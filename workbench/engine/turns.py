@@ -74,7 +74,7 @@ class TurnOutcome:
                 usage += stages.price("stt", segment.stt).priced(Usage(stt_seconds=seconds))
         return usage
 
-    def event(self, agent_text: str, cold: bool, usage: Usage) -> TurnEnded:
+    def event(self, agent_text: str, cold: bool, usage: Usage, overlap_ms: float) -> TurnEnded:
         """Return the end of a turn that was decided."""
         utterance, error = self.utterance, self.error
         assert utterance.turn is not None
@@ -88,6 +88,7 @@ class TurnOutcome:
             error.stage if error else None,
             error.reason if error else None,
             error.hint if error else None,
+            overlap_ms,
         )
 
 
@@ -461,9 +462,12 @@ class TurnRunner:
             self.trace.emit(Notice("error", error.stage, error.reason, error.hint))
 
     def _end(self, end: TurnOutcome, usage: Usage) -> None:
-        agent_text = self._finish_reply(end.reply, end.status).played if end.reply is not None else ""
+        agent_text, overlap_ms = "", 0.0
+        if end.reply is not None:
+            agent_text = self._finish_reply(end.reply, end.status).played
+            overlap_ms = self._heard_latency.overlap_ms(end.reply, self.listening.voiced)
         cold, self.stages.cold = self.stages.cold, False
         if self.stages.started_anew():
             cold = True
             self.trace.emit(Notice("warning", "host", "a model had to be started again: this turn was cold"))
-        self.trace.emit(end.event(agent_text, cold, usage))
+        self.trace.emit(end.event(agent_text, cold, usage, overlap_ms))

@@ -30,6 +30,9 @@ class Estimate:
     speech_end: int
 
 
+VAD_TAIL = INPUT_RATE // 4
+"""A stable text that covers all but this much has the last word: the VAD goes on a little after it, samples."""
+
 UtteranceState = Literal["speaking", "paused", "ended", "dismissed"]
 
 
@@ -100,9 +103,10 @@ class Utterance:
     @property
     def covered(self) -> bool:
         """Whether the transcript takes all speech so far into account."""
-        return self.transcript is not None and (
-            self.transcript.final or self.transcript.stable or self.transcript.upto_sample >= self.speech_end
-        )
+        transcript = self.transcript
+        if transcript is None or transcript.final:
+            return transcript is not None
+        return transcript.upto_sample >= self.speech_end - (VAD_TAIL if transcript.stable else 0)
 
     @property
     def content(self) -> str:

@@ -613,11 +613,12 @@ class ReplyPaused:
 @dataclass(frozen=True, slots=True)
 class BargeInJudged:
     """The verdict on the speech that paused the reply: an `interruption` or `false`; `reason` says which sign decided,
-    `after_ms` how long it took since onset."""
+    `after_ms` how long it took since onset. `waiting`: the speech goes on and its words are late, so that the reply
+    stays paused; a verdict follows."""
 
     reply: int
     utterance: int
-    verdict: Literal["interruption", "false"]
+    verdict: Literal["interruption", "false", "waiting"]
     reason: str
     after_ms: float
 
@@ -659,7 +660,8 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The end of every turn: `done`, `cut` by the user, or `failed` in `stage` for `reason`, with what to do."""
+    """The end of every turn: `done`, `cut` by the user, or `failed` in `stage` for `reason`, with what to do. For
+    `overlap_ms` user and agent were audible at the same time."""
 
     turn: int
     status: TurnStatus
@@ -670,6 +672,7 @@ class TurnEnded:
     stage: str | None = None
     reason: str | None = None
     hint: str | None = None
+    overlap_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

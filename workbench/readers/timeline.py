@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from workbench.model.events import (
     PARTS,
+    BargeInJudged,
     EchoState,
     Entry,
     Event,
@@ -90,7 +91,7 @@ class Turn:
     is there only where the user spoke before the session listened. `lanes_ms`: [start, end] of each part relative to
     the end of speech (typed: to when it was typed), from first start to last end where it ran several times.
     `agent_text`: what was heard of the answer. `reopened`: how often the user went on after it was decided, before
-    anything of the answer was heard.
+    anything of the answer was heard. `overlap_ms`: for how long both were audible at the same time.
     """
 
     turn: int
@@ -102,6 +103,7 @@ class Turn:
     lanes_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
     discarded_replies: int = 0
     reopened: int = 0
+    overlap_ms: float = 0.0
     usage: dict[str, float | None] = field(default_factory=dict)
     cold: bool = False
     error: TurnError | None = None
@@ -119,15 +121,16 @@ class Turn:
             name: {key: list(values) for key, values in getattr(self, name).items()}
             for name in ("lanes_ms", "providers")
         }
-        return {key: value for key, value in {**asdict(self), **lists}.items() if key != "reopened"}
+        return {**asdict(self), **lists}
 
 
 @dataclass(slots=True)
 class LiveState:
-    """Who speaks right now; the agent is `thinking` from the end of a turn until its answer plays."""
+    """Who speaks right now; the agent is `thinking` from the end of a turn until its answer plays, `paused` until it is
+    known what the user says into it, and `waiting` where that takes long, as the words are late."""
 
     user: Literal["silent", "speaking", "paused"] = "silent"
-    agent: Literal["idle", "thinking", "speaking", "paused"] = "idle"
+    agent: Literal["idle", "thinking", "speaking", "paused", "waiting"] = "idle"
 
 
 @dataclass(slots=True)
@@ -230,6 +233,7 @@ class Timeline:
             lanes_ms=_lanes(start_ms, decided_ms, spans, self._listening_ms),
             discarded_replies=sum(map(open_turn.answers, self._discarded)),
             reopened=open_turn.reopened,
+            overlap_ms=ended.overlap_ms,
             usage=dict(ended.usage),
             cold=ended.cold,
             providers=_providers([it for it in self._transcribed if open_turn.answers(it[0])], spans),
@@ -259,6 +263,8 @@ class Timeline:
                 live.agent = "paused"
             case ReplyResumed():
                 live.agent = "speaking"
+            case BargeInJudged(verdict="waiting"):
+                live.agent = "waiting"
             case ReplyEnded(reply=reply) if reply == self._playing:
                 self._playing = None
                 last = self._open.get(self._last_turn)

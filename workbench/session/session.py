@@ -193,6 +193,8 @@ class Session(Runtime):
                 raise UsageError(f"{key} is fixed while a session runs", "`swap` replaces a provider")
             change(self.settings, key, item)
             self.trace.emit(SettingChanged(key, "set" if key.endswith(SECRET) else item))
+            if key == "bargein.mode":
+                self._do(lambda pipeline: pipeline.barge_in.choose_duplex())
 
     def swap(self, **replacements: Any) -> None:
         """Replace a provider (`swap(llm="openai/…")`, or a list of them) or the agent (`swap(agent=…)`) from the next

@@ -54,10 +54,9 @@ def marks(turn: Turn) -> str:
     """Return what is special about a turn (`cut · cold · 2 discarded`), empty for most."""
     words: list[str] = [turn.status] if turn.status != "done" else []
     words += ["cold"] if turn.cold else []
-    words += (
-        ["reopened" if turn.reopened == 1 else f"reopened {turn.reopened} times"] if turn.reopened else []
-    )
+    words += ["reopened" if turn.reopened == 1 else f"reopened ×{turn.reopened}"] if turn.reopened else []
     words += [f"{turn.discarded_replies} discarded"] if turn.discarded_replies else []
+    words += [f"{ms(turn.overlap_ms)} overlap"] if turn.overlap_ms else []
     return " · ".join(words)
 
 

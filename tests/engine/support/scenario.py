@@ -236,7 +236,13 @@ def check(outcome: Outcome, tools_wait: bool = True) -> None:
     spoken = dict.fromkeys(event.utterance for event in outcome.all(TurnDecided) if not event.typed)
     closed = [*spoken] + [event.utterance for event in outcome.all(UtteranceDismissed)]
     assert sorted(closed) == opened if whole else set(closed) <= set(opened)
-    assert all(event.after_ms <= 600 for event in outcome.all(BargeInJudged) if "late" not in event.reason)
+    judged = outcome.all(BargeInJudged)
+    waiting = {event.utterance for event in judged if event.verdict == "waiting"}
+    assert all(
+        event.after_ms <= (4000 if event.utterance in waiting else 600)
+        for event in judged
+        if "late" not in event.reason
+    )
     turns = {event.turn: outcome.at(event) for event in outcome.all(TurnDecided)}
     for tool in outcome.all(ToolStarted) if tools_wait else ():
         assert tool.turn is not None

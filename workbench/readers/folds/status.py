@@ -195,7 +195,7 @@ def activity(status: SessionStatus, live: LiveState) -> Activity:
         return "starting"
     if live.user != "silent":
         return "hearing"
-    if live.agent in ("speaking", "paused"):
+    if live.agent in ("speaking", "paused", "waiting"):
         return "speaking"
     if live.agent == "thinking":
         return "thinking"

@@ -23,6 +23,10 @@ ENOUGH_FRAMES = 50
 """Frames with sound of ours that a look needs."""
 ACTIVE_POWER = (32768.0 * 10 ** (-50 / 20)) ** 2
 """Power of a frame from which we speak: −50 dBFS."""
+QUIET_FRAMES = 20
+"""Frames without sound of ours from which the noise is known."""
+LOUD_SHARE = 0.9
+"""Of the frames with sound of ours so many must be as quiet as the noise: the user may speak in the others."""
 ABOVE_NOISE = 4.0
 """Times the power of the noise (6 dB) from which echo can be told from it."""
 MAX_DELAY_S = 0.5
@@ -73,6 +77,8 @@ class EchoMeter:
             return
         before, self.delay_ms = self.delay_ms, self._delay_ms()
         self._decide(before)
+        if self.delay_ms is None and self._unheard(near, active):
+            self._missing, self.present = self._missing_limit, False
         self.erle_db = erle_db(near, clean, self._echoing(active)) if self.present else None
         self._trace.emit(EchoState(self.erle_db, self.delay_ms, active=self.present))
 
@@ -83,6 +89,14 @@ class EchoMeter:
         else:
             self._missing += 1
         self.present = self._missing < self._missing_limit
+
+    def _unheard(self, near: Powers, active: NDArray[np.bool_]) -> bool:
+        """Return whether our sound leaves nothing in the microphone: it is as quiet as when we say nothing."""
+        quiet = near[~active[: len(near)]]
+        if len(quiet) < QUIET_FRAMES:
+            return False
+        noise = float(np.median(quiet))
+        return float(np.quantile(near[active], LOUD_SHARE)) < max(noise, 1.0) * ABOVE_NOISE
 
     def _echoing(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the frames in which our sound comes back."""
