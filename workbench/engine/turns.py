@@ -223,6 +223,7 @@ class TurnRunner:
                     stands
                     and utterance.covered
                     and self.barge_in.objection(utterance) is None
+                    and not self.floor.answers_before(utterance.id)  # its end changes what the model is sent
                     and self._budget.allows(self._loop.time(), self.settings.reply.spare_tokens)
                 ):
                     return utterance.content
