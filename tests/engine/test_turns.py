@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from tests.engine.support.scenario import Scenario, run
 from tests.engine.support.vad import Doubting
 from workbench.engine.guarded import GuardedLlm
+from workbench.engine.interfaces import Progress, Retraction
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
@@ -19,6 +22,7 @@ from workbench.model.events import (
     ProviderRetried,
     ReplyEnded,
     ReplyPlaying,
+    ReplyProgress,
     ReplyStarted,
     ReplyText,
     Span,
@@ -215,7 +219,36 @@ def test_a_chunk_without_a_letter_is_not_spoken() -> None:
     assert tts.calls == 2
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_thinking_is_shown_if_wanted_and_never_spoken_nor_remembered(shown: bool) -> None:
+    thoughts = [
+        Progress("thinking", "They ask. "),
+        Progress("thinking", "Be kind."),
+        Progress("thinking", " Yes."),
+    ]
+    llm = ScriptedLlm([[*thoughts, Progress("arguments", "x" * 300), "Fine, thanks."]], token_ms=200)
+    settings = EngineSettings()
+    settings.reply.show_thinking = shown
+    outcome = run(Scenario(question(), llm=llm, settings=settings))
+    assert outcome.turns == [("done", QUESTION, "Fine, thanks.")]
+    assert outcome.said == [("user", QUESTION), ("assistant", "Fine, thanks.")]
+    events = outcome.all(ReplyProgress)
+    assert {event.kind for event in events} == {"thinking", "arguments"}
+    assert "".join(event.text for event in events) == ("They ask. Be kind. Yes." if shown else "")
+    assert max(event.chars for event in events if event.kind == "thinking") == 23
+    assert max(event.chars for event in events if event.kind == "arguments") == 300
+
+
+def test_text_that_was_thinking_is_dropped_as_far_as_nobody_has_heard_it() -> None:
+    llm = ScriptedLlm([["They ask how I am, so I should say it. Shortly. ", Retraction(), "Fine, thanks."]])
+    outcome = run(Scenario(question(), llm=llm))
+    assert outcome.turns == [("done", QUESTION, "Fine, thanks.")]
+
+
 def test_an_empty_answer_is_asked_for_once_more_and_then_told() -> None:
+    answers: Iterator[list[str | Progress]] = iter([[Progress("thinking", "Hm.")], ["Fine."]])
+    outcome = run(Scenario(question(), llm=ScriptedLlm(lambda messages: next(answers))))
+    assert outcome.turns == [("done", QUESTION, "Fine.")]
     outcome = run(Scenario(question(), llm=ScriptedLlm([["  "]])))
     assert outcome.turns == [("failed", QUESTION, "")]
     assert "neither words nor a call" in outcome.all(ProviderRetried)[0].reason

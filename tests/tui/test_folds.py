@@ -8,8 +8,9 @@ from tests.tui.acted import FakeSession, conversation, recorded, spoken_turn, st
 from workbench.model import events as ev
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
-from workbench.readers.folds.conversation import KEPT, ConversationLine
+from workbench.readers.folds.conversation import KEPT, ConversationFold, ConversationLine
 from workbench.readers.folds.log import log_line
+from workbench.readers.folds.thinking import ThinkingFold
 from workbench.tui.recording import Recording
 from workbench.tui.widgets.waveform import loudest
 from workbench.views.screen import ScreenFold
@@ -208,3 +209,41 @@ def test_a_room_and_how_the_connection_stands() -> None:
     again = ev.RoomConnection("demo", "reconnecting", "cannot be reached", attempt=3)
     assert after(first, second, again) == "demo reconnecting (3)"
     assert after(again, ev.RoomConnection("demo", "lost", "cannot be reached", attempt=4)) == "demo lost"
+
+
+def test_work_that_nobody_hears_is_a_line_while_it_lasts_and_thinking_stays_if_it_is_wanted() -> None:
+    fold = ConversationFold()
+
+    def lines(*events: ev.Event) -> list[str]:
+        for event in events:
+            fold.feed(Entry(0, 0.0, event))
+        return [line.text for line in fold.lines]
+
+    assert lines(ev.ReplyProgress(1, 1, "thinking", 1234)) == ["thinks (1,234 characters)"]
+    assert lines(ev.ReplyProgress(1, 1, "arguments", 50)) == ["thinks (1,234 characters)"]
+    assert lines(ev.ReplyProgress(1, 1, "arguments", 5000)) == [
+        "writes what a tool is called with (5,000 characters)"
+    ]
+    assert lines(ev.ReplyText(1, 1, "Fine.", "Fine.")) == ["Fine."]
+    lines(
+        ev.ReplyProgress(2, 2, "thinking", 9, "They ask."),
+        ev.ReplyProgress(2, 2, "thinking", 18, " Be kind."),
+    )
+    assert lines(ev.ReplyText(2, 2, "Well.", "Well.")) == ["Fine.", "thinks: They ask. Be kind.", "Well."]
+    assert (
+        lines(ev.ReplyProgress(3, None, "thinking", 5), ev.ReplyDiscarded(3, None, "", 0.0, 0))[-1] == "Well."
+    )
+
+
+def test_the_thinking_of_a_turn_is_taken_once() -> None:
+    fold = ThinkingFold()
+    events: list[ev.Event] = [
+        ev.ReplyProgress(1, None, "thinking", 2, "No"),
+        ev.ReplyDiscarded(1, None, "", 0.0, 0),
+        ev.ReplyProgress(2, None, "thinking", 5, "They "),
+        ev.ReplyProgress(2, None, "thinking", 8, "ask"),
+        ev.ReplyPlaying(2, 7, 0),
+    ]
+    for event in events:
+        fold.feed(Entry(0, 0.0, event))
+    assert [fold.take(7), fold.take(7), fold.take(1)] == ["They ask", "", ""]

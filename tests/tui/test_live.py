@@ -121,6 +121,21 @@ def test_keys_call_the_verbs() -> None:
     run(scene())
 
 
+def test_thinking_is_shown_when_it_is_asked_for() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with live(session, USUAL) as stage:
+            started(session)
+            session.at(1000, ev.ReplyProgress(1, 1, "thinking", 1234))
+            await stage.shows("thinks (1,234 characters)")
+            await stage.pilot.press("f3")
+            await stage.until(lambda: ("set", "reply.show_thinking", True, {}) in session.told)
+            session.at(1100, ev.ReplyProgress(1, 1, "thinking", 1240, "Be kind."))
+            await stage.shows("thinks: Be kind.")
+
+    run(scene())
+
+
 def test_the_log_opens_and_closes() -> None:
     async def scene() -> None:
         session = FakeSession()

@@ -78,15 +78,18 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
     from workbench.engine.tasks import beside
     from workbench.model.events import Notice, Spent
     from workbench.readers import Readers
+    from workbench.readers.folds.thinking import ThinkingFold
     from workbench.readers.latency import LatencySummary
     from workbench.session import open_session
     from workbench.views.trace import on_turn
 
     latency, incomplete, spent = LatencySummary(), False, dict[str, float | None]()
+    thinking = ThinkingFold()
 
     def turn_ended(turn: Turn) -> None:
         latency.add(turn)
-        print_turn(turn, as_json, to)
+        thoughts = thinking.take(turn.turn)
+        print_turn(turn, as_json, to, **({"thinking": plain(thoughts)} if thoughts else {}))
 
     def recording(entry: Entry) -> None:
         nonlocal incomplete
@@ -97,7 +100,9 @@ async def run_session(settings: Settings, agent: Agent | None, as_json: bool, to
                 incomplete = True
 
     async with open_session(settings, agent=agent) as session:
-        readers = Readers(session.trace, [on_turn(session.trace, turn_ended), print_news, recording])
+        readers = Readers(
+            session.trace, [thinking.feed, on_turn(session.trace, turn_ended), print_news, recording]
+        )
         try:
             async with beside(readers.run()):
                 with signals(lambda number: session.stop(f"signal {number.name}")) as caught:

@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 
 from workbench.engine.continuation import ModelAnswer, going_on
-from workbench.engine.guard import Answer
+from workbench.engine.guard import Answer, Failures
 from workbench.engine.guarded import GuardedTts
 from workbench.engine.interfaces import ALIVE, Llm, LlmPart, Progress, Retraction, Text
 from workbench.engine.played_text import ReplyChunk
@@ -125,6 +125,7 @@ class ReplyGenerator:
             return await self._stream(reply, prompt, tools, chunks)
         except EmptyAnswerError as error:
             self._trace.emit(ProviderRetried("llm", llm.name, 1, 0.0, error.reason))
+        reply.failed_models = Failures()
         return await self._stream(reply, prompt, tools, chunks)
 
     async def _stream(
@@ -158,7 +159,7 @@ class ReplyGenerator:
         answer: ModelAnswer,
         chunks: ChunkQueue,
     ) -> None:
-        progress = ProgressMeter(reply, self._trace)
+        progress = ProgressMeter(reply, self._trace, with_text=self._settings.reply.show_thinking)
         start_ms, first = self._trace.now(), True
         async with stream as parts:
             answer.model = parts.name
@@ -385,8 +386,9 @@ class ProgressMeter:
 
     PERIOD_MS = 250.0
 
-    def __init__(self, reply: Reply, trace: Trace) -> None:
+    def __init__(self, reply: Reply, trace: Trace, *, with_text: bool) -> None:
         self._reply = reply
+        self._with_text = with_text
         self._trace = trace
         self._chars = {"thinking": 0, "arguments": 0}
         self._kind: Literal["", "thinking", "arguments"] = ""
@@ -402,7 +404,8 @@ class ProgressMeter:
             self.flush()
             self._kind, self._emitted_ms = progress.kind, -math.inf
         self._chars[progress.kind] += len(progress.text)
-        self._text += progress.text if progress.kind == "thinking" else ""
+        if self._with_text and progress.kind == "thinking":
+            self._text += progress.text
         self._is_new = True
         if self._trace.now() >= self._emitted_ms + self.PERIOD_MS:
             self.flush()

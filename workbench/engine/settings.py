@@ -112,6 +112,8 @@ class ReplySettings(SettingsModel):
     """The first clause is spoken alone when it has at least so many characters."""
     chunk_chars: int = Field(200, ge=20, le=2000)
     """A chunk after the first is at most so long."""
+    show_thinking: bool = False
+    """What the model thinks is in the trace, on screens and in `--json`; it is never spoken, nor remembered."""
     history: int = Field(40, ge=0, le=10000)
     """Messages of the conversation that the LLM is shown, and that are kept."""
     max_tool_steps: int = Field(5, ge=0, le=50)

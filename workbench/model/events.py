@@ -502,7 +502,8 @@ class ReplyText:
 @dataclass(frozen=True, slots=True)
 class ReplyProgress:
     """The model works on what is not spoken, its thinking or the arguments of a call: `chars` characters of it so far.
-    `text` is what came of the thinking since the last of these events, which come four times a second at most."""
+    `text` is what came of the thinking since the last of these events, with `[reply] show_thinking`. They come four
+    times a second at most."""
 
     reply: int
     turn: int | None

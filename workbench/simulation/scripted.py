@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from workbench.engine.interfaces import Llm, LlmPart, Speech, Stt, Text, Tts
+from workbench.engine.interfaces import Llm, LlmPart, Progress, Retraction, Speech, Stt, Text, Tts
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, OUTPUT_RATE, Samples, audible_blocks, silence
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
@@ -268,7 +268,7 @@ def _audible(utterance: Utterance) -> bool:
 
 # --- language model --------------------------------------------------------------------------------------------------
 
-Answer = str | Sequence[str | ToolCall | Usage]
+Answer = str | Sequence[str | ToolCall | Usage | Progress | Retraction]
 """A text, streamed word by word; or pieces of text, tool calls and usage in their order."""
 Answers = Sequence[Answer] | Callable[[Sequence[Message]], Answer]
 

@@ -63,6 +63,10 @@ class LiveScreen(PanelScreen):
             "ctrl+n", "tool('mock')", "Mock", id="tools.mock", priority=True,
             tooltip="Give a tool's answer in its place for this session, or let it run again.",
         ),
+        Binding(
+            "f3", "thinking", "Thinking", id="session.thinking", show=False,
+            tooltip="Show what the model thinks from now on, or only that it does.",
+        ),
         Binding("pageup", "scroll('up')", "Scroll up", id="screen.up", show=False),
         Binding("pagedown", "scroll('down')", "Scroll down", id="screen.down", show=False),
     ]  # fmt: skip
@@ -73,6 +77,7 @@ class LiveScreen(PanelScreen):
     def __init__(self, session: SessionThread, panel_source: PanelSource = tuple) -> None:
         super().__init__(panel_source)
         self._session = session
+        self._shows_thinking = False
         self._fold = ScreenFold()
         self._exit_code: int | None = None
         """The application is about to end with it."""
@@ -218,6 +223,15 @@ class LiveScreen(PanelScreen):
         """Mark this moment."""
         if (handle := self._handle()) is not None:
             handle.bookmark()
+
+    def action_thinking(self) -> None:
+        """Show what the model thinks, or only that it does."""
+        if (handle := self._handle()) is not None:
+            self._shows_thinking = not self._shows_thinking
+            handle.set("reply.show_thinking", self._shows_thinking)
+            self.notify(
+                f"thinking is {'shown from now on' if self._shows_thinking else 'not shown'}", timeout=3
+            )
 
     def action_log(self) -> None:
         """Show or hide the event log, at its end."""

@@ -17,6 +17,10 @@ Speaker = Literal["user", "agent", "tool", "note"]
 LineState = Literal["partial", "prepared", "speaking", "done", "cut", "failed", "info", "warning", "error"]
 
 ERROR_CHARS = 200
+THINKS = "thinks:"
+"""What a line with the model's thinking begins with."""
+LONG = 200
+"""Characters of a call's arguments from which on it is said that they are written."""
 KEPT = 400
 """Lines kept of a live conversation; older ones scroll out of memory."""
 
@@ -74,8 +78,11 @@ class ConversationFold:
                 self._change(f"u{utterance}", "user", state="partial")
             case ev.ReplyDiscarded(reply=reply):
                 self._lines.pop(f"r{reply}", None)
+                self._lines.pop(f"p{reply}", None)
             case ev.ReplyStarted() | ev.ReplyText() | ev.ReplyPlaying() | ev.ReplyEnded():
                 self._feed_reply(event)
+            case ev.ReplyProgress():
+                self._show_progress(event)
             case ev.TurnEnded():
                 self._end_turn(event)
             case ev.ModelLoading(stage=stage, provider=provider, waited_ms=waited_ms):
@@ -121,6 +128,29 @@ class ConversationFold:
         if answer in self._lines and not self._lines[answer].text:  # nothing of it can be seen yet
             self._lines[answer] = self._lines.pop(answer)
 
+    def _show_progress(self, event: ev.ReplyProgress) -> None:
+        """Show that the model works on what nobody hears: its thinking, if that is wanted, or how much there is."""
+        key = f"p{event.reply}"
+        if event.kind == "arguments" and event.chars < LONG:
+            return
+        before = self._lines.pop(key, None)
+        thinking = before.text if before is not None and before.text.startswith(THINKS) else ""
+        if event.text or thinking:
+            text = (thinking or f"{THINKS} ") + event.text
+        elif event.kind == "thinking":
+            text = f"thinks ({event.chars:,} characters)"
+        else:
+            text = f"writes what a tool is called with ({event.chars:,} characters)"
+        self._put(ConversationLine(key, "note", "info", text, turn=event.turn))
+        self._put(
+            self._lines.pop(f"r{event.reply}", ConversationLine(f"r{event.reply}", "agent", "prepared"))
+        )
+
+    def _end_progress(self, reply: int) -> None:
+        line = self._lines.get(f"p{reply}")
+        if line is not None and not line.text.startswith(THINKS):
+            del self._lines[line.key]
+
     def _resume(self, messages: Sequence[Mapping[str, Any]]) -> None:
         for number, message in enumerate(messages):
             speaker: Speaker = "user" if message.get("role") == "user" else "agent"
@@ -129,6 +159,8 @@ class ConversationFold:
 
     def _feed_reply(self, event: ev.ReplyStarted | ev.ReplyText | ev.ReplyPlaying | ev.ReplyEnded) -> None:
         key = f"r{event.reply}"
+        if not isinstance(event, ev.ReplyStarted):
+            self._end_progress(event.reply)
         before = self._lines.get(key)
         turn = event.turn if before is None or event.turn is not None else before.turn
         match event:
