@@ -13,6 +13,9 @@ from workbench.trace.trace import Trace
 LEAST_LETTERS = 4
 """Of an utterance that changes the language: shorter ones (`ok`, `ja`) are words of many."""
 
+CERTAIN = 0.45
+"""The confidence of a transcript that changes the language: a doubtful one may be of another that sounds alike."""
+
 
 class LanguageFollower:
     """Has voice, spoken text and instructions follow the language that the STT heard, where that is to be found out."""
@@ -26,6 +29,8 @@ class LanguageFollower:
         """Go over to the language of an utterance, before it is answered."""
         transcript, stages = utterance.transcript, self._stages
         if not stages.detects_language or transcript is None or not transcript.language:
+            return
+        if transcript.confidence is not None and transcript.confidence < CERTAIN:
             return
         before, language = stages.language, transcript.language
         if tag(language) == tag(before) or sum(map(str.isalpha, transcript.text)) < LEAST_LETTERS:

@@ -199,7 +199,8 @@ class Whisper(OnboardProvider, Stt):
             return "", 0.0, 0.0, ""
         language = {"language": self._language, "detect": self._detects}
         async with self.worker.job("transcribe", language, samples.tobytes()) as results:
-            async for header, _ in results:
-                text, confidence = str(header["text"]), float(header["confidence"])
-                return text, confidence, results.cpu_wait_ms, str(header.get("language", ""))
-        raise GarbageError(f"{self.name} gave no transcript")
+            headers = [header async for header, _ in results]  # to the end: a job that is left is cancelled
+        if not headers:
+            raise GarbageError(f"{self.name} gave no transcript")
+        text, confidence = str(headers[0]["text"]), float(headers[0]["confidence"])
+        return text, confidence, results.cpu_wait_ms, str(headers[0].get("language", ""))

@@ -28,9 +28,9 @@ THREADS = 2
 CONFIDENT = 0.2
 """Confidence below which a text is made up: silence, noise, coughs, hums and tones give up to 0.15, a clear "mm-hmm"
 0.27, a sentence as loud as the noise 0.41."""
-SURE, POSSIBLE = 0.6, 0.2
-"""The probability from which the language that was heard is the conversation's from now on; where none is, the
-conversation's own is taken while it is possible, else the likeliest for this once."""
+SURE = 0.5
+"""The probability from which the language that was heard is believed; else the conversation's own is taken: noise is
+heard as anything."""
 TAGS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\*[^*]*\*|[♪♫]+")
 
 
@@ -83,12 +83,9 @@ def _prompt(whisper: Any, tokenizer: Any, encoded: Any, job: WorkerJob) -> tuple
         return PROMPT, ""
     language, heard = str(job.header.get("language", "en")), ""
     if job.header.get("detect"):
-        found = {
-            name[2:-2]: probability for name, probability in whisper.detect_language(encoded)[0]
-        }  # <|de|>
-        best = max(found, key=lambda name: found[name])
-        heard = best if found[best] >= SURE else ""
-        language = language if not heard and found.get(language, 0.0) >= POSSIBLE else best
+        found, probability = whisper.detect_language(encoded)[0][0]
+        if probability >= SURE:
+            language = heard = found[2:-2]  # <|de|>
     token = f"<|{language}|>"
     token = token if tokenizer.token_to_id(token) is not None else "<|en|>"
     return [PROMPT[0], token, "<|transcribe|>", PROMPT[1]], heard
