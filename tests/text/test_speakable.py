@@ -276,6 +276,11 @@ def test_backticks_within_a_line_take_nothing_away() -> None:
         ("10k, 1M users, 5+", "ten thousand, one million users, five plus"),
         ("x², m³, E=mc²", "x squared, m cubed, E equals mc squared"),
         ("6'2\" tall", "six foot two tall"),
+        ("on the 7th of May 2024", "on the seventh of May twenty twenty-four"),
+        ("Your OTP is 123456, #12345-67", "Your OTP is one two three four five six,"
+         " number one two three four five, six seven"),
+        ("Call 911. 10s of people", "Call nine one one. tens of people"),
+        ("€1.234,56, 1 000 000", "one thousand two hundred thirty-four euros and fifty-six cents, one million"),
     ],
 )  # fmt: skip
 def test_numbers_beside_signs_are_read_as_people_do(text: str, spoken: str) -> None:

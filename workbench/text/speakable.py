@@ -475,7 +475,8 @@ _MONEY = re.compile(
 _CODED = re.compile(rf"(?<![\w.])(?P<minus>-)?{_AMOUNT}\s?(?P<sign>{_CODE}|[$€£¥₹₩₽])(?!\w)")
 
 _CODE_WORD = (
-    r"\b(?:code|pin|passcode|zip|account|extension|number is|number:)(?:\s+(?:is|of|for|number))?:?\s+"
+    r"\b(?:code|pin|otp|passcode|password|zip|account|extension|reference|ticket|number is|number:)"
+    r"(?:\s+(?:is|of|for|number))?:?\s+"
 )
 """Before digits that are read one by one however few they are."""
 
@@ -546,6 +547,25 @@ _COMPARISONS: list[Rule] = [
 """Signs that change the meaning of what stands beside them."""
 
 _SHAPES: list[Rule] = [
+    (
+        re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{3})+,\d{2}(?!\d)"),
+        lambda match: match[0].replace(".", "").replace(",", "."),
+    ),
+    (re.compile(r"(?<=\d)[’'](?=\d{3}(?!\d))"), ""),
+    (re.compile(r"(?<![\d.,])(\d{1,3})((?: 000)+)(?!\d)"), lambda match: match[0].replace(" ", "")),
+    (re.compile(r"#(\d{2,}(?:-\d+)+|\d{4,})(?![\w,.]*\d)"), lambda match: f"number {_grouped(match)}"),
+    (
+        re.compile(r"\b((?:[Cc]all|[Dd]ial|[Rr]ing) )(\d{3})\b(?!-)"),
+        lambda match: match[1] + digits(match[2]),
+    ),
+    (
+        re.compile(r"(?<!\w)([1-9]0)s(?= of\b)"),
+        lambda match: _short_decade(re.fullmatch("()(.*)", match[1]) or match),
+    ),
+    (
+        re.compile(rf"\b([Tt]he )(\d{{1,2}})(?:st|nd|rd|th) of {MONTH}"),
+        lambda match: f"{match[1]}{ordinal(int(match[2]))} of {_month(match[3])}",
+    ),
     (re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))"), ""),
     (re.compile(r"([$€£]\s?\d+),(\d\d)(?![\d,])"), r"\1.\2"),
     (re.compile(r"([$€£])-(?=\d)"), r"-\1"),
@@ -583,7 +603,9 @@ _SHAPES: list[Rule] = [
         lambda match: f"{number(match['low'])} to {_money(match)}",
     ),
     (
-        re.compile(r"(?:(?<=[ap]m)|(?<=\d%)|(?<=°[CF])|(?<=\d(?:st|nd|rd|th)))\s?[-–—]\s?(?=\d)"),
+        re.compile(
+            r"(?:(?<=[ap]m)|(?<=\d%)|(?<=°[CF])|(?<=\d[kKMB])|(?<=\d(?:st|nd|rd|th)))\s?[-–—]\s?(?=[$€£]?\d)"
+        ),
         " to ",
     ),
     *((re.compile(rf"\b{short}\.\s?(?=\d)"), f"{words} ") for short, words in BEFORE_NUMBERS.items()),
@@ -688,7 +710,7 @@ _FOREIGN_SIGNS: list[Rule] = [
     (re.compile(r"\s+[-*|~^]+\s+"), ", "),
     (
         re.compile(
-            r"<(?!\s?[\d$€])|(?<![\w)] )(?<![\w)])>|~(?!\s?\d)|\^(?![-\d])|[*|{}\[\]\\_`\ufffd]+|#(?!\d)"
+            r"(?<!\w )<(?!\s?[\d$€])|(?<![\w)] )(?<![\w)])>|~(?!\s?\d)|\^(?![-\d])|[*|{}\[\]\\_`\ufffd]+|#(?!\d)"
         ),
         " ",
     ),
