@@ -66,7 +66,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--recording", type=Path, nargs="+", metavar="SESSION", help="measure recorded sessions instead"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.turns < 1:
+        parser.error("--turns: at least one of each language")
+    if options.plot and not options.plot.resolve().parent.is_dir():
+        parser.error(f"--plot: there is no folder {options.plot.parent}")
+    return options
 
 
 # --- the turns -------------------------------------------------------------------------------------------------------

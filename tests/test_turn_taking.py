@@ -127,6 +127,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def test_options_need_one_measurement_and_its_exit_code_is_handed_on() -> None:
     assert bench("--plot", "x.png").returncode == 2
     assert bench("turn_taking", "--languages", "tlh").returncode == 2
+    assert bench("turn_taking", "--plot", "no-such-folder/x.png").returncode == 2
     told = bench("turn_taking", "--recording", "no-such-folder")
     assert told.returncode == 2
     assert "no-such-folder" in told.stderr
