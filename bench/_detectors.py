@@ -2,19 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 
-from bench._figures import settings
+from workbench.engine.endpointing import CombinedTurn, SilenceTurn
 from workbench.engine.interfaces import TurnDetector
 from workbench.engine.settings import TurnSettings
-from workbench.model.errors import MissingError, UsageError
-from workbench.plugin.manager import find_provider
+from workbench.engine.utterance import Utterance
+from workbench.model.audio import INPUT_RATE
+from workbench.model.errors import MissingError
+from workbench.providers.onboard.process import Handler
+from workbench.providers.onboard.smart_turn import open_model
+from workbench.providers.smart_turn import SECONDS, WEIGHTS, SmartTurn
+from workbench.weights.store import path
 
-LABELS = {"silence": "silence alone"}
+TAKES_S = 0.1
+"""How long the model is taken to need, s: what it takes on a busy core. So a loaded machine changes no figure."""
 WAITS_MS = (150, 250, 350, 450, 600, 800, 1000, 1300, 1600, 2000, 3000)
-"""Settings of `turn.silence_ms` that are tried."""
+"""Silences that are tried."""
+
+
+class SteadyTurn(CombinedTurn):
+    """What `SmartTurn` does, with the model in this process, which answers after the same time whatever it takes."""
+
+    languages = SmartTurn.languages
+    assesses = True
+
+    async def assess(self, utterance: Utterance) -> float | None:
+        """Return the probability (0…1) that the turn is over."""
+        speech_end, samples = utterance.speech_end, utterance.audio(utterance.end - SECONDS * INPUT_RATE)
+        await asyncio.sleep(TAKES_S)
+        if utterance.over or utterance.speech_end != speech_end:
+            return None
+        job = InlineJob(samples.tobytes())
+        model()(job)  # type: ignore[arg-type]
+        return job.probability
+
+
+@dataclass
+class InlineJob:
+    """What the worker's code is given, in this process."""
+
+    payload: bytes
+    kind: str = "assess"
+    probability: float = 0.0
+
+    def send(self, header: dict[str, float]) -> None:
+        """Take the result."""
+        self.probability = header["probability"]
+
+
+@cache
+def model() -> Handler:
+    """Load Smart Turn. MissingError without its weights."""
+    return open_model(weights=str(path(WEIGHTS)))
 
 
 @dataclass
@@ -22,51 +66,62 @@ class Detector:
     """A provider of the stage `turn`."""
 
     name: str
-    make: Callable[[str], TurnDetector]
-    """Makes it for a language."""
-    grid: Sequence[TurnSettings]
+    turn: type[SilenceTurn]
+    by_words: bool
+    grid: Sequence[TurnSettings] = field(default_factory=list)
     """The settings that are tried, the default ones last."""
     absent: str = ""
     """Why it cannot be asked."""
-    label: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.label = LABELS.get(self.name, self.name)
+    def make(self) -> SilenceTurn:
+        """Return one that knows nothing of a user yet."""
+        return self.turn(by_words=self.by_words) if issubclass(self.turn, CombinedTurn) else self.turn()
 
 
 def detectors() -> list[Detector]:
     """Return all of them; what is missing of one is said in it."""
-    return [_detector(name) for name in LABELS]
-
-
-def default_detector(language: str = "en") -> TurnDetector:
-    """Return the one of a session with default settings."""
-    return _maker(settings().turn.provider)(language)
-
-
-def _detector(name: str) -> Detector:
-    make = _maker(name)
-    try:
-        make("en")
-    except (MissingError, UsageError) as error:
-        return Detector(name, make, [], absent=error.reason)
-    return Detector(name, make, [*_grid(name), TurnSettings()])
-
-
-def _maker(name: str) -> Callable[[str], TurnDetector]:
-    def make(language: str) -> TurnDetector:
-        provider, model = find_provider("turn", name)
-        made: TurnDetector = provider.make(settings().options("turn", model, language))
-        return made
-
-    return make
-
-
-def _grid(name: str) -> list[TurnSettings]:
-    if name == "silence":
-        return [TurnSettings(silence_ms=ms, adapt=False) for ms in WAITS_MS]
+    alone = [TurnSettings(silence_ms=ms, adapt=False) for ms in WAITS_MS]
+    absent = _absent()
     return [
-        TurnSettings(silence_ms=ms, min_silence_ms=least, max_silence_ms=most)
-        for ms, least, most in product(WAITS_MS, (150, 250), (1200, 2000, 3000))
-        if least <= ms <= most
+        Detector("silence alone", SilenceTurn, False, [*alone, TurnSettings()]),
+        Detector("smart-turn", SteadyTurn, False, _combinations(sound=True), absent),
+        Detector("words", CombinedTurn, True, _combinations(sound=False)),
+        Detector("combined", SteadyTurn, True, _combinations(sound=True), absent),
     ]
+
+
+def default_detector() -> TurnDetector:
+    """Return what a session has by default on this machine."""
+    return CombinedTurn() if _absent() else SteadyTurn()
+
+
+def _absent() -> str:
+    try:
+        model()
+    except MissingError as error:
+        return error.reason
+    return ""
+
+
+def _combinations(*, sound: bool) -> list[TurnSettings]:
+    """Return settings for what is complete, unfinished, and neither; with a model also how sure it must be."""
+    made = [
+        TurnSettings(
+            silence_ms=usual,
+            min_silence_ms=min(usual, 250),
+            max_silence_ms=max(usual, 1200),
+            complete_ms=complete,
+            unfinished_ms=unfinished,
+            complete_probability=sure,
+            unfinished_probability=1 - sure,
+            adapt=False,
+        )
+        for usual, complete, unfinished, sure in product(
+            (200, 350, 500, 700, 1000, 1600),
+            (150, 200, 300, 450),
+            (1600, 2500, 4000),
+            (0.7, 0.95) if sound else (0.7,),
+        )
+        if complete <= usual <= unfinished
+    ]
+    return [*made, TurnSettings()]

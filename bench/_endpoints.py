@@ -11,15 +11,15 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from typing import Any, cast
 
 import numpy as np
 
 from bench._user_turns import UserTurn
 from workbench.engine.interfaces import TurnDetector, Vad
-from workbench.engine.listening import Listening, Onset
+from workbench.engine.listening import Listening, Onset, Pause
 from workbench.engine.settings import EngineSettings, TurnSettings
-from workbench.engine.utterance import Utterance
+from workbench.engine.utterance import Estimate, Utterance
 from workbench.model.audio import INPUT_RATE
 from workbench.simulation.scripted import ScriptedStt
 from workbench.simulation.synthesis import ArraySource
@@ -68,6 +68,18 @@ class Point:
         self.latencies_ms.append((end - turn.end) * 1000 / INPUT_RATE)
 
 
+class Unassessed:
+    """An utterance of whose sound no model has judged: what a detector without one sees."""
+
+    end_probability = None
+
+    def __init__(self, utterance: Utterance) -> None:
+        self._utterance = utterance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._utterance, name)
+
+
 class Probe(TurnDetector):
     """Asks detectors with many settings at every frame of a pause, and never ends the turn itself."""
 
@@ -81,19 +93,28 @@ class Probe(TurnDetector):
         self._detectors = detectors
         self._grids = grids
         self._pause = -1
-        self._open: set[tuple[str, int]] = set()
+        self._known: tuple[object, object] | None = None
+        self._waits: dict[tuple[str, int], float] = {}
+        """What those wait that have not decided in this pause, until words or the model's judgement change."""
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
-        """Ask them all."""
+        """Ask them all, whenever there is something new to know."""
         if utterance.speech_end != self._pause:
-            self._pause = utterance.speech_end
-            self._open = set(self.decided)
+            self._pause, self._known = utterance.speech_end, None
+            self._waits = dict.fromkeys(self.decided, math.inf)
+        if (known := (utterance.transcript, utterance.end_probability)) != self._known:
+            self._known = known
+            self._waits = {key: self._wait_ms(utterance, *key) for key in self._waits}
         silence_ms = (utterance.end - utterance.speech_end) * 1000 / INPUT_RATE
-        for name, number in sorted(self._open):
-            if silence_ms >= self._detectors[name].wait_ms(utterance, self._grids[name][number]):
-                self.decided[name, number].append(utterance.end)
-                self._open.discard((name, number))
+        for key in [key for key, wait_ms in self._waits.items() if silence_ms >= wait_ms]:
+            self.decided[key].append(utterance.end)
+            del self._waits[key]
         return math.inf
+
+    def _wait_ms(self, utterance: Utterance, name: str, number: int) -> float:
+        detector = self._detectors[name]
+        heard = utterance if detector.assesses else cast(Utterance, Unassessed(utterance))
+        return detector.wait_ms(heard, self._grids[name][number])
 
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Let them learn."""
@@ -109,6 +130,7 @@ async def probe(
     delay_ms: float,
 ) -> None:
     """Play a turn to the detectors, and count on their points what they decide; words come `delay_ms` late."""
+    assessing = next((detector for detector in detectors.values() if detector.assesses), None)
     asked = Probe(detectors, {name: [point.settings for point in some] for name, some in points.items()})
     trace = Trace(lambda: 0.0, keep=100)
     listening = Listening(vad, asked, EngineSettings(), trace, LiveTrack("user", INPUT_RATE))
@@ -121,11 +143,21 @@ async def probe(
                     event.utterance.language = turn.language
                     event.utterance.question = turn.question
                     reading.append(tasks.create_task(stt.transcribe(event.utterance, eager=True)))
+                if isinstance(event, Pause) and assessing is not None:
+                    reading.append(tasks.create_task(assess(assessing, event.utterance)))
             await asyncio.sleep(0)  # the STT reads along
         for task in reading:
             task.cancel()
     for (name, number), decisions in asked.decided.items():
         points[name][number].add(turn, decisions)
+
+
+async def assess(detector: TurnDetector, utterance: Utterance) -> None:
+    """Have a model judge the pause, once for all detectors."""
+    speech_end = utterance.speech_end
+    probability = await detector.assess(utterance)
+    if probability is not None:
+        utterance.estimate(Estimate(probability, speech_end))
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -148,9 +180,3 @@ def operating_points(points: Sequence[Point]) -> dict[str, float | None]:
         waits = [point.latency_ms for point in points if point.cutoff_rate <= share]
         figures[f"latency_at_{share * 100:.0f}_percent_cutoffs_ms"] = round(min(waits)) if waits else None
     return figures
-
-
-def grid(**values: Sequence[float]) -> list[TurnSettings]:
-    """Return settings for every combination of values that makes sense."""
-    combinations = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
-    return [TurnSettings(**combination) for combination in combinations]

@@ -139,7 +139,7 @@ async def endpointing(
         if number % 20 == 0:
             say(f"   turn {number} of {len(turns)}")
         listener.reset()
-        made = {detector.name: detector.make(turn.language) for detector in there}
+        made = {detector.name: detector.make() for detector in there}
         await probe(turn, made, points, listener, delay_ms)
     return points
 
@@ -147,13 +147,13 @@ async def endpointing(
 def endpointing_figures(known: Sequence[Detector], points: dict[str, list[Point]]) -> dict[str, Any]:
     """Return a row for each detector: operating points, the default settings' figures, the front."""
     rows: dict[str, Any] = {
-        detector.label: {"absent": detector.absent} for detector in known if detector.absent
+        detector.name: {"absent": detector.absent} for detector in known if detector.absent
     }
     for detector in known:
         if detector.absent:
             continue
         some = points[detector.name]
-        rows[detector.label] = {
+        rows[detector.name] = {
             **operating_points(some),
             "default_settings": _figures(some[-1]),
             "front": [_figures(point) for point in front(some)],
@@ -182,7 +182,7 @@ def plot(known: Sequence[Detector], points: dict[str, list[Point]], file: Path) 
                 [point.latency_ms for point in best],
                 [point.cutoff_rate * 100 for point in best],
                 marker=".",
-                label=detector.label,
+                label=detector.name,
             )
             default = points[detector.name][-1]
             axes.plot(
