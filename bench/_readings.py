@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import cycle, islice
 from pathlib import Path
@@ -74,7 +75,11 @@ def paused_sentences(count: int = 20) -> tuple[Score, list[tuple[int, int]]]:
     """Return so many sentences, each a turn with one pause of 0.4 to 1 s inside, and where each begins and ends."""
     chance = np.random.default_rng(7)
     score, turns = Score(seed=7, noise_db=NOISE_DB).silence(1.0), []
-    whole = [prompt for prompt in sentences("en") if len(prompt.text.split()) >= 6]
+    whole = [
+        prompt
+        for prompt in sentences("en")
+        if len(prompt.text.split()) >= 6 and not re.search(r"[.!?]", prompt.text[:-1])
+    ]
     for index in islice(chance.permutation(len(whole)), count):
         phrases = whole[index].phrases
         if len(phrases) == 1:
