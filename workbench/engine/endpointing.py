@@ -11,7 +11,8 @@ import numpy as np
 from workbench.engine.interfaces import TurnDetector
 from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
-from workbench.text.completeness import Completeness, completeness, dictation
+from workbench.model.audio import INPUT_RATE
+from workbench.text.completeness import ASKED, CLOSED, Completeness, completeness, dictation
 from workbench.text.turn_words import matches
 
 QUANTILE = 0.9
@@ -52,6 +53,17 @@ class SilenceTurn(TurnDetector):
             self._pauses.append(ms + NOTICED_MS)
 
 
+GOES_ON_MS = 1_000.0
+"""A new utterance that begins so soon after the last one is more of it. Who interrupts a reply has heard some of it
+first, and comes later."""
+HEARD_OUT_MS = 2_500.0
+"""One that begins so late follows an answer that was listened to."""
+LONG_PAUSE_MS = 300.0
+"""A pause so long, after which the user went on though all sounded complete, is no mere breath."""
+FEW_WORDS = 3
+"""Fewer words may well come without a full stop."""
+UNPUNCTUATED = 3.5
+"""Times the usual wait after words without a full stop, from an STT that sets them."""
 SHARES: dict[tuple[Completeness, int], float] = {
     (Completeness.COMPLETE, -1): 1.0,
     (Completeness.LIKELY, 1): 0.9,
@@ -74,19 +86,36 @@ class CombinedTurn(SilenceTurn):
 
     What is surely complete ends after `turn.complete_ms`; what is surely unfinished may go on for `turn.unfinished_ms`.
     Words count once they cover all that was said, and the sound once a model has judged this very pause: both may come
-    late, and until then they are unknown.
+    late, and until then they are unknown. Who goes on after what seemed complete is reading or telling something: from
+    then on nothing is surely complete, until an answer was heard out. Pauses that the words explain teach nothing.
     """
 
     def __init__(self, *, by_words: bool = True) -> None:
         super().__init__()
         self._by_words = by_words
+        self._utterance, self._speech_end = -1, -60 * INPUT_RATE
+        self._open_end = False
+        """The words of this pause say that more may come."""
+        self._telling = False
+        self._punctuates = False
 
     def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
         """Silence that ends the turn, ms."""
+        self._follow(utterance)
         usual_ms, words = super().wait_ms(utterance, settings), self._words(utterance)
-        sound = sounded(utterance, settings)
+        unpunctuated = self._lacks_full_stop(utterance) and words is Completeness.UNKNOWN
+        self._open_end = unpunctuated or words < Completeness.UNKNOWN
         if words is Completeness.UNFINISHED:
             return max(usual_ms, settings.unfinished_ms)
+        if unpunctuated:
+            return max(usual_ms, min(usual_ms * UNPUNCTUATED, settings.unfinished_ms))
+        wait_ms = self._complete_or_unknown_ms(utterance, settings, usual_ms, words)
+        return max(wait_ms, settings.max_silence_ms) if self._telling and settings.adapt else wait_ms
+
+    def _complete_or_unknown_ms(
+        self, utterance: Utterance, settings: TurnSettings, usual_ms: float, words: Completeness
+    ) -> float:
+        sound = sounded(utterance, settings)
         if words is Completeness.COMPLETE and sound >= 0:
             return min(usual_ms, settings.complete_ms)
         if words is Completeness.UNKNOWN and sound == 0 and not utterance.covered:
@@ -105,6 +134,26 @@ class CombinedTurn(SilenceTurn):
         if words is Completeness.DOUBTFUL:
             usual_ms = min(usual_ms * SHARES[words, 0], max(usual_ms, settings.unfinished_ms))
         return max(settings.hold_ms, usual_ms)
+
+    def paused(self, ms: float, *, went_on: bool) -> None:
+        """Learn from a pause after which the user went on, unless its words said that more was to come."""
+        if went_on and not self._open_end:
+            super().paused(ms, went_on=True)
+            self._telling = self._telling or ms >= LONG_PAUSE_MS
+
+    def _follow(self, utterance: Utterance) -> None:
+        """Notice a new utterance: more of the last one, or one after an answer."""
+        if utterance.id != self._utterance:
+            gap_ms = (utterance.onset - self._speech_end) * 1000 / INPUT_RATE
+            self._telling = (self._telling and gap_ms < HEARD_OUT_MS) or 0 <= gap_ms < GOES_ON_MS
+        self._utterance, self._speech_end = utterance.id, utterance.speech_end
+
+    def _lacks_full_stop(self, utterance: Utterance) -> bool:
+        """Whether the words are all there without a full stop, from an STT that has set one in this session."""
+        text = utterance.transcript.text if self._by_words and utterance.transcript else ""
+        stopped = CLOSED.search(text) or ASKED.search(text)
+        self._punctuates = self._punctuates or stopped is not None
+        return self._punctuates and not stopped and utterance.covered and len(text.split()) >= FEW_WORDS
 
     def _words(self, utterance: Utterance) -> Completeness:
         return said(utterance) if self._by_words else Completeness.UNKNOWN
