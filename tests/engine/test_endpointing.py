@@ -127,6 +127,51 @@ def test_how_long_is_waited_by_words_and_sound(
     assert combined(pause(text, probability)) == pytest.approx(wait_ms)
 
 
+def said_at(number: int, text: str, onset_s: float, seconds: float = 1.0) -> Utterance:
+    """An utterance that has paused, with its words."""
+    utterance = Utterance(number, round(onset_s * INPUT_RATE))
+    end = round((onset_s + seconds) * INPUT_RATE)
+    utterance.append(Frame(silence(end - utterance.onset), INPUT_RATE, utterance.onset))
+    utterance.become("paused", end)
+    utterance.write(Transcript(text, end))
+    return utterance
+
+
+def test_who_goes_on_after_what_seemed_complete_is_given_time_until_an_answer_was_heard_out() -> None:
+    turn = CombinedTurn()
+    assert turn.wait_ms(said_at(1, "That was the first sentence.", 0), KNOBS) == pytest.approx(315)
+    # the next sentence comes 0.7 s after it, into the answer
+    assert turn.wait_ms(said_at(2, "And that is the second one.", 1.7), KNOBS) == KNOBS.max_silence_ms
+    turn.paused(900, went_on=True)
+    assert turn.wait_ms(said_at(3, "That was all of it.", 3.4), KNOBS) == KNOBS.max_silence_ms
+    assert turn.wait_ms(said_at(4, "Tell me more about it.", 9), KNOBS) < 2 * KNOBS.silence_ms
+    fixed = TurnSettings(adapt=False)
+    assert turn.wait_ms(said_at(5, "And one sentence more.", 10.5), fixed) == pytest.approx(315)
+
+
+def test_an_interruption_is_no_going_on() -> None:
+    turn = CombinedTurn()
+    for number in range(6):  # 1.2 s after the end of what was said: the answer was heard for half a second
+        wait = turn.wait_ms(said_at(number, "No, tell me something else.", number * 2.2), KNOBS)
+        assert wait == pytest.approx(315)
+
+
+def test_pauses_that_the_words_explain_teach_nothing() -> None:
+    turn = CombinedTurn()
+    for number in range(5):
+        turn.wait_ms(said_at(number, "my address is", number * 6), KNOBS)
+        turn.paused(1100, went_on=True)
+    assert turn.wait_ms(said_at(9, "Tell me a joke.", 60), KNOBS) == pytest.approx(315)
+
+
+def test_words_without_a_full_stop_are_open_where_the_stt_sets_them() -> None:
+    turn, unstopped = CombinedTurn(), "you have been removed"
+    assert turn.wait_ms(said_at(1, unstopped, 0), KNOBS) == pytest.approx(315)
+    turn.wait_ms(said_at(2, "You have been removed from the list.", 10), KNOBS)
+    assert turn.wait_ms(said_at(3, unstopped, 20), KNOBS) > 1000
+    assert turn.wait_ms(said_at(4, "seven", 30), KNOBS) < 400  # few words may come without
+
+
 def test_sound_alone_and_words_alone() -> None:
     assert CombinedTurn(by_words=False).wait_ms(pause("So, um,", 0.95), KNOBS) == pytest.approx(315)
     assert combined(pause("So, um,")) == KNOBS.unfinished_ms
