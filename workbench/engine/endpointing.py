@@ -94,8 +94,8 @@ class CombinedTurn(SilenceTurn):
         super().__init__()
         self._by_words = by_words
         self._utterance, self._speech_end = -1, -60 * INPUT_RATE
-        self._open_end = False
-        """The words of this pause say that more may come."""
+        self._open_end = self._complete = False
+        """The words of this pause say that more may come; that it is the end."""
         self._telling = False
         self._punctuates = False
 
@@ -104,7 +104,10 @@ class CombinedTurn(SilenceTurn):
         self._follow(utterance)
         usual_ms, words = super().wait_ms(utterance, settings), self._words(utterance)
         unpunctuated = self._lacks_full_stop(utterance) and words is Completeness.UNKNOWN
-        self._open_end = unpunctuated or words < Completeness.UNKNOWN
+        self._open_end, self._complete = (
+            unpunctuated or words < Completeness.UNKNOWN,
+            words > Completeness.UNKNOWN,
+        )
         if words is Completeness.UNFINISHED:
             return max(usual_ms, settings.unfinished_ms)
         if unpunctuated:
@@ -139,7 +142,7 @@ class CombinedTurn(SilenceTurn):
         """Learn from a pause after which the user went on, unless its words said that more was to come."""
         if went_on and not self._open_end:
             super().paused(ms, went_on=True)
-            self._telling = self._telling or ms >= LONG_PAUSE_MS
+            self._telling = self._telling or (self._complete and ms >= LONG_PAUSE_MS)
 
     def _follow(self, utterance: Utterance) -> None:
         """Notice a new utterance: more of the last one, or one after an answer."""
