@@ -512,7 +512,7 @@ _CODES: list[Rule] = [
         _spell_code,
     ),
     (
-        re.compile(rf"({_CODE_WORD})(\d{{3,8}})(?![\w,]|[.:/-]\d)", re.IGNORECASE),
+        re.compile(rf"({_CODE_WORD})(\d{{3,8}})(?!\w|[,.:/-]\d)", re.IGNORECASE),
         lambda match: match[1] + digits(match[2]),
     ),
     (
