@@ -75,7 +75,7 @@ def test_one_provider_stays_a_text() -> None:
     ("toml", "says"),
     [
         ("llm = []", "workbench.toml:1: llm.provider = []: no provider is named"),
-        ('llm = ""', "llm.provider = '': no provider is named"),
+        ('llm = "[]"', "llm.provider = '[]': no provider is named"),
         ('llm = ["a", ""]', "no provider is named"),
         ("llm = [1]", "llm.provider = [1]: should be a valid string, or a list of them"),
         ('llm = ["a", "b", "a"]', "'a' stands in it twice"),

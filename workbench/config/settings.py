@@ -57,8 +57,9 @@ Files = Annotated[
 def chain_of(value: Any) -> tuple[Any, ...]:
     """Return the providers that a setting names: a text (with commas between several), or a list of texts."""
     if isinstance(value, str):
-        value = value.strip().removeprefix("[").removesuffix("]").split(",") if value.strip() else []
-        value = [item.strip().strip("\"'") for item in value]
+        text = value.strip()
+        items = text.removeprefix("[").removesuffix("]").split(",") if text != "[]" else []
+        value = [item.strip().strip("\"'") for item in items]
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
@@ -67,7 +68,7 @@ def checked_chain(value: Any) -> Any:
     chain = chain_of(value)
     if not all(isinstance(item, str) for item in chain):
         raise ValueError("should be a valid string, or a list of them")
-    if not chain or not all(item.strip() for item in chain):
+    if not chain or (len(chain) > 1 and not all(item.strip() for item in chain)):
         raise ValueError("no provider is named")
     if twice := sorted({item for item in chain if chain.count(item) > 1}):
         raise ValueError(f"{twice[0]!r} stands in it twice")
