@@ -278,7 +278,8 @@ def test_transcripts_are_written_while_the_user_speaks() -> None:
             plan = tasks.create_task(stt.transcribe(spoken, eager=True))
             tasks.create_task(speak())
         assert texts == ["700 ms", "1400 ms"]
-        assert plan.result() == Transcript("1400 ms", spoken.end, final=True, confidence=0.9)
+        final = replace(plan.result(), cpu_wait_ms=0.0)  # of which a busy machine has some
+        assert final == Transcript("1400 ms", spoken.end, final=True, confidence=0.9)
 
     run(Ears(), main)
 
