@@ -154,6 +154,7 @@ def test_a_cold_server_is_waited_for_and_shown(kind: Kind) -> None:
     ended = events[-1]
     assert isinstance(ended, TurnEnded)
     assert (ended.status, ended.agent_text, ended.reason) == ("done", "Hello.", None)
+    assert ended.cold == (kind == "hangs"), "what was loaded at warm-up is paid for"
     loading = [event for event in events if isinstance(event, ModelLoading)]
     assert loading
     assert loading[-1].waited_ms > loading[0].waited_ms >= 900

@@ -68,6 +68,11 @@ class ApiStage:
         """Whether the server may have to load its model for the next request."""
         return self.load.due
 
+    @property
+    def starts(self) -> int:
+        """How often its model was loaded while a request waited."""
+        return self.load.count
+
     async def __aenter__(self) -> Self:
         """MissingError where the API needs a key and there is none."""
         endpoint = self.endpoint

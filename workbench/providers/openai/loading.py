@@ -24,6 +24,8 @@ Headers = Mapping[str, Any]
 
 IDLE_S = 240.0
 """A server that was not asked for so long may have unloaded its model: Ollama does after 5 minutes."""
+NOTABLE_S = 2.0
+"""An answer that comes sooner has loaded nothing."""
 LOCAL_NAMES = (".localhost", ".local", ".lan", ".home", ".home.arpa", ".internal", ".test")
 PROBE_S = 2.0
 """For an answer to what only some servers know."""
@@ -49,6 +51,9 @@ class ModelLoad:
     def __init__(self, *, possible: bool) -> None:
         self._possible = possible
         self._answered_at: float | None = None
+        self._asked_at = 0.0
+        self.count = 0
+        """How often a request has waited for the model."""
         self._request: asyncio.Task[Any] | None = None
         self._tasks = asyncio.TaskGroup()
 
@@ -70,6 +75,8 @@ class ModelLoad:
 
     def answered(self) -> None:
         """Note that the model has answered: it is loaded."""
+        if self.due and time.monotonic() - self._asked_at > NOTABLE_S:
+            self.count += 1
         self._answered_at = time.monotonic()
 
     async def run(
@@ -83,6 +90,7 @@ class ModelLoad:
             await asyncio.wait([self._request])
         if not self.due:
             return await request()
+        self._asked_at = time.monotonic()
         kept = False
 
         async def ask() -> T | StageError:
