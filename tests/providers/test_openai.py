@@ -6,6 +6,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -390,12 +391,13 @@ def test_a_pause_is_transcribed_once_and_becomes_the_final() -> None:
             said.become("paused", speech_end=said.end - 100)
             while said.transcript is None:
                 await said.changed()
-            assert said.transcript == Transcript(SAID, said.end)
+            assert said.transcript == Transcript(SAID, said.end, sent_s=said.seconds)
+            sent_s = said.seconds
             assert said.covered
             heard_upto = said.end
             said.append(Frame(silence(1600), INPUT_RATE, said.end))
             said.become("ended")
-            assert await call == Transcript(SAID, heard_upto, final=True)
+            assert await call == Transcript(SAID, heard_upto, final=True, sent_s=sent_s)
             assert api.calls["/v1/audio/transcriptions"] == 1
 
     run(main())
@@ -417,7 +419,9 @@ def test_the_user_goes_on_while_a_pause_is_transcribed() -> None:
             api.fault = None
             said.append(Frame(spoken(), INPUT_RATE, said.end))
             said.become("ended", speech_end=said.end)
-            assert await call == Transcript(SAID, said.end, final=True)
+            final = await call
+            assert replace(final, sent_s=None) == Transcript(SAID, said.end, final=True)
+            assert (final.sent_s or 0) > said.seconds, "both requests are paid for"
             assert said.transcript is None
             assert api.calls["/v1/audio/transcriptions"] == 2
 

@@ -29,6 +29,7 @@ class Server:
     """Answers all three kinds of requests, and keeps them; refuses what `refusal` says."""
 
     def __init__(self, refusal: Refusal = lambda body: None, status: int = 400) -> None:
+        """With the status 200 a chat is refused by an event of the stream, as LM Studio does."""
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.queries: list[dict[str, str]] = []
@@ -42,6 +43,9 @@ class Server:
         self.headers.append(request.headers.copy())
         self.queries.append(dict(request.query))
         if (reason := self._refusal(body)) is not None:
+            if self._status == 200:
+                error = json.dumps({"error": {"message": reason}})
+                return web.Response(text=f"event: error\ndata: {error}\n\n", content_type="text/event-stream")
             return web.json_response({"error": {"message": reason, "code": None}}, status=self._status)
         if request.path.endswith("/transcriptions"):
             return web.json_response({"text": "good morning"})
@@ -131,7 +135,7 @@ def test_the_values_of_headers_are_in_no_error() -> None:
         "unknown field `{}`, expected one of `model`, `messages`",
     ],
 )
-@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("status", [400, 422, 500, 200])
 def test_a_field_that_is_refused_is_left_out_and_told(say: str, status: int) -> None:
     notices: list[str] = []
 
@@ -299,3 +303,41 @@ def test_usage_has_what_was_cached_and_what_the_server_charges(
 
     last = {"usage": usage} if place == "usage" else {"x_groq": {"id": "req", "usage": usage}}
     assert read([chunk({"content": "Hi"}), chunk({}, "stop", **last)])[2] == expected
+
+
+@pytest.mark.parametrize("status", [400, 500, 200])
+def test_a_template_that_wants_roles_in_turn_gets_them(status: int) -> None:
+    def refusal(body: Mapping[str, Any]) -> str | None:
+        roles = [message["role"] for message in body["messages"]]
+        said = (
+            "Error rendering prompt with jinja template: Conversation roles must alternate user/assistant/..."
+        )
+        return None if roles == ["user", "assistant", "user"] else said
+
+    async def main() -> Server:
+        api = Server(refusal, status)
+        history = [
+            Message("assistant", "Welcome!"),
+            Message("user", "Hello,"),
+            Message("user", "are you there?"),
+        ]
+        async with server(api.answer) as url, OpenAiLlm(options(url)) as llm:
+            for _ in range(2):
+                async with llm.reply(history) as parts:
+                    assert Text("Hello.") in [part async for part in parts]
+        return api
+
+    bodies = run(main()).bodies
+    assert len(bodies) == 3, "refused once, and never again"
+    assert bodies[-1]["messages"][-1]["content"] == "Hello,\nare you there?"
+
+
+def test_an_error_within_the_stream_that_is_no_refusal_is_the_error() -> None:
+    async def main() -> Server:
+        api = Server(lambda body: "the model crashed", 200)
+        async with server(api.answer) as url:
+            with pytest.raises(StageError, match="the model crashed"):
+                await use_llm(options(url, extra_body={"seed": 1}))
+        return api
+
+    assert len(run(main()).bodies) == 1

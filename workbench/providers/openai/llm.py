@@ -6,7 +6,7 @@ import asyncio
 import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,13 +57,43 @@ class OpenAiLlm(ApiStage, Llm):
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[LlmPart]]:
         """Ask for an answer; leaving the context closes the connection, so that the server stops too."""
+        async with AsyncExitStack() as stack:
+            parts = await self._ask(stack, messages, tools)
+            yield await stack.enter_async_context(aclosing(self._answer(stack, messages, tools, parts)))
+
+    async def _answer(
+        self,
+        stack: AsyncExitStack,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        parts: AsyncIterator[LlmPart],
+    ) -> AsyncGenerator[LlmPart]:
+        """Yield the parts; where a server refuses within the stream, as LM Studio does, those of the next request."""
+        begun = False
+        while True:
+            try:
+                async for part in parts:
+                    begun = True
+                    yield part
+                return
+            except StageError as error:
+                if begun or not self._adapts(self._request(messages, tools), error):
+                    raise
+            parts = await self._ask(stack, messages, tools)
+
+    async def _ask(
+        self, stack: AsyncExitStack, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncIterator[LlmPart]:
+        """Make the request; leaving the stack closes its connection."""
         response = await self._open(messages, tools)
-        try:
-            async with aclosing(self._parts(response, may_be_empty=_has_spoken(messages))) as parts:
-                yield parts
-        finally:
+
+        async def close() -> None:
             with outside():
                 await response.close()
+
+        stack.push_async_callback(close)
+        parts = self._parts(response, may_be_empty=_has_spoken(messages))
+        return await stack.enter_async_context(aclosing(parts))
 
     async def _parts(self, response: Response, *, may_be_empty: bool) -> AsyncGenerator[LlmPart]:
         answer = AnswerStream(self.endpoint, opens_in_thought=self._opens_in_thought)
@@ -103,17 +133,9 @@ class OpenAiLlm(ApiStage, Llm):
             request = self._request(messages, tools)
             try:
                 return await self.load.run(partial(self._create, request), AsyncAPIResponse.close)
-            except (BusyError, DeadlineError, EndedEarlyError):
-                raise
             except StageError as error:
-                adaptation = self._adaptation(request, error.reason.lower())
-                if adaptation is not None:
-                    self._refused.add(adaptation)
-                elif not self.leave_out((), error):
+                if not self._adapts(request, error):
                     raise
-                if adaptation == "tools":
-                    hint = "choose a model that can use tools"
-                    self._notice(f"the agent's tools are not used: {error.reason}", hint)
 
     async def _create(self, request: dict[str, Any]) -> Response:
         with self.endpoint.request():
@@ -136,6 +158,19 @@ class OpenAiLlm(ApiStage, Llm):
             tool_choice=choice,
             tools=[_tool(tool, strict="strict" not in refused) for tool in tools] or None,
         )
+
+    def _adapts(self, request: Mapping[str, Any], error: StageError) -> bool:
+        """Whether the next request leaves out what this refusal names."""
+        if isinstance(error, BusyError | DeadlineError | EndedEarlyError):
+            return False
+        adaptation = self._adaptation(request, error.reason.lower())
+        if adaptation is None:
+            return self.leave_out(("stream_options", "tool_choice"), error)
+        self._refused.add(adaptation)
+        if adaptation == "tools":
+            hint = "choose a model that can use tools"
+            self._notice(f"the agent's tools are not used: {error.reason}", hint)
+        return True
 
     def _adaptation(self, request: Mapping[str, Any], reason: str) -> str | None:
         """Return what to change after a refusal that names it; None if nothing can be."""
