@@ -115,6 +115,14 @@ def test_a_finish_reason_for_each_call_ends_none_of_the_others() -> None:
     assert [made.arguments for made in read(chunks)[1]] == ['{"item":"oil"}', '{"item":"bread"}']
 
 
+def test_calls_without_arguments_and_ids_are_told_apart_by_their_finish_reasons() -> None:
+    one = chunk({"tool_calls": [call(0, None, "hours", "")]}, "tool_calls")
+    assert [made.arguments for made in read([one, one])[1]] == ["{}", "{}"]
+    assert [
+        made.arguments for made in read([chunk({"tool_calls": [call(0, "a", "hours", [])]}, "stop")])[1]
+    ] == ["{}"]
+
+
 def test_a_legacy_function_call_is_a_call() -> None:
     pieces = [{"name": "price", "arguments": ""}, {"arguments": '{"item":'}, {"arguments": '"oil"}'}]
     _, found, _ = read([*(chunk({"function_call": piece}) for piece in pieces), chunk({}, "function_call")])

@@ -100,6 +100,8 @@ class AnswerStream:
             self.finished = True
             self._reason = self._reason or str(choice["finish_reason"])
             parts += self._flush() + self._complete(at_end=False)
+            for call in self._calls:
+                call.closed = True
         return parts
 
     def _flush(self) -> list[LlmPart]:
@@ -196,13 +198,14 @@ class StreamedCall:
         self.index = index
         self.identity = ""
         self.name = ""
-        self.emitted = False
+        self.emitted = self.closed = False
+        """Given to the engine; followed by a finish reason."""
         self._arguments = ""
 
     @property
     def arguments_json(self) -> str:
         """The arguments as the text of a JSON object, as far as the model wrote one."""
-        return "{}" if self._arguments.strip() in ("", "null") else self._arguments
+        return "{}" if self._arguments.strip() in ("", "null", "[]") else self._arguments
 
     @property
     def whole(self) -> bool:
@@ -226,6 +229,8 @@ class StreamedCall:
         differs = bool(identity) and bool(self.identity) and identity != self.identity
         if not name or not self.name:
             return False
+        if self.closed and not (identity and identity == self.identity):
+            return True
         if self._arguments.strip() in ("{}", "null") and identity and not differs and arguments:
             return False  # a placeholder before the arguments
         if self._arguments.strip():
