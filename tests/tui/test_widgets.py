@@ -166,3 +166,18 @@ def test_the_header_says_that_nobody_hears_you_while_a_room_reconnects() -> None
 )
 def test_the_room_is_the_first_fact_after_the_models(room: RoomStatus, told: str) -> None:
     assert status_bar.health(SessionStatus(room=room))[0][0] == told
+
+
+@pytest.mark.parametrize(
+    ("spent", "shown"),
+    [
+        ({}, None),
+        ({"cost": 0.0, "cost_at_least": 0.0}, None),
+        ({"cost": 0.0042, "cost_at_least": 0.0042}, "cost $0.0042"),
+        ({"cost": None, "cost_at_least": 0.0042}, f"cost ≥{NBSP}$0.0042"),
+        ({"cost": None, "cost_at_least": 0.0}, "cost –"),
+    ],
+)
+def test_the_status_bar_shows_what_a_session_costs(spent: dict[str, float | None], shown: str | None) -> None:
+    costs = [text for text, _ in status_bar.health(SessionStatus(spent=spent)) if text.startswith("cost")]
+    assert costs == ([shown] if shown else [])

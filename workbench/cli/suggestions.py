@@ -23,10 +23,7 @@ def suggestions(
     address = f"{ollama[0]}:{ollama[1]}"
     servers = [settings.llm.base_url, *(table.base_url for table in settings.providers.values())]
     if not any(address in (server or "") for server in servers) and _answers(ollama):
-        yield (
-            f"an Ollama seems to run at {address}, and nothing uses it: set [llm] provider = "
-            f'"openai/MODEL" and base_url = "http://{address}/v1"'
-        )
+        yield f"an Ollama seems to run at {address}, and nothing uses it: `workbench config init --for ollama` would"
 
 
 def _answers(address: tuple[str, int]) -> bool:
