@@ -72,9 +72,14 @@ class Floor:
         await self._until(lambda: self.holder is None)
 
     async def cleared_for(self, order: int) -> None:
-        """Cut every answer to what was said before `order`, and wait until they are gone."""
+        """Cut every answer to what was said before `order`, and wait until all that were cut are gone: their words are
+        in the conversation then."""
         self._cut(lambda other: other < order)
-        await self._until(lambda: not self.answers_before(order))
+        await self._until(lambda: not self.answers_before(order) and not self._leaving(order))
+
+    def _leaving(self, order: int) -> bool:
+        """Whether another answer was cut and has not ended."""
+        return any(claim.scope.was_cut for other, claim in self._claims.items() if other != order)
 
     @contextmanager
     def taken_by(self, reply: Reply) -> Iterator[None]:
