@@ -332,11 +332,14 @@ def test_bargein_min_confidence() -> None:
     assert found == (["cut", "done"], ["done"])
 
 
-def test_bargein_echo_correlation() -> None:
-    found = said_into(
-        "bargein.echo_correlation", 0.3, stt=Listener(partials=True), echo_of=lambda start, stop: 0.5
-    )
-    assert found == (["cut", "done"], ["done"])
+def test_bargein_echo_share() -> None:
+    """(Without its words, which the agent is not saying.)"""
+    stt = Listener(partials=True, confidence=0.1)
+    judged, llm = each(BargeInJudged, "reason"), ScriptedLlm([LONG, "Yes.", LONG, "Yes."])
+    changed = "bargein.echo_share", 0.3
+    found = halves(*changed, into(stop), judged, stt=stt, llm=llm, echo_of=lambda start, stop: 0.4)
+    assert "echo" not in str(found[0])
+    assert "echo" in str(found[1])
 
 
 def test_bargein_raise_threshold() -> None:

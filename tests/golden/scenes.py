@@ -212,7 +212,7 @@ def _backchannel() -> Scene:
 
 
 def _echo() -> Scene:
-    return Scene(_question(), settings={"bargein.echo_correlation": 0.45}, answers=(LONG,), echo=True)
+    return Scene(_question(), settings={"bargein.echo_share": 0.4}, answers=(LONG,), echo=True)
 
 
 def _tool() -> Scene:

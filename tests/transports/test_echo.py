@@ -12,7 +12,7 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Frame, Samples
 from workbench.model.events import EchoState
 from workbench.trace.trace import Trace
 from workbench.transports.clockfit import TrackClock
-from workbench.transports.echo import echo_correlation
+from workbench.transports.echo import echo_share
 from workbench.transports.local.echo_canceller import FRAME, EchoCanceller, module_delay
 from workbench.transports.local.echo_meter import echo_lag
 
@@ -182,7 +182,7 @@ def correlations(what: str, seconds: float) -> list[float]:
         ours = np.convolve(at_16k(played), tail)[4800 - lag : 4800 - lag + int(seconds * INPUT_RATE)] * 0.2
         mic = ours if what == "echo" else speech(seconds, seed + 100, INPUT_RATE)
         mic = mic + rng.standard_normal(len(mic)) * 10
-        found.append(echo_correlation(mic.astype(np.int16), played.astype(np.int16)))
+        found.append(echo_share(mic.astype(np.int16), played.astype(np.int16)))
     return found
 
 
@@ -194,11 +194,26 @@ def test_an_echo_is_known_from_another_voice(seconds: float) -> None:
     assert all(0 <= value <= 1 for value in (*ours, *others))
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.6])
+@pytest.mark.parametrize("hz", [(440,), (262, 330, 392, 523)])
+def test_a_user_who_speaks_into_a_tone_is_not_taken_for_it(hz: tuple[int, ...], seconds: float) -> None:
+    at = np.arange(int((seconds + 0.3) * OUTPUT_RATE)) / OUTPUT_RATE
+    played = np.sum([2000 * np.sin(2 * np.pi * one * at) for one in hz], axis=0)
+    ours = at_16k(played)[2000 : 2000 + int(seconds * INPUT_RATE)] * 0.2
+    for seed in range(10):
+        user = speech(1.0, seed, INPUT_RATE)[: int(seconds * INPUT_RATE)]
+        if user.std() < 1000:  # it happens to be silent
+            continue
+        for mic in (user, user + 0.3 * ours):
+            assert echo_share(mic.astype(np.int16), played.astype(np.int16)) < 0.3
+    assert echo_share(ours.astype(np.int16), played.astype(np.int16)) > 0.9
+
+
 def test_too_little_to_tell() -> None:
     nothing = np.zeros(0, np.int16)
-    assert echo_correlation(nothing, nothing) == 0.0
-    assert echo_correlation(np.ones(1600, np.int16), np.ones(9600, np.int16)) == 0.0
-    assert echo_correlation(np.zeros(8000, np.int16), np.zeros(12000, np.int16)) == 0.0
+    assert echo_share(nothing, nothing) == 0.0
+    assert echo_share(np.ones(1600, np.int16), np.ones(9600, np.int16)) == 0.0
+    assert echo_share(np.zeros(8000, np.int16), np.zeros(12000, np.int16)) == 0.0
     assert echo_lag(np.zeros(32000, np.int16), np.zeros(32000, np.int16)) is None
 
 

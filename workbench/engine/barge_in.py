@@ -106,9 +106,9 @@ def judge(evidence: Evidence, settings: BargeInSettings) -> Judgement:
     """Decide whether the speech that paused a reply is an interruption: `verdict_ms` after its onset at the latest, but
     for speech that is surely some and has no words yet, `longest_pause_ms`."""
     takes = takes_floor(evidence.transcript, settings, evidence.language, evidence.question)
-    if takes and not (evidence.own_words and evidence.echo >= settings.echo_correlation):
+    if takes and not (evidence.own_words and evidence.echo >= settings.echo_share):
         return Judgement(Verdict.CUT, "words")
-    if evidence.echo >= settings.echo_correlation:
+    if evidence.echo >= settings.echo_share:
         return Judgement(Verdict.ECHO, f"echo of ourselves ({evidence.echo:.2f} of the sound)")
     if not evidence.partials and evidence.voiced_ms >= settings.min_speech_ms:
         return Judgement(Verdict.CUT, f"speech of {evidence.voiced_ms:.0f} ms")

@@ -83,8 +83,8 @@ class BargeInSettings(SettingsModel):
     """What users say without wanting the floor, in place of the list of the agent's language: "mhm, i see, va bene"."""
     min_confidence: float = Field(0.25, ge=0, le=1)
     """Confidence below which transcribed words do not count."""
-    echo_correlation: float = Field(0.6, ge=0, le=1)
-    """Correlation of the microphone with what we play, above which it is our echo."""
+    echo_share: float = Field(0.5, ge=0, le=1)
+    """Share of the microphone's sound that is explained by what we play, from which it is our echo."""
     raise_threshold: float = Field(0.2, ge=0, le=0.5)
     """How much the VAD threshold rises after a false pause."""
     raise_ms: float = Field(2000, ge=0, le=20000)
