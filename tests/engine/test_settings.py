@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tests.engine.support.scenario import Outcome, Scenario, run
 from tests.engine.support.tools import CLOCK, Tools, answer
+from tests.engine.support.vad import Doubting
 from workbench.engine.endpointing import CombinedTurn
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
@@ -213,7 +214,9 @@ def test_turn_adapt() -> None:
         for _ in range(8):
             score.say("one two").silence(0.6)
 
-    assert halves("turn.adapt", False, hesitant, count(TurnDecided)) == (4, 8)
+    llm = ScriptedLlm(["Yes."], first_token_ms=600)
+    learned, fixed = halves("turn.adapt", False, hesitant, count(TurnDecided), llm=llm)
+    assert (learned, fixed) == (3, 8)
 
 
 def test_turn_min_silence_ms() -> None:
@@ -300,9 +303,19 @@ def test_bargein_fade_ms() -> None:
 def test_bargein_verdict_ms() -> None:
     found = halves(
         "bargein.verdict_ms", 200.0, into(babble), each(BargeInJudged, "after_ms"), llm=long_answer(),
-        stt=Listener(partials=True),
+        stt=Listener(partials=True), vad=Doubting(),
     )  # fmt: skip
     assert found == ([580], [180])
+
+
+def test_bargein_longest_pause_ms() -> None:
+    """Babble that the VAD takes for speech."""
+    found = halves(
+        "bargein.longest_pause_ms", 800.0, into(babble), each(BargeInJudged, "reason"), llm=long_answer(),
+        stt=Listener(partials=True),
+    )  # fmt: skip
+    assert "no words within 800 ms" not in str(found[0])
+    assert "no words within 800 ms" in str(found[1])
 
 
 def test_bargein_min_speech_ms() -> None:
@@ -333,13 +346,10 @@ def test_bargein_min_confidence() -> None:
 
 
 def test_bargein_echo_share() -> None:
-    """(Without its words, which the agent is not saying.)"""
-    stt = Listener(partials=True, confidence=0.1)
-    judged, llm = each(BargeInJudged, "reason"), ScriptedLlm([LONG, "Yes.", LONG, "Yes."])
-    changed = "bargein.echo_share", 0.3
-    found = halves(*changed, into(stop), judged, stt=stt, llm=llm, echo_of=lambda start, stop: 0.4)
-    assert "echo" not in str(found[0])
-    assert "echo" in str(found[1])
+    """(Words that the agent does not say would outweigh it.)"""
+    stt = Listener(partials=False, confidence=0.1)
+    found = said_into("bargein.echo_share", 0.3, stt=stt, echo_of=lambda start, stop: 0.4)
+    assert found == (["cut", "done"], ["done"])
 
 
 def test_bargein_raise_threshold() -> None:
@@ -378,8 +388,8 @@ def test_reply_speculate() -> None:
     assert halves("reply.speculate", "off", question, each(ReplyStarted, "speculative")) == ([True], [False])
 
 
-def test_reply_attempts() -> None:
-    assert halves("reply.attempts", 0, question, each(ReplyStarted, "speculative")) == ([True], [False])
+def test_reply_spare_tokens() -> None:
+    assert halves("reply.spare_tokens", 0, question, each(ReplyStarted, "speculative")) == ([True], [False])
 
 
 def test_reply_buffer_s() -> None:
