@@ -13,6 +13,7 @@ from workbench.engine.interfaces import TurnDetector
 from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE
+from workbench.model.conversation import Transcript
 from workbench.model.errors import MissingError
 from workbench.providers.onboard.process import Handler
 from workbench.providers.onboard.smart_turn import open_model
@@ -74,8 +75,13 @@ class Detector:
     """Why it cannot be asked."""
 
     def make(self) -> SilenceTurn:
-        """Return one that knows nothing of a user yet."""
-        return self.turn(by_words=self.by_words) if issubclass(self.turn, CombinedTurn) else self.turn()
+        """Return one that has heard a turn before, as in a session: it knows that the STT sets full stops."""
+        made = self.turn(by_words=self.by_words) if issubclass(self.turn, CombinedTurn) else self.turn()
+        before = Utterance(0, -60 * INPUT_RATE)
+        before.speech_end = -59 * INPUT_RATE
+        before.write(Transcript("Good morning to you.", before.speech_end))
+        made.wait_ms(before, TurnSettings())
+        return made
 
 
 def detectors() -> list[Detector]:
