@@ -62,11 +62,9 @@ def test_a_running_ollama_is_suggested() -> None:
     nobody = ("127.0.0.1", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
-        assert [
-            offer
-            for offer in suggestions(Settings(), {}, address)
-            if f"http://127.0.0.1:{address[1]}/v1" in offer
-        ]
+        (offer,) = suggestions(Settings(), {}, address)
+        assert f"127.0.0.1:{address[1]}" in offer
+        assert "`workbench config init --for ollama`" in offer
         used = load_settings({"llm.base_url": f"http://127.0.0.1:{address[1]}/v1"}, environ={})
         assert [*suggestions(used, {}, address)] == []
     assert [*suggestions(Settings(), {}, nobody)] == []
