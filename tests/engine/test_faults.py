@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine.support.scenario import Outcome, Scenario, run
 from tests.engine.support.tools import CLOCK, answer
-from workbench.engine.interfaces import Pull, Sink, Speech, Text
+from workbench.engine.interfaces import Pull, Sink, Speech, Text, TurnDetector
 from workbench.engine.settings import EngineSettings
 from workbench.model.audio import Frame, Samples
 from workbench.model.conversation import Transcript
@@ -331,7 +331,7 @@ class FaultyVad:
         pass
 
 
-class FaultyTurn:
+class FaultyTurn(TurnDetector):
     def __init__(self, answer: Callable[[], float]) -> None:
         self._answer = answer
 

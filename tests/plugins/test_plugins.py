@@ -36,8 +36,8 @@ def run(shelf: dict[str, str], *words: str, cwd: Path | None = None) -> subproce
     )
 
 
-def test_there_are_six_packages() -> None:
-    assert len(PACKAGES) == 6
+def test_there_are_five_packages() -> None:
+    assert len(PACKAGES) == 5
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

@@ -110,12 +110,14 @@ class TurnDetectorWithFallback:
 
     def assesses(self, utterance: Utterance) -> bool:
         """Whether the pause of an utterance is worth a call of `assess`."""
-        turn = self._turn
-        return (
-            turn.assesses
-            and self._failures < FAILURES
-            and (not turn.languages or tag(utterance.language) in turn.languages)
-        )
+        try:
+            with foreign("the turn detector", "turn"):
+                turn = self._turn
+                known = not turn.languages or tag(utterance.language) in turn.languages
+                return turn.assesses and known and self._failures < FAILURES
+        except StageError as error:
+            self._replace(error)
+            return False
 
     async def assess(self, utterance: Utterance) -> None:
         """Have the detector's model judge the pause that the utterance is in; one that fails is left out."""
