@@ -129,7 +129,7 @@ def test_what_an_agent_file_prints_is_no_result(wav: str, tmp_path: Path) -> Non
         "agent = Agent(instructions='x', speakable=speakable)\n"
     )
     done = workbench("run", str(tmp_path / "loud.py"), "--source", wav, *SCRIPTED, "--fast", "--json")
-    assert [*map(len, lines(done.stdout))] == [12, 1]
+    assert ["turn" in line for line in lines(done.stdout)] == [True, False]
     assert "loaded" in done.stderr
     assert "at work" in done.stderr
 
