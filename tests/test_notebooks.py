@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 WORTH = {
-    "latency_in_depth": ["<b>heard after</b>", "speculating", "(810.0, 810.0)"],
+    "latency_in_depth": ["<b>heard after</b>", "speculating", "(840.0, 840.0)"],
     "tour": ["host goes into w", "Breakfast is included.", "one after the other", "1 cut"],
     "tune_endpointing": ["2 cut", "cut in pieces", "You are welcome."],
     "write_a_tool": ["There is no wine", "About oil: 7 euros", "item: must be given", "keeps"],

@@ -17,6 +17,7 @@ from tests.engine.support.scenario import Outcome, Scenario, run
 from tests.engine.support.tools import CLOCK, Tools, answer
 from tests.engine.support.vad import Doubting
 from workbench.engine.endpointing import CombinedTurn
+from workbench.engine.interfaces import Progress
 from workbench.engine.pipeline import Pipeline
 from workbench.engine.settings import EngineSettings
 from workbench.engine.utterance import Utterance
@@ -29,6 +30,7 @@ from workbench.model.events import (
     ReplyEnded,
     ReplyPaused,
     ReplyPlaying,
+    ReplyProgress,
     ReplyStarted,
     ReplyText,
     SpeechResumed,
@@ -421,6 +423,12 @@ def test_reply_history() -> None:
     llm = ScriptedLlm(["Yes."])
     halves("reply.history", 0, question, count(TurnEnded), llm=llm)
     assert [len(prompt) for prompt in llm.prompts] == [1, 1]
+
+
+def test_reply_show_thinking() -> None:
+    llm = ScriptedLlm([[Progress("thinking", "They ask."), "Yes."]])
+    found = halves("reply.show_thinking", True, question, each(ReplyProgress, "text"), llm=llm)
+    assert found == ([""], ["They ask."])
 
 
 def test_reply_max_tool_steps() -> None:

@@ -48,11 +48,10 @@ def test_the_same_scene_is_the_same_conversation() -> None:
 
 
 def test_settings_and_delays_make_the_difference_they_should() -> None:
-    quick = score(SCENE, turn_silence_ms=300, turn_adapt=False)
-    slow = score(SCENE, {"turn.silence_ms": 800, "turn.adapt": False})
-    late = score(
-        SCENE, turn_silence_ms=300, turn_adapt=False, reply_speculate="off", script={"first_token_ms": 250}
-    )
+    fixed = {"turn.provider": "silence", "turn.adapt": False}
+    quick = score(SCENE, fixed, turn_silence_ms=300)
+    slow = score(SCENE, fixed | {"turn.silence_ms": 800})
+    late = score(SCENE, fixed, turn_silence_ms=300, reply_speculate="off", script={"first_token_ms": 250})
     first = [trace.turns[0].heard_latency_ms or 0 for trace in (quick, slow, late)]
     assert first[1] - first[0] == pytest.approx(500, abs=30)
     assert first[2] - first[0] == pytest.approx(250, abs=30)

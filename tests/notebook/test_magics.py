@@ -194,7 +194,8 @@ def test_bad_input_is_said_in_a_line(shell: InteractiveShell, cell: str, reason:
 def test_a_scene_is_played_and_shown(shell: InteractiveShell) -> None:
     shown = run(
         shell,
-        "%%score slow turn.silence_ms=900 turn.adapt=false script.first_token_ms=100\nyou: Hello.\nagent: Good day.",
+        "%%score slow turn.provider=silence turn.silence_ms=900 turn.adapt=false script.first_token_ms=100\n"
+        "you: Hello.\nagent: Good day.",
     )
     assert isinstance(shown, SessionPage)
     trace = shell.user_ns["slow"]

@@ -32,7 +32,7 @@ def quick() -> OpenTrace:
 
 @pytest.fixture(scope="module")
 def slow() -> OpenTrace:
-    return score(SCENE, turn_silence_ms=900, turn_adapt=False)
+    return score(SCENE, turn_provider="silence", turn_silence_ms=900, turn_adapt=False)
 
 
 def sounds(html: str) -> list[bytes]:

@@ -44,8 +44,8 @@ JUST_NOW = 8
 """Blocks of 5 ms whose level stands for what is there now."""
 CERTAINTY_WINDOWS = 30
 """The last windows with speech that tell how sure the VAD is: about one second."""
-VOICED_KEPT = 4_000
-"""Windows with speech that are kept for the overlap with a reply: two minutes of it."""
+VOICED_KEPT = 1_500
+"""Windows with speech that are kept for the overlap with a reply: 48 s of it, within one reply."""
 TEACHES_MS = 1_500
 """After a longer silence, for which a slow model gave the time, the user has not paused but thought of more."""
 
