@@ -15,7 +15,14 @@ from workbench.cli.output import err, short
 from workbench.cli.sessions import find_session
 from workbench.model.errors import UsageError
 from workbench.readers import entries
-from workbench.readers.pairs import Estimate, SessionFigures, TurnPair, pair_turns, paired, words_changed
+from workbench.readers.pairs import (
+    DifferenceEstimate,
+    SessionFigures,
+    TurnPair,
+    pair_turns,
+    paired,
+    words_changed,
+)
 from workbench.trace.store import open_trace
 from workbench.views.comparison import Comparison
 from workbench.views.format import DASH, count, marks, ms, signed_ms
@@ -118,7 +125,8 @@ def _write_json(names: tuple[str, str], a: SessionFigures, b: SessionFigures) ->
         turns = {name: turn and turn.to_json() for name, turn in (("a", pair.a), ("b", pair.b))}
         yield json.dumps({**turns, "difference_ms": pair.difference_ms})
     change = {
-        key: asdict(value) if isinstance(value, Estimate) else value for key, value in paired(a, b).items()
+        key: asdict(value) if isinstance(value, DifferenceEstimate) else value
+        for key, value in paired(a, b).items()
     }
     yield json.dumps(
         {"summary": {"names": names, "a": a.figures(), "b": b.figures(), "difference_ms": change}}
@@ -206,7 +214,7 @@ def _figure(value: float | None) -> str:
     return DASH if value is None else f"{value:g}"
 
 
-def _interval(value: Estimate, pairs: int) -> str:
+def _interval(value: DifferenceEstimate, pairs: int) -> str:
     interval = "" if value.low_ms is None or value.high_ms is None else (
         f", 95 % {value.low_ms:+.0f} … {signed_ms(value.high_ms)}"
     )  # fmt: skip

@@ -57,18 +57,18 @@ def combine(chosen: Iterable[str]) -> tuple[str, list[Preset]]:
     presets = [read_preset(name) for name in dict.fromkeys(chosen)]
     if not presets:
         raise UsageError("--for names no server", f"there are: {', '.join(names())}")
-    taken: dict[str, str] = {}
+    owners: dict[str, str] = {}
     sections = [HEAD]
     for preset in presets:
-        own = {stage: table for stage, table in preset.tables.items() if stage not in taken}
+        own = {stage: table for stage, table in preset.tables.items() if stage not in owners}
         if not own:
-            others = ", ".join(sorted({taken[stage] for stage in preset.tables}))
+            others = ", ".join(sorted({owners[stage] for stage in preset.tables}))
             raise UsageError(
                 f"--for {preset.name} sets nothing that {others} does not", "name it first, or leave it out"
             )
-        taken |= dict.fromkeys(own, preset.name)
+        owners |= dict.fromkeys(own, preset.name)
         sections += [preset.comment + "\n".join(own.values())]
-    on_board = [words for stage, words in STAGES.items() if stage not in taken]
+    on_board = [words for stage, words in STAGES.items() if stage not in owners]
     if on_board:
         sections.append(f"# On this machine, with the models on board: {', '.join(on_board)}.\n")
     return "\n".join(sections), presets

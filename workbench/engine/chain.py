@@ -59,8 +59,8 @@ class Guarded(Generic[P]):
     def replaces(self, name: str, error: StageError, failures: Failures) -> bool:
         """Note that an answer of `name` broke off; return whether anybody else may be asked to go on."""
         failures.note(name, error)
-        others = [guard for guard in self.guards if guard.name != name and guard.refusal() is None]
-        return any(guard.name not in failures or not failures.pardoned for guard in others)
+        alternatives = [guard for guard in self.guards if guard.name != name and guard.refusal() is None]
+        return any(guard.name not in failures or not failures.pardoned for guard in alternatives)
 
     def warmed(self, name: str, error: StageError | None) -> None:
         """Note how the first call of one of them went: where nobody answers, nobody is left."""
@@ -122,15 +122,15 @@ class Guarded(Generic[P]):
         again."""
         broken, attempt = failures.last, 0
         guards = [guard for guard in self.guards if guard.name not in failures]
-        others = [guard for guard in self.guards if guard.name in failures and guard.name != broken]
+        alternatives = [guard for guard in self.guards if guard.name in failures and guard.name != broken]
         while True:
             if answers := await self._round(guards, ask, failures, slow or self._slow):
                 if self.lost:
                     self.lost = False
                     self._trace.emit(VoiceChanged(self.stage, "back"))
                 return answers[0]
-            if others and not failures.pardoned:
-                failures.pardoned, guards, others = True, others, []
+            if alternatives and not failures.pardoned:
+                failures.pardoned, guards, alternatives = True, alternatives, []
                 continue
             attempt += 1
             waits = [(guard, guard.wait_s(failures[guard.name], attempt)) for guard in guards]

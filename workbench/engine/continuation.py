@@ -10,14 +10,14 @@ GO_ON = "Your answer broke off here. Go on exactly where it stopped, in the same
 class ModelAnswer:
     """What a model has answered so far. `said` is what another one had said before; it is not said again."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, prefix: str) -> None:
         self.model = ""
         """Who answers; empty until it has begun."""
         self.text = ""
         self.calls: list[ToolCall] = []
-        self._said = said.strip()
+        self._said = prefix.strip()
         self._held = ""
-        self._spaced = said[-1:].isspace()
+        self._spaced = prefix[-1:].isspace()
 
     def add(self, text: str) -> str:
         """Add a piece, and return what of it is to be said: a model that begins anew may repeat what was said."""
@@ -35,6 +35,6 @@ class ModelAnswer:
         return text
 
 
-def going_on(said: str) -> list[Message]:
+def going_on(prefix: str) -> list[Message]:
     """Return the messages that have a model go on after what was said; none where nothing was."""
-    return [Message("assistant", said.strip()), Message("user", GO_ON)] if said.strip() else []
+    return [Message("assistant", prefix.strip()), Message("user", GO_ON)] if prefix.strip() else []

@@ -159,10 +159,10 @@ class CombinedTurn(SilenceTurn):
         return self._punctuates and not stopped and utterance.covered and len(text.split()) >= FEW_WORDS
 
     def _words(self, utterance: Utterance) -> Completeness:
-        return said(utterance) if self._by_words else Completeness.UNKNOWN
+        return judge_words(utterance) if self._by_words else Completeness.UNKNOWN
 
 
-def said(utterance: Utterance) -> Completeness:
+def judge_words(utterance: Utterance) -> Completeness:
     """Return what the words say of the end of the turn; where they lag behind, only whether a number is dictated."""
     transcript = utterance.transcript
     text, question, language = transcript.text if transcript else "", utterance.question, utterance.language

@@ -136,21 +136,21 @@ class ReplyGenerator:
         One that breaks off, or is empty, is gone on with by the next model. What was queued stays said; what was not,
         and the calls, which nobody has run yet, are dropped.
         """
-        llm, kept, failures = self._stages.llm, "", reply.failed_models
+        llm, prefix, failures = self._stages.llm, "", reply.failed_models
         while True:
-            answer = ModelAnswer(kept)
+            answer = ModelAnswer(prefix)
             try:
-                messages = [*prompt, *going_on(kept)]
+                messages = [*prompt, *going_on(prefix)]
                 await self._read(reply, llm.reply(messages, tools, failures), answer, chunks)
-                if not (kept.strip() or answer.text.strip() or answer.calls or reply.text):
+                if not (prefix.strip() or answer.text.strip() or answer.calls or reply.text):
                     reason = f"{answer.model} answered with neither words nor a call"
                     raise EmptyAnswerError(reason, "ask again, or choose another model", stage="llm")
             except StageError as error:
                 if not answer.model or not llm.replaces(answer.model, error, failures):
                     raise
-                kept += chunks.withdraw(answer.text)
+                prefix += chunks.withdraw(answer.text)
             else:
-                return kept + answer.text, answer.calls
+                return prefix + answer.text, answer.calls
 
     async def _read(
         self,

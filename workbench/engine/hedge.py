@@ -83,14 +83,14 @@ class HeldStreams(Generic[P, T]):
     async def open(self, guard: Guard[P], stream: AbstractAsyncContextManager[Answer[P, T]]) -> Answer[P, T]:
         """Return the stream once its first item is there. StageError where it does not open."""
         opened: asyncio.Future[Answer[P, T]] = asyncio.get_running_loop().create_future()
-        wanted: asyncio.Queue[tuple[Callable[[], Awaitable[T]], asyncio.Future[T]]] = asyncio.Queue()
+        requests: asyncio.Queue[tuple[Callable[[], Awaitable[T]], asyncio.Future[T]]] = asyncio.Queue()
 
         async def hold() -> None:
             try:
                 async with stream as answer:
                     _settle(opened, answer)
                     while True:
-                        receive, item = await wanted.get()
+                        receive, item = await requests.get()
                         try:
                             _settle(item, await receive())
                         except StageError as error:
@@ -100,7 +100,7 @@ class HeldStreams(Generic[P, T]):
 
         async def read(receive: Callable[[], Awaitable[T]]) -> T:
             item: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            wanted.put_nowait((receive, item))
+            requests.put_nowait((receive, item))
             return await item
 
         holder = self._holders[guard.name] = self._start(hold())

@@ -73,19 +73,19 @@ def split_made(chunk: ReplyChunk, before: Sequence[ReplyChunk]) -> tuple[str, st
     by a word would be heard.
     """
     if chunk.words:
-        said = _by_words(chunk, chunk.start + chunk.made)
-        return said, "", chunk.text[len(said) :]
+        opening = _by_words(chunk, chunk.start + chunk.made)
+        return opening, "", chunk.text[len(opening) :]
     spoken = [other for other in before if other.made]
     syllables = sum(sum(_sizes(other.text)) for other in spoken)
     pace = sum(other.made for other in spoken) / syllables if syllables else SYLLABLE_S * OUTPUT_RATE
     start = chunk.voice_start if chunk.voice_start is not None else chunk.start
     end = max(chunk.start + chunk.made, start + round(pace * sum(_sizes(chunk.text))))
-    said = _by_syllables(replace(chunk, end=end), chunk.start + chunk.made)
-    unsaid = chunk.text[len(said) :].lstrip()
-    said = chunk.text[: len(chunk.text) - len(unsaid)]
+    opening = _by_syllables(replace(chunk, end=end), chunk.start + chunk.made)
+    unsaid = chunk.text[len(opening) :].lstrip()
+    opening = chunk.text[: len(chunk.text) - len(unsaid)]
     clause = CLAUSE.search(unsaid)
     cut = clause.end() if clause else len(unsaid)
-    return said, unsaid[:cut].strip(), unsaid[cut:]
+    return opening, unsaid[:cut].strip(), unsaid[cut:]
 
 
 def _by_words(chunk: ReplyChunk, played: int) -> str:

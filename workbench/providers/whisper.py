@@ -107,15 +107,15 @@ class TranscriptionPlan:
         """Add the text of the span that was asked for last. Return the transcript so far."""
         gap = min(PARTIAL_LOAD * (self._utterance.end - self._asked), LONGEST_GAP)
         self._partial_due = max(self._partial_due, span.stop + max(PARTIAL_EVERY, gap))
-        whole = " ".join(filter(None, [*self._settled, text]))
+        full_text = " ".join(filter(None, [*self._settled, text]))
         if span.settles:
             self._start = span.stop
             self._settled.append(text)
-        if not text and whole:  # silence after what was settled
+        if not text and full_text:  # silence after what was settled
             confidence = self.latest.confidence or 0.0
         upto = span.stop if self._is_whole(span) else span.upto
         self.latest = Transcript(
-            whole, upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms, language=language
+            full_text, upto, confidence=confidence, cpu_wait_ms=cpu_wait_ms, language=language
         )
         return self.latest
 

@@ -56,7 +56,7 @@ def words_changed(a: str, b: str) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class DifferenceEstimate:
     """A percentile of paired differences, ms, and its 95 % interval; no interval of fewer than five."""
 
     ms: float
@@ -64,17 +64,17 @@ class Estimate:
     high_ms: float | None = None
 
 
-def estimate(differences_ms: Sequence[float], percent: float) -> Estimate | None:
+def estimate(differences_ms: Sequence[float], percent: float) -> DifferenceEstimate | None:
     """Return the percentile with its interval by the percentile bootstrap (Efron 1979); None of nothing."""
     value = percentile(differences_ms, percent)
     if value is None:
         return None
     if len(differences_ms) < FEWEST:
-        return Estimate(round(value, 1))
+        return DifferenceEstimate(round(value, 1))
     values = np.array(differences_ms)
     drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.percentile(np.percentile(values[drawn], percent, axis=1), (2.5, 97.5))
-    return Estimate(round(value, 1), round(float(low), 1), round(float(high), 1))
+    return DifferenceEstimate(round(value, 1), round(float(low), 1), round(float(high), 1))
 
 
 class SessionFigures:

@@ -38,12 +38,12 @@ class Choice(BaseModel):
             raise ValueError(f"is no regular expression: {error}") from None
         return when
 
-    def match(self, said: str) -> dict[str, str] | None:
+    def match(self, utterance: str) -> dict[str, str] | None:
         """Return the words to fill in, None if the user says something else."""
-        match = re.search(self.when, said, re.IGNORECASE)
+        match = re.search(self.when, utterance, re.IGNORECASE)
         if match is None:
             return None
-        return {"said": said, **{name: text or "" for name, text in match.groupdict().items()}}
+        return {"said": utterance, **{name: text or "" for name, text in match.groupdict().items()}}
 
 
 class Script(BaseModel):
@@ -98,9 +98,9 @@ class Script(BaseModel):
 
     def answer(self, messages: Sequence[Message]) -> str | list[str | ToolCall]:
         """Return the answer to these messages: a choice's call, then its words; else the next text."""
-        said = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        utterance = next((message.text for message in reversed(messages) if message.role == "user"), "")
         for choice in self.choose:
-            if (words := choice.match(said)) is None:
+            if (words := choice.match(utterance)) is None:
                 continue
             if messages[-1].role == "tool":
                 result = messages[-1].text
@@ -109,17 +109,17 @@ class Script(BaseModel):
             turn = sum(message.role == "user" for message in messages)
             return [ToolCall(f"call_{turn}", choice.tool, arguments)]
         turn = sum(message.role == "user" for message in messages) - 1
-        answer = self.answer_to(said, turn)
+        answer = self.answer_to(utterance, turn)
         if answer is not None:
             return answer
         return self.agent[turn % len(self.agent)] if self.agent else ""
 
-    def answer_to(self, said: str, turn: int) -> str | None:
+    def answer_to(self, utterance: str, turn: int) -> str | None:
         """Return the one of `answers` to the words of turn number `turn` (from 0); None if there is none.
 
         An utterance may be a part of a line, or more than one.
         """
-        words, lines = said.casefold().strip(), self.answers or []
+        words, lines = utterance.casefold().strip(), self.answers or []
         matches = [
             at for at, (line, _) in enumerate(lines) if words in line.casefold() or line.casefold() in words
         ]

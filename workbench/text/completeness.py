@@ -77,30 +77,30 @@ def completeness(text: str, question: str = "", language: str = "en") -> Complet
 
 def dictation(text: str, question: str, language: str) -> Completeness | None:
     """Return what the number or the letters at the end of a text say of it; None where nothing is being dictated."""
-    found = _dictated(text.casefold(), tag(language))
+    number = _dictated(text.casefold(), tag(language))
     asked = matches(question, language, "dictated") or matches(question, language, "codes")
-    near = found.before[-ANNOUNCED:] if found.digits > 2 or found.groups > 1 or found.letters else ""
+    near = number.before[-ANNOUNCED:] if number.digits > 2 or number.groups > 1 or number.letters else ""
     announced = asked or matches(near, language, "dictated") or matches(near, language, "codes")
     if ADDRESS.search(text):
         return Completeness.LIKELY
-    spelling = matches(found.before, language, "dictated") and not CLOSED.search(text)
-    joined = found.joint and (asked or spelling or found.digits or found.letters)
-    if joined or found.letters > 1 or (found.letters and announced):
+    spelling = matches(number.before, language, "dictated") and not CLOSED.search(text)
+    joined = number.joint and (asked or spelling or number.digits or number.letters)
+    if joined or number.letters > 1 or (number.letters and announced):
         return Completeness.UNFINISHED
-    if not found.digits or (found.groups == 1 and not asked and NO_DICTATION.search(text)):
+    if not number.digits or (number.groups == 1 and not asked and NO_DICTATION.search(text)):
         return None
     several = (
-        found.groups >= 4
-        or (found.groups == 3 and found.single != 1)
-        or (found.groups == 2 and found.digits >= 5)
+        number.groups >= 4
+        or (number.groups == 3 and number.single != 1)
+        or (number.groups == 2 and number.digits >= 5)
     )
-    by_digit = found.single == found.groups > 1 or (
-        found.single == 0 and found.groups == 1 and found.digits > 2
+    by_digit = number.single == number.groups > 1 or (
+        number.single == 0 and number.groups == 1 and number.digits > 2
     )
-    if not (announced or several or (by_digit and not found.before)):
+    if not (announced or several or (by_digit and not number.before)):
         return None
     short = matches(question or text, language, "codes")
-    enough = found.digits >= (SHORT_NUMBER if short else LONG_NUMBER)
+    enough = number.digits >= (SHORT_NUMBER if short else LONG_NUMBER)
     return Completeness.DOUBTFUL if enough else Completeness.UNFINISHED
 
 
@@ -151,5 +151,7 @@ def _ends_with(text: str, language: str, kind: str) -> bool:
 @cache
 def _ending(language: str, kind: str) -> re.Pattern[str]:
     phrases = {simplify(entry) for entry in entries(language, kind)} - {""}
-    found = (re.escape(p) if re.match(f"[{UNSPACED}]", p) else rf"\b{re.escape(p)}" for p in sorted(phrases))
-    return re.compile(f"(?:{'|'.join(found)})$" if phrases else r"(?!)")
+    patterns = (
+        re.escape(p) if re.match(f"[{UNSPACED}]", p) else rf"\b{re.escape(p)}" for p in sorted(phrases)
+    )
+    return re.compile(f"(?:{'|'.join(patterns)})$" if phrases else r"(?!)")

@@ -30,7 +30,7 @@ def _names() -> dict[str, str]:
 
 @cache
 def _tags() -> dict[str, str]:
-    others = {
+    variants = {
         "mandarin": "zh",
         "castilian": "es",
         "flemish": "nl",
@@ -38,7 +38,7 @@ def _tags() -> dict[str, str]:
         "moldavian": "ro",
         "jw": "jv",
     }
-    return {**others, **{name.lower(): code for code, name in _names().items()}}
+    return {**variants, **{name.lower(): code for code, name in _names().items()}}
 
 
 def tag_of(language: str) -> str:

@@ -55,8 +55,10 @@ def is_made_up(text: str, confidence: float | None, voiced_ms: float, probabilit
     `confidence` is the model's own, None without.
     """
     sentences = [simplify(part) for part in re.split(r"[.!?,…]+(?=\s|$)|[。！？、，\n]+", text)]
-    said = [sentence for sentence in sentences if sentence]
-    if not said or not (CREDITS.search(simplify(text)) or all(sentence in _SIMPLE for sentence in said)):
+    phrases = [sentence for sentence in sentences if sentence]
+    if not phrases or not (
+        CREDITS.search(simplify(text)) or all(sentence in _SIMPLE for sentence in phrases)
+    ):
         return False
     if confidence is not None and confidence < DOUBTFUL:
         return True

@@ -71,8 +71,10 @@ def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     """Return what finds any of the phrases: as whole words, in a script without spaces anywhere."""
     parts = {part for phrase in phrases if (part := _short(simplify(phrase)))}
     longest_first = sorted(parts, key=len, reverse=True)
-    found = (re.escape(p) if re.match(f"[{UNSPACED}]", p) else rf"\b{re.escape(p)}\b" for p in longest_first)
-    return re.compile("|".join(found) or r"(?!)")
+    patterns = (
+        re.escape(p) if re.match(f"[{UNSPACED}]", p) else rf"\b{re.escape(p)}\b" for p in longest_first
+    )
+    return re.compile("|".join(patterns) or r"(?!)")
 
 
 def _short(text: str) -> str:

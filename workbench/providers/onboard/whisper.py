@@ -81,14 +81,14 @@ def _prompt(whisper: Any, tokenizer: Any, encoded: Any, job: WorkerJob) -> tuple
     """
     if not whisper.is_multilingual:
         return PROMPT, ""
-    language, heard = str(job.header.get("language", "en")), ""
+    language, spoken = str(job.header.get("language", "en")), ""
     if job.header.get("detect"):
         found, probability = whisper.detect_language(encoded)[0][0]
         if probability >= SURE:
-            language = heard = found[2:-2]  # <|de|>
+            language = spoken = found[2:-2]  # <|de|>
     token = f"<|{language}|>"
     token = token if tokenizer.token_to_id(token) is not None else "<|en|>"
-    return [PROMPT[0], token, "<|transcribe|>", PROMPT[1]], heard
+    return [PROMPT[0], token, "<|transcribe|>", PROMPT[1]], spoken
 
 
 def clean(text: str, score: float, no_speech: float) -> tuple[str, float]:

@@ -58,8 +58,8 @@ def guard(api_key: Secret | None, origins: Collection[str], *, private: bool) ->
         if origin and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return _preflight(request)
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        given = key.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
-        if expected and not hmac.compare_digest(given, expected):
+        token = key.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+        if expected and not hmac.compare_digest(token, expected):
             message = "wrong or missing key: send the header Authorization: Bearer KEY"
             raise ApiError(401, message, code="invalid_api_key")
         return await handler(request)
@@ -90,10 +90,10 @@ def _admitted(origin: str, origins: Collection[str]) -> bool:
 
 def _preflight(request: web.Request) -> web.Response:
     """Return the leave to make a request: a browser asks for it before it sends one, without the key."""
-    wanted = request.headers.get("Access-Control-Request-Headers", "authorization, content-type")
+    header_names = request.headers.get("Access-Control-Request-Headers", "authorization, content-type")
     headers = {
         "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-        "Access-Control-Allow-Headers": wanted,
+        "Access-Control-Allow-Headers": header_names,
         "Access-Control-Max-Age": str(KEPT_S),
     }
     if "Access-Control-Request-Private-Network" in request.headers:

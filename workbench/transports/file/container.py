@@ -81,11 +81,11 @@ class FileView:
 
     def read(self, count: int = -1) -> bytes:
         """Read up to `count` bytes, by default all."""
-        wanted = self._begins[-1] - self._at if count < 0 else count
+        remaining = self._begins[-1] - self._at if count < 0 else count
         parts: list[bytes] = []
-        while wanted > 0 and (part := self._read_some(wanted)):
+        while remaining > 0 and (part := self._read_some(remaining)):
             parts.append(part)
-            wanted -= len(part)
+            remaining -= len(part)
             self._at += len(part)
         return b"".join(parts)
 
