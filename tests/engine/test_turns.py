@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.engine.support.scenario import Scenario, run
+from tests.engine.support.scenario import Scenario, Verb, run
 from tests.engine.support.vad import Doubting
 from workbench.engine.guarded import GuardedLlm
 from workbench.engine.interfaces import Progress, Retraction
@@ -34,7 +34,7 @@ from workbench.model.events import (
     UtteranceDismissed,
 )
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
-from workbench.simulation.synthesis import Score
+from workbench.simulation.synthesis import Score, speech
 
 QUESTION = "how are you today"
 LONG = "Let me tell you a long story. " + "It goes on and on and on. " * 10
@@ -334,6 +334,27 @@ def test_typed_text_during_noise_is_answered() -> None:
     )
     assert outcome.turns == [("done", "typed", "Fine, thank you.")]
     assert outcome.at(outcome.one(ReplyPlaying)) <= 1500 + 640
+
+
+def test_a_click_while_the_stt_is_at_work_takes_no_word_away() -> None:
+    score = Score().silence(0.5).say(QUESTION)
+    score.add(speech(0.05), at=score.seconds + 0.6).silence(5)
+    outcome = run(Scenario(score, stt=ScriptedStt(score, delay_ms=1500)))
+    assert outcome.turns == [("done", QUESTION, "Fine, thank you.")]
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+def test_what_comes_after_an_interrupt_is_a_turn_of_its_own(spoken: bool) -> None:
+    score = Score().silence(0.5).say(QUESTION)
+    end = score.seconds
+    if spoken:
+        score.silence(0.8).say("and now what")
+    verbs: list[tuple[float, Verb]] = [(end + 0.6, lambda pipeline: pipeline.interrupt())]
+    if not spoken:
+        verbs.append((end + 0.6, lambda pipeline: pipeline.type("and now what")))
+    llm = ScriptedLlm(["Fine, thank you."], first_token_ms=2000)
+    outcome = run(Scenario(score.silence(6), stt=ScriptedStt(score), llm=llm, verbs=verbs))
+    assert outcome.turns[-1] == ("done", "and now what", "Fine, thank you.")
 
 
 # --- of itself -------------------------------------------------------------------------------------------------------

@@ -239,8 +239,8 @@ def test_a_session_that_has_ended_invites_to_nothing(size: tuple[int, int]) -> N
             await stage.shows("Speak, or type and press Enter.")
             session.at(9000, ev.SessionEnded("source ended"))
             await stage.shows("■ Ended", "The session has ended")
-            for invitation in ("Speak,", "type here", "Mute", "Interrupt"):
-                assert invitation not in stage.text
+            invitations = ("Speak,", "type here", "Mute", "Interrupt")  # the footer follows a moment later
+            await stage.until(lambda: not any(invitation in stage.text for invitation in invitations))
             await stage.pilot.press(*"hi", "enter", "escape", "ctrl+o")
             spoken_turn(session, 1, FIRST, "In 1969.")  # what the recorder had not shown yet
             await stage.shows("In 1969.", "■ Ended")

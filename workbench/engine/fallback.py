@@ -122,12 +122,15 @@ class TurnDetectorWithFallback:
     async def assess(self, utterance: Utterance) -> None:
         """Have the detector's model judge the pause that the utterance is in; one that fails is left out."""
         speech_end, began = utterance.speech_end, self._trace.now()
+
+        async def ask() -> float | None:
+            probability = await self._turn.assess(utterance)
+            return None if probability is None else _number(probability, most=1.0)
+
         try:
-            probability = await within(
-                "the turn detector", "turn", lambda: self._turn.assess(utterance), ASSESS_MS
-            )
+            probability = await within("the turn detector", "turn", ask, ASSESS_MS)
             if probability is not None:
-                utterance.estimate(Estimate(float(probability), speech_end), self._trace.now() - began)
+                utterance.estimate(Estimate(probability, speech_end), self._trace.now() - began)
         except StageError as error:
             self._failures += 1
             if self._failures == FAILURES:

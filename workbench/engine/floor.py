@@ -120,6 +120,8 @@ class Floor:
         for order, claim in list(self._claims.items()):
             if claim.complete and applies(order):
                 claim.scope.cut()
+                if claim.utterance is not None:
+                    claim.utterance.abandoned = True
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -245,7 +245,7 @@ class ReplyGenerator:
         end, hooks = 0, self._stages.hooks
         while (text := await chunks.get()) is not None:
             text = await hooks.agent_text(text)
-            spoken = await hooks.before_tts(reply.turn, self._stages.speakable(text))
+            spoken = await hooks.before_tts(reply.turn, self._speakable(text))
             chunk = ReplyChunk(text, start=end, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
@@ -294,7 +294,7 @@ class ReplyGenerator:
                     reply.forget_sound(chunk)
                     continue
                 chunk, lost = reply.break_off(chunk)
-                spoken = await self._stages.hooks.before_tts(reply.turn, self._stages.speakable(chunk.text))
+                spoken = await self._stages.hooks.before_tts(reply.turn, self._speakable(chunk.text))
                 chunk.spoken_words = len(spoken.split())
                 if lost:
                     reason = f"{voice} broke off in mid-sentence: {plain(lost, 80)!r} was not said"
@@ -304,11 +304,23 @@ class ReplyGenerator:
             else:
                 return chunk
 
+    def _speakable(self, text: str) -> str:
+        """Return what is spoken of a text; StageError where the agent's own function fails."""
+        with foreign("speakable", "tts"):
+            spoken = self._stages.speakable(text)
+            if not isinstance(spoken, str):
+                raise TypeError(f"it returned {type(spoken).__name__}, no text")
+            return spoken
+
     async def _append(self, reply: Reply, chunk: ReplyChunk, samples: Samples) -> None:
         if reply.leading is None and len(reply.head) < LEADING_LIMIT:
+            known_silent = len(reply.head)
             reply.head = np.concatenate((reply.head, samples))
             reply.leading = first_audible(reply.head, OUTPUT_RATE)
-            reply.audio.inaudible = len(reply.head) if reply.leading is None else reply.leading
+            # what was pulled already counts as silent, though a block may begin before its end
+            reply.audio.inaudible = (
+                len(reply.head) if reply.leading is None else max(reply.leading, known_silent)
+            )
             if reply.leading is not None:
                 reply.head = silence(0)
         if chunk.voice_start is None and (first := first_audible(samples, OUTPUT_RATE)) is not None:

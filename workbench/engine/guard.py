@@ -130,6 +130,10 @@ class Guard(Generic[P]):
             with self._counted():
                 item, source = await self._attempt(start, first_ms)
             failed = False
+            if (
+                self._breaker.state == "half_open"
+            ):  # the first item proves it: others need not wait for the last
+                self._update(self._breaker.succeed)
             yield Answer(self.name, self.provider, item, receive)
         except BaseException as raised:
             error = raised

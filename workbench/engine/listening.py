@@ -317,7 +317,11 @@ class Listening:
 
     def _drop_click(self, utterance: Utterance) -> None:
         """What was taken for speech is none: what was said before it ends where it ended."""
-        if len(utterance.segments) > 1:
+        if (
+            utterance.open_voiced_ms >= self._settings.vad.min_speech_ms
+        ):  # words that the STT had not finished, too
+            self._end(utterance)
+        elif len(utterance.segments) > 1:
             utterance.drop_segment()
             self._end(utterance)
         else:

@@ -239,7 +239,7 @@ class Pipeline:
         """Take what the user types: more of the turn that is open, else a turn of its own. Return the number of its
         utterance."""
         self._silence_said = False
-        if self.talking and (going_on := self.listening.add_text(text)) is not None:
+        if self.talking and not self._doubted() and (going_on := self.listening.add_text(text)) is not None:
             return going_on.id
         utterance = Utterance(self.listening.number(), self.listening.position)
         if self.talking:
@@ -249,6 +249,11 @@ class Pipeline:
             self.listening.last = utterance
             self.turns.start(utterance)
         return utterance.id
+
+    def _doubted(self) -> bool:
+        """Whether what was spoken last may be no turn, an echo for example: what is typed then stands by itself."""
+        utterance = self.listening.utterance or self.listening.last
+        return utterance is not None and self.barge_in.objection(utterance) is not None
 
     def interrupt(self) -> None:
         """Cut whatever is being answered; what the user is saying goes on."""

@@ -11,6 +11,7 @@ from workbench.engine.guarded import GuardedLlm, GuardedStt, GuardedTts
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import Sink, Source, TurnDetector, Vad
 from workbench.engine.reply import NoVision, ToolRunner, Vision
+from workbench.model.errors import foreign
 from workbench.model.price import UNKNOWN, Price
 from workbench.trace.trace import Trace
 from workbench.trace.track import LiveTrack
@@ -56,7 +57,8 @@ class Stages:
             self.speakable = self.speakable_in(language)
         for model in (self.stt, self.tts):
             for guard in model.guards if model else ():
-                guard.provider.use_language(language)
+                with foreign(guard.name, guard.stage):
+                    guard.provider.use_language(language)
 
     def started_anew(self) -> bool:
         """Whether a model was loaded (again) since the last call."""

@@ -72,6 +72,8 @@ class Utterance:
         self._estimate: Estimate | None = None
         self.segments: list[Segment] = []
         """What was spoken and typed, in order."""
+        self.abandoned = False
+        """Its answer was cut: nothing goes on with it."""
         self.committed = False
         """Nothing reopens its turn: the reply is audible, a tool with side effects runs, or the turn is over."""
         self.reply_audio: ReplyAudio | None = None
@@ -145,6 +147,11 @@ class Utterance:
         """The one that is being spoken."""
         return next((segment for segment in reversed(self.segments) if not segment.over), None)
 
+    @property
+    def open_voiced_ms(self) -> float:
+        """How much voice the segment that is being spoken has, with those that it goes on with, ms."""
+        return segment.voiced_ms if (segment := self._open_segment) is not None else 0.0
+
     def begin_segment(self, sound: Frame, onset: int) -> None:
         """Go on in a new segment with that sound; the STT reads it from there. Where it has not finished the one
         before, it reads both anew as one: nothing waits for a call that is late."""
@@ -178,7 +185,7 @@ class Utterance:
 
     def take_back(self) -> bool:
         """Keep the reply back so that the turn can go on; False where it is committed."""
-        if self.state != "ended" or self.committed:
+        if self.state != "ended" or self.committed or self.abandoned:
             return False
         return self.reply_audio is None or self.reply_audio.hold()
 

@@ -143,7 +143,7 @@ class StageBuilder:
         """Make a chain, without those that lack a key or weights; of those there is a notice, unless nobody is left."""
         if check_chain(stage, chain, self._settings) == (NONE,):
             return None
-        self._onboard[stage] = True
+        before, self._onboard[stage] = self._onboard.get(stage, False), True
         present: dict[str, Any] = {}
         absent: list[MissingError] = []
         for item in chain:
@@ -156,6 +156,7 @@ class StageBuilder:
                     provider
                 )
         if not present:
+            self._onboard[stage] = before  # of the chain that goes on
             raise absent[0]
         for missing in absent:
             reason = f"{missing.reason}: {stage} goes on without it, with {', '.join(present)}"
