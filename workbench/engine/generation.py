@@ -245,7 +245,7 @@ class ReplyGenerator:
         end, hooks = 0, self._stages.hooks
         while (text := await chunks.get()) is not None:
             text = await hooks.agent_text(text)
-            spoken = await hooks.before_tts(reply.turn, self._speakable(text))
+            spoken = await hooks.before_tts(reply.turn, self._stages.spoken(text))
             chunk = ReplyChunk(text, start=end, spoken_words=len(spoken.split()))
             reply.chunks.append(chunk)
             self._trace.emit(ReplyText(reply.id, reply.turn, text, spoken))
@@ -294,7 +294,7 @@ class ReplyGenerator:
                     reply.forget_sound(chunk)
                     continue
                 chunk, lost = reply.break_off(chunk)
-                spoken = await self._stages.hooks.before_tts(reply.turn, self._speakable(chunk.text))
+                spoken = await self._stages.hooks.before_tts(reply.turn, self._stages.spoken(chunk.text))
                 chunk.spoken_words = len(spoken.split())
                 if lost:
                     reason = f"{voice} broke off in mid-sentence: {plain(lost, 80)!r} was not said"
@@ -303,14 +303,6 @@ class ReplyGenerator:
                     return chunk
             else:
                 return chunk
-
-    def _speakable(self, text: str) -> str:
-        """Return what is spoken of a text; StageError where the agent's own function fails."""
-        with foreign("speakable", "tts"):
-            spoken = self._stages.speakable(text)
-            if not isinstance(spoken, str):
-                raise TypeError(f"it returned {type(spoken).__name__}, no text")
-            return spoken
 
     async def _append(self, reply: Reply, chunk: ReplyChunk, samples: Samples) -> None:
         if reply.leading is None and len(reply.head) < LEADING_LIMIT:

@@ -36,6 +36,6 @@ class LanguageFollower:
         if tag(language) == tag(before) or sum(map(str.isalpha, transcript.text)) < LEAST_LETTERS:
             return
         utterance.language = language
-        stages.speak(language)
+        stages.use_language(language)
         self._conversation.note = f"The user speaks {name_of(language)} now: answer in {name_of(language)}."
         self._trace.emit(LanguageChanged(language, before, utterance.id))

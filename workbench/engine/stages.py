@@ -50,7 +50,15 @@ class Stages:
 
     _starts: int = 0
 
-    def speak(self, language: str) -> None:
+    def spoken(self, text: str) -> str:
+        """Return what is spoken of a text; StageError where the agent's own function fails."""
+        with foreign("speakable", "tts"):
+            spoken = self.speakable(text)
+            if not isinstance(spoken, str):
+                raise TypeError(f"it returned {type(spoken).__name__}, no text")
+            return spoken
+
+    def use_language(self, language: str) -> None:
         """Go over to another language, from the next reply on."""
         self.language = language
         if self.speakable_in is not None:

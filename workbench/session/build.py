@@ -99,7 +99,7 @@ class StageBuilder:
     def use_agent(self, agent: Agent, stages: Stages) -> None:
         """Speak as another agent does, from the next reply on."""
         self._agent = agent
-        stages.speak(self._language)
+        stages.use_language(self._language)
 
     async def warm(self) -> None:
         """Make the first call of every model that is asked first; one that fails leaves the turn cold."""

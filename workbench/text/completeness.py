@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 
-from workbench.text.turn_words import LONGEST, UNSPACED, content_words, entries, matches, simplify, tag
+from workbench.text.turn_words import (
+    LONGEST,
+    UNSPACED,
+    any_of,
+    content_words,
+    entries,
+    matches,
+    simplify,
+    tag,
+)
 
 LONG_NUMBER = 7
 """Digits with which a dictated number may be whole: the shortest telephone numbers."""
@@ -151,7 +160,4 @@ def _ends_with(text: str, language: str, kind: str) -> bool:
 @cache
 def _ending(language: str, kind: str) -> re.Pattern[str]:
     phrases = {simplify(entry) for entry in entries(language, kind)} - {""}
-    patterns = (
-        re.escape(p) if re.match(f"[{UNSPACED}]", p) else rf"\b{re.escape(p)}" for p in sorted(phrases)
-    )
-    return re.compile(f"(?:{'|'.join(patterns)})$" if phrases else r"(?!)")
+    return re.compile(f"(?:{any_of(phrases)})$")

@@ -70,11 +70,17 @@ def _content_words(text: str, ignored: tuple[str, ...]) -> int:
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     """Return what finds any of the phrases: as whole words, in a script without spaces anywhere."""
     parts = {part for phrase in phrases if (part := _short(simplify(phrase)))}
-    longest_first = sorted(parts, key=len, reverse=True)
+    return re.compile(any_of(parts))
+
+
+def any_of(phrases: Iterable[str]) -> str:
+    """Return the regular expression of any of the phrases, the longest first: as whole words, in a script without
+    spaces anywhere; one that matches nothing where there are none."""
+    longest_first = sorted(phrases, key=len, reverse=True)
     patterns = (
         re.escape(p) if re.match(f"[{UNSPACED}]", p) else rf"\b{re.escape(p)}\b" for p in longest_first
     )
-    return re.compile("|".join(patterns) or r"(?!)")
+    return "|".join(patterns) or r"(?!)"
 
 
 def _short(text: str) -> str:
