@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from itertools import count
 from typing import Any
 
@@ -43,6 +44,18 @@ def all_ended() -> Iterator[None]:
     for widget in launcher.running_widgets():
         widget.end()
     launcher._cells.clear()
+
+
+def test_observers_of_the_widget_run_in_the_context_of_the_cell_where_their_output_goes() -> None:
+    cell: ContextVar[str] = ContextVar("cell", default="lost")
+    cell.set("first")
+    widget = begun()
+    cell.set("second")
+    seen: list[str] = []
+    widget.observe(lambda _: seen.append(cell.get()), names="lines")
+    until(lambda: texts(widget) == ["Hello, I am here."])
+    assert set(seen) == {"first"}
+    widget.end()
 
 
 def texts(widget: LiveWidget, who: str = "agent") -> list[str]:

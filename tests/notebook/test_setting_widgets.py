@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
@@ -125,6 +126,18 @@ def test_knobs_follow_what_the_page_does_not_cancel_and_no_observer_ends_that(se
     duplex.begin_capture(True)
     until(lambda: mode.value == "full")
     assert session.settings.origin("bargein.mode") == "default", "a widget that follows chooses nothing"
+
+
+def test_observers_run_in_the_context_of_the_cell_where_their_output_goes(session: Session) -> None:
+    """Jupyter keeps the cell that output belongs to in a context variable."""
+    cell: ContextVar[str] = ContextVar("cell", default="lost")
+    cell.set("first")
+    box = knobs(session, "turn.silence_ms")
+    cell.set("second")
+    seen: list[str] = []
+    box.children[0].observe(lambda _: seen.append(cell.get()), names="value")
+    session.set(turn_silence_ms=250)
+    until(lambda: seen == ["first"])
 
 
 def test_a_knob_of_the_page_has_the_bounds_and_the_step_of_a_knob() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -62,7 +63,11 @@ class SessionWatcher:
         self._subscribers: list[Callable[[], None]] = []
         self._reported: set[str] = set()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="notebook-watcher", daemon=True)
+        # In the cell's context: what observers print goes where the cell's output goes, while it is shown.
+        cell = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=cell.run, args=(self._run,), name="notebook-watcher", daemon=True
+        )
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         """Call this at each change from now on."""

@@ -7,6 +7,7 @@ knobs(session, "turn.silence_ms", "bargein.mode")       # bound to a running ses
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from functools import cache, partial
@@ -119,7 +120,9 @@ def knobs(session: Any, *names: str) -> Any:
     for name, control in controls.items():
         control.observe(_setter(session, name, refusal), names="value")
     follow = _follow(session, first_entry, controls, refusal)
-    threading.Thread(target=asyncio.run, args=(follow,), name="notebook-knobs", daemon=True).start()
+    # In the cell's context: what observers print goes where the cell's output goes, while it is shown.
+    cell = contextvars.copy_context()
+    threading.Thread(target=cell.run, args=(asyncio.run, follow), name="notebook-knobs", daemon=True).start()
     return _with_table(widgets.VBox([*controls.values(), refusal]), controls)
 
 
