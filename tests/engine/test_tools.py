@@ -6,7 +6,9 @@ import pytest
 
 from tests.engine.support.scenario import Outcome, Scenario, run
 from tests.engine.support.tools import CLOCK, DATE, Tools, answer
+from workbench.engine.endpointing import CombinedTurn
 from workbench.engine.settings import EngineSettings
+from workbench.model.audio import INPUT_RATE
 from workbench.model.conversation import ToolCall
 from workbench.model.events import (
     ReplyDiscarded,
@@ -76,6 +78,30 @@ def test_no_tool_runs_before_the_turn_is_decided() -> None:
     assert [event.speculative for event in outcome.all(ReplyStarted)] == [True, True]
     assert len(tools.ran) == 1
     assert tools.ran[0][0] * 1000 >= outcome.at(outcome.one(TurnDecided))
+
+
+def test_a_tool_with_side_effects_waits_for_as_long_as_a_reply_is_held_back() -> None:
+    tools, settings = Tools(), EngineSettings()
+    settings.turn.hold_ms = 900
+    llm = answer([CLOCK], "Ten.")
+    outcome = run(Scenario(question(), llm=llm, tools=tools.all, turn=CombinedTurn(), settings=settings))
+    decided = outcome.one(TurnDecided)
+    assert decided.end_sample is not None
+    assert tools.ran[0][0] - decided.end_sample / INPUT_RATE == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("partials", [True, False])
+@pytest.mark.parametrize("pause_s", [0.45, 0.8, 1.6, 2.2])
+def test_nothing_is_done_while_late_words_say_that_more_will_come(pause_s: float, partials: bool) -> None:
+    text = Score().silence(0.5).say("order a pizza and").silence(pause_s).say("a salad please").silence(5)
+    tools, settings = Tools(), EngineSettings()
+    settings.turn.hold_ms = 450
+    stt = ScriptedStt(text, partials=partials, delay_ms=300.0)
+    llm = answer([CLOCK], "Done.")
+    outcome = run(Scenario(text, stt=stt, llm=llm, tools=tools.all, turn=CombinedTurn(), settings=settings))
+    assert outcome.turns == [("done", "order a pizza and a salad please", "Done.")]
+    assert len(tools.ran) == 1
+    assert [event.status for event in outcome.all(ToolReturned)].count("done") == 1
 
 
 def test_the_tool_result_of_a_reply_that_is_cut_is_kept_once() -> None:

@@ -273,9 +273,7 @@ class TurnRunner:
         provisional = CancelScope()
 
         async def watch() -> None:
-            while utterance.state == "ended" and not reply.audio.held and self._answers(reply, utterance):
-                if reply.commit_due:
-                    self._commit(reply, end)
+            while self._stands(reply, utterance):
                 await utterance.marked()
             provisional.cut()
 
@@ -283,9 +281,24 @@ class TurnRunner:
         self._heard_latency.follow(reply, vad_end)
         reply.audio.release()
         utterance.reply_audio = reply.audio
-        async with beside(watch()):
+        async with beside(watch()), beside(self._commit_for_tools(reply, end)):
             with provisional.entered():
                 await self._perform(reply, end)
+
+    def _stands(self, reply: Reply, utterance: Utterance) -> bool:
+        """Whether the user has not gone on since the turn was decided."""
+        return utterance.state == "ended" and not reply.audio.held and self._answers(reply, utterance)
+
+    async def _commit_for_tools(self, reply: Reply, end: TurnOutcome) -> None:
+        """Commit the turn where a tool with side effects waits for it, once a reply could be heard."""
+        while not reply.commit_due:
+            await end.utterance.marked()
+        since_ms = self.trace.now()
+        await self._held_back(end.utterance)
+        if self._stands(reply, end.utterance):
+            if (now_ms := self.trace.now()) > since_ms:
+                self.trace.emit(reply.span("floor", since_ms, now_ms))
+            self._commit(reply, end)
 
     async def _held_back(self, utterance: Utterance) -> None:
         """Wait until the user has been silent for as long as the turn detector wants before anything is heard."""
