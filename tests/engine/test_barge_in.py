@@ -194,7 +194,7 @@ def test_an_echo_of_ourselves_is_no_interruption_though_it_has_words() -> None:
     judged = outcome.one(BargeInJudged)
     assert (judged.verdict, judged.reason) == ("false", "echo of ourselves (0.80 of the sound)")
     assert outcome.turns == [("done", "tell me something", ANSWER)]
-    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "echo")]
+    assert [(it.utterance, it.reason) for it in outcome.all(UtteranceDismissed)] == [(2, "echo")]
     onset = outcome.all(SpeechStarted)[1].at_sample
     assert all(start == onset and stop - start >= 1920 for start, stop in asked)
 
@@ -244,7 +244,7 @@ def test_a_reply_prepared_for_our_own_echo_is_discarded() -> None:
     )
     assert outcome.turns == [("done", "tell me something", ANSWER)]
     assert {event.utterance for event in outcome.all(ReplyDiscarded)} <= {2}
-    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "echo")]
+    assert [(it.utterance, it.reason) for it in outcome.all(UtteranceDismissed)] == [(2, "echo")]
 
 
 def test_a_correlation_below_the_threshold_is_no_echo() -> None:

@@ -185,7 +185,7 @@ def test_an_stt_that_fails_on_a_cough_leaves_only_a_notice() -> None:
     outcome = run(Scenario(score, stt=stt, llm=ScriptedLlm([ANSWER])))
     assert outcome.turns == [("done", "what time is it", ANSWER)]
     assert outcome.all(Notice) == [Notice("error", "stt", "no credit", "")]
-    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(2, "not understood")]
+    assert [(it.utterance, it.reason) for it in outcome.all(UtteranceDismissed)] == [(2, "not understood")]
 
 
 def test_an_stt_that_hangs_is_asked_again_for_everything_when_the_user_goes_on() -> None:

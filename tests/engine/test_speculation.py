@@ -186,7 +186,7 @@ def test_too_short_an_utterance_is_no_turn_whatever_was_prepared() -> None:
     text = score()
     outcome = run(Scenario(text, stt=ScriptedStt(text, partials=True), settings=settings))
     assert outcome.turns == []
-    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "too short")]
+    assert [(it.utterance, it.reason) for it in outcome.all(UtteranceDismissed)] == [(1, "too short")]
     assert len(outcome.all(ReplyDiscarded)) == 1
 
 

@@ -290,7 +290,7 @@ def test_without_an_stt_only_text_is_a_turn() -> None:
         Scenario(question(after=3), deaf=True, verbs=[(3.0, lambda pipeline: pipeline.type("Hello?"))])
     )
     assert outcome.turns == [("done", "Hello?", "Fine, thank you.")]
-    assert outcome.all(UtteranceDismissed) == [UtteranceDismissed(1, "no words")]
+    assert [(it.utterance, it.reason) for it in outcome.all(UtteranceDismissed)] == [(1, "no words")]
 
 
 def test_typed_text_cuts_the_reply_that_plays() -> None:

@@ -341,6 +341,8 @@ def test_a_recording_of_this_version_stays_readable_and_says_the_same() -> None:
     golden = Path(__file__).parents[1] / "golden"
     lines = (golden / "three_turns.events.jsonl").read_text(encoding="ascii").splitlines()
     found = [entry for line in lines if (entry := decode(line)) is not None]
-    assert [encode(entry) for entry in found] == lines
+    assert [
+        json.loads(encode(entry)) | json.loads(line) for entry, line in zip(found, lines, strict=True)
+    ] == [json.loads(encode(entry)) for entry in found]  # fields that came since have their defaults
     wanted = (golden / "three_turns.turns.jsonl").read_text(encoding="ascii").splitlines()
     assert [turn.to_json() for turn in turns(found)] == [json.loads(line) for line in wanted]

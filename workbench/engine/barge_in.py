@@ -268,7 +268,7 @@ class BargeIn:
                 self._false_at.remove(false.counted_at)
             if self._floor.answers_before(utterance.id):
                 late = Judgement(Verdict.CUT, "words, late")
-                self._emit(utterance, late, self._listening.position - utterance.onset)
+                self._emit(utterance, late, self._listening.position - utterance.onset, utterance.voiced_ms)
                 self._floor.cut(keep=utterance.id)
 
     def objection(self, utterance: Utterance) -> Objection | None:
@@ -345,13 +345,13 @@ class BargeIn:
         if judgement.verdict is Verdict.WAIT:
             if not suspicion.waiting:
                 suspicion.waiting = True
-                self._emit(suspicion.utterance, judgement, self._listening.position - suspicion.since)
+                self._emit_verdict(suspicion, judgement)
         elif judgement.verdict is not Verdict.KEEP_PAUSED:
             self._conclude(suspicion, judgement)
 
     def _conclude(self, suspicion: Suspicion, judgement: Judgement) -> None:
         self.drop()
-        self._emit(suspicion.utterance, judgement, self._listening.position - suspicion.since)
+        self._emit_verdict(suspicion, judgement)
         if judgement.verdict is Verdict.ECHO:
             self._listening.forget_voice(suspicion.since)
         if judgement.verdict is Verdict.CUT:
@@ -404,8 +404,31 @@ class BargeIn:
             question=utterance.question,
         )
 
-    def _emit(self, utterance: Utterance, judgement: Judgement, after: int) -> None:
+    def _emit_verdict(self, suspicion: Suspicion, judgement: Judgement) -> None:
+        after, echo = (
+            self._listening.position - suspicion.since,
+            suspicion.echo if suspicion.echo_at else None,
+        )
+        self._emit(suspicion.utterance, judgement, after, suspicion.voiced_ms, echo)
+
+    def _emit(
+        self,
+        utterance: Utterance,
+        judgement: Judgement,
+        after: int,
+        voiced_ms: float,
+        echo: float | None = None,
+    ) -> None:
         reply = self._floor.holder.id if self._floor.holder else 0
-        verdict: Outcome = OUTCOMES.get(judgement.verdict, "false")
-        after_ms = round(after / PER_MS, 1)
-        self._trace.emit(BargeInJudged(reply, utterance.id, verdict, judgement.reason, after_ms))
+        self._trace.emit(
+            BargeInJudged(
+                reply,
+                utterance.id,
+                OUTCOMES.get(judgement.verdict, "false"),
+                judgement.reason,
+                round(after / PER_MS, 1),
+                round(voiced_ms, 1),
+                round(self._listening.certainty(), 3),
+                None if echo is None else round(echo, 3),
+            )
+        )

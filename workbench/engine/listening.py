@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.engine.endpointing import judge_words
 from workbench.engine.fallback import TurnDetectorWithFallback, VadWithFallback
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.engine.settings import EngineSettings
@@ -21,13 +22,17 @@ from workbench.model.audio import (
     silence,
 )
 from workbench.model.events import (
+    EndCause,
+    EndOfTurnJudged,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
     TurnReopened,
     UtteranceDismissed,
     VadBatch,
+    WordsSay,
 )
+from workbench.text.completeness import Completeness
 from workbench.trace.trace import Trace
 from workbench.trace.track import LevelMeter, LiveTrack
 
@@ -48,6 +53,14 @@ VOICED_KEPT = 1_500
 """Windows with speech that are kept for the overlap with a reply: 48 s of it, within one reply."""
 TEACHES_MS = 1_500
 """After a longer silence, for which a slow model gave the time, the user has not paused but thought of more."""
+WORDS_SAY: dict[Completeness, WordsSay] = {
+    Completeness.UNFINISHED: "unfinished",
+    Completeness.DOUBTFUL: "doubtful",
+    Completeness.UNKNOWN: "unknown",
+    Completeness.LIKELY: "likely",
+    Completeness.COMPLETE: "complete",
+}
+"""What the trace calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +209,7 @@ class Listening:
         if utterance is self.utterance:
             self.utterance = None
         if utterance.state != "dismissed":
-            self._trace.emit(UtteranceDismissed(utterance.id, reason))
+            self._trace.emit(UtteranceDismissed(utterance.id, reason, round(utterance.voiced_ms, 1)))
             utterance.become("dismissed")
 
     def number(self) -> int:
@@ -244,7 +257,7 @@ class Listening:
             return
         if self.utterance is None:
             if not self.deaf:
-                self._open(end)
+                self._open(end, probability, threshold)
         else:
             self._voiced_windows += 1
             if self.utterance.state == "paused":
@@ -255,8 +268,8 @@ class Listening:
         if self.utterance is not None:
             self.utterance.voice(end, self.vad.window / PER_MS, probability)
 
-    def _open(self, end: int) -> None:
-        """Speech begins at the window that ends there: a new utterance, or more of the last one."""
+    def _open(self, end: int, probability: float, threshold: float) -> None:
+        """Speech begins at the window that ends there, by its probability: a new utterance, or more of the last one."""
         onset, last = end - self.vad.window, self.last
         start = max(onset - int(self._settings.vad.preroll_ms * PER_MS), self._track.start, self._ended_at)
         sound = Frame(self._track.read(start, self._track.end), INPUT_RATE, start)
@@ -269,7 +282,7 @@ class Listening:
         utterance.onset = utterance.resumed_at = onset
         utterance.append(sound)
         utterance.begin_segment(sound, onset)
-        self._trace.emit(SpeechStarted(utterance.id, onset))
+        self._trace.emit(SpeechStarted(utterance.id, onset, round(probability, 3), round(threshold, 3)))
         self._events.append(Onset(utterance))
 
     def _reopen(self, utterance: Utterance, sound: Frame, onset: int) -> None:
@@ -299,7 +312,7 @@ class Listening:
         """Decide whether the user has paused, finished, or spoken for too long."""
         settings = self._settings
         if utterance.seconds >= settings.turn.max_utterance_s:
-            self._end(utterance)
+            self._end(utterance, "too long")
         elif utterance.state == "speaking":
             if (utterance.end - self._voiced_end) / PER_MS < settings.vad.pause_ms / 2:
                 return
@@ -312,23 +325,33 @@ class Listening:
             utterance.become("paused", end)
             self._trace.emit(SpeechPaused(utterance.id, end))
             self._events.append(Pause(utterance))
-        elif (utterance.end - utterance.speech_end) / PER_MS >= self.turn.wait_ms(utterance, settings.turn):
-            self._end(utterance)
+        else:
+            wait_ms = self.turn.wait_ms(utterance, settings.turn)
+            if (utterance.end - utterance.speech_end) / PER_MS >= wait_ms:
+                self._end(utterance, "silence", wait_ms)
 
     def _drop_click(self, utterance: Utterance) -> None:
         """What was taken for speech is none: what was said before it ends where it ended."""
         if (
             utterance.open_voiced_ms >= self._settings.vad.min_speech_ms
         ):  # words that the STT had not finished, too
-            self._end(utterance)
+            self._end(utterance, "click")
         elif len(utterance.segments) > 1:
             utterance.drop_segment()
-            self._end(utterance)
+            self._end(utterance, "click")
         else:
             self.dismiss(utterance, "too short")
             self._events.append(Dismissal(utterance))
 
-    def _end(self, utterance: Utterance) -> None:
+    def _end(self, utterance: Utterance, cause: EndCause, wait_ms: float | None = None) -> None:
+        silence_ms = (utterance.end - utterance.speech_end) / PER_MS
+        wait_ms = None if wait_ms is None else round(wait_ms, 1)
+        estimate = utterance.end_probability
+        probability = None if estimate is None else round(estimate, 4)
+        words = WORDS_SAY[judge_words(utterance)]
+        self._trace.emit(
+            EndOfTurnJudged(utterance.id, cause, round(silence_ms, 1), wait_ms, words, probability)
+        )
         self._ended_at = utterance.speech_end
         self.utterance, self.last = None, utterance
         utterance.become("ended")

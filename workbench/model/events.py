@@ -31,6 +31,8 @@ Part = Literal[
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 TurnStatus = Literal["done", "cut", "failed"]
+EndCause = Literal["silence", "too long", "click"]
+WordsSay = Literal["unfinished", "doubtful", "unknown", "likely", "complete"]
 ToolStatus = Literal["done", "failed", "cancelled", "discarded"]
 
 
@@ -356,10 +358,13 @@ class VoiceChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Speech began at `at_sample` of `user`, by the VAD; an utterance is open from here."""
+    """Speech began at `at_sample` of `user`, by the VAD, whose `probability` (0…1) there reached the `threshold` that
+    held then; an utterance is open from here."""
 
     utterance: int
     at_sample: int
+    probability: float | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +396,20 @@ class SpeechResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class EndOfTurnJudged:
+    """Endpointing ended the utterance: after `silence_ms`, of which the turn detector asked for `wait_ms`, by what its
+    `words` say of the end of a turn and the `probability` (0…1) of a model, None where none had judged this pause.
+    `cause`: `silence`; `too long` for an utterance; `click`, which what was said before does not wait for."""
+
+    utterance: int
+    cause: EndCause
+    silence_ms: float
+    wait_ms: float | None
+    words: WordsSay
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transcribed:
     """The STT's text of an utterance so far (`final` false) or for good. `upto_sample` on `user`."""
 
@@ -414,10 +433,12 @@ class LanguageChanged:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceDismissed:
-    """An utterance did not become a turn: `no words`, `not understood`, `too short`, `backchannel`, `echo`."""
+    """An utterance did not become a turn: `no words`, `not understood`, `too short`, `backchannel`, `echo`. The VAD had
+    found a voice in `voiced_ms` of it."""
 
     utterance: int
     reason: str
+    voiced_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -615,13 +636,17 @@ class ReplyPaused:
 class BargeInJudged:
     """The verdict on the speech that paused the reply: an `interruption` or `false`; `reason` says which sign decided,
     `after_ms` how long it took since onset. `waiting`: the speech goes on and its words are late, so that the reply
-    stays paused; a verdict follows."""
+    stays paused; a verdict follows. What was known by then: a voice in `voiced_ms`, of which the VAD was sure by
+    `certainty` (0…1), and the share `echo` (0…1) of the sound that is the agent's own; None where it was not asked."""
 
     reply: int
     utterance: int
     verdict: Literal["interruption", "false", "waiting"]
     reason: str
     after_ms: float
+    voiced_ms: float | None = None
+    certainty: float | None = None
+    echo: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -718,6 +743,7 @@ Event = (
     | VoiceChanged
     | SpeechStarted
     | EndOfTurnEstimated
+    | EndOfTurnJudged
     | SpeechPaused
     | SpeechResumed
     | Transcribed
