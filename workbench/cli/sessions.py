@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -23,7 +22,7 @@ from workbench.model.text import plain
 from workbench.readers import entries
 from workbench.readers.latency import LatencySummary
 from workbench.readers.timeline import turns
-from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace
+from workbench.trace.store import SessionFolder, SessionInfo, default_root, open_trace, session_date
 from workbench.trace.store import sessions as listed
 from workbench.trace.trace import Trace
 from workbench.views.format import money
@@ -207,11 +206,8 @@ def _cells(info: SessionInfo) -> list[str]:
 
 def _local(date: str) -> str:
     """Return the date in the user's time zone; as it is where it is no date."""
-    try:
-        moment = datetime.strptime(date, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return short(date)
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+    moment = session_date(date)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else short(date)
 
 
 def _duration(seconds: float) -> str:

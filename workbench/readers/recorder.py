@@ -17,7 +17,7 @@ from pathlib import Path
 from workbench.model.events import Notice, TrackName
 from workbench.trace.archive import EventFile
 from workbench.trace.codec import encode
-from workbench.trace.files import open_new
+from workbench.trace.files import hold, open_new
 from workbench.trace.store import SessionFolder
 from workbench.trace.trace import Trace
 from workbench.trace.track import Track
@@ -133,10 +133,11 @@ def _failed(error: OSError, path: Path) -> Notice:
 
 
 class _EventWriter:
-    """Appends whole lines."""
+    """Appends whole lines; meanwhile the file is held, so that nobody removes the folder."""
 
     def __init__(self, path: Path) -> None:
         self._file = open_new(path)
+        hold(self._file)
 
     def write(self, lines: bytes) -> None:
         """Append, and raise OSError where not all of it could be."""

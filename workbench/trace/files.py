@@ -1,11 +1,18 @@
-"""Safe opening of the files of a recording, to write our own and to read a stranger's."""
+"""Safe handling of the files of a recording: to write our own, to read a stranger's, to remove a whole folder."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import secrets
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+LEFTOVER = re.compile(r"\..+\.removed-[0-9a-f]{8}")
 
 
 def open_new(path: Path) -> int:
@@ -20,3 +27,56 @@ def open_regular(path: Path) -> BinaryIO:
         return file
     file.close()
     raise OSError(0, "not a regular file")
+
+
+def hold(descriptor: int) -> None:
+    """Mark an open file as being written, until it is closed or its process is gone; not on every network disk."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass  # a disk without locks: nobody can tell that it is being written
+
+
+def is_held(path: Path) -> bool:
+    """Decide whether a file is being written right now. Raises OSError where it cannot be opened."""
+    with open_regular(path) as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass  # a disk without locks
+    return False
+
+
+def regular_files(folder: Path) -> Iterator[Path]:
+    """Yield the regular files in a folder and below it; links are neither followed nor given."""
+    for place, _, names in os.walk(folder):
+        for name in sorted(names):
+            path = Path(place, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
+
+
+def size_bytes(folder: Path) -> int:
+    """Return the bytes of all regular files in a folder and below it."""
+    return sum(file.lstat().st_size for file in regular_files(folder))
+
+
+def beside(folder: Path, purpose: str) -> Path:
+    """Return a new hidden name in the same place, so that a rename between the two is one step."""
+    return folder.parent / f".{folder.name}.{purpose}-{secrets.token_hex(4)}"
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it: in one step under its name, what was linked to stays. Raises OSError."""
+    doomed = beside(folder, "removed")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove what an interrupted `remove_folder` left of folders in `root`. Raises OSError."""
+    for path in root.iterdir():
+        if LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)

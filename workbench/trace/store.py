@@ -33,7 +33,7 @@ from workbench.model.errors import UsageError
 from workbench.model.events import ReplyEnded, TrackName, TurnEnded
 from workbench.trace.archive import EventFile, lines_from
 from workbench.trace.codec import decode, plain
-from workbench.trace.files import open_new, open_regular
+from workbench.trace.files import open_new, open_regular, size_bytes
 from workbench.trace.trace import Trace
 from workbench.trace.wav import RecordedTrack
 
@@ -41,6 +41,7 @@ FORMAT = 1
 """Of the folder. One with a higher number cannot be read."""
 TRACKS: tuple[TrackName, ...] = get_args(TrackName)
 ABOUT, EVENTS = "session.json", "events.jsonl"
+DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 T = TypeVar("T", bound=Trace)
 
@@ -77,7 +78,15 @@ def new_session_id() -> str:
 
 def utc_now() -> str:
     """Return the wall clock, ISO 8601 UTC to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(DATE_FORMAT)
+
+
+def session_date(text: str) -> datetime | None:
+    """Return the date that `utc_now` wrote; None where it is none."""
+    try:
+        return datetime.strptime(text, DATE_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +272,7 @@ def sessions(root: Path | None = None, *, search: str = "") -> Iterator[SessionI
     """
     root = default_root() if root is None else root
     try:
-        paths = [path for path in root.iterdir() if path.is_dir()]
+        paths = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError:
         return
     listed = (_listed(path) for path in paths)
@@ -296,7 +305,7 @@ def _count_turns(info: SessionInfo, search: str) -> SessionInfo | None:
                 spent = line
             elif not matches and b'"type":"reply_ended"' in line:
                 matches = search in _texts(line)
-        size = sum(file.stat().st_size for file in info.path.rglob("*") if file.is_file())
+        size = size_bytes(info.path)
     except OSError as error:
         return SessionInfo(info.path, problem=f"{EVENTS}: {error.strerror}")
     duration_s = last.t_ms / 1000 if last else 0.0
