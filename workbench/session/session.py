@@ -312,15 +312,7 @@ class Session(Runtime):
         assert self._toolset is not None
         assert self._pipeline is not None
         try:
-            if stage == "agent":
-                await self._toolset.use_agent(choice)
-                self.conversation.instruct(choice.instructions)
-                self._pipeline.on_silence = choice.on_silence
-                self._builder.use_agent(choice, self._pipeline.stages)
-                name = choice.name or "agent"
-            else:
-                await self._builder.swap(stage, choice, self._pipeline.stages)
-                name = ", ".join(chain_of(choice))
+            name = await replace_part(stage, choice, self._builder, self._toolset, self._pipeline)
         except WorkbenchError as error:
             self.trace.emit(Notice("error", stage, error.reason, error.hint))
             if stage != "agent" and getattr(self.agent, stage) == choice:
@@ -378,6 +370,20 @@ class Session(Runtime):
         if self._loop is None:
             self._waiting.append(verb)
         self._call(now)
+
+
+async def replace_part(
+    stage: str, choice: Any, builder: StageBuilder, toolset: Toolset, pipeline: Pipeline
+) -> str:
+    """Replace a provider or the agent from the next reply on; return what the trace calls the new one."""
+    if stage != "agent":
+        await builder.swap(stage, choice, pipeline.stages)
+        return ", ".join(chain_of(choice))
+    await toolset.use_agent(choice)
+    pipeline.conversation.instruct(choice.instructions)
+    pipeline.on_silence = choice.on_silence
+    builder.use_agent(choice, pipeline.stages)
+    return choice.name or "agent"
 
 
 def _check_text(text: object, verb: str) -> None:
