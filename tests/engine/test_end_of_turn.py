@@ -10,7 +10,7 @@ import pytest
 from tests.engine.support.scenario import Outcome, Scenario, run
 from workbench.engine.endpointing import CombinedTurn
 from workbench.engine.utterance import Utterance
-from workbench.model.events import EndOfTurnEstimated, Notice, SpeechPaused, TurnDecided
+from workbench.model.events import EndOfTurnEstimated, Notice, SpeechPaused, TurnDecided, TurnReopened
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt
 from workbench.simulation.synthesis import Score
 
@@ -143,3 +143,15 @@ def test_a_model_abstains_in_a_language_that_it_does_not_know() -> None:
     outcome = run(Scenario(score, stt=stt, turn=model, language="sv-SE"))
     assert not model.calls
     assert waited_ms(outcome)[0] == pytest.approx(350, abs=40)
+
+
+@pytest.mark.parametrize("groups", [("我想订一张", "桌子"), ("ผมอยาก", "จองโต๊ะ")])
+def test_a_turn_that_goes_on_is_one_text_without_spaces_where_its_script_has_none(
+    groups: tuple[str, str],
+) -> None:
+    score = said(groups[0], 0.8, groups[1])
+    llm = ScriptedLlm(["好的。"], first_token_ms=900)
+    outcome = run(Scenario(score, stt=ScriptedStt(score), llm=llm, turn=CombinedTurn(), language="zh"))
+    assert outcome.all(TurnReopened)
+    assert texts(outcome) == ["".join(groups)]
+    assert [text for role, text in outcome.said if role == "user"] == ["".join(groups)]

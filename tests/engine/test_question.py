@@ -43,7 +43,7 @@ QUESTIONS = {
         ("Please tell me your name.", "", "Please tell me your name."),
         ("Your total is 3.5 euros.", "", ""),
         ("", "", ""),
-        ("你好。我订七点可以", "吗？", "我订七点可以 吗？"),
+        ("你好。我订七点可以", "吗？", "我订七点可以吗？"),
     ],
 )
 def test_which_question_is_open(played: str, unplayed: str, question: str) -> None:

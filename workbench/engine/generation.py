@@ -26,6 +26,7 @@ from workbench.model.conversation import Conversation, Message, ToolCall, ToolSp
 from workbench.model.errors import EmptyAnswerError, StageError, foreign
 from workbench.model.events import Notice, Part, ProviderRetried, ReplyProgress, ReplyText
 from workbench.model.text import plain
+from workbench.text.joining import join_texts
 from workbench.text.sentences import Chunker
 from workbench.trace.trace import Trace
 
@@ -222,7 +223,7 @@ class ReplyGenerator:
         finally:
             is_open = False
             if results:
-                spoken = " ".join([text.rstrip(), *interjections]) if interjections else text
+                spoken = join_texts((text, *interjections)) if interjections else text
                 numbers = sorted(results)
                 answered = tuple(calls[number] for number in numbers)
                 reply.steps.append(Message("assistant", spoken, calls=answered))

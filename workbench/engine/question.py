@@ -9,6 +9,7 @@ from workbench.engine.played_text import split_played
 from workbench.engine.reply import Reply
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.conversation import Conversation
+from workbench.text.joining import join_texts
 from workbench.text.turn_words import asks
 
 NEARLY = 1.5
@@ -43,7 +44,7 @@ def question_in(played: str, unplayed: str, language: str, left_s: float = math.
     coming_s = min(_seconds(coming), left_s if len(coming) == len(unplayed.strip()) else math.inf)
     if coming and coming_s <= NEARLY:
         begun = sentences.pop() if sentences and not re.search(r"[.!?…。！？]\W*$", sentences[-1]) else ""
-        sentences.append(f"{begun} {coming}".strip())
+        sentences.append(join_texts((begun, coming)))
     since = 0.0
     for sentence in reversed(sentences):
         if asks(sentence, language):

@@ -11,6 +11,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.conversation import NO_USAGE, Message, Usage
 from workbench.model.errors import StageError
 from workbench.model.events import TurnEnded, TurnStatus
+from workbench.text.joining import join_texts
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class TurnOutcome:
         text, reply = self.user_text.strip(), self.reply
         prompt_text = self.filtered.get(text, text)
         if reply is not None and text != reply.user_text:
-            prompt_text = f"{reply.prompt_text} {text.removeprefix(reply.user_text).strip()}"
+            prompt_text = join_texts((reply.prompt_text, text.removeprefix(reply.user_text)))
         if not prompt_text:
             return []
         return [Message("user", prompt_text, pictures=reply.pictures if reply else ())]

@@ -18,6 +18,7 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
 from workbench.model.events import EndOfTurnEstimated, Notice, Span, Transcribed
 from workbench.model.text import plain
+from workbench.text.joining import join_texts
 from workbench.text.made_up import is_made_up
 from workbench.trace.trace import Trace
 
@@ -198,7 +199,7 @@ class Utterance:
             confidences = [each.confidence for each in known if each.confidence is not None]
             self.write(
                 Transcript(
-                    " ".join(filter(None, (each.text.strip() for each in known))),
+                    join_texts(each.text for each in known),
                     known[-1].upto_sample,
                     final=all(segment.transcribed for segment in self.segments),
                     stable=len(known) == len(self.segments) and (known[-1].stable or known[-1].final),

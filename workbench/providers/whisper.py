@@ -18,6 +18,7 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.worker import OnboardProvider
+from workbench.text.joining import join_texts
 from workbench.text.languages import AUTO
 from workbench.text.turn_words import tag
 from workbench.weights.store import folder
@@ -107,7 +108,7 @@ class TranscriptionPlan:
         """Add the text of the span that was asked for last. Return the transcript so far."""
         gap = min(PARTIAL_LOAD * (self._utterance.end - self._asked), LONGEST_GAP)
         self._partial_due = max(self._partial_due, span.stop + max(PARTIAL_EVERY, gap))
-        full_text = " ".join(filter(None, [*self._settled, text]))
+        full_text = join_texts((*self._settled, text))
         if span.settles:
             self._start = span.stop
             self._settled.append(text)

@@ -18,6 +18,7 @@ from workbench.model.conversation import Transcript
 from workbench.model.errors import GarbageError, StageError
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.openai.client import ApiStage
+from workbench.text.joining import join_texts
 from workbench.text.languages import AUTO, tag_of
 from workbench.text.turn_words import tag
 
@@ -127,7 +128,7 @@ def transcript_text(body: str, content_type: str) -> str | None:
         segments = segments if isinstance(segments, list) else []
         answer = text if isinstance(text, str) and not any(map(_is_silent, segments)) else segments or None
     if isinstance(answer, list):
-        answer = " ".join(_segment_text(segment) for segment in answer)
+        answer = join_texts(_segment_text(segment) for segment in answer)
     return without_marks(answer) if isinstance(answer, str) else None
 
 

@@ -21,6 +21,7 @@ from workbench.engine.utterance import Utterance
 from workbench.model.audio import BLOCK_MS, INPUT_RATE, Frame, Samples, block_levels
 from workbench.model.errors import UsageError
 from workbench.server.openai.http import ApiError, invalid, send_events
+from workbench.text.joining import join_texts
 from workbench.transports.file.wavfile import WavFile
 
 LONGEST = 28 * INPUT_RATE
@@ -156,4 +157,4 @@ async def _events(stream: AsyncGenerator[TranscribedSegment]) -> AsyncGenerator[
 
 
 def _text(segments: list[TranscribedSegment]) -> str:
-    return " ".join(segment.text for segment in segments if segment.text)
+    return join_texts(segment.text for segment in segments)
