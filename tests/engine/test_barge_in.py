@@ -24,6 +24,7 @@ from workbench.model.events import (
     ReplyPaused,
     ReplyPlaying,
     ReplyResumed,
+    SpeechIgnored,
     SpeechStarted,
     TurnDecided,
     TurnEnded,
@@ -313,6 +314,7 @@ def test_in_half_duplex_the_user_is_heard_once_the_agent_and_its_echo_are_gone()
     score.silence(3)
     outcome = run(scenario(score, settings=settings))
     assert outcome.all(ReplyPaused) == []
+    assert len(outcome.all(SpeechIgnored)) == 1
     assert [turn[:2] for turn in outcome.turns] == [("done", "tell me something"), ("done", "what now")]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.golden.scenes import SCENES, TRACES
 from workbench.model import events as ev
-from workbench.model.events import Entry, Event
+from workbench.model.events import Entry
 from workbench.readers.folds.decisions import Account, DecisionsFold
 from workbench.readers.timeline import turns
 from workbench.trace.codec import decode
@@ -119,15 +119,10 @@ def test_a_breaker_is_in_the_account_that_it_failed() -> None:
 
 
 def test_speech_that_half_duplex_does_not_listen_to_has_an_account() -> None:
-    said: list[Event] = [
-        ev.ReplyStarted(1, 1, 1, "hello", False),
-        ev.ReplyPlaying(1, 1, 0),
-        ev.DuplexChanged("half", "2 false pauses within 5 s"),
-        ev.VadBatch(0, 512, (0.1, 0.9, 0.9, 0.9, 0.9)),
-        ev.VadBatch(2560, 512, (0.9, 0.9, 0.9, 0.1)),
-    ]
-    account = folded([Entry(i, i * 100.0, event) for i, event in enumerate(said)]).accounts[-1]
-    assert (account.utterance, account.reason) == (None, "not listened to: half duplex")
+    account = folded([Entry(0, 0.0, ev.SpeechIgnored(0, 0.9, 0.5))]).accounts[-1]
+    assert (account.utterance, account.outcome) == (None, "dismissed")
+    assert "half duplex" in outcome_text(account)
+    assert account.decisions[0].values == {"probability": 0.9, "threshold": 0.5}
 
 
 def test_a_recording_that_breaks_off_leaves_what_was_decided_by_then() -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from workbench.model.errors import UsageError
-from workbench.model.events import Bookmarked, Entry, Event, EventsMissed, ReplyEnded, TurnEnded
+from workbench.model.events import Bookmarked, Entry, Event, EventsMissed, Levels, ReplyEnded, TurnEnded
 from workbench.plugin.values import Secret
 from workbench.readers import entries
+from workbench.trace.archive import EventFile
 from workbench.trace.codec import encode
 from workbench.trace.store import About, SessionFolder, default_root, installed_versions, open_trace, sessions
 from workbench.trace.wav import RecordedTrack, wav_header
@@ -300,3 +301,12 @@ def test_sessions_are_searched_by_what_was_said(data_home: Path) -> None:
     SessionFolder.create(About(session="empty", versions={}))
     assert sorted(info.session for info in sessions(search="straße")) == ["agent", "greeting", "user"]
     assert list(sessions(data_home / "nowhere")) == []
+
+
+def test_events_of_some_types_are_left_out_without_a_loss_of_others(tmp_path: Path) -> None:
+    events: list[Event] = [Bookmarked('"type":"levels"'), Levels("user", 1600, -60.0, -50.0), Bookmarked("b")]
+    lines = [encode(Entry(i, i * 1.5, event)) for i, event in enumerate(events)]
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(lines) + "\n", "ascii")
+    assert [entry.i for entry in EventFile(path).read(0, 9, frozenset({Levels}))] == [0, 2]
+    assert [entry.i for entry in EventFile(path).read(1, 9)] == [1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from workbench.model.events import Bookmarked, Entry, EventsMissed
 from workbench.simulation.clock import run_virtual
@@ -26,7 +27,7 @@ class Half:
         self._entries = entries
         self._upto = upto
 
-    def read(self, start: int, stop: int) -> Sequence[Entry]:
+    def read(self, start: int, stop: int, skip: frozenset[type[Any]] = frozenset()) -> Sequence[Entry]:
         return self._entries[start : min(stop, self._upto)]
 
 

@@ -24,6 +24,7 @@ from workbench.model.audio import (
 from workbench.model.events import (
     EndCause,
     EndOfTurnJudged,
+    SpeechIgnored,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -53,6 +54,8 @@ VOICED_KEPT = 1_500
 """Windows with speech that are kept for the overlap with a reply: 48 s of it, within one reply."""
 TEACHES_MS = 1_500
 """After a longer silence, for which a slow model gave the time, the user has not paused but thought of more."""
+IGNORED_APART = INPUT_RATE // 2
+"""Silence after which speech that is not listened to is said to begin again, samples."""
 WORDS_SAY: dict[Completeness, WordsSay] = {
     Completeness.UNFINISHED: "unfinished",
     Completeness.DOUBTFUL: "doubtful",
@@ -258,6 +261,9 @@ class Listening:
         if self.utterance is None:
             if not self.deaf:
                 self._open(end, probability, threshold)
+            elif end - self._voiced_end >= IGNORED_APART:
+                onset = end - self.vad.window
+                self._trace.emit(SpeechIgnored(onset, round(probability, 3), round(threshold, 3)))
         else:
             self._voiced_windows += 1
             if self.utterance.state == "paused":

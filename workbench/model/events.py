@@ -368,6 +368,16 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechIgnored:
+    """Speech began at `at_sample` of `user`, by the signs of `speech_started`, and was not listened to: the agent
+    speaks, in half duplex."""
+
+    at_sample: int
+    probability: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class EndOfTurnEstimated:
     """A turn detector's model gave the `probability` (0…1) that the turn is over, by all up to `upto_sample` of `user`,
     where speech had paused; it took `took_ms`."""
@@ -742,6 +752,7 @@ Event = (
     | FallbackStarted
     | VoiceChanged
     | SpeechStarted
+    | SpeechIgnored
     | EndOfTurnEstimated
     | EndOfTurnJudged
     | SpeechPaused

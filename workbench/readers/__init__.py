@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from workbench.model.events import Entry, Notice, ReaderFailed
+from workbench.model.events import EchoState, Entry, HostLag, Levels, Notice, ReaderFailed, VadBatch
 from workbench.trace.trace import Trace
 
 Reader = Callable[[Entry], object]
@@ -20,6 +20,11 @@ SLOW_MS = 50.0
 """One entry may cost a reader this much before it is named."""
 BREATH = 256
 """Entries after which the loop's other tasks get a turn while a backlog is read: 1–2 ms of work."""
+
+BLOCK = 5_000
+"""Entries of a recording that are read at once."""
+FREQUENT: frozenset[type[Any]] = frozenset({EchoState, HostLag, Levels, VadBatch})
+"""Most of the entries: what comes many times a second whether anybody speaks or not."""
 
 
 class Fold(Protocol):
@@ -79,6 +84,20 @@ class Readers:
 def _name(reader: Reader) -> str:
     fold = getattr(reader, "__self__", None)
     return type(fold).__name__ if fold is not None else getattr(reader, "__name__", type(reader).__name__)
+
+
+def notable(trace: Trace, index: int = 0, stop: int | None = None) -> Iterator[Entry]:
+    """Yield the entries of a trace from `index` to `stop` that are not `FREQUENT`. Of a recording those are one in five
+    to ten, and the others are not even decoded."""
+    stop = trace.end if stop is None else min(stop, trace.end)
+    while index < stop:
+        upto = min(stop, index + BLOCK)
+        if trace.archive is not None and upto <= trace.start:
+            yield from trace.archive.read(index, upto, FREQUENT)
+        else:
+            block = trace.since(index, upto - index)
+            yield from (entry for entry in block if type(entry.event) not in FREQUENT)
+        index = upto
 
 
 def entries(trace: Trace, index: int = 0) -> Iterator[Entry]:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from workbench.model.clock import running_loop
 from workbench.model.events import Entry, Event, EventsMissed, TrackName
@@ -24,8 +24,8 @@ KEPT = 10_000
 class Archive(Protocol):
     """A recording on disk, for events that are no longer in memory."""
 
-    def read(self, start: int, stop: int) -> Sequence[Entry]:
-        """Return the entries with `start` <= i < `stop`, as far as they were written."""
+    def read(self, start: int, stop: int, skip: frozenset[type[Any]] = frozenset()) -> Sequence[Entry]:
+        """Return the entries with `start` <= i < `stop`, as far as they were written, without events of those types."""
 
 
 class Trace:

@@ -41,8 +41,15 @@ class RecordedTrack:
         self._path = path
         with open_regular(path) as file:
             self.rate, self._offset = _wav_start(file, rate)
-            size = os.fstat(file.fileno()).st_size
-        self.end = max(0, size - self._offset) // 2
+
+    @property
+    def end(self) -> int:
+        """Position after the last sample that the file has by now: it may still be written to."""
+        try:
+            size = self._path.stat().st_size
+        except OSError:  # it is gone, and with it its sound
+            return 0
+        return max(0, size - self._offset) // 2
 
     def read(self, start: int, stop: int) -> Samples:
         """Return a copy of the samples from `start` to `stop`, silence where there is none; shape (stop − start,)."""

@@ -21,7 +21,7 @@ from workbench.model.audio import INPUT_RATE, OUTPUT_RATE, Samples
 from workbench.model.errors import MissingError, UsageError
 from workbench.model.events import Entry, SessionStarted, TrackName, TurnEnded
 from workbench.model.text import plain
-from workbench.readers import Reader
+from workbench.readers import Reader, notable
 from workbench.readers.moments import Moment, MomentsFold
 from workbench.readers.timeline import KEPT_TURNS, LiveState, Timeline, Turn
 from workbench.readers.waveform import mixed_samples
@@ -112,6 +112,10 @@ class OpenTrace(Trace):
     def catch_up(self) -> None:
         """Read what has been emitted since the last look."""
         with self._reading:
+            if self.closed:
+                for entry in notable(self, self._read):
+                    self._fold(entry)
+                self._read = max(self._read, self.end)
             while entries := self.since(self._read):
                 for entry in entries:
                     self._fold(entry)

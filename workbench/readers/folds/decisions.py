@@ -13,14 +13,12 @@ from typing import Any, Literal
 
 from workbench.model import events as ev
 from workbench.model.events import Entry
-from workbench.readers.timeline import FREQUENT
+from workbench.readers import FREQUENT
 
 KEPT = 300
 """Accounts kept of a live session."""
 MOST = 200
 """Decisions kept of one account: a provider may be retried for hours."""
-UNHEARD_WINDOWS = 5
-"""Windows with speech, in a row, that nobody listened to and that are worth an account."""
 
 Judge = Literal["VAD", "end of turn", "barge-in", "floor", "reply", "breaker"]
 Outcome = Literal["open", "spoke", "cut", "failed", "silent", "dismissed"]
@@ -73,10 +71,6 @@ class DecisionsFold:
         self._replies: dict[int, str] = {}
         """Key of the account that a reply answers."""
         self._last = ""
-        self._half_duplex = False
-        self._playing: int | None = None
-        self._threshold = 0.5
-        self._unheard = 0
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -89,10 +83,7 @@ class DecisionsFold:
 
     def feed(self, entry: Entry) -> None:
         """Take the next entry."""
-        event = entry.event
-        if isinstance(event, ev.VadBatch):
-            self._miss(entry, event)
-        elif type(event) not in FREQUENT:
+        if type(entry.event) not in FREQUENT:
             self._hear(entry)
             self._answer(entry)
             self._fail(entry)
@@ -130,11 +121,12 @@ class DecisionsFold:
     def _hear(self, entry: Entry) -> None:
         match entry.event:
             case ev.SpeechStarted(utterance=number, probability=probability, threshold=threshold):
-                self._threshold = self._threshold if threshold is None else threshold
                 self._open(_key(number), entry, number)
                 self._note(
                     [_key(number)], entry, "VAD", "speech", probability=probability, threshold=threshold
                 )
+            case ev.SpeechIgnored() as ignored:
+                self._ignore(entry, ignored)
             case ev.SpeechPaused(utterance=number):
                 self._note([_key(number)], entry, "VAD", "pause")
             case ev.SpeechResumed(utterance=number, pause_ms=pause):
@@ -154,7 +146,6 @@ class DecisionsFold:
             case ev.BargeInJudged() as judged:
                 self._judge(entry, judged)
             case ev.DuplexChanged(mode=mode, reason=reason):
-                self._half_duplex = mode == "half"
                 self._note([self._last], entry, "barge-in", f"{mode} duplex", reason)
             case _:
                 pass
@@ -175,22 +166,19 @@ class DecisionsFold:
             after_ms=judged.after_ms, voiced_ms=judged.voiced_ms, certainty=judged.certainty, echo=judged.echo,
         )  # fmt: skip
 
-    def _miss(self, entry: Entry, batch: ev.VadBatch) -> None:
-        """Open an account of speech that nobody listens to, as the agent speaks in half duplex."""
-        if not self._half_duplex or self._playing is None:
-            self._unheard = 0
-            return
-        for probability in batch.probabilities:
-            self._unheard = self._unheard + 1 if probability >= self._threshold else 0
-            if self._unheard == UNHEARD_WINDOWS:
-                key, last = f"i{entry.i}", self._last
-                self._open(key, entry, None)
-                self._last = last
-                self._change(key, outcome="dismissed", reason="not listened to: half duplex")
-                self._note(
-                    [key], entry, "barge-in", "not listened to", "half duplex while the agent speaks",
-                    probability=probability, threshold=self._threshold,
-                )  # fmt: skip
+    def _ignore(self, entry: Entry, ignored: ev.SpeechIgnored) -> None:
+        key, last = f"i{entry.i}", self._last
+        self._open(key, entry, None)
+        self._last = last
+        self._change(key, outcome="dismissed", reason="half duplex: not listening while the agent speaks")
+        self._note(
+            [key],
+            entry,
+            "VAD",
+            "speech, ignored",
+            probability=ignored.probability,
+            threshold=ignored.threshold,
+        )
 
     # --- the agent ---------------------------------------------------------------------------------------------------
 
@@ -221,14 +209,12 @@ class DecisionsFold:
                 verdict = "free" if end - start < 1 else "waited for"
                 self._note(self._of(reply), entry, "floor", verdict, waited_ms=end - start)
             case ev.ReplyPlaying(reply=reply):
-                self._playing = reply
                 self._note(self._of(reply), entry, "floor", "taken", reply=reply)
             case ev.ReplyPaused(reply=reply):
                 self._note([*self._of(reply), self._last], entry, "floor", "paused", "speech in the reply")
             case ev.ReplyResumed(reply=reply):
                 self._note([*self._of(reply), self._last], entry, "floor", "goes on", reply=reply)
             case ev.ReplyEnded(reply=reply, status=status):
-                self._playing = None if self._playing == reply else self._playing
                 self._note(self._of(reply), entry, "floor", f"given back, {status}", reply=reply)
             case ev.Heard(turn=turn, user_end_ms=float(end), agent_start_ms=float(start)):
                 self._change(self._turns.get(turn, ""), latency_ms=round(start - end, 3))
