@@ -48,7 +48,7 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
         (desk / "my_agent.py").unlink()
     if words[:2] == ["config", "validate"]:
         (desk / "workbench.toml").write_text('profile = "scripted"\n')
-    if words[0] == "compare":
+    if words[0] in ("compare", "redact"):
         for name in ("before", "after"):
             record = ["run", "--source", "question.wav", "--fast", "--record", name]
             subprocess.run([sys.executable, "-m", "workbench", *record], check=True, capture_output=True)

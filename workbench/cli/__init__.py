@@ -17,6 +17,7 @@ COMMANDS = {
     "room": "LiveKit rooms: try an agent in one, look into them, sign tokens.",
     "sessions": "List, search, show and export recordings.",
     "prune": "Remove recordings that are too old, or too many.",
+    "redact": "Remove words, turns or seconds from a recording.",
     "compare": "Compare recordings turn by turn, with gates for CI.",
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",

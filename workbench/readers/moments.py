@@ -87,10 +87,11 @@ class MomentsFold:
             del self._moments[next(iter(self._moments))]
 
     def time_ms(self, track: TrackName, sample: int) -> float:
-        """Return when that sample was at the device, by the newest mapping."""
+        """Return when that sample was at the device, by the mapping before it."""
         if not (mappings := self._mappings[track]):
             return sample * 1000 / self._rates.get(track, DEFAULT_RATE)
-        return mappings[-1].at_ms + (sample - mappings[-1].sample) * 1000 / mappings[-1].rate
+        near = mappings[max(0, bisect_right(mappings, sample, key=lambda mapped: mapped.sample) - 1)]
+        return near.at_ms + (sample - near.sample) * 1000 / near.rate
 
     def sample(self, track: TrackName, ms: float) -> int:
         """Return the position on the track at that time of the session's clock; below 0 before its first sample."""

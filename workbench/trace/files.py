@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-LEFTOVER = re.compile(r"\..+\.removed-[0-9a-f]{8}")
+LEFTOVER = re.compile(r"\..+\.(?:removed|redacted)-[0-9a-f]{8}")
 
 
 def open_new(path: Path) -> int:
@@ -21,8 +22,17 @@ def open_new(path: Path) -> int:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read, but no pipe or device, which might never end. Raises OSError."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    """Open a file to read, but no pipe or device, which might never end, and no link, which may lead to anything.
+
+    Raises OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link") from None
+        raise
+    file = os.fdopen(descriptor, "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
@@ -76,7 +86,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove what an interrupted `remove_folder` left of folders in `root`. Raises OSError."""
+    """Remove what an interrupted removal or redaction left of folders in `root`. Raises OSError."""
     for path in root.iterdir():
         if LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -100,6 +100,8 @@ class About:
     rates: dict[str, int] = field(default_factory=_rates)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=installed_versions)
+    redacted: bool = False
+    """Words or sound were removed from it afterwards."""
 
     @property
     def folder_name(self) -> str:
@@ -183,6 +185,11 @@ class UnreadableFolderError(UsageError):
 
 
 def _read_about(folder: Path) -> About:
+    return _about(read_content(folder))
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """Return what `session.json` says. Raises UsageError where the folder is none of a session, or a later one's."""
     try:
         with open_regular(folder / ABOUT) as file:
             content = json.loads(file.read(_ABOUT_LIMIT))
@@ -198,7 +205,7 @@ def _read_about(folder: Path) -> About:
         raise UsageError(
             f"{folder} was recorded by a later workbench", "install that version, or a later one"
         )
-    return _about(content)
+    return content
 
 
 def _about(content: dict[str, Any]) -> About:
