@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -145,16 +146,47 @@ def test_the_preroll_never_reaches_into_the_utterance_before() -> None:
     assert second.start_sample >= first.speech_end
 
 
-def test_an_utterance_has_a_longest_length() -> None:
+def test_long_speech_is_one_utterance_which_the_stt_reads_in_parts() -> None:
     settings = EngineSettings()
     settings.turn.max_utterance_s = 2
     ear = hear(listener(settings=settings), quiet(400), voice(5000), quiet(1000))
-    assert ear.states == ["ended"] * 3
-    assert [utterance.seconds for utterance in ear.utterances[:2]] == pytest.approx([2, 2], abs=0.02)
-    first, second, third = ear.utterances
-    assert first.speech_end <= second.start_sample
-    assert second.speech_end <= third.start_sample
-    assert second.start_sample - first.speech_end < 2 * FRAME, "nothing is lost between them"
+    (utterance,) = ear.utterances
+    assert utterance.state == "ended"
+    assert [part.seconds for part in utterance.segments[:2]] == pytest.approx([2, 2], abs=0.02)
+    assert all(part.state == "ended" for part in utterance.segments)
+    assert [part.end for part in utterance.segments[:-1]] == [
+        part.start_sample for part in utterance.segments[1:]
+    ], "nothing is lost between them"
+
+
+def test_long_speech_is_divided_at_a_pause_where_there_is_one() -> None:
+    settings = EngineSettings()
+    settings.turn.max_utterance_s = 2
+    ear = hear(listener(settings=settings), quiet(400), *[voice(850), quiet(200)] * 5, quiet(1000))
+    (utterance,) = ear.utterances
+    assert len(utterance.segments) == 3
+    for before, after in itertools.pairwise(utterance.segments):
+        assert before.speech_end <= after.start_sample <= after.onset
+    assert max(part.seconds for part in utterance.segments) < 2.5
+
+
+def test_of_speech_for_an_hour_the_sound_of_two_parts_is_kept() -> None:
+    settings = EngineSettings()
+    settings.turn.max_utterance_s = 2
+    ear = hear(listener(settings=settings), quiet(400), *[voice(850), quiet(200)] * 20)
+    (utterance,) = ear.utterances
+    assert len(utterance.audio()) <= 5 * INPUT_RATE
+    last = utterance.segments[-1]
+    assert np.array_equal(utterance.audio(last.start_sample), last.audio())
+
+
+def test_a_noise_without_an_end_is_dismissed_once_it_has_no_words() -> None:
+    settings = EngineSettings()
+    settings.turn.max_utterance_s = 2
+    ear = hear(listener(settings=settings), quiet(400), voice(1000))
+    ear.utterances[0].segments[0].write(Transcript("", ear.utterances[0].end))
+    hear(ear, voice(3000))
+    assert ear.states == ["dismissed", "speaking"]
 
 
 def test_silence_opens_no_utterance() -> None:
@@ -264,13 +296,13 @@ def test_a_click_after_the_end_leaves_the_utterance_as_it_was() -> None:
     assert utterance.content == "words"
 
 
-def test_the_longest_utterance_is_not_reopened() -> None:
+def test_the_longest_utterance_is_reopened_too() -> None:
     settings = EngineSettings()
     settings.turn.max_utterance_s = 1.5
     ear = listener(settings=settings)
     ear.commits = False
-    hear(ear, quiet(400), voice(3000), quiet(800))
-    assert len(ear.utterances) > 1
+    hear(ear, quiet(400), voice(3000), quiet(800), voice(600), quiet(800))
+    assert len(ear.utterances) == 1
 
 
 # --- thresholds ------------------------------------------------------------------------------------------------------
@@ -470,12 +502,13 @@ def test_a_turn_detector_that_cannot_learn_is_replaced_too() -> None:
     assert len(ear.all(Notice)) == 1
 
 
-def test_a_turn_detector_may_wait_until_the_utterance_is_too_long() -> None:
+def test_a_turn_detector_may_wait_until_the_silence_is_too_long() -> None:
     settings = EngineSettings()
     settings.turn.max_utterance_s = 3
     ear = hear(listener(turn=Moody(lambda: float("inf")), settings=settings), voice(600), quiet(5000))
     assert ear.states == ["ended"]
-    assert ear.utterances[0].seconds == pytest.approx(3, abs=0.03)
+    utterance = ear.utterances[0]
+    assert (utterance.end - utterance.speech_end) / INPUT_RATE == pytest.approx(3, abs=0.03)
     assert ear.all(Notice) == []
 
 

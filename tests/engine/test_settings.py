@@ -37,6 +37,7 @@ from workbench.model.events import (
     SpeechStarted,
     ToolCalled,
     ToolReturned,
+    Transcribed,
     TurnDecided,
     TurnEnded,
     UtteranceDismissed,
@@ -284,7 +285,8 @@ def test_turn_max_utterance_s() -> None:
     def long(score: Score) -> None:
         score.silence(0.5).say("one two three four", seconds=3)
 
-    assert halves("turn.max_utterance_s", 2.0, long, count(SpeechStarted)) == (1, 2)
+    assert halves("turn.max_utterance_s", 2.0, long, count(Transcribed)) == (2, 3)
+    assert halves("turn.max_utterance_s", 2.0, long, count(SpeechStarted)) == (1, 1)
 
 
 # --- barge-in --------------------------------------------------------------------------------------------------------

@@ -150,6 +150,18 @@ def test_partial_transcripts_are_emitted_as_they_come() -> None:
 # --- clause by clause out --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("partials", [True, False])
+def test_a_monologue_of_minutes_is_one_turn_and_one_message(partials: bool) -> None:
+    score, texts = Score().silence(0.5), [f"Sentence {number} of my long story." for number in range(40)]
+    for text in texts:
+        score.say(text).silence(0.2)
+    score.silence(5)
+    outcome = run(Scenario(score, stt=ScriptedStt(score, partials=partials, delay_ms=150.0)))
+    assert score.seconds > 75
+    assert outcome.turns == [("done", " ".join(texts), "Fine, thank you.")]
+    assert [text for role, text in outcome.said if role == "user"] == [" ".join(texts)]
+
+
 def test_the_first_clause_is_spoken_while_the_rest_is_generated() -> None:
     text = "Good morning, how are you? I am well, thank you. And what about you?"
     llm, tts = ScriptedLlm([text], token_ms=200), ScriptedTts(first_byte_ms=50)

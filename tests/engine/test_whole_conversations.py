@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.support.scenario import Outcome, Scenario, Verb, run
-from workbench.engine.settings import EngineSettings, ReplySettings
+from workbench.engine.settings import EngineSettings, ReplySettings, TurnSettings
 from workbench.model.events import ReplyPlaying, ReplyResumed, TurnDecided, TurnEnded, TurnReopened
 from workbench.simulation.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from workbench.simulation.synthesis import Score
@@ -51,7 +51,10 @@ def conversation(chance: Random) -> tuple[Scenario, list[tuple[float, str]]]:
         stt=ScriptedStt(score, delay_ms=chance.choice(delays), partials=chance.random() < 0.7),
         llm=ScriptedLlm([chance.choice(ANSWERS)], first_token_ms=chance.choice(delays)),
         tts=ScriptedTts(first_byte_ms=chance.choice(delays), leading_silence_ms=chance.choice((0, 40, 300))),
-        settings=EngineSettings(reply=ReplySettings(speculate=chance.choice(("auto", "on", "off")))),
+        settings=EngineSettings(
+            reply=ReplySettings(speculate=chance.choice(("auto", "on", "off"))),
+            turn=TurnSettings(max_utterance_s=chance.choice((8.0, 60.0))),
+        ),
         speculate=chance.random() < 0.5,
         verbs=verbs,
     )

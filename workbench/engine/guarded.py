@@ -36,7 +36,7 @@ class GuardedStt(Guarded[Stt]):
             utterance.stt = guard.name
             ms = guard.deadline_ms("stt_ms")
             request = partial(_transcribe, utterance=utterance, eager=eager, ms=ms)
-            longest_ms = self._settings.turn.max_utterance_s * 1000 + 2 * ms
+            longest_ms = 2 * (self._settings.turn.max_utterance_s * 1000 + ms)
             transcript = await guard.call(request, longest_ms, partial(_until_over, utterance))
             utterance.stt = guard.name
             return transcript

@@ -52,6 +52,8 @@ CERTAINTY_WINDOWS = 30
 """The last windows with speech that tell how sure the VAD is: about one second."""
 VOICED_KEPT = 1_500
 """Windows with speech that are kept for the overlap with a reply: 48 s of it, within one reply."""
+DIVIDED_FROM = 0.75
+"""Share of `turn.max_utterance_s` from which on a pause divides what the STT reads."""
 TEACHES_MS = 1_500
 """After a longer silence, for which a slow model gave the time, the user has not paused but thought of more."""
 IGNORED_APART = INPUT_RATE // 2
@@ -103,7 +105,7 @@ class EndOfUtterance:
 
 @dataclass(frozen=True, slots=True)
 class Dismissal:
-    """It was a click, not speech."""
+    """It was a click or a noise, not speech."""
 
     utterance: Utterance
 
@@ -281,7 +283,7 @@ class Listening:
         sound = Frame(self._track.read(start, self._track.end), INPUT_RATE, start)
         self._voiced_windows = 1
         self._probabilities.clear()
-        if last is not None and last.seconds < self._settings.turn.max_utterance_s and last.take_back():
+        if last is not None and last.take_back():
             self._reopen(last, sound, onset)
             return
         self.utterance = utterance = Utterance(self.number(), start, self._trace)
@@ -294,14 +296,18 @@ class Listening:
     def _reopen(self, utterance: Utterance, sound: Frame, onset: int) -> None:
         self.utterance, missing = utterance, utterance.end
         utterance.append(Frame(self._track.read(missing, self._track.end), INPUT_RATE, missing))
-        utterance.begin_segment(sound, onset)
+        utterance.begin_segment(sound, onset, self._settings.turn.max_utterance_s * DIVIDED_FROM)
         gap_ms = self._go_on(utterance, onset)
         if utterance.turn is not None:
             self._trace.emit(TurnReopened(utterance.turn, utterance.id, onset, gap_ms))
         self._events.append(Reopening(utterance))
 
     def _resume(self, utterance: Utterance, end: int) -> None:
-        self._go_on(utterance, end - self.vad.window)
+        onset = end - self.vad.window
+        if utterance.open_seconds >= self._settings.turn.max_utterance_s * DIVIDED_FROM:
+            preroll = int(self._settings.vad.preroll_ms * PER_MS)
+            utterance.divide(max(onset - preroll, utterance.speech_end), onset)
+        self._go_on(utterance, onset)
         self._events.append(Resumption(utterance))
 
     def _go_on(self, utterance: Utterance, onset: int) -> float:
@@ -315,10 +321,11 @@ class Listening:
         return round(pause_ms, 1)
 
     def _endpoint(self, utterance: Utterance) -> None:
-        """Decide whether the user has paused, finished, or spoken for too long."""
+        """Decide whether the user has paused, finished, or spoken for as long as the STT reads in one go."""
         settings = self._settings
-        if utterance.seconds >= settings.turn.max_utterance_s:
-            self._end(utterance, "too long")
+        longest_s = settings.turn.max_utterance_s
+        if utterance.state == "speaking" and utterance.open_seconds >= longest_s:
+            self._go_on_without_pause(utterance)
         elif utterance.state == "speaking":
             if (utterance.end - self._voiced_end) / PER_MS < settings.vad.pause_ms / 2:
                 return
@@ -333,8 +340,19 @@ class Listening:
             self._events.append(Pause(utterance))
         else:
             wait_ms = self.turn.wait_ms(utterance, settings.turn)
-            if (utterance.end - utterance.speech_end) / PER_MS >= wait_ms:
+            silence_ms = (utterance.end - utterance.speech_end) / PER_MS
+            if silence_ms >= wait_ms:
                 self._end(utterance, "silence", wait_ms)
+            elif silence_ms >= longest_s * 1000:
+                self._end(utterance, "too long")
+
+    def _go_on_without_pause(self, utterance: Utterance) -> None:
+        """Nobody speaks so long without a breath, but a noise does, and has no words."""
+        if utterance.transcript is not None and not utterance.content:
+            self.dismiss(utterance, "no words")
+            self._events.append(Dismissal(utterance))
+        else:
+            utterance.divide(utterance.end, utterance.end)
 
     def _drop_click(self, utterance: Utterance) -> None:
         """What was taken for speech is none: what was said before it ends where it ended."""

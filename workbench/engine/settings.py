@@ -61,7 +61,8 @@ class TurnSettings(SettingsModel):
     unfinished_probability: float = Field(0.2, ge=0, le=1)
     """Probability that the turn is over, by its sound, up to which it counts as unfinished."""
     max_utterance_s: float = Field(60, ge=1, le=600)
-    """An utterance is taken as finished after this long, s."""
+    """Speech is given to the STT in parts of this length at most, s, divided at a pause where there is one; the turn
+    goes on."""
 
 
 class BargeInSettings(SettingsModel):

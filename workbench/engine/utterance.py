@@ -6,6 +6,7 @@ It stays open until its turn is committed: speech before that goes on with it, a
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -80,6 +81,8 @@ class Utterance:
         self.reply_audio: ReplyAudio | None = None
         """The sound of the reply that has the floor, once that may become audible at any time."""
         self._frames: list[Samples] = []
+        self._kept_from = start_sample
+        """Where the sound begins that is kept."""
         self._end = start_sample
         self.stt = ""
         """The provider that transcribes it."""
@@ -149,15 +152,20 @@ class Utterance:
         return next((segment for segment in reversed(self.segments) if not segment.over), None)
 
     @property
+    def open_seconds(self) -> float:
+        """How long the segment that is being spoken is, s; 0 where there is none."""
+        return segment.seconds if (segment := self._open_segment) is not None else 0.0
+
+    @property
     def open_voiced_ms(self) -> float:
         """How much voice the segment that is being spoken has, with those that it goes on with, ms."""
         return segment.voiced_ms if (segment := self._open_segment) is not None else 0.0
 
-    def begin_segment(self, sound: Frame, onset: int) -> None:
+    def begin_segment(self, sound: Frame, onset: int, longest_s: float = math.inf) -> None:
         """Go on in a new segment with that sound; the STT reads it from there. Where it has not finished the one
-        before, it reads both anew as one: nothing waits for a call that is late."""
+        before, it reads both anew as one, unless that is so long: nothing waits for a call that is late."""
         last = self.segments[-1] if self.segments else None
-        if last is not None and not last.transcribed:
+        if last is not None and not last.transcribed and last.seconds < longest_s:
             self.segments.pop().become("dismissed")
             sound = Frame(self.audio(last.start_sample), sound.rate, last.start_sample)
         segment = Segment(self, sound.position)
@@ -168,6 +176,21 @@ class Utterance:
         self.segments.append(segment)
         if self.transcript is not None:
             self.transcript = replace(self.transcript, final=False, stable=False)
+
+    def divide(self, start: int, onset: int) -> None:
+        """End the segment that is being spoken, as it is long enough for one call of the STT, and go on in a new one
+        from position `start`. Of the sound no more is kept than these two."""
+        if (segment := self._open_segment) is not None:
+            segment.become("ended")
+            self.begin_segment(Frame(self.audio(start), INPUT_RATE, start), onset, longest_s=0.0)
+            self._forget(segment.start_sample)
+            for earlier in self.segments[:-2]:
+                if earlier.transcribed:
+                    earlier._forget(earlier.end)
+
+    def _forget(self, before: int) -> None:
+        """Keep no sound before that position."""
+        self._frames, self._kept_from = [self.audio(before)], before
 
     def drop_segment(self) -> None:
         """Drop the segment that is being spoken, as it was a click: what was said before stands."""
@@ -265,12 +288,13 @@ class Utterance:
             )
 
     def audio(self, start: int | None = None, stop: int | None = None) -> Samples:
-        """Return the samples from position `start` up to `stop`, by default all so far; shape (n,), 16 kHz."""
+        """Return the samples from position `start` up to `stop`, by default all so far, of speech for minutes the last
+        part; shape (n,), 16 kHz."""
         if len(self._frames) > 1:
             self._frames = [np.concatenate(self._frames)]
         samples = self._frames[0] if self._frames else silence(0)
-        first = 0 if start is None else max(0, start - self.start_sample)
-        last = len(samples) if stop is None else max(0, stop - self.start_sample)
+        first = 0 if start is None else max(0, start - self._kept_from)
+        last = len(samples) if stop is None else max(0, stop - self._kept_from)
         return samples[first:last]
 
     async def chunks(self) -> AsyncIterator[Samples]:

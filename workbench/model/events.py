@@ -409,7 +409,7 @@ class SpeechResumed:
 class EndOfTurnJudged:
     """Endpointing ended the utterance: after `silence_ms`, of which the turn detector asked for `wait_ms`, by what its
     `words` say of the end of a turn and the `probability` (0…1) of a model, None where none had judged this pause.
-    `cause`: `silence`; `too long` for an utterance; `click`, which what was said before does not wait for."""
+    `cause`: `silence`; `too long` a silence for any turn; `click`, which what was said before does not wait for."""
 
     utterance: int
     cause: EndCause
