@@ -30,7 +30,8 @@ import numpy as np
 
 from bench._figures import percentile
 from bench._netns import Namespace, apart, lacking
-from tests.transports.livekit.people import Person, person, until
+from tests.transports.livekit.people import Person, person
+from tests.waiting import eventually
 from workbench import open_trace
 from workbench.model.audio import INPUT_RATE
 from workbench.model.errors import MissingError, WorkbenchError
@@ -78,18 +79,18 @@ async def user(address: str, turns: int) -> None:
         print(json.dumps(keys), flush=True)
         late_ms: list[float | None] = []
         async with person(server, "net", "user") as one:
-            await until(lambda: one.state() == "listening", LIMIT_S)
-            await until(lambda: one.heard, LIMIT_S)
+            await eventually(lambda: one.state() == "listening", LIMIT_S)
+            await eventually(lambda: one.heard, LIMIT_S)
             for turn in range(turns):
                 track = RecordedTrack(DATA / SAID[turn % len(SAID)][0], "user", INPUT_RATE)
                 samples = track.read(0, track.end)
                 samples = samples[: int(np.flatnonzero(np.abs(samples) > 200)[-1]) + 1]
                 one.say(samples)
                 ends = time.monotonic() + len(samples) / INPUT_RATE
-                await until(lambda: ends - 0.5 < one.spoke_at < time.monotonic() - 0.1, LIMIT_S)  # noqa: B023
+                await eventually(lambda: ends - 0.5 < one.spoke_at < time.monotonic() - 0.1, LIMIT_S)  # noqa: B023
                 late_ms.append(await answered(one))
                 with contextlib.suppress(TimeoutError):
-                    await until(lambda: one.state() == "listening" and one.quiet_at(time.monotonic() - 1), 20)
+                    await eventually(lambda: one.state() == "listening" and one.quiet_at(time.monotonic() - 1), 20)
         print(json.dumps(late_ms), flush=True)
 
 
@@ -97,7 +98,7 @@ async def answered(one: Person) -> float | None:
     """How long after the end of speech the answer was heard, ms; None if it never was."""
     spoke_at = one.spoke_at
     with contextlib.suppress(TimeoutError):
-        heard_at = await until(lambda: one.loud_at(spoke_at + 0.1), 15)
+        heard_at = await eventually(lambda: one.loud_at(spoke_at + 0.1), 15)
         return round(float(heard_at - spoke_at) * 1000, 1)
     return None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workbench import Agent, open_session, open_trace, tool
 from workbench.config import Settings, load_settings
 from workbench.model.errors import MissingError, UsageError
@@ -324,9 +325,9 @@ def test_a_session_in_a_thread_of_its_own_gives_the_same_turns(wav: Path) -> Non
         async def both() -> None:
             await said(session, 2)
 
-        asyncio.run(asyncio.wait_for(both(), 20))
+        asyncio.run(asyncio.wait_for(both(), PATIENCE_S))
         session.stop()
-        assert session.wait(10)
+        assert session.wait(PATIENCE_S)
     assert len(events_of(session, TurnEnded)) == 2
 
 
@@ -337,7 +338,7 @@ def test_the_recording_is_complete_when_wait_returns(tmp_path: Path) -> None:
             for _ in range(500):
                 session.bookmark("x" * 200)
             session.stop()
-            assert session.wait(30)
+            assert session.wait(PATIENCE_S)
             assert isinstance([*entries(open_trace(folder))][-1].event, SessionEnded)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workbench import open_trace
 from workbench.model.events import PARTS, SessionEnded
 from workbench.readers import entries
@@ -172,7 +173,7 @@ def test_a_signal_ends_the_session_whole(number: signal.Signals, tmp_path: Path)
             if line.startswith("listening"):
                 break
         program.send_signal(number)
-        _, told = program.communicate(timeout=20)
+        _, told = program.communicate(timeout=PATIENCE_S)
     assert program.returncode == 128 + number
     assert "Traceback" not in told
     *_, last = entries(open_trace(folder))

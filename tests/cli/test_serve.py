@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 SERVE = [
     sys.executable,
     "-c",
@@ -44,7 +46,7 @@ def ask(base_url: str, key: str = "none") -> str:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     request = urllib.request.Request(f"{base_url}/chat/completions", json.dumps(HELLO).encode(), headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
+    with opener.open(request, timeout=PATIENCE_S) as answer:
         return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
@@ -53,7 +55,7 @@ def test_serve_answers_until_a_signal_comes(number: signal.Signals, code: int) -
     with served() as (program, base_url):
         assert ask(base_url) == "Hello! You said: good morning"
         program.send_signal(number)
-        out, told = program.communicate(timeout=10)
+        out, told = program.communicate(timeout=PATIENCE_S)
         assert program.returncode == code
         assert out == "", "one line, and nothing else"
         assert f"curl {base_url}/chat/completions" in told
@@ -67,4 +69,4 @@ def test_with_a_key_only_requests_with_it_are_answered() -> None:
         refused.value.close()
         assert "good morning" in ask(base_url, "right")
         program.terminate()
-        assert "right" not in program.communicate(timeout=10)[1]
+        assert "right" not in program.communicate(timeout=PATIENCE_S)[1]

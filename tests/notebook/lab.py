@@ -19,7 +19,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
-PATIENCE_S = 60.0
+from tests.waiting import PATIENCE_S
+
 SLOW_TIMERS = """() => {
     const every = window.setInterval;
     window.setInterval = (call, ms, ...more) => every(call, Math.max(1000, ms), ...more);
@@ -38,9 +39,11 @@ def free_port() -> int:
 class Lab:
     """A Jupyter server in a folder of its own."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int, token: str) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], runtime: Path, token: str) -> None:
         self.folder = folder
-        self.port = port
+        self.port = 0
+        """Known after `wait`."""
+        self._info = runtime / f"jpserver-{process.pid}.json"
         self.token = token
         self._process = process
 
@@ -84,18 +87,19 @@ class Lab:
             headers={"Authorization": f"token {self.token}"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             body = answer.read()
         return json.loads(body) if body else None
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Until it answers, at the port that it took: another where somebody else has ours by then."""
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
+                self.port = int(json.loads(self._info.read_text())["port"])
                 self.ask("api/status")
                 return
-            except (urllib.error.URLError, ConnectionError):
+            except (FileNotFoundError, json.JSONDecodeError, urllib.error.URLError, ConnectionError):
                 if time.monotonic() > until or self._process.poll() is not None:
                     raise
                 time.sleep(0.1)
@@ -106,7 +110,7 @@ def jupyter(folder: Path, *, app: str = "jupyterlab", **environment: str) -> Ite
     """A server whose settings, sessions and runtime files are in `folder`, and nobody else's; `app` may be notebook."""
     work = folder / "work"
     work.mkdir(parents=True)
-    port, token = free_port(), secrets.token_hex(16)
+    token = secrets.token_hex(16)
     homes = {
         name: str(folder / name.lower())
         for name in (
@@ -119,7 +123,7 @@ def jupyter(folder: Path, *, app: str = "jupyterlab", **environment: str) -> Ite
     }
     log = (folder / "jupyter.log").open("wb")
     settings = {
-        "ServerApp.port": port,
+        "ServerApp.port": free_port(),
         "ServerApp.token": token,
         "ServerApp.root_dir": str(work),
         "ServerApp.allow_remote_access": True,
@@ -141,7 +145,7 @@ def jupyter(folder: Path, *, app: str = "jupyterlab", **environment: str) -> Ite
         stdout=log,
         stderr=subprocess.STDOUT,
     )
-    lab = Lab(work, process, port, token)
+    lab = Lab(work, process, Path(homes["JUPYTER_RUNTIME_DIR"]), token)
     try:
         lab.wait()
         yield lab
@@ -185,7 +189,10 @@ class Book:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.errors: list[str] = []
+        self.console: list[str] = []
+        """The errors that the console shows."""
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda line: self.console.append(line.text) if line.type == "error" else None)
 
     def open(self, url: str) -> None:
         """Open it and wait until its kernel is idle."""
@@ -199,6 +206,11 @@ class Book:
             }""",
             timeout=PATIENCE_S * 1000,
         )
+
+    def save(self) -> None:
+        """Save it, as it is on the page."""
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     def cell(self, n: int) -> Locator:
         """The cell of that number."""
@@ -222,8 +234,13 @@ class Book:
             )
 
     def output(self, n: int) -> str:
-        """The text of a cell's output."""
-        return self.cell(n).locator(".jp-OutputArea").first.inner_text()
+        """The text of a cell's output, of its model: the page draws it a moment later."""
+        text: str = self.page.evaluate(
+            """(n) => window.jupyterapp.shell.currentWidget.content.model.cells.get(n).outputs.toJSON()
+                .flatMap((output) => output.text ?? output.data?.["text/plain"] ?? []).join("")""",
+            n,
+        )
+        return text
 
     def printed(self, n: int) -> Any:
         """What a cell printed last, as JSON."""

@@ -22,9 +22,9 @@ from tests.notebook.browser import (
     type_text,
 )
 from tests.notebook.lab import Book, Lab
-from tests.notebook.waiting import until
+from tests.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 
 def test_interrupt_is_heard_at_once(browser: Browser, lab: Lab) -> None:

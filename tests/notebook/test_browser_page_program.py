@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.waiting import PATIENCE_S
 from workbench.notebook import score, show
 from workbench.notebook.widget import page_program, page_style
 from workbench.readers.timeline import Turn
 from workbench.views.html import turn_html, turns_html
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 CAPTURE = """async () => {
     window.sent = [];
@@ -35,6 +36,7 @@ CAPTURE = """async () => {
 def alone(browser: Browser) -> Iterator[Page]:
     """A page with the program in it, and nothing else."""
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_S * 1000)
     context.route("http://localhost/", lambda route: route.fulfill(body="", content_type="text/html"))
     page = context.new_page()
     try:

@@ -9,6 +9,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
+from tests.waiting import PATIENCE_S
 from workbench.notebook.kernel_status import UNTRACKED, untracked
 from workbench.notebook.message_handler import PERIODIC
 
@@ -19,7 +20,6 @@ for n in range(2):
     w = live(Agent(instructions="", name="one"), profile="scripted", source="none", sink="none", record_enabled=False)
 print(w.comm.comm_id)
 """
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.notebook.waiting import until
+from tests.waiting import PATIENCE_S, until
 from workbench import Agent, open_session, open_trace
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
@@ -185,7 +185,7 @@ def test_an_observer_may_close_the_widget_and_use_the_session() -> None:
 
     widget.observe(close, names="activity")
     widget.session.stop()
-    assert gone.wait(20)
+    assert gone.wait(PATIENCE_S)
     again = live(widget.session)
     until(lambda: again.activity == "ended")
     again.close()
@@ -418,7 +418,7 @@ def test_a_browser_is_needed_for_its_microphone() -> None:
         pytest.raises(UsageError, match=r"live\(agent\)"),
         open_session(load_settings({"profile": "scripted", "audio.source": "browser"})) as session,
     ):
-        session.wait(20)
+        session.wait(PATIENCE_S)
 
 
 def test_the_page_gets_one_program_that_fetches_nothing() -> None:

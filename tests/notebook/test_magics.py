@@ -7,7 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from tests.notebook.waiting import until
+from tests.waiting import until
 from workbench import Agent
 from workbench.config import load_settings
 from workbench.model.events import Notice, Swapped

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.notebook.lab import Book, Lab, chromium, jupyter
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 PATIENCE_MS = 100_000
@@ -54,8 +54,6 @@ def opened(browser: Browser, lab: Lab, name: str) -> Iterator[Book]:
     context.set_default_timeout(PATIENCE_MS)
     try:
         book = Book(context.new_page())
-        trouble: list[str] = []
-        book.page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
         book.open(lab.url(name))
         book.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         book.page.wait_for_function(RAN)
@@ -63,16 +61,21 @@ def opened(browser: Browser, lab: Lab, name: str) -> Iterator[Book]:
         assert not [output for output in outputs if output["output_type"] == "error"]
         assert not [output for output in outputs if output.get("name") == "stderr"]
         yield book
-        assert "Error displaying widget" not in book.page.inner_text("body")
-        assert not book.errors
-        assert not [said for said in trouble if "favicon" not in said]
+        expect_no_trouble(book)
     finally:
         context.close()
         for kernel in lab.kernels():
             lab.ask(f"api/kernels/{kernel['id']}", "DELETE")
 
 
-def heard_where_it_is_clicked_and_there_without_a_kernel(page: Page, lab: Lab) -> None:
+def expect_no_trouble(book: Book) -> None:
+    assert "Error displaying widget" not in book.page.inner_text("body")
+    assert not book.errors
+    assert not [line for line in book.console if "favicon" not in line]
+
+
+def heard_where_it_is_clicked_and_there_without_a_kernel(book: Book, lab: Lab) -> None:
+    page = book.page
     page.wait_for_function("document.querySelectorAll('audio')[0].duration > 1")
     x, y = page.evaluate(
         f"""() => {{
@@ -88,18 +91,19 @@ def heard_where_it_is_clicked_and_there_without_a_kernel(page: Page, lab: Lab) -
     expect(page.locator(".wb-live .wb-text").first).to_contain_text("Welcome to the Seaview.")
     expect(page.locator(".wb-saved")).to_be_hidden()
     expect(page.locator(".wb-set")).to_be_hidden()
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function(
-        "!document.querySelector('.jp-Document.jp-mod-dirty, .lm-TabBar-tab.jp-mod-dirty')"
-    )
+    book.save()
+    expect_no_trouble(book)
     (kernel,) = lab.kernels()
     lab.ask(f"api/kernels/{kernel['id']}", "DELETE")
     page.evaluate("document.querySelector('.wb-live').remove()")  # as where there is no widget
     expect(page.locator(".wb-saved")).to_contain_text("Breakfast is included.")
     expect(page.locator(".wb-saved")).to_contain_text("ended")
+    book.errors.clear()  # what the page says of a kernel that is gone
+    book.console.clear()
 
 
-def played_again_by_a_slider(page: Page, _: Lab) -> None:
+def played_again_by_a_slider(book: Book, _: Lab) -> None:
+    page = book.page
     shown = ".widget-output table"
     page.locator(shown).first.scroll_into_view_if_needed()
     page.locator(".widget-slider .widget-readout").first.fill("900")
@@ -107,7 +111,7 @@ def played_again_by_a_slider(page: Page, _: Lab) -> None:
     expect(page.locator(shown).first).to_contain_text("910 ms")
 
 
-MORE: dict[str, Callable[[Page, Lab], None]] = {
+MORE: dict[str, Callable[[Book, Lab], None]] = {
     "tour": heard_where_it_is_clicked_and_there_without_a_kernel,
     "tune_endpointing": played_again_by_a_slider,
 }
@@ -127,7 +131,7 @@ def test_a_notebook_is_drawn_whole(browser: Browser, lab: Lab, path: Path) -> No
         )
         assert "Loading widget" not in page.inner_text("body")
         if path.stem in MORE:
-            MORE[path.stem](page, lab)
+            MORE[path.stem](book, lab)
 
 
 # --- with other widgets ----------------------------------------------------------------------------------------------

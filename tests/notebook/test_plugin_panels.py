@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ipywidgets import Label
 
-from tests.notebook.waiting import until
+from tests.waiting import until
 from workbench import Agent, RunContext, open_session, tool
 from workbench.config import load_settings
 from workbench.model.events import Entry

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.views.pages import HOSTILE, Page, size, spoken, traced
+from tests.waiting import PATIENCE_S
 from workbench.config import load_settings
 from workbench.model.audio import OUTPUT_RATE
 from workbench.model.errors import UsageError
@@ -178,6 +179,7 @@ def test_a_click_on_the_picture_plays_that_moment(quick: OpenTrace, tmp_path: Pa
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(PATIENCE_S * 1000)
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.goto(page_file.as_uri())

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 import pytest
 
-from tests.notebook.waiting import until
+from tests.waiting import until
 from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.notebook import knob, knobs

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workbench import hookimpl
 from workbench.engine.hooks import Hooks
 from workbench.engine.settings import LimitSettings
@@ -228,10 +229,10 @@ def test_an_answer_in_time_counts_although_the_loop_is_late() -> None:
         return "X"
 
     def busy() -> None:
-        ran.wait(10)
-        time.sleep(0.2)
+        ran.wait(PATIENCE_S)
+        time.sleep(1)
 
-    hooks, trace = session_hooks(filtering(quick), limits=Limits(hook_ms=50))
+    hooks, trace = session_hooks(filtering(quick), limits=Limits(hook_ms=500))
 
     async def main() -> str:
         asyncio.get_running_loop().call_later(0, busy)  # which is not the plugin's fault

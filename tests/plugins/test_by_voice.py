@@ -1,14 +1,12 @@
-"""The weather agent and the joke teller, by voice: Piper asks, Whisper hears, a script chooses, Piper answers."""
+"""The weather agent and the joke teller, by voice: a recording asks, Whisper hears, a script chooses, Piper answers."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
-import wave
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,11 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-import soxr
 
-from workbench.config import load_settings
-from workbench.model.audio import INPUT_RATE
-from workbench.plugin.manager import find_provider
+from tests.recorded import recorded
+from workbench.model.audio import INPUT_RATE, silence
+from workbench.simulation.synthesis import write_wav
 
 pytestmark = pytest.mark.models
 
@@ -56,28 +53,15 @@ def open_meteo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         thread.join()
 
 
-def say(text: str, file: Path) -> None:
-    """A wav of the voice on board, with time to answer."""
-
-    async def spoken() -> None:
-        provider, model = find_provider("tts", "piper")
-        async with (
-            provider.make(load_settings({}).options("tts", model, "en")) as tts,
-            tts.speak(text) as pieces,
-        ):
-            made = np.concatenate([piece.samples async for piece in pieces])
-        sound = np.asarray(soxr.resample(made, tts.rate, INPUT_RATE), dtype=np.int16)
-        quiet = np.zeros(INPUT_RATE, dtype=np.int16)
-        with wave.open(str(file), "wb") as out:
-            out.setparams((1, 2, INPUT_RATE, 0, "NONE", ""))
-            out.writeframes(np.concatenate([quiet, sound, quiet, quiet, quiet]).tobytes())
-
-    asyncio.run(spoken())
+def with_time_to_answer(name: str, file: Path) -> None:
+    """Write recorded speech with silence around it."""
+    quiet = silence(INPUT_RATE)
+    write_wav(file, np.concatenate([quiet, recorded(name), quiet, quiet, quiet]))
 
 
 def talked(name: str, asked: str, folder: Path) -> tuple[dict[str, object], list[dict[str, object]]]:
     """The turn, and the events of tools."""
-    say(asked, folder / "asked.wav")
+    with_time_to_answer(asked, folder / "asked.wav")
     package = ROOT / "plugins" / name
     done = subprocess.run(
         [
@@ -90,7 +74,7 @@ def talked(name: str, asked: str, folder: Path) -> tuple[dict[str, object], list
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -101,7 +85,7 @@ def talked(name: str, asked: str, folder: Path) -> tuple[dict[str, object], list
 
 
 def test_the_weather_agent(open_meteo: None, tmp_path: Path) -> None:
-    turn, tools = talked("weather", "What is the weather in London?", tmp_path)
+    turn, tools = talked("weather", "weather.wav", tmp_path)
     assert turn["status"] == "done"
     assert turn["agent_text"] == "In London it is light rain and 3 degrees celsius."
     steps = ["called", "started", "progressed", "progressed", "returned"]
@@ -111,7 +95,7 @@ def test_the_weather_agent(open_meteo: None, tmp_path: Path) -> None:
 
 
 def test_the_joke_teller(tmp_path: Path) -> None:
-    turn, tools = talked("jokes", "Please tell me a joke about animals.", tmp_path)
+    turn, tools = talked("jokes", "joke.wav", tmp_path)
     assert turn["status"] == "done"
     assert "fish" in str(turn["agent_text"])
     assert json.loads(str(tools[0]["arguments"])) == {"topic": "animals"}

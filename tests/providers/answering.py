@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from tests.waiting import PATIENCE_S
 from workbench.plugin.values import ProviderOptions, Secret
 
 
@@ -41,12 +42,12 @@ def served(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> I
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     try:
         yield urls[0]
     finally:
         loop.call_soon_threadsafe(done.set)
-        thread.join(10)
+        thread.join(PATIENCE_S)
         loop.close()
 
 
@@ -58,7 +59,7 @@ KEY = "sk-very-secret-123"
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     async def bounded() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await main
 
     return asyncio.run(bounded())

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import time
-import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.recorded import recorded
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.energy import Energy
-
-DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture
@@ -30,13 +27,8 @@ def noise(seconds: float, level_db: float) -> Samples:
     return wave_.astype(np.int16)
 
 
-def question() -> Samples:
-    with wave.open(str(DATA / "question.wav")) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
-
-
 def test_speech_is_found_where_it_is(vad: Energy) -> None:
-    found = probabilities(vad, question())  # 0.3 s of silence on both sides
+    found = probabilities(vad, recorded("question.wav"))  # 0.3 s of silence on both sides
     assert max(found[:14]) < 0.1
     assert np.mean(found[20:80]) > 0.7
     assert max(found[-5:]) < 0.1
@@ -48,7 +40,7 @@ def test_probabilities_stay_between_0_and_1(vad: Energy) -> None:
 
 
 def test_speech_is_found_in_noise_once_the_noise_is_known(vad: Energy) -> None:
-    speech = question()
+    speech = recorded("question.wav")
     background = noise(20, -45)
     probabilities(vad, background[: 8 * INPUT_RATE])
     assert np.mean(np.array(probabilities(vad, background)) > 0.5) < 0.01
@@ -69,14 +61,14 @@ def test_speech_without_pauses_stays_speech(vad: Energy) -> None:
 
 
 def test_reset_forgets(vad: Energy) -> None:
-    first = probabilities(vad, question())
+    first = probabilities(vad, recorded("question.wav"))
     probabilities(vad, noise(10, -40))
     vad.reset()
-    assert probabilities(vad, question()) == first
+    assert probabilities(vad, recorded("question.wav")) == first
 
 
 def test_a_window_is_cheap(vad: Energy) -> None:
-    samples = question()[8000 : 8000 + vad.window]
+    samples = recorded("question.wav")[8000 : 8000 + vad.window]
     costs = []
     for _ in range(500):
         began = time.perf_counter()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workbench.model.audio import Samples, first_audible, level_db
 from workbench.model.errors import UsageError
 from workbench.plugin.values import ProviderOptions
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 def run(work: Callable[[Piper], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
-        async with asyncio.timeout(60), Piper(ProviderOptions("en_US-joe-medium")) as tts:
+        async with asyncio.timeout(PATIENCE_S), Piper(ProviderOptions("en_US-joe-medium")) as tts:
             await tts.warm()
             return await work(tts)
 
@@ -74,7 +75,7 @@ def test_leaving_stops_it_in_the_middle_of_a_sentence() -> None:
             left = time.perf_counter()
             speaking.cancel()
             await asyncio.wait({speaking})
-            assert time.perf_counter() - left < 0.1
+            assert time.perf_counter() - left < 2  # to speak it all takes ten
         assert await say(tts, "Yes.")
         assert tts.worker.pid == pid  # it was not killed: the run was told to end
 

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import time
-import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.recorded import recorded
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.plugin.values import ProviderOptions
 from workbench.providers.silero import NoiseGate, Silero, power
 from workbench.simulation.synthesis import noise
 
-DATA = Path(__file__).parent.parent / "data"
 pytestmark = pytest.mark.models
 
 
@@ -21,17 +19,12 @@ def vad() -> Silero:
     return Silero(ProviderOptions("v6"))
 
 
-def question() -> Samples:
-    with wave.open(str(DATA / "question.wav")) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
-
-
 def probabilities(vad: Silero, samples: Samples) -> list[float]:
     return [vad(samples[at : at + vad.window]) for at in range(0, len(samples) - vad.window + 1, vad.window)]
 
 
 def test_speech_is_found_where_it_is(vad: Silero) -> None:
-    found = probabilities(vad, question())  # 0.3 s of silence on both sides
+    found = probabilities(vad, recorded("question.wav"))  # 0.3 s of silence on both sides
     assert max(found[:9]) < 0.1
     assert np.mean(found[14:50]) > 0.8
     assert found[-1] < 0.1
@@ -45,7 +38,7 @@ def test_silence_and_noise_are_no_speech(vad: Silero) -> None:
 
 @pytest.mark.parametrize(("noise_db", "speech_db"), [(-90, -26), (-66, -40), (-50, -26)])
 def test_speech_after_a_long_silence_is_found_soon(vad: Silero, noise_db: float, speech_db: float) -> None:
-    said = question()[4800:-4800].astype(np.float32)
+    said = recorded("question.wav")[4800:-4800].astype(np.float32)
     said *= 32768 * 10 ** (speech_db / 20) / np.sqrt(np.mean(np.square(said)))
     sound = noise(14, seed=1, db=noise_db).astype(np.float32)
     at = 320 * vad.window
@@ -74,24 +67,24 @@ def test_a_room_that_gets_noisy_is_listened_to() -> None:
 
 def test_two_sessions_share_the_model_and_nothing_else(vad: Silero) -> None:
     other = Silero(ProviderOptions("v6"))
-    alone = probabilities(other, question())
+    alone = probabilities(other, recorded("question.wav"))
     other.reset()
     loud = np.full(vad.window, 20_000, dtype=np.int16)
     between = []
-    for at in range(0, len(question()) - vad.window + 1, vad.window):
+    for at in range(0, len(recorded("question.wav")) - vad.window + 1, vad.window):
         vad(loud)
-        between.append(other(question()[at : at + vad.window]))
+        between.append(other(recorded("question.wav")[at : at + vad.window]))
     assert between == alone
 
 
 def test_reset_forgets(vad: Silero) -> None:
-    first = probabilities(vad, question())
+    first = probabilities(vad, recorded("question.wav"))
     vad.reset()
-    assert probabilities(vad, question()) == first
+    assert probabilities(vad, recorded("question.wav")) == first
 
 
 def test_a_window_is_cheap(vad: Silero) -> None:
-    samples = question()[8000 : 8000 + vad.window]
+    samples = recorded("question.wav")[8000 : 8000 + vad.window]
     costs = []
     for _ in range(200):
         began = time.perf_counter()

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-import wave
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import soxr
 
+from tests.recorded import recorded
+from tests.waiting import PATIENCE_S
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame, Samples, silence
 from workbench.model.conversation import Transcript
@@ -25,7 +25,6 @@ from workbench.providers.whisper import TranscriptionPlan, Whisper
 from workbench.providers.worker import OnboardProvider
 
 T = TypeVar("T")
-DATA = Path(__file__).parent.parent / "data"
 MS = INPUT_RATE // 1000
 LEAD_MS = 1000
 
@@ -251,7 +250,7 @@ class Ears(Whisper):
 
 def run(stt: Whisper, work: Callable[[Whisper], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
-        async with asyncio.timeout(60), stt:
+        async with asyncio.timeout(PATIENCE_S), stt:
             await stt.warm()
             return await work(stt)
 
@@ -292,11 +291,11 @@ def test_a_dismissed_utterance_is_over_at_once() -> None:
             plan = tasks.create_task(stt.transcribe(spoken, eager=True))
             await asyncio.sleep(0.05)
             spoken.become("dismissed")
-            async with asyncio.timeout(0.3):  # the worker needs half a second
+            async with asyncio.timeout(PATIENCE_S / 2):  # the worker needs longer
                 result = await plan
         assert result == Transcript("", spoken.start_sample, final=True, confidence=0.0)
 
-    run(Ears(slow_s=0.4), main)
+    run(Ears(slow_s=PATIENCE_S), main)
 
 
 def test_no_sound_is_no_text_and_no_work() -> None:
@@ -355,11 +354,6 @@ def test_tags_and_invented_text_are_removed(text: str, score: float, no_speech: 
 # --- the model ----------------------------------------------------------------------------------------------
 
 
-def sound(name: str) -> Samples:
-    with wave.open(str(DATA / name)) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
-
-
 def ended(samples: Samples) -> Utterance:
     spoken = Utterance(1, 0)
     spoken.append(Frame(samples, INPUT_RATE, 0))
@@ -370,11 +364,11 @@ def ended(samples: Samples) -> Utterance:
 @pytest.mark.models
 def test_whisper_understands() -> None:
     async def main(stt: Whisper) -> None:
-        result = await stt.transcribe(ended(sound("question.wav")), eager=True)
+        result = await stt.transcribe(ended(recorded("question.wav")), eager=True)
         assert result.text == "What is the capital of France?"
         assert result.final
         assert (result.confidence or 0) > 0.8
-        story = await stt.transcribe(ended(sound("story.wav")), eager=True)
+        story = await stt.transcribe(ended(recorded("story.wav")), eager=True)
         assert story.text == "Tell me a short story about a dog who lives by the sea."
 
     run(Whisper(ProviderOptions("tiny.en")), main)
@@ -407,7 +401,7 @@ TEXT = (
 def test_whisper_understands_forty_seconds_and_can_be_left_in_the_middle() -> None:
     async def main(stt: Whisper) -> None:
         spoken = ended(await say(TEXT))
-        assert spoken.seconds > 35
+        assert spoken.seconds > 31  # the model takes 30 at once; the voice needs 34 to 38
         result = await stt.transcribe(spoken, eager=True)
         said, heard = words(TEXT), words(result.text)
         assert SequenceMatcher(None, said, heard).ratio() > 0.9
@@ -415,9 +409,9 @@ def test_whisper_understands_forty_seconds_and_can_be_left_in_the_middle() -> No
             left = tasks.create_task(stt.transcribe(spoken, eager=True))
             await asyncio.sleep(0.05)
             left.cancel()
-            async with asyncio.timeout(0.1):
-                await asyncio.wait({left})
-        question = await stt.transcribe(ended(sound("question.wav")), eager=True)
+            await asyncio.wait({left})
+            assert left.cancelled()  # not done
+        question = await stt.transcribe(ended(recorded("question.wav")), eager=True)
         assert question.text == "What is the capital of France?"
 
     run(Whisper(ProviderOptions("tiny.en")), main)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.waiting import PATIENCE_S, eventually
 from workbench.model.errors import BusyError, GarbageError, InternalError, MissingError, StageError
 from workbench.providers.onboard.framing import Message
 from workbench.providers.onboard.process import decode_error, encode_error, missing_package
@@ -37,7 +38,7 @@ def odd() -> OnboardProvider:
 
 def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: WorkerSpec = ODD) -> T:
     async def main() -> T:
-        async with asyncio.timeout(30), Worker(spec) as worker:
+        async with asyncio.timeout(PATIENCE_S), Worker(spec) as worker:
             return await work(worker)
 
     return asyncio.run(main())
@@ -59,12 +60,6 @@ def state(pid: int | None) -> str:
 
 async def _next(results: JobResults) -> Message:
     return await anext(results)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  # it is the world that changes
-            await asyncio.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
@@ -121,8 +116,6 @@ def test_leaving_a_job_cancels_it_and_keeps_the_process() -> None:
         async with worker.job("count") as results:
             assert (await anext(results))[0] == {"number": 0}
             pid = worker.pid
-            left = time.perf_counter()
-        assert time.perf_counter() - left < 0.01
         assert await ask(worker, "echo") == [{"time": 0}]  # no number of the job before
         assert worker.pid == pid
 
@@ -133,15 +126,15 @@ def test_a_cancelled_waiter_is_free_at_once() -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("hang") as results:
             await anext(results)
+            pid = worker.pid
             async with asyncio.TaskGroup() as tasks:
                 waiting = tasks.create_task(ask(worker, "echo"))
                 listening = tasks.create_task(_next(results))
                 await asyncio.sleep(0)
-                began = time.perf_counter()
                 waiting.cancel()
                 listening.cancel()
                 await asyncio.wait({waiting, listening})
-                assert time.perf_counter() - began < 0.1  # far from the 500 ms that the worker has
+                assert worker.pid == pid  # it has 500 ms before it is killed
 
     run(main)
 
@@ -163,9 +156,11 @@ def test_a_job_that_overruns_its_cancel_is_killed_and_the_next_has_a_new_process
             await anext(results)
             pid = worker.pid
             left = time.perf_counter()
-        assert time.perf_counter() - left < 0.01
+        freed_s = time.perf_counter() - left
         assert await ask(worker, "echo") == [{"time": 0}]
-        assert time.perf_counter() - left >= 0.5
+        ended_s = time.perf_counter() - left
+        assert ended_s >= 0.5
+        assert freed_s < ended_s / 2  # who left did not wait for it
         assert pid
         assert worker.pid != pid
         assert not alive(pid)
@@ -192,7 +187,7 @@ def test_a_worker_killed_between_two_jobs_is_started_again() -> None:
         await worker.warm()
         assert worker.pid
         os.kill(worker.pid, signal.SIGKILL)
-        await until(lambda: worker.pid is None)
+        await eventually(lambda: worker.pid is None)
         assert await ask(worker, "echo") == [{"time": 0}]
 
     run(main)
@@ -280,13 +275,13 @@ def test_ctrl_c_does_not_reach_a_worker() -> None:
 def test_a_worker_whose_results_nobody_reads_is_stopped_and_goes_on_where_it_was() -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("count") as results:
-            await until(lambda: state(worker.pid) == "T")
+            await eventually(lambda: state(worker.pid) == "T")
             unread = results.unread
             assert unread < 20
             assert [(await anext(results))[0]["number"] for _ in range(unread)] == list(range(unread))
             assert state(worker.pid) == "T"  # nobody has asked for more
             assert (await anext(results))[0] == {"number": unread}
-            await until(lambda: state(worker.pid) == "T")
+            await eventually(lambda: state(worker.pid) == "T")
             pid = worker.pid
         assert await ask(worker, "echo") == [{"time": 0}]  # a cancel wakes it
         assert worker.pid == pid
@@ -298,10 +293,10 @@ def test_a_worker_whose_results_nobody_reads_is_stopped_and_goes_on_where_it_was
 def test_a_worker_that_another_job_waits_for_is_not_stopped() -> None:
     async def main(worker: Worker) -> None:
         async with asyncio.TaskGroup() as tasks, worker.job("count") as results:
-            await until(lambda: state(worker.pid) == "T")
+            await eventually(lambda: state(worker.pid) == "T")
             tasks.create_task(ask(worker, "echo"))
             stopped_at = results.unread
-            await until(lambda: results.unread > stopped_at + 5)
+            await eventually(lambda: results.unread > stopped_at + 5)
             assert state(worker.pid) != "T"
 
     run(main)
@@ -311,7 +306,7 @@ def test_a_worker_that_another_job_waits_for_is_not_stopped() -> None:
 def test_a_stopped_worker_that_is_killed_fails_its_job_and_is_started_again() -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("count") as results:
-            await until(lambda: state(worker.pid) == "T")
+            await eventually(lambda: state(worker.pid) == "T")
             assert worker.pid
             os.kill(worker.pid, signal.SIGKILL)
             with pytest.raises(StageError, match=r"odd/one was killed by signal 9"):
@@ -346,7 +341,10 @@ def test_workers_are_nicer_the_less_somebody_waits_for_them() -> None:
     async def main() -> None:
         found = []
         for stage in ("stt", "tts", "llm", "turn"):
-            async with asyncio.timeout(30), OnboardProvider("odd", ODD.target, dict, stage=stage) as provider:
+            async with (
+                asyncio.timeout(PATIENCE_S),
+                OnboardProvider("odd", ODD.target, dict, stage=stage) as provider,
+            ):
                 await provider.warm()
                 assert provider.worker.pid
                 found.append(os.getpriority(os.PRIO_PROCESS, provider.worker.pid))
@@ -359,7 +357,7 @@ def test_workers_are_nicer_the_less_somebody_waits_for_them() -> None:
 def test_way_is_given_to_an_stt_only_and_not_for_ever() -> None:
     async def main() -> None:
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(PATIENCE_S),
             OnboardProvider("ears", ODD.target, dict, stage="stt") as stt,
             OnboardProvider("mind", ODD.target, lambda: {"other": True}, stage="llm") as llm,
             llm.worker.job("hang") as thoughts,
@@ -399,13 +397,13 @@ def test_a_killed_session_leaves_no_orphan(kind: str) -> None:
         assert parent.stdout
         pid = int(parent.stdout.readline())
         assert alive(pid)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while (
             kind == "count" and sys.platform == "linux" and state(pid) != "T" and time.monotonic() < deadline
         ):
             time.sleep(0.01)
         parent.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not running(pid)
@@ -421,7 +419,7 @@ def running(pid: int) -> bool:
 
 def test_sessions_on_one_loop_share_a_worker_until_the_last_one_leaves() -> None:
     async def main() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             first, second = odd(), odd()
             await first.__aenter__()
             await first.warm()
@@ -476,11 +474,11 @@ def test_the_loop_goes_on_while_a_worker_works() -> None:
                 turns += 1
                 await asyncio.sleep(0.001)
 
-        async with asyncio.timeout(10), worker.job("hang") as results:
+        async with asyncio.timeout(PATIENCE_S), worker.job("hang") as results:
             await anext(results)
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(tick())
-                await until(lambda: turns > 100)
+                await eventually(lambda: turns > 100)
                 ticking.cancel()
 
     run(main)
@@ -488,7 +486,7 @@ def test_the_loop_goes_on_while_a_worker_works() -> None:
 
 def test_a_virtual_clock_waits_for_a_worker() -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), Worker(ODD) as worker:
+        async with asyncio.timeout(PATIENCE_S), Worker(ODD) as worker:
             await worker.warm()
             pid = worker.pid
             async with worker.job("count") as results:

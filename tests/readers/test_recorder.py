@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workbench.model.events import Bookmarked, Entry, Event, EventsMissed, Notice
 from workbench.readers import entries
 from workbench.readers.recorder import EVERY_S, Recorder
@@ -119,7 +120,7 @@ class SlowFile(LiveTrack):
 
     def read(self, start: int, stop: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
         self.asked.set()
-        assert self.go.wait(30)
+        assert self.go.wait(PATIENCE_S)
         return super().read(start, stop)
 
 
@@ -142,7 +143,7 @@ def test_a_lagging_disk_is_told_and_lost_sound_is_silence_at_its_place(
                 trace.emit(Bookmarked(f"{k}"))
             track.append(noise(48_000, seed=2))
             track.go.set()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 async for entry in trace.follow(trace.start):
                     if isinstance(entry.event, Notice) and "silence" in entry.event.reason:
                         break

@@ -16,6 +16,7 @@ import aiohttp
 import numpy as np
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workbench.engine.interfaces import LlmPart
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Samples
@@ -36,7 +37,7 @@ SAY = {"model": "any", "input": "Good morning.", "voice": "any"}
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     async def bounded() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await main
 
     return asyncio.run(bounded())
@@ -753,10 +754,10 @@ def test_with_nothing_but_the_standard_library() -> None:
             f"{base_url}/chat/completions", json.dumps(ASK).encode(), {"Content-Type": "application/json"}
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=PATIENCE_S) as answer:
             said = json.load(answer)["choices"][0]["message"]["content"]
         try:
-            opener.open(f"{base_url}/nothing", timeout=10)
+            opener.open(f"{base_url}/nothing", timeout=PATIENCE_S)
         except urllib.error.HTTPError as error:
             with error:
                 return said, error.code

@@ -21,10 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from tests.waiting import PATIENCE_S
+
 TOOLS = ("pulseaudio", "pactl", "pacat", "paplay", "parec")
 RATE = 48_000
 BLOCK = ["--raw", "--format=s16le", f"--rate={RATE}", "--latency-msec=10", "--process-time-msec=10"]
-STARTED_S = 10.0
 
 # A null sink that rewinds for a new stream runs up to 0.2 % fast, and its monitor is some 20 ms off.
 CONFIG = """
@@ -89,7 +90,7 @@ class VirtualCard:
         ]
         command += ["--use-pid-file=no", "--disable-shm=yes", "--log-level=error"]
         self._server = self._run(command)
-        until = time.monotonic() + STARTED_S
+        until = time.monotonic() + PATIENCE_S
         while self._pactl("info").returncode:
             if self._server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("pulseaudio did not start: " + (self.folder / "log").read_text()[-500:])
@@ -128,7 +129,7 @@ class VirtualCard:
         """Record both sides until the context is left: left the microphone, right the speaker, 48 kHz."""
         command = ["parec", "--device=card.monitor", "--channels=2", "--format=s16le", f"--rate={RATE}"]
         recorder = self._run([*command, "--file-format=wav", "--latency-msec=10", str(wav)])
-        until = time.monotonic() + STARTED_S
+        until = time.monotonic() + PATIENCE_S
         while not wav.exists() or wav.stat().st_size < 10_000:
             if recorder.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("parec did not start")

@@ -15,9 +15,9 @@ from typing import Any, Self
 import pytest
 
 from tests.sound.card import VirtualCard
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 20.0
 
 
 class Standin:

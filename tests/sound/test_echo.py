@@ -14,8 +14,10 @@ import pytest
 
 from tests.sound.card import VirtualCard
 from tests.sound.conftest import ROOT
+from tests.waiting import PATIENCE_S
 from workbench.model.audio import INPUT_RATE, level_db
 from workbench.transports.file.wavfile import read_wav
+from workbench.transports.local.echo_path import ALIKE_MS
 
 pytestmark = pytest.mark.sound
 
@@ -44,8 +46,8 @@ def test_the_way_back_is_measured(card: VirtualCard) -> None:
     card.echo(-20)
     path = measured(card)
     assert path["level_db"] == pytest.approx(-40, abs=2)
-    assert 0 < path["delay_ms"] < 100
-    assert path["error_ms"] < 3
+    assert 0 < path["delay_ms"] < 200
+    assert path["error_ms"] <= ALIKE_MS
 
 
 def test_a_session_knows_its_own_voice(card: VirtualCard, tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_a_session_knows_its_own_voice(card: VirtualCard, tmp_path: Path) -> Non
             session.terminate()
     states = [event for event in events if event["type"] == "echo_state"]
     assert states[-1]["erle_db"] > 10
-    assert 0 < states[-1]["delay_ms"] < 100
+    assert 0 < states[-1]["delay_ms"] < 200
     mic, user = (
         np.concatenate(list(read_wav(tmp_path / "session" / name, INPUT_RATE)))[INPUT_RATE:]
         for name in ("mic.wav", "user.wav")
@@ -77,7 +79,7 @@ def test_a_session_knows_its_own_voice(card: VirtualCard, tmp_path: Path) -> Non
 
 def until_event(path: Path, process: subprocess.Popen[bytes], kind: str) -> list[dict[str, Any]]:
     """The events of a session that is being recorded, up to the first of that kind."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < until:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         events = [json.loads(line) for line in lines if line.endswith("\n")]

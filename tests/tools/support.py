@@ -70,10 +70,3 @@ def returned(tool: Any, arguments: str = "{}", **limits: float) -> ToolReturned:
 
     on_bench(work, tool, **limits)
     return ends[0]
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110  # other threads make it true
-            await asyncio.sleep(0.002)

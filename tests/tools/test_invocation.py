@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator
 
-from tests.tools.support import Bench, on_bench, returned, until
+from tests.tools.support import Bench, on_bench, returned
+from tests.waiting import PATIENCE_S, eventually
 from workbench import RunContext, ToolError, tool
 from workbench.model.errors import UsageError
 from workbench.model.events import Notice, ToolMocked, ToolProgressed, ToolReturned, ToolsChanged, ToolStarted
@@ -133,7 +134,7 @@ def interrupts(value: str) -> str:
 
 def hangs(value: str) -> str:
     CHECKED.append(threading.get_ident())
-    LET_GO.wait(30)
+    LET_GO.wait(PATIENCE_S)
     return value
 
 
@@ -225,7 +226,7 @@ def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_re
 
     @tool(timeout_s=0.05)
     def slow(context: RunContext[str]) -> str:
-        free.wait(10)
+        free.wait(PATIENCE_S)
         context.say("It is done.")
         return "too late" if context.cancelled else "?"
 
@@ -234,7 +235,7 @@ def test_a_plain_function_that_hangs_is_given_up_at_its_deadline_and_its_late_re
         assert (end.status, end.result) == ("failed", "")
         assert end.error == "the tool slow did not answer within 50 ms"
         free.set()
-        await until(lambda: any("nobody waited" in notice.reason for notice in bench.all(Notice)))
+        await eventually(lambda: any("nobody waited" in notice.reason for notice in bench.all(Notice)))
         await asyncio.sleep(0)
         assert len(bench.all(ToolReturned)) == 1
         assert bench.said == []
@@ -247,7 +248,7 @@ def test_an_async_function_that_blocks_its_thread_keeps_neither_the_loop_nor_the
 
     @tool(timeout_s=0.05)
     async def blocks() -> None:
-        free.wait(10)
+        free.wait(PATIENCE_S)
 
     @tool
     async def quick() -> str:
@@ -296,7 +297,7 @@ def test_calls_beside_one_that_blocks_the_thread_still_finish() -> None:
 
     @tool(timeout_s=0.05)
     async def blocks() -> None:
-        free.wait(10)
+        free.wait(PATIENCE_S)
 
     @tool
     async def innocent() -> str:
@@ -310,7 +311,7 @@ def test_calls_beside_one_that_blocks_the_thread_still_finish() -> None:
     async def work(bench: Bench) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bench.runner.perform("innocent", "{}"))
-            await until(lambda: bench.all(ToolStarted))
+            await eventually(lambda: bench.all(ToolStarted))
             assert (await bench.call("blocks")).status == "failed"
             await asyncio.sleep(0.6)  # more than the patience with its thread
             assert (await bench.call("quick")).result == "quick"
@@ -355,7 +356,7 @@ def test_an_async_function_is_cancelled_at_its_deadline() -> None:
             ended.set()
 
     assert returned(endless).status == "failed"
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE_S)
 
 
 def test_a_failing_tool_is_retried_as_often_as_it_says() -> None:
@@ -400,7 +401,7 @@ def test_a_new_tool_of_the_same_name_has_concurrency_of_its_own() -> None:
 
     @tool(name="busy", concurrency=1)
     def hung() -> None:
-        free.wait(30)
+        free.wait(PATIENCE_S)
 
     @tool(name="busy", concurrency=1)
     def busy() -> str:
@@ -409,10 +410,10 @@ def test_a_new_tool_of_the_same_name_has_concurrency_of_its_own() -> None:
     async def work(bench: Bench) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bench.call("busy"))
-            await until(lambda: bench.all(ToolStarted))
+            await eventually(lambda: bench.all(ToolStarted))
             bench.tools.remove("busy")
             bench.tools.add(busy)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 assert (await bench.call("busy")).result == "busy"
             free.set()
 
@@ -561,13 +562,13 @@ def test_the_end_of_the_session_leaves_no_call_running() -> None:
     async def work(bench: Bench) -> None:
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(bench.runner.perform("endless", "{}"))
-            await until(began.is_set)
+            await eventually(began.is_set)
             task.cancel()
         (end,) = bench.all(ToolReturned)
         assert end.status == "cancelled"
 
     on_bench(work, endless)
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE_S)
 
 
 def test_many_calls_cost_the_loop_little() -> None:

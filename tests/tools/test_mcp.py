@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import eventually
 from workbench import Agent, open_session, tool
 from workbench.config import load_settings
 from workbench.engine.settings import LimitSettings
@@ -90,12 +91,6 @@ def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return run
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LATE_S):
-        while not condition():  # noqa: ASYNC110  # of another thread
-            await asyncio.sleep(0.01)
-
-
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -112,7 +107,7 @@ async def demo_by_http(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
 
     program = await asyncio.create_subprocess_exec(*DEMO, str(port), stdout=DEVNULL, stderr=DEVNULL)
     try:
-        await until(listens)
+        await eventually(listens)
         yield program
     finally:
         if program.returncode is None:
@@ -160,7 +155,7 @@ async def test_a_server_over_http_is_used_again_when_it_is_back(monkeypatch: pyt
         assert gone.status == "failed"
         assert f"nobody answers at 127.0.0.1:{port}/mcp" in (gone.error or "")
         async with demo_by_http(port):
-            await until(lambda: "is there again" in bench.notices)
+            await eventually(lambda: "is there again" in bench.notices)
             assert (await bench.call("add", a=1, b=2)).result == "3"
     assert "warning: MCP server 127.0.0.1" in bench.notices
 
@@ -209,7 +204,7 @@ async def test_a_server_that_died_is_started_again_for_the_next_call() -> None:
     bench = ServerBench()
     async with bench.with_servers(hostile("dies")):
         await bench.call("echo")
-        await until(lambda: "is lost: its program has ended" in bench.notices)
+        await eventually(lambda: "is lost: its program has ended" in bench.notices)
         again = await bench.call("echo")
         assert "in the middle of the call" in (again.error or ""), "it was opened again, and asked"
         assert "info: MCP server h is there again" in bench.notices
@@ -257,7 +252,7 @@ async def test_a_flood_of_notifications_keeps_no_other_task_waiting() -> None:
     async with bench.with_servers(hostile("flood")), asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(beat())
         assert (await bench.call("echo")).status == "done"
-        await until(lambda: "more than 200 notifications a second" in bench.notices)
+        await eventually(lambda: "more than 200 notifications a second" in bench.notices)
         await asyncio.sleep(1)
         beating.cancel()
     assert sorted(late)[len(late) // 2] < 0.05
@@ -308,7 +303,7 @@ async def test_tools_that_a_server_adds_later_are_added() -> None:
     bench = ServerBench()
     async with bench.with_servers(hostile("changes")):
         await bench.call("echo")
-        await until(lambda: bench.tools.names == ("echo", "more"))
+        await eventually(lambda: bench.tools.names == ("echo", "more"))
     reasons = [one.reason for one in bench.all(ToolsChanged)]
     assert "MCP server h now offers: echo (MCP server h), more (MCP server h)" in reasons
 
@@ -440,10 +435,10 @@ async def _session() -> None:
         def all_of(kind: type[Any]) -> list[Any]:
             return [entry.event for entry in session.trace.since(0) if isinstance(entry.event, kind)]
 
-        await until(lambda: all_of(ListeningStarted))
+        await eventually(lambda: all_of(ListeningStarted))
         assert session.tools.names == ("add", "slow"), "known before it listens"
         session.type("what is two and three")
-        await until(lambda: all_of(TurnEnded))
+        await eventually(lambda: all_of(TurnEnded))
         assert [one.result for one in all_of(ToolReturned)] == ["5"]
         session.swap(agent=Agent(instructions="Nothing."))
-        await until(lambda: not session.tools.names)
+        await eventually(lambda: not session.tools.names)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from tests.waiting import PATIENCE_S
 from workbench.model.events import Bookmarked, Entry, EventsMissed
 from workbench.simulation.clock import run_virtual
 from workbench.trace.trace import Trace
@@ -104,7 +105,7 @@ def test_events_from_other_threads_wake_a_follower_and_none_is_lost() -> None:
         trace = new_trace(keep=10_000)
         threads = [threading.Thread(target=emit, args=(trace, 500)) for _ in range(4)]
         seen = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             follower = trace.follow()
             for thread in threads:
                 thread.start()

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from tests.tui.acted import FakeSession
+from tests.waiting import PATIENCE_S
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.live import LiveScreen
 from workbench.tui.panels import PanelSource
@@ -49,7 +50,7 @@ class Stage:
         """The whole of it."""
         return "\n".join(self.rows)
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
         """Wait for a condition; fail with what the screen shows."""
         try:
             async with asyncio.timeout(timeout_s):

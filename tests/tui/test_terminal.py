@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = pytest.mark.terminal
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +30,7 @@ class Tmux:
 
     def __call__(self, *arguments: str) -> str:
         command = ["tmux", "-S", self._socket, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
 
     def type(self, *keys: str) -> None:
         """Press keys, by tmux's names."""
@@ -39,12 +41,14 @@ class Tmux:
         """What is on the screen."""
         return self("capture-pane", "-p", "-t", "t")
 
-    def shows(self, *texts: str, timeout_s: float = 30) -> None:
+    def shows(self, *texts: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until all of these are on the screen."""
         waited_for(lambda: all(text in self.text for text in texts), lambda: self.text, timeout_s)
 
 
-def waited_for(condition: Callable[[], object], told: Callable[[], str], timeout_s: float = 30) -> None:
+def waited_for(
+    condition: Callable[[], object], told: Callable[[], str], timeout_s: float = PATIENCE_S
+) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -57,15 +61,18 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
     terminal = Tmux(tmp_path)
     yield terminal
     subprocess.run(
-        ["tmux", "-S", str(tmp_path / "tmux"), "kill-server"], capture_output=True, timeout=20, check=False
+        ["tmux", "-S", str(tmp_path / "tmux"), "kill-server"],
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
 def begin(tmux: Tmux, tmp_path: Path, *more: str) -> Path:
-    """Run the program in the terminal; it listens to a minute of silence. The folder that it records into."""
+    """Run the program in the terminal; it listens to ten minutes of silence. The folder that it records into."""
     with wave.open(str(tmp_path / "silence.wav"), "wb") as silence:
         silence.setparams((1, 2, 16_000, 0, "NONE", ""))
-        silence.writeframes(bytes(2 * 16_000 * 60))
+        silence.writeframes(bytes(2 * 16_000 * 600))
     program = [sys.executable, "-m", "workbench", "tui", *more, "--profile", "scripted"]
     ends = ["--source", str(tmp_path / "silence.wav"), "--record", str(tmp_path / "rec")]
     tmux.type(f"cd {shlex.quote(str(ROOT))}; {shlex.join([*program, *ends])}; echo code=$?", "Enter")
@@ -207,7 +214,13 @@ def test_a_closed_terminal_ends_the_session_and_its_recording(tmux: Tmux, talkin
 def test_without_a_terminal_the_error_names_what_to_use_instead() -> None:
     program = [sys.executable, "-m", "workbench", "tui"]
     done = subprocess.run(
-        program, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+        program,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 2
     assert "workbench run" in done.stderr

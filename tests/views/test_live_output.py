@@ -11,8 +11,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from tests.notebook.waiting import until
 from tests.views.pages import spoken, traced
+from tests.waiting import until
 from workbench.model.errors import UsageError
 from workbench.model.events import ReplyEnded, ReplyPlaying, SpeechPaused, SpeechResumed
 from workbench.views import live_output

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from tests.weights.shop import Hub, in_index, model, on_hub, weights, wheel
 from workbench.model.errors import MissingError, UsageError
 from workbench.weights import store as on_disk
@@ -209,7 +210,7 @@ def test_two_pulls_at_once_fetch_each_file_once(store: Store, hub: Hub) -> None:
     def start_the_other(step: object) -> None:
         if not thread.ident:
             thread.start()
-            assert waited.wait(10)
+            assert waited.wait(PATIENCE_S)
 
     results.append(len(store.pull(wanted, start_the_other)))
     thread.join()

@@ -17,6 +17,7 @@ import pytest
 
 from tests.sound.card import VirtualCard
 from tests.sound.conftest import card as card  # the fixture
+from tests.waiting import PATIENCE_S
 from workbench.engine.endpointing import SilenceTurn
 from workbench.model.audio import Samples
 from workbench.model.conversation import ToolCall
@@ -81,7 +82,7 @@ def api(fault: Fault | None = None) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     try:
         yield urls[0]
     finally:
@@ -167,7 +168,6 @@ def test_whisper_keeps_the_contract() -> None:
 
 
 @pytest.mark.models
-@pytest.mark.timeout(300)  # the only slow one: 2,000 tokens on a machine that is busy with others
 def test_llama_keeps_the_contract() -> None:
     provider, model = installed("llm", "llama")
     check_llm(provider, options=model, deadline_s=60)
@@ -213,7 +213,7 @@ print(check_sink(lambda: Speaker(None, Trace(lambda: 0.0)), seconds=0.5))
 @pytest.mark.sound
 def test_microphone_and_speaker_keep_the_contract(card: VirtualCard) -> None:
     code = [sys.executable, "-c", DEVICES]
-    done = subprocess.run(code, env=card.environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(code, env=card.environment(), capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert "source default keeps" in done.stdout
     assert "sink default keeps" in done.stdout

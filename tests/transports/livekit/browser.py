@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 FLAGS = (
     "--no-sandbox",
     "--use-fake-ui-for-media-stream",
@@ -26,6 +28,7 @@ async def browser(microphone: Path) -> AsyncIterator[Any]:
         )
         try:
             tab: Any = await chromium.new_page()
+            tab.set_default_timeout(PATIENCE_S * 1000)
             tab.problems = []
             tab.on("pageerror", lambda error: tab.problems.append(str(error)))
             yield tab

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from tests.waiting import PATIENCE_S
 from workbench.transports.livekit.server import LocalServer
 
 
@@ -24,7 +25,7 @@ async def workbench(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "workbench", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
     )
-    out, err = await asyncio.wait_for(program.communicate(), 60)
+    out, err = await asyncio.wait_for(program.communicate(), PATIENCE_S)
     assert program.returncode is not None
     assert "Traceback" not in err.decode()
     return program.returncode, out.decode(), err.decode()

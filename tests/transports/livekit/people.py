@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from livekit import rtc
 
+from tests.waiting import PATIENCE_S
 from workbench.config import Settings, load_settings
 from workbench.model.audio import INPUT_RATE, Samples, silence
 from workbench.session import Session
@@ -39,15 +40,6 @@ def settings(server: LocalServer, room: str, **values: Any) -> Settings:
     return load_settings(
         {**given, **{name.replace("__", "."): value for name, value in values.items()}}, environ={}
     )
-
-
-async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """What the condition gives as soon as that is true."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if found := condition():
-                return found
-            await asyncio.sleep(0.01)
 
 
 def events(session: Session, kind: type[Any]) -> list[Any]:
@@ -100,6 +92,17 @@ class Person:
     def state(self) -> str | None:
         agent = self.agent()
         return agent.attributes.get("lk.agent.state") if agent else None
+
+    def states(self) -> list[str | None]:
+        """Of all agents."""
+        kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        everybody = self.room.remote_participants.values()
+        return [one.attributes.get("lk.agent.state") for one in everybody if one.kind == kind]
+
+    async def listened_to(self) -> None:
+        """Wait until somebody is sent what the microphone gives."""
+        assert self.publication
+        await asyncio.wait_for(self.publication.wait_for_subscription(), PATIENCE_S)
 
     async def speak_on(self) -> None:
         """What the microphone gives: what is to be said, else silence, in real time."""

@@ -13,7 +13,8 @@ import pytest
 
 from tests.transports.livekit.command import environment, workbench
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import person, until
+from tests.transports.livekit.people import person
+from tests.waiting import PATIENCE_S, eventually
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room
@@ -104,11 +105,11 @@ def test_a_demo_that_is_ended_before_it_begins_takes_its_server_along(
         )
         assert program.stderr
         told = ""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while when not in told:
                 told += (await program.stderr.readline()).decode()
             port = int(told.partition("ws://127.0.0.1:")[2].split()[0])
-            await until(lambda: listens(port))
+            await eventually(lambda: listens(port))
             program.send_signal(number)
             assert await program.wait() == 128 + number
         assert "Traceback" not in told + (await program.stderr.read()).decode()
@@ -125,7 +126,7 @@ def test_the_demo_starts_a_server_a_room_and_the_agent() -> None:
         )
         assert program.stdout
         assert program.stderr
-        page = json.loads(await asyncio.wait_for(program.stdout.readline(), 20))["page"]
+        page = json.loads(await asyncio.wait_for(program.stdout.readline(), PATIENCE_S))["page"]
         assert page.startswith("http://127.0.0.1:")
         told: list[str] = []
 
@@ -136,9 +137,9 @@ def test_the_demo_starts_a_server_a_room_and_the_agent() -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(read())
-            await until(lambda: any("listening" in line for line in told), 20)
+            await eventually(lambda: any("listening" in line for line in told))
             program.terminate()
-            assert await asyncio.wait_for(program.wait(), 10) == 143
+            assert await asyncio.wait_for(program.wait(), PATIENCE_S) == 143
         assert any("talk at" in line for line in told)
 
     asyncio.run(talk())

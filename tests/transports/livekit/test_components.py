@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from tests.transports.livekit.browser import browser
-from tests.transports.livekit.people import events, settings, token, until
+from tests.transports.livekit.people import events, settings, token
+from tests.waiting import PATIENCE_S, eventually
 from workbench import Agent, RunContext, open_session, tool
 from workbench.model.audio import INPUT_RATE, silence
 from workbench.model.events import Heard, RoomMessage, TurnEnded
@@ -50,7 +51,7 @@ async def served() -> AsyncIterator[str]:
 async def seen(tab: Any, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     """What the components say as soon as the condition holds."""
     found: dict[str, Any] = {}
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await tab.evaluate("({...window.seen, send: 0, room: 0})")
             assert not found.get("error"), found["error"]
@@ -92,7 +93,7 @@ def test_the_components_show_state_voice_and_words_and_what_was_said_before_the_
             await seen(tab, lambda it: it.get("spoke"))  # to nobody
             async with open_session(given, agent=agent) as session:
                 await seen(tab, lambda it: it["states"][-1:] == ["speaking"])
-                await until(lambda: events(session, TurnEnded))
+                await eventually(lambda: events(session, TurnEnded))
                 (spoken,) = events(session, TurnEnded)
                 assert (spoken.status, spoken.user_text) == ("done", "Good morning.")
                 end_ms = next(one.user_end_ms for one in events(session, Heard) if one.turn == spoken.turn)
@@ -112,7 +113,7 @@ def test_the_components_show_state_voice_and_words_and_what_was_said_before_the_
                 assert it["attributes"]["lk.agent.state"] == "listening"
 
                 await tab.evaluate("window.seen.send('show me the map')")
-                await until(lambda: len(events(session, TurnEnded)) == 2)
+                await eventually(lambda: len(events(session, TurnEnded)) == 2)
                 twice = ["thinking", "speaking", "listening"] * 2  # shown a moment after it was told
                 await seen(tab, lambda it: it["states"][-6:] == it["agent"][-6:] == twice)
                 it = await seen(tab, lambda it: len(it["messages"]) == 4)

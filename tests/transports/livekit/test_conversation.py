@@ -11,7 +11,8 @@ import pytest
 from livekit import rtc
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import events, person, settings, until
+from tests.transports.livekit.people import events, person, settings
+from tests.waiting import PATIENCE_S, eventually
 from workbench import Agent, open_session, open_trace
 from workbench.model.errors import StageError
 from workbench.model.events import (
@@ -37,21 +38,21 @@ def test_a_spoken_question_is_answered_in_the_room_and_recorded(with_server: Run
     async def talk(server: LocalServer) -> None:
         given = settings(server, "one", record__enabled=True, record__folder=tmp_path / "rec")
         async with person(server, "one") as ann, open_session(given, agent=AGENT) as session:
-            await until(lambda: ann.state() == "listening")
+            await eventually(lambda: ann.state() == "listening")
             agent = ann.agent()
             assert agent is not None
             assert (agent.name, agent.attributes["lk.agent.name"]) == ("helper", "helper")
-            await until(lambda: session.room and session.room.source.voices)
+            await eventually(lambda: session.room and session.room.source.voices)
             ann.say(speech(1.0))
-            await until(lambda: ann.state() == "speaking")
-            await until(ann.loud_at)
-            await until(lambda: events(session, TurnEnded))
-            await until(lambda: ann.state() == "listening")
+            await eventually(lambda: ann.state() == "speaking")
+            await eventually(ann.loud_at)
+            await eventually(lambda: events(session, TurnEnded))
+            await eventually(lambda: ann.state() == "listening")
             (turn,) = turns(session.trace.since(0))
             assert (turn.status, turn.user_text) == ("done", "Hello there.")
             assert turn.heard_latency_ms
             assert sum(turn.parts_ms.values()) == pytest.approx(turn.heard_latency_ms, abs=0.01)
-            await until(
+            await eventually(
                 lambda: len([one for one in ann.segments if one[2]["lk.transcription_final"] == "true"]) == 2
             )
         assert [one.state for one in events(session, RoomConnection)] == ["connecting", "connected", "left"]
@@ -83,18 +84,18 @@ def test_speech_cuts_a_reply_and_the_transcript_ends_where_it_was_cut(with_serve
             person(server, "cut") as ann,
             open_session(settings(server, "cut"), agent=agent) as session,
         ):
-            await until(ann.loud_at)
-            await until(lambda: session.room and session.room.source.voices)
+            await eventually(ann.loud_at)
+            await eventually(lambda: session.room and session.room.source.voices)
             await asyncio.sleep(0.8)
             began = time.monotonic()
             ann.say(speech(1.2))
-            await until(lambda: ann.quiet_at(began))
-            await until(lambda: events(session, ReplyEnded))
+            await eventually(lambda: ann.quiet_at(began))
+            await eventually(lambda: events(session, ReplyEnded))
             ended = events(session, ReplyEnded)[0]
             assert ended.status == "cut"
             assert ended.unheard
             agent_id = ann.room.remote_participants
-            await until(lambda: [one for one in ann.segments if one[0] in agent_id])
+            await eventually(lambda: [one for one in ann.segments if one[0] in agent_id])
             first = next(one for one in ann.segments if one[0] in agent_id)
             assert first[1] == ended.heard
             assert first[2]["lk.transcription_final"] == "true"
@@ -107,31 +108,37 @@ def test_chat_and_calls_from_the_room(with_server: Run) -> None:
         agent = Agent(instructions="x")
         given = settings(server, "chat", script={"user": ["x"], "agent": [LONG]})
         async with person(server, "chat") as ann, open_session(given, agent=agent) as session:
-            await until(lambda: ann.state() == "listening")
+            await eventually(lambda: ann.state() == "listening")
             found = ann.agent()
             assert found
             me = ann.room.local_participant
             await me.send_text("\x1b[31mhello\x1b[0m there", topic="lk.chat")
-            await until(lambda: events(session, ReplyPlaying))
+            await eventually(lambda: events(session, ReplyPlaying))
             answer = await me.perform_rpc(
-                destination_identity=found.identity, method="interrupt", payload="", response_timeout=5
+                destination_identity=found.identity,
+                method="interrupt",
+                payload="",
+                response_timeout=PATIENCE_S,
             )
             assert answer == "ok"
-            await until(lambda: events(session, TurnEnded))
+            await eventually(lambda: events(session, TurnEnded))
             (turn,) = events(session, TurnEnded)
             assert (turn.status, turn.user_text) == ("cut", "hello there")
             for method, payload in (("say", '{"text": "One more thing."}'), ("type", "and you?")):
                 await me.perform_rpc(
-                    destination_identity=found.identity, method=method, payload=payload, response_timeout=5
+                    destination_identity=found.identity,
+                    method=method,
+                    payload=payload,
+                    response_timeout=PATIENCE_S,
                 )
                 if method == "say":
-                    await until(
+                    await eventually(
                         lambda: [one for one in events(session, ReplyEnded) if one.heard == "One more thing."]
                     )
-            await until(lambda: [one for one in events(session, ReplyPlaying) if one.turn == 2])
+            await eventually(lambda: [one for one in events(session, ReplyPlaying) if one.turn == 2])
             await me.publish_data(b"\x1b]0;owned\x07\xff\xfe", topic="things")
             await me.publish_dtmf(code=5, digit="5")
-            await until(lambda: len(events(session, RoomMessage)) == 6)
+            await eventually(lambda: len(events(session, RoomMessage)) == 6)
             kinds = [(one.kind, one.topic, one.sender) for one in events(session, RoomMessage)]
             assert kinds == [
                 ("chat", "lk.chat", "ann"),
@@ -155,21 +162,21 @@ def test_who_is_there_before_and_who_comes_later_is_heard_first_come_first(with_
             def states() -> list[tuple[str, str]]:
                 return [(one.identity, one.state) for one in events(session, ParticipantChanged)]
 
-            await until(lambda: events(session, ListeningStarted))
+            await eventually(lambda: events(session, ListeningStarted))
             async with person(server, "who", "ann"):
-                await until(lambda: ("ann", "heard") in states())
+                await eventually(lambda: ("ann", "heard") in states())
                 async with person(server, "who", "bob") as bob:
-                    await until(lambda: ("bob", "joined") in states())
+                    await eventually(lambda: ("bob", "joined") in states())
                     bob.say(speech(0.6))
                     await asyncio.sleep(0.5)
                     assert ("bob", "heard") not in states()
                     assert not events(session, TurnEnded)
-            await until(lambda: ("ann", "away") in states())
+            await eventually(lambda: ("ann", "away") in states())
             async with person(server, "who", "ann"):
-                await until(lambda: states().count(("ann", "heard")) == 2)
-            await until(lambda: ("ann", "left") in states())
+                await eventually(lambda: states().count(("ann", "heard")) == 2)
+            await eventually(lambda: ("ann", "left") in states())
             async with person(server, "who", "cid"):
-                await until(lambda: ("cid", "heard") in states())
+                await eventually(lambda: ("cid", "heard") in states())
 
     with_server(talk)
 
@@ -186,7 +193,7 @@ def test_the_agents_side_calls_a_client_and_sends_it_data(with_server: Run) -> N
                 return f"shown to {ann.identity}: {call.payload}"
 
             ann.room.local_participant.register_rpc_method("show", show)
-            await until(
+            await eventually(
                 lambda: (
                     events(session, ListeningStarted) and session.room and session.room.participants.linked
                 )
@@ -197,6 +204,6 @@ def test_the_agents_side_calls_a_client_and_sends_it_data(with_server: Run) -> N
                 with pytest.raises(StageError, match=said):
                     await session.room.call(method, payload)
             await session.room.send(b"here", "map", to="ann")
-            await until(lambda: came == [b"here"])
+            await eventually(lambda: came == [b"here"])
 
     with_server(talk)

@@ -10,7 +10,8 @@ import pytest
 from livekit import rtc
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import person, token, until
+from tests.transports.livekit.people import person, token
+from tests.waiting import eventually
 from workbench.model.audio import OUTPUT_RATE, Samples
 from workbench.model.events import Glitch
 from workbench.trace.trace import Trace
@@ -43,19 +44,19 @@ def test_a_cut_clears_the_queue_at_once(with_server: Run, monkeypatch: pytest.Mo
         async with person(server, "cut", microphone=False) as ann, RoomSink(trace, "cut") as sink:
             await room.connect(server.url, token(server, "agent", "cut"))
             await sink.publish(room)
-            await until(lambda: ann.heard)
+            await eventually(lambda: ann.heard)
             sink.set_connected(True)
             began = time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 playing = tasks.create_task(sink.play(pull))
-                await until(lambda: (ann.loud_at(began) or time.monotonic()) < time.monotonic() - 0.3)
+                await eventually(lambda: (ann.loud_at(began) or time.monotonic()) < time.monotonic() - 0.3)
                 deep_ms = sink.depth_ms
                 assert deep_ms > 0
                 speaking, cut_at = False, time.monotonic()
                 sink.clear()
                 assert sink.depth_ms == 0
-                silent_at = await until(lambda: ann.quiet_at(cut_at, frames=50))
-                await until(lambda: ann.heard[-1][0] > silent_at + QUEUED_S)
+                silent_at = await eventually(lambda: ann.quiet_at(cut_at, frames=50))
+                await eventually(lambda: ann.heard[-1][0] > silent_at + QUEUED_S)
                 playing.cancel()
             glitches = [entry.event for entry in trace.since(0) if isinstance(entry.event, Glitch)]
             lost = max(glitch.lost_samples for glitch in glitches)

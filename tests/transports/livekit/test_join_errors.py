@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.transports.livekit.conftest import Run
+from tests.waiting import PATIENCE_S
 from workbench import open_session
 from workbench.config import load_settings
 from workbench.model.errors import WorkbenchError
@@ -88,7 +89,7 @@ async def joins(url: str) -> tuple[int, str]:
     given |= {"room.name": "x", "room.url": url, "room.api_key": "key", "room.api_secret": "s" * 40}
     async with open_session(load_settings({**given, "room.connect_s": 4}, environ={})) as session:
         with pytest.raises(WorkbenchError) as failed:
-            await asyncio.wait_for(session.ended(), 45)
+            await asyncio.wait_for(session.ended(), PATIENCE_S)
     return failed.value.exit_code, str(failed.value)
 
 

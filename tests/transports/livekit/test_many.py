@@ -13,7 +13,8 @@ from livekit import api
 
 from tests.transports.livekit.command import environment
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import person, until
+from tests.transports.livekit.people import person
+from tests.waiting import PATIENCE_S, eventually
 from workbench.simulation.synthesis import speech
 from workbench.transports.livekit.server import LocalServer
 
@@ -33,10 +34,15 @@ def test_each_room_that_fits_has_a_session_and_one_that_ends_ends_alone(with_ser
         turns: list[dict[str, Any]] = []
         async with person(server, "desk-a", "ann") as ann, person(server, "other", "eve") as eve:
             async with person(server, "desk-b", "bob") as bob:
-                await until(lambda: ann.state() == bob.state() == "listening", 20)
+                await eventually(lambda: ann.state() == bob.state() == "listening")
+                for one in (ann, bob):
+                    await one.listened_to()
                 for one in (ann, bob):
                     one.say(speech(1.0))
-                turns += [json.loads(await asyncio.wait_for(program.stdout.readline(), 15)) for _ in range(2)]
+                turns += [
+                    json.loads(await asyncio.wait_for(program.stdout.readline(), PATIENCE_S))
+                    for _ in range(2)
+                ]
                 assert sorted(turn["room"] for turn in turns) == ["desk-a", "desk-b"]
                 assert {turn["status"] for turn in turns} == {"done"}
                 assert eve.agent() is None
@@ -44,13 +50,13 @@ def test_each_room_that_fits_has_a_session_and_one_that_ends_ends_alone(with_ser
                 async with api.LiveKitAPI(url, server.keys.api_key, server.keys.api_secret) as asked:
                     await asked.room.delete_room(api.DeleteRoomRequest(room="desk-b"))
             ann.say(speech(1.0))
-            turn = json.loads(await asyncio.wait_for(program.stdout.readline(), 15))
+            turn = json.loads(await asyncio.wait_for(program.stdout.readline(), PATIENCE_S))
             assert (turn["room"], turn["turn"], turn["status"]) == ("desk-a", 2, "done")
         async with person(server, "desk-a", "watcher", kind="agent", microphone=False) as watcher:
-            await until(lambda: not watcher.room.remote_participants, 15)
+            await eventually(lambda: not watcher.room.remote_participants)
             async with person(server, "desk-a", "ann") as ann:  # is back, in the same room
                 there = ann.room.remote_participants
-                await until(
+                await eventually(
                     lambda: any(
                         one.attributes.get("lk.agent.state") == "listening" for one in there.values()
                     ),
@@ -59,7 +65,7 @@ def test_each_room_that_fits_has_a_session_and_one_that_ends_ends_alone(with_ser
         program.terminate()
         last = json.loads(await program.stdout.readline())
         assert last["summary"] == {"done": 3, "cut": 0, "failed": 0, "broken": 0}
-        assert await asyncio.wait_for(program.wait(), 10) == 143
+        assert await asyncio.wait_for(program.wait(), PATIENCE_S) == 143
 
     with_server(talk)
 
@@ -75,19 +81,12 @@ def test_a_session_with_each_of_two_people(with_server: Run) -> None:
         )
         assert program.stdout
         async with person(server, "both", "ann") as ann, person(server, "both", "bob") as bob:
-            await until(lambda: len(ann.room.remote_participants) == 3, 20)
-            await until(
-                lambda: all(
-                    one.attributes.get("lk.agent.state") in (None, "listening")
-                    for one in ann.room.remote_participants.values()
-                ),
-                20,
-            )
-            await asyncio.sleep(0.5)
+            await eventually(lambda: ann.states() == ["listening", "listening"])
+            await bob.listened_to()
             bob.say(speech(1.0))
-            turn = json.loads(await asyncio.wait_for(program.stdout.readline(), 15))
+            turn = json.loads(await asyncio.wait_for(program.stdout.readline(), PATIENCE_S))
             assert turn["room"] == "both bob"
         program.terminate()
-        assert await asyncio.wait_for(program.wait(), 10) == 143
+        assert await asyncio.wait_for(program.wait(), PATIENCE_S) == 143
 
     with_server(talk)

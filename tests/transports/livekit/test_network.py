@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import events, person, settings, until
+from tests.transports.livekit.people import events, person, settings
+from tests.waiting import eventually
 from workbench import open_session
 from workbench.model.events import NetworkMeasured, Span, TurnEnded
 from workbench.readers.timeline import critical_path, turns
@@ -38,9 +39,9 @@ def test_the_way_in_comes_before_endpointing_and_the_way_out_after_the_buffer() 
 def test_figures_come_each_second_and_are_parts_of_a_turn(with_server: Run) -> None:
     async def talk(server: LocalServer) -> None:
         async with person(server, "net") as ann, open_session(settings(server, "net")) as session:
-            await until(lambda: len(events(session, NetworkMeasured)) >= 3)
+            await eventually(lambda: len(events(session, NetworkMeasured)) >= 3)
             ann.say(speech(1.0))
-            await until(lambda: events(session, TurnEnded))
+            await eventually(lambda: events(session, TurnEnded))
             measured = events(session, NetworkMeasured)[-1]
             assert measured.buffer_ms > 0
             assert 0 <= measured.loss <= 1

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import person, until
+from tests.transports.livekit.people import person
+from tests.waiting import eventually
 from workbench import Agent
 from workbench.notebook import LiveWidget, live
 from workbench.simulation.synthesis import speech
@@ -36,18 +37,18 @@ def test_the_widget_shows_and_steers_a_session_in_a_room(
             try:
                 assert widget.status["room"] == "demo"
                 assert not widget.status["browser"]  # no Talk button
-                await until(lambda: widget.session.room and widget.session.room.source.voices)
+                await eventually(lambda: widget.session.room and widget.session.room.source.voices)
                 ann.say(speech(1.0))
-                await until(lambda: said(widget, "agent") == ["You said: Hello there."])
+                await eventually(lambda: said(widget, "agent") == ["You said: Hello there."])
                 assert said(widget, "user") == ["Hello there."]
                 assert ann.loud_at()
-                await until(lambda: widget.waterfall["bars"])
+                await eventually(lambda: widget.waterfall["bars"])
                 widget._handler.handle({"k": "type", "page": "abcd", "text": "And typed?"}, [])
-                await until(lambda: "You said: And typed?" in said(widget, "agent"))
+                await eventually(lambda: "You said: And typed?" in said(widget, "agent"))
                 widget._handler.handle({"k": "mute", "page": "abcd", "on": True}, [])
-                await until(lambda: widget.muted)
+                await eventually(lambda: widget.muted)
             finally:
                 await asyncio.to_thread(widget.end)
-            await until(lambda: widget.status["ended"])
+            await eventually(lambda: widget.status["ended"])
 
     with_server(talk)

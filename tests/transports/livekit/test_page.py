@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.transports.livekit.browser import browser, energy
-from tests.transports.livekit.people import events, settings, until
+from tests.transports.livekit.people import events, settings
+from tests.waiting import PATIENCE_S, eventually
 from workbench import Agent, open_session
 from workbench.model.audio import INPUT_RATE, silence
-from workbench.model.events import ParticipantChanged, ReplyEnded, RoomConnection, TurnEnded
+from workbench.model.events import ParticipantChanged, ReplyEnded, RoomConnection, TurnDecided, TurnEnded
 from workbench.simulation.synthesis import speech, write_wav
 from workbench.transports.livekit.demo_page import page
 from workbench.transports.livekit.server import LocalServer
@@ -40,37 +41,38 @@ def test_somebody_talks_types_interrupts_and_loses_the_server(tmp_path: Path) ->
             async with page(access, "page") as address, open_session(given, agent=agent) as session:
                 await tab.goto(address)
                 await tab.click("#talk")
-                await tab.wait_for_selector("#state[data-state=speaking]", timeout=20_000)
+                await eventually(lambda: events(session, TurnDecided))
+                await tab.click("#mute")  # long before the microphone's next sentence
+                await tab.wait_for_selector("#state[data-state=speaking]")
                 assert await tab.text_content("#name") == "Ada"
-                await until(lambda: events(session, TurnEnded), 15)
+                await eventually(lambda: events(session, TurnEnded))
                 await tab.wait_for_selector("li.agent:not(.interim)")
                 assert await tab.text_content("li.user") == "Good morning."
                 assert await tab.text_content("li.agent") == "It is a fine day."
                 session.set(turn_silence_ms=321)
-                await tab.click("#mute")
                 await tab.fill("#text", "tell me more")
                 await tab.press("#text", "Enter")
                 await tab.wait_for_selector("#state[data-state=speaking]")
                 await tab.click("#interrupt")
-                await until(lambda: events(session, ReplyEnded)[-1].status == "cut")
+                await eventually(lambda: events(session, ReplyEnded)[-1].status == "cut")
                 await tab.wait_for_selector("#state[data-state=listening]")
                 await server.kill()
-                await tab.wait_for_selector("#state[data-state=away]", timeout=20_000)
-                await until(lambda: events(session, RoomConnection)[-1].state == "reconnecting")
+                await tab.wait_for_selector("#state[data-state=away]")
+                await eventually(lambda: events(session, RoomConnection)[-1].state == "reconnecting")
                 await asyncio.sleep(10)
                 await server.start()
-                await until(lambda: events(session, RoomConnection)[-1].state == "connected", 30)
-                await tab.wait_for_selector("#state[data-state=listening]", timeout=40_000)
-                await until(lambda: events(session, ParticipantChanged)[-1].state == "heard", 20)
+                await eventually(lambda: events(session, RoomConnection)[-1].state == "connected")
+                await tab.wait_for_selector("#state[data-state=listening]")
+                await eventually(lambda: events(session, ParticipantChanged)[-1].state == "heard")
                 assert await tab.get_attribute("#mute", "aria-pressed") == "true"
                 assert not await tab.evaluate("() => room.localParticipant.isMicrophoneEnabled")
                 await tab.fill("#text", "are you there?")  # at once: nothing that is typed now may be lost
                 await tab.press("#text", "Enter")
-                await until(lambda: events(session, TurnEnded)[-1].user_text == "are you there?", 30)
+                await eventually(lambda: events(session, TurnEnded)[-1].user_text == "are you there?")
                 heard = await energy(tab)
                 turns = len(events(session, TurnEnded))
                 await tab.click("#mute")
-                await until(lambda: len(events(session, TurnEnded)) > turns, 40)
+                await eventually(lambda: len(events(session, TurnEnded)) > turns)
                 turn = events(session, TurnEnded)[turns]
                 assert (turn.status, turn.user_text) == ("done", "And now?")
                 assert turn.agent_text in script["agent"]
@@ -87,7 +89,7 @@ def test_the_page_is_nobody_elses() -> None:
     def status(url: str, method: str = "GET", **headers: str) -> int:
         asked = urllib.request.Request(url, method=method, headers=headers)
         try:
-            with urllib.request.urlopen(asked, timeout=5) as answer:
+            with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
                 return int(answer.status)
         except HTTPError as error:
             with error:

@@ -14,7 +14,8 @@ import pytest
 from livekit import rtc
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import FRAME, Person, events, person, settings, until
+from tests.transports.livekit.people import FRAME, Person, events, person, settings
+from tests.waiting import eventually
 from workbench import Agent, open_session
 from workbench.engine.tasks import beside
 from workbench.model.audio import INPUT_RATE, Samples, silence
@@ -198,14 +199,14 @@ def test_words_from_before_the_agent_was_there_go_before_those_that_follow(with_
             ann.room.on("local_track_subscribed", lambda *_: subscribed.set())
             async with beside(microphone.run()):
                 sid = await microphone.publish()
-                await until(lambda: microphone.recorded_s > 1.4)  # 0.9 s of words
+                await eventually(lambda: microphone.recorded_s > 1.4)  # 0.9 s of words
                 async with open_session(settings(server, "early"), agent=Agent(instructions="x")) as session:
                     await subscribed.wait()
-                    await until(ann.agent)
+                    await eventually(ann.agent)
                     agent = ann.agent()
                     assert agent
                     await microphone.send(agent.identity, sid)
-                    await until(lambda: events(session, TurnEnded))
+                    await eventually(lambda: events(session, TurnEnded))
                     check_words_from_before(session)
 
     with_server(talk)

@@ -14,7 +14,7 @@ import pytest
 from tests.documentation import in_a_room, lines
 from tests.transports.livekit.command import environment, workbench
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import until
+from tests.waiting import PATIENCE_S, eventually
 from workbench.transports.livekit.server import LocalServer
 
 pytestmark = pytest.mark.room
@@ -71,10 +71,10 @@ async def _until_it_listens(words: list[str], env: dict[str, str]) -> int:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(read())
-        await until(
+        await eventually(
             lambda: any(word in line for line in told for word in ("listening", "waiting for rooms")), 30
         )
         program.send_signal(signal.SIGINT)
-        code = await asyncio.wait_for(program.wait(), 15)
+        code = await asyncio.wait_for(program.wait(), PATIENCE_S)
     assert not any("Traceback" in line for line in told)
     return code

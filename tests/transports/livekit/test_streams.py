@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import events, person, settings, until
+from tests.transports.livekit.people import events, person, settings
+from tests.waiting import eventually
 from workbench import open_session
 from workbench.model.events import Notice, RoomMessage, TurnEnded
 from workbench.transports.livekit.incoming import MOST_BYTES, IncomingData
@@ -22,7 +23,7 @@ def test_texts_and_files_are_kept_within_bounds_and_told(with_server: Run) -> No
             person(server, "files", microphone=False) as ann,
             open_session(settings(server, "files")) as session,
         ):
-            await until(lambda: ann.state() == "listening")
+            await eventually(lambda: ann.state() == "listening")
             room, me = session.room, ann.room.local_participant
             assert room
             came: list[IncomingData] = []
@@ -33,8 +34,10 @@ def test_texts_and_files_are_kept_within_bounds_and_told(with_server: Run) -> No
             await me.send_bytes(b"cat", topic="lk.chat", name="cat.txt", mime_type="text/plain")
             await me.send_text("nothing for us", topic="lk.something")
             await me.send_bytes(bytes(MOST_BYTES + 1), topic="scans", name="large")
-            await until(lambda: [one for one in events(session, Notice) if "they are not kept" in one.reason])
-            await until(lambda: len(came) == 3)
+            await eventually(
+                lambda: [one for one in events(session, Notice) if "they are not kept" in one.reason]
+            )
+            await eventually(lambda: len(came) == 3)
             assert room.received == tuple(came)
             by_topic = {one.topic: one for one in came}
             assert by_topic["notes"].text == "über \x1b[2J all"  # as it came: who uses it knows what for
@@ -52,7 +55,7 @@ def test_texts_and_files_are_kept_within_bounds_and_told(with_server: Run) -> No
                 old = {"id": "1", "message": f"hello {ignored}", "ignoreLegacy": ignored}
                 await me.publish_data(json.dumps(old), topic="lk-chat-topic")
             await me.publish_data(b"\xff{", topic="lk-chat-topic")
-            await until(lambda: events(session, TurnEnded))
+            await eventually(lambda: events(session, TurnEnded))
             assert [one.user_text for one in events(session, TurnEnded)] == ["hello False"]
             assert [one.text for one in events(session, RoomMessage) if one.kind == "chat"] == ["hello False"]
 

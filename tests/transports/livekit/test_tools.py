@@ -13,7 +13,8 @@ import pytest
 from livekit import rtc
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import Person, events, person, settings, until
+from tests.transports.livekit.people import Person, events, person, settings
+from tests.waiting import eventually
 from workbench import Agent, RunContext, open_session, tool
 from workbench.model.errors import StageError, UsageError
 from workbench.model.events import ToolReturned
@@ -101,7 +102,7 @@ async def conversation(server: LocalServer) -> AsyncIterator[tuple[Session, Pers
         asyncio.TaskGroup() as tasks,
     ):
         page = Page(ann, tasks)
-        await until(lambda: session.room and session.room.participants.linked)
+        await eventually(lambda: session.room and session.room.participants.linked)
         yield session, ann, page
 
 
@@ -116,8 +117,8 @@ def test_tools_plain_and_async_call_the_page_and_send_to_it(with_server: Run) ->
             assert threading.current_thread().name not in THREADS
             agent = ann.agent()
             assert agent
-            await until(lambda: agent.attributes.get("showing") == "nothing")
-            await until(lambda: len(page.received) == 4)
+            await eventually(lambda: agent.attributes.get("showing") == "nothing")
+            await eventually(lambda: len(page.received) == 4)
             assert sorted(page.received) == [
                 ("data", "dot"),
                 ("dot.png", "image/png", "70000"),
@@ -141,7 +142,7 @@ def test_the_page_is_reached_from_any_loop_and_thread_until_the_session_ends(
             room = session.room
             assert room
             await room.send_file(paper, "papers", to="ann")
-            await until(lambda: page.received == [("paper.txt", "text/plain", "5")])
+            await eventually(lambda: page.received == [("paper.txt", "text/plain", "5")])
             elsewhere = asyncio.to_thread(lambda: asyncio.run(_tree(room)))
             assert await elsewhere == "ann sees a tree"
             assert await asyncio.to_thread(lambda: room.call("show", "it").result(10)) == "ann sees it"

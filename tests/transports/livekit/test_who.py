@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.transports.livekit.conftest import Run
-from tests.transports.livekit.people import events, person, settings, until
+from tests.transports.livekit.people import events, person, settings
+from tests.waiting import eventually
 from workbench import open_session
 from workbench.model.audio import INPUT_RATE, level_db
 from workbench.model.errors import UsageError
@@ -36,15 +37,15 @@ def test_those_who_fit_are_heard(with_server: Run, listen: str, whom: set[str]) 
             person(server, "who", "bob", attributes={"role": "caller"}) as bob,
             open_session(settings(server, "who", room__listen=listen)) as session,
         ):
-            await until(lambda: events(session, ListeningStarted))
+            await eventually(lambda: events(session, ListeningStarted))
             room = session.room
             assert room
-            await until(lambda: {voice.identity for voice in room.source.voices.values()} == whom)
+            await eventually(lambda: {voice.identity for voice in room.source.voices.values()} == whom)
             await asyncio.sleep(0.3)
             for one in (ann, bob):
                 one.say(speech(1.0, seed=len(whom)))
             if whom:
-                await until(lambda: events(session, TurnEnded), 15)
+                await eventually(lambda: events(session, TurnEnded))
                 assert [turn.status for turn in events(session, TurnEnded)] == ["done"]
             else:
                 await asyncio.sleep(2)

@@ -27,8 +27,9 @@ SLOW_S = 2.0
 """A server that has not let us in by then is probed without the SDK, s."""
 LEAVE_S = 2.0
 """The longest that leaving politely may take, s."""
-REASON_S = 0.5
-"""How long the reason of a connection's end is waited for, s: now and then the SDK ends one without any."""
+REASON_S = 2.0
+"""How long the reason of a connection's end is waited for, s: now and then the SDK ends one without any, and on a
+machine that has much to do it may come long after the end itself."""
 
 WireRoom = Callable[[Any], None]
 """Sets handlers on an `rtc.Room` before it connects."""
