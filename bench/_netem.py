@@ -90,7 +90,9 @@ async def user(address: str, turns: int) -> None:
                 await eventually(lambda: ends - 0.5 < one.spoke_at < time.monotonic() - 0.1, LIMIT_S)  # noqa: B023
                 late_ms.append(await answered(one))
                 with contextlib.suppress(TimeoutError):
-                    await eventually(lambda: one.state() == "listening" and one.quiet_at(time.monotonic() - 1), 20)
+                    await eventually(
+                        lambda: one.state() == "listening" and one.quiet_at(time.monotonic() - 1), 20
+                    )
         print(json.dumps(late_ms), flush=True)
 
 
