@@ -13,7 +13,7 @@ PATIENCE_S = 60.0
 """The longest wait for one thing, s."""
 
 
-def until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def until(condition: Callable[[], T | None], patience_s: float = PATIENCE_S) -> T:
     """Return the first value that is true; AssertionError if none comes in time."""
     end = time.monotonic() + patience_s
     while not (value := condition()):
@@ -22,7 +22,7 @@ def until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     return value
 
 
-async def eventually(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+async def eventually(condition: Callable[[], T | None], patience_s: float = PATIENCE_S) -> T:
     """Do the same in a coroutine: others run meanwhile."""
     async with asyncio.timeout(patience_s):
         while not (value := condition()):  # noqa: ASYNC110  # it is the world that changes

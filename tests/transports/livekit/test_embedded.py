@@ -50,7 +50,7 @@ def test_a_conversation_with_the_models_on_board_goes_on_after_an_outage(tmp_pat
                     ended = len(events(session, ReplyEnded))  # a short answer may be over before the click
                     await tab.wait_for_selector("#state[data-state=speaking]")
                     await tab.click("#interrupt")
-                    await eventually(lambda ended=ended: len(events(session, ReplyEnded)) > ended)
+                    await eventually(lambda: len(events(session, ReplyEnded)) > ended)  # noqa: B023
                 await eventually(lambda: answered(0))
                 assert ASKED in (await tab.text_content("li.user")).lower()
                 await server.kill()
