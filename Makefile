@@ -46,7 +46,7 @@ UV := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv --no-config pip compile -
 
 lock: $(TEST_STAMP) ## resolve the requirements anew (UPGRADE=--upgrade takes the newest versions)
 	$(UV) $(UPGRADE) --extra local --extra room -o requirements/run.txt pyproject.toml requirements/build.in
-	$(UV) $(UPGRADE) --extra local --extra room --extra dev -c requirements/run.txt -o requirements/test.txt \
+	$(UV) $(UPGRADE) --extra local --extra room --extra scale --extra dev -c requirements/run.txt -o requirements/test.txt \
 		pyproject.toml requirements/build.in
 	@! grep -nE '://|^ *-[^-]|^--|file:| /' requirements/run.txt requirements/test.txt
 
