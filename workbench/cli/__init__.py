@@ -19,6 +19,7 @@ COMMANDS = {
     "prune": "Remove recordings that are too old, or too many.",
     "redact": "Remove words, turns or seconds from a recording.",
     "compare": "Compare recordings turn by turn, with gates for CI.",
+    "tune": "Score recordings over a grid of settings: when a turn ends.",
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",
     "config": "Show settings and where they come from; check or write workbench.toml.",

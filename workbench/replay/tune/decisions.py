@@ -31,6 +31,8 @@ from workbench.trace.track import Track
 NEVER = np.iinfo(np.int64).max
 """The position of what is not decided."""
 PER_MS = INPUT_RATE // 1000
+LONGEST_FRAMES = 1e9
+"""Frames that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,10 @@ class _Decision:
     def _due(self, at: int, waits_ms: Sequence[float]) -> NDArray[np.int64]:
         """Return the frame at whose end a silence has lasted so long, not before `at`; NEVER for infinity."""
         silence = self._silence
-        waits = np.array([min(wait, 1e9) for wait in waits_ms], dtype=np.float64)
+        waits = np.array(waits_ms, dtype=np.float64)
         frames = np.ceil((silence.speech_end + waits * PER_MS - silence.noticed) / FRAME)
-        due = silence.noticed + np.maximum(frames, math.ceil((at - silence.noticed) / FRAME)) * FRAME
-        return np.where(waits >= 1e9, NEVER, due).astype(np.int64)
+        frames = np.maximum(frames, math.ceil((at - silence.noticed) / FRAME))
+        due = np.full(len(waits), NEVER, dtype=np.int64)
+        within = frames < LONGEST_FRAMES
+        due[within] = silence.noticed + frames[within].astype(np.int64) * FRAME
+        return due

@@ -303,3 +303,9 @@ class Scoring:
             replies[:, task.columns] = result.replies_ms
             stray[[*task.columns]] = result.stray
         return ScoredRecording(read.recording.folder, read.silences, Outcome(replies, stray))
+
+
+def work_s(folders: Sequence[Path], settings: int) -> float:
+    """Return about what it costs to score so many settings on recordings, s of one core."""
+    sound_s = sum(_read_s(folder) for folder in folders) / READ_S
+    return sound_s * (READ_S + 3 * LISTEN_S + DECIDE_S * settings / 4)
