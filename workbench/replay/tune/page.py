@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from html import escape
 from io import BytesIO
 
 from workbench.model.audio import OUTPUT_RATE
@@ -29,9 +30,9 @@ small,.quiet{color:var(--wb-quiet)}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
 th,td{padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--wb-track)}
-code{font-size:.85em;overflow-wrap:anywhere}
+code{font-size:.85em}
 audio{height:32px;width:220px;max-width:100%}
-svg{width:100%;height:auto}
+svg{width:100%;min-width:560px;height:auto}
 svg text{fill:var(--wb-quiet);font-size:12px}
 .tried{fill:var(--wb-lane);opacity:.5}.front{fill:var(--wb-agent)}.used{fill:var(--wb-error)}
 .chosen{fill:none;stroke:var(--wb-ink);stroke-width:2.5}
@@ -69,23 +70,14 @@ def _parts(result: TuneResult, chosen: TunePoint) -> Iterator[str]:
 
 
 def _front(result: TuneResult, chosen: TunePoint) -> str:
+    off = [] if result.in_use in result.front else [(0, result.in_use)]
     rows = []
-    for number, point in [
-        *enumerate(result.front, 1),
-        *((0, each) for each in [result.in_use] if each not in result.front),
-    ]:
+    for number, point in [*enumerate(result.front, 1), *off]:
         notes = ["in use"] if point is result.in_use else []
         notes += ["chosen"] if point is chosen else []
-        rows.append(
-            [
-                str(number or ""),
-                ms(point.latency_ms),
-                share(point),
-                f"<code>{safe(settings_text(point.settings))}</code>",
-                f"<b>{', '.join(notes)}</b>",
-            ]
-        )
-    return f'<div class="wide">{table(["", "latency", "false cutoffs", "settings", ""], rows)}</div>'
+        figures = f"{ms(point.latency_ms)}<br>{share(point)}<br><b>{', '.join(notes)}</b>"
+        rows.append([str(number or ""), figures, f"<code>{escape(settings_text(point.settings))}</code>"])
+    return table(["", "latency, false cutoffs", "settings"], rows)
 
 
 # --- what would change, and all silences -----------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from workbench.replay.tune.figures import CUTOFF_BUDGETS, LATENCY_BUDGETS_MS, TunePoint
 from workbench.replay.tune.summary import settings_text, share
@@ -38,9 +39,25 @@ class Scale:
 
     def dot(self, point: TunePoint, kind: str, radius: float) -> str:
         """Return a point with its settings as title."""
-        text = escape(f"{ms(point.latency_ms)}, {share(point)}: {settings_text(point.settings)}")
         place = f'cx="{self.x(point.latency_ms)}" cy="{self.y(point.cutoff_rate)}" r="{radius:g}"'
-        return f'<circle class="{kind}" {place}><title>{text}</title></circle>'
+        return f'<circle class="{kind}" {place}><title>{self._title(point)}</title></circle>'
+
+    def diamond(self, point: TunePoint, kind: str, size: float) -> str:
+        """Return a point of another shape."""
+        x, y = self.x(point.latency_ms), self.y(point.cutoff_rate)
+        corners = f"{x},{y - size} {x + size},{y} {x},{y + size} {x - size},{y}"
+        return f'<polygon class="{kind}" points="{corners}"><title>{self._title(point)}</title></polygon>'
+
+    def _title(self, point: TunePoint) -> str:
+        return escape(f"{ms(point.latency_ms)}, {share(point)}: {settings_text(point.settings)}")
+
+    def steps(self, points: Sequence[TunePoint]) -> str:
+        """Return the line of a front: what is had between two of its points is the first of them."""
+        corners = [f"{self.x(points[0].latency_ms)},{self.y(points[0].cutoff_rate)}"] if points else []
+        for before, after in pairwise(points):
+            x = self.x(after.latency_ms)
+            corners += [f"{x},{self.y(before.cutoff_rate)}", f"{x},{self.y(after.cutoff_rate)}"]
+        return f'<polyline class="line" points="{" ".join(corners)}"/>'
 
     def axes(self) -> Iterator[str]:
         """Yield the axes, their figures, and eot-bench's budgets."""
@@ -66,13 +83,12 @@ def front_svg(result: TuneResult, chosen: TunePoint) -> str:
         max(*(point.cutoff_rate for point in shown), 0.05) * REACH,
     )
     near = [p for p in result.points if p.latency_ms <= scale.most_ms and p.cutoff_rate <= scale.most_rate]
-    line = " ".join(f"{scale.x(point.latency_ms)},{scale.y(point.cutoff_rate)}" for point in result.front)
     parts = [
         *scale.axes(),
         *(scale.dot(point, "tried", 2) for point in near[:TRIED]),
-        f'<polyline class="line" points="{line}"/>',
+        scale.steps(result.front),
         *(scale.dot(point, "front", 4.5) for point in result.front),
-        scale.dot(result.in_use, "used", 5.5),
+        scale.diamond(result.in_use, "used", 7),
         "" if chosen is result.in_use else scale.dot(chosen, "chosen", 9),
         *_key(),
     ]
@@ -82,8 +98,11 @@ def front_svg(result: TuneResult, chosen: TunePoint) -> str:
 
 def _key() -> Iterator[str]:
     for number, (kind, text) in enumerate(KEY):
-        y = TOP + 10 + number * 18
-        yield f'<circle class="{kind}" cx="{RIGHT - 82}" cy="{y}" r="5"/>{label(RIGHT - 70, y + 4, text, "start")}'
+        x, y = RIGHT - 82, TOP + 10 + number * 18
+        sign = f'<circle class="{kind}" cx="{x}" cy="{y}" r="5"/>'
+        if kind == "used":
+            sign = f'<polygon class="used" points="{x},{y - 7} {x + 7},{y} {x},{y + 7} {x - 7},{y}"/>'
+        yield f"{sign}{label(x + 12, y + 4, text, 'start')}"
 
 
 def label(x: float, y: float, text: str, anchor: str) -> str:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 TRIES = 3
 """Workers that a task may cost."""
-CONNECT_S = 10
+CONNECT_S = 5.0
 """How long a cluster is waited for, s."""
 INSTALL = "pip install 'voice-workbench[scale]'"
 
@@ -52,7 +52,7 @@ def cores() -> int:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to whoever started this process, and take one core for one process."""
+    """Leave Ctrl-C to whoever started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
