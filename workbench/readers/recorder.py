@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workbench.model.events import Notice, TrackName
 from workbench.trace.archive import EventFile
+from workbench.trace.cassette import CassetteFile, CassetteLog
 from workbench.trace.codec import encode
 from workbench.trace.files import hold, open_new
 from workbench.trace.store import SessionFolder
@@ -37,9 +38,12 @@ class Recorder:
     The folder must be new: existing files are never written to.
     """
 
-    def __init__(self, trace: Trace, folder: SessionFolder) -> None:
+    def __init__(self, trace: Trace, folder: SessionFolder, log: CassetteLog | None = None) -> None:
+        """`log` has what came from outside, for the cassette."""
         self._trace = trace
         self._folder = folder
+        self._log = log
+        self._cassette: CassetteFile | None = None
         self._events: _EventWriter | None = None
         self._sounds: dict[TrackName, _SoundWriter] = {}
         self._lock = threading.Lock()
@@ -95,6 +99,7 @@ class Recorder:
                     if missed := self._sounds[name].write():
                         lost[name] = missed
                 self._write_pictures()
+                self._write_cassette()
                 self._write_events()
             except OSError as error:
                 self._failure = error
@@ -108,6 +113,13 @@ class Recorder:
             with os.fdopen(open_new(path), "wb") as file:
                 file.write(data)
 
+    def _write_cassette(self) -> None:
+        if self._log is None:
+            return
+        if self._cassette is None:
+            self._cassette = CassetteFile(self._folder.path)
+        self._cassette.write(self._log)
+
     def _write_events(self) -> None:
         if self._events is None:
             self._events = _EventWriter(self._folder.events)
@@ -120,10 +132,12 @@ class Recorder:
         if self._failure is None:
             self._write()
         with self._lock:
-            for writer in (self._events, *self._sounds.values()):
+            if self._log is not None:
+                self._log.close()
+            for writer in (self._events, self._cassette, *self._sounds.values()):
                 if writer is not None:
                     writer.close()
-            self._events, self._sounds = None, {}
+            self._events, self._cassette, self._sounds = None, None, {}
 
 
 def _failed(error: OSError, path: Path) -> Notice:

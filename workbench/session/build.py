@@ -25,6 +25,7 @@ from workbench.model.price import FREE, UNKNOWN, Price
 from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import Provider, ProviderOptions, ProviderStage
+from workbench.session.boundary import Boundary, Made
 from workbench.session.chain import check_chain
 from workbench.text.languages import AUTO
 from workbench.text.speakable import speakable
@@ -50,9 +51,14 @@ class StageBuilder:
         hooks: Hooks,
         stack: AsyncExitStack,
         own: TransportFactory | None = None,
+        boundary: Boundary | None = None,
+        outside: Trace | None = None,
     ) -> None:
-        """`own` makes the caller's own transport, in place of those that the settings name."""
+        """`own` makes the caller's own transport, in place of those that the settings name. `outside` is the trace as
+        providers and transports write to it."""
         self._own = own
+        self._boundary = boundary or Boundary()
+        self._outside = outside or trace
         self._tools = tools
         self._hooks = hooks
         self._settings = settings
@@ -75,23 +81,24 @@ class StageBuilder:
         self.transport = await self._enter_transport()
         assert self.transport.source is not None
         assert self.transport.sink is not None
+        boundary = self._boundary
         stages = self._stages = Stages(
-            self.transport.source,
-            self.transport.sink,
+            boundary.source(self.transport.source),
+            boundary.sink(self.transport.sink),
             cast(Vad, await self._make("vad", settings.vad.provider)),
             await self._turn_detector(settings.turn.provider),
             cast(GuardedStt | None, stt),
             cast(GuardedLlm, llm),
             cast(GuardedTts | None, tts),
             self._tools,
-            speakable_for(self._agent, self._language),
+            self._speakable(self._language),
             self._onboard_stages(),
             fallback_sink=partial(PacedSink, self._trace),
             language=self._language,
             detects_language=settings.language == AUTO,
-            speakable_in=lambda language: speakable_for(self._agent, language),
+            speakable_in=self._speakable,
             hooks=self._hooks,
-            vision=self.transport.vision,
+            vision=boundary.vision(self.transport.vision),
             prices=self._prices,
         )
         return stages
@@ -129,7 +136,7 @@ class StageBuilder:
     async def _enter_transport(self) -> Transport:
         options = TransportOptions(
             self._settings,
-            self._trace,
+            self._outside,
             self._agent.name or "agent",
             sees=lambda: self._stages is not None and self._stages.llm.provider.sees,
         )
@@ -178,29 +185,27 @@ class StageBuilder:
         return frozenset(stage for stage, onboard in self._onboard.items() if onboard)
 
     async def _make(self, stage: ProviderStage, item: str) -> Any:
-        """Make a provider, on a thread: what it imports may take half a second."""
-        settings = self._settings
-        provider, model = find_provider(stage, settings.choice(item))
+        """Make a provider; what it costs and where it runs is noted."""
+        made = await self._boundary.make(stage, item, partial(self._make_real, stage, item))
         if stage in ("stt", "llm", "tts"):
-            self._onboard[stage] = self._onboard[stage] and provider.onboard
-        options = settings.options(stage, model, settings.language or self._agent.language, item)
-        options = replace(options, notice=partial(self._note, stage))
-        made = await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
-        if stage in self._onboard:
-            self._prices[stage, item] = self._prices[stage, made.name] = self._price(provider, options)
-        return made
+            self._onboard[stage] = self._onboard[stage] and made.onboard
+            self._prices[stage, item] = self._prices[stage, made.provider.name] = made.price
+        return made.provider
 
-    def _price(self, provider: Provider, options: ProviderOptions) -> Price:
-        """Return what a call costs: nothing on board, else what the tables say of the model at its server."""
-        if provider.onboard:
-            return FREE
-        server = server_of(options.base_url) if provider.name == "openai" else provider.name
-        facts = find_model(server, options.model, self._settings.prices)
-        return facts.price if facts else UNKNOWN
+    async def _make_real(self, stage: ProviderStage, item: str) -> Made:
+        """Make it on a thread: what it imports may take half a second."""
+        return await make_provider(
+            self._settings, stage, item, self._agent.language, partial(self._note, stage)
+        )
 
     def _note(self, stage: ProviderStage, reason: str, hint: str) -> None:
         """Put into the trace what a provider found out about its server."""
-        self._trace.emit(Notice("warning", stage, reason, hint))
+        self._outside.emit(Notice("warning", stage, reason, hint))
+
+    def _speakable(self, language: str) -> Callable[[str], str]:
+        """Return what makes the agent's text speakable: its own function, else ours in that language."""
+        own = self._agent.speakable
+        return self._boundary.speakable(own) if own else partial(speakable, language=language)
 
     async def _warm(self, model: Guarded[Any], guards: Sequence[Guard[Any]]) -> None:
         for guard in guards:
@@ -229,6 +234,22 @@ class StageBuilder:
         await within("the turn detector", "turn", detector.warm, deadline_ms)
 
 
-def speakable_for(agent: Agent, language: str) -> Callable[[str], str]:
-    """Return what makes an agent's text speakable: its own function, else ours in that language."""
-    return agent.speakable or partial(speakable, language=language)
+async def make_provider(
+    settings: Settings, stage: ProviderStage, item: str, language: str, note: Callable[[str, str], None]
+) -> Made:
+    """Return an item of a stage's chain, made on a thread. UsageError for a name that is not there, MissingError for
+    what is missing."""
+    provider, model = find_provider(stage, settings.choice(item))
+    options = settings.options(stage, model, settings.language or language, item)
+    options = replace(options, notice=note)
+    made = await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
+    return Made(made, provider.onboard, _price(settings, provider, options))
+
+
+def _price(settings: Settings, provider: Provider, options: ProviderOptions) -> Price:
+    """Return what a call costs: nothing on board, else what the tables say of the model at its server."""
+    if provider.onboard:
+        return FREE
+    server = server_of(options.base_url) if provider.name == "openai" else provider.name
+    facts = find_model(server, options.model, settings.prices)
+    return facts.price if facts else UNKNOWN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -45,10 +45,7 @@ def begin_trace(settings: Settings, agent_name: str, trace: OpenTrace) -> Sessio
 
 def discard_folder(folder: Path) -> None:
     """Remove the folder of a session that could not begin: the next try may record into the same one."""
-    with contextlib.suppress(OSError):
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_tracks(settings: Settings, trace: OpenTrace, *, recorded: bool, own_transport: bool) -> Tracks:

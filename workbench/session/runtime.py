@@ -161,6 +161,10 @@ class Runtime(ABC):
     def _now_ms(self) -> float:
         return self._ms(self._loop.time()) if self._loop is not None else 0.0
 
+    def _now_s(self) -> float:
+        """Return the session's clock as exact as the loop's, s."""
+        return self._loop.time() - self._origin if self._loop is not None else 0.0
+
     def _ms(self, loop_time: float) -> float:
         """Return a time of the loop's clock (s) on the session's, ms."""
         return (loop_time - self._origin) * 1000

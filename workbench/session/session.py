@@ -48,14 +48,17 @@ from workbench.plugin.session_hooks import SessionHooks
 from workbench.readers import Readers
 from workbench.readers.recorder import Recorder
 from workbench.readers.timeline import Turn
+from workbench.session.boundary import Boundary
 from workbench.session.build import StageBuilder
 from workbench.session.chain import check_chain
 from workbench.session.monitors import EchoMonitor, measure_host_lag
 from workbench.session.recording import begin_trace, discard_folder, open_tracks
+from workbench.session.recording_boundary import RecordingBoundary
 from workbench.session.runtime import Runtime
 from workbench.tools.invocation import ToolEnvironment
 from workbench.tools.registry import Toolbox
 from workbench.tools.toolset import Toolset, open_toolset, tools_of
+from workbench.trace.cassette import CassetteLog
 from workbench.trace.store import SessionFolder
 from workbench.transports.base import TransportFactory
 from workbench.transports.echo import echo_detector
@@ -91,8 +94,16 @@ def open_session(
 class Session(Runtime):
     """One running conversation: a transport, an agent, a trace."""
 
-    def __init__(self, settings: Settings, agent: Agent, transport: TransportFactory | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        agent: Agent,
+        transport: TransportFactory | None = None,
+        boundary: Boundary | None = None,
+    ) -> None:
+        """`boundary` is what lies between it and the world: by default nothing, or what records it."""
         super().__init__()
+        self._boundary = boundary or Boundary()
         self._own_transport = transport
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
@@ -115,6 +126,8 @@ class Session(Runtime):
         """Take in nothing from the microphone, and record nothing of it."""
         self._check_running()
 
+        self._boundary.verb("mute", on=on)
+
         def mute(pipeline: Pipeline) -> None:
             pipeline.muted = on
             self.trace.emit(Muted(on))
@@ -125,6 +138,7 @@ class Session(Runtime):
         """Let the agent speak."""
         _check_text(text, "say")
         self._check_running()
+        self._boundary.verb("say", text=text)
         self._do(lambda pipeline: pipeline.say(text))
 
     def type(self, text: str) -> None:
@@ -132,6 +146,7 @@ class Session(Runtime):
         _check_text(text, "type")
         self._check_running()
         if text.strip():
+            self._boundary.verb("type", text=text)
             self._do(lambda pipeline: pipeline.type(text))
 
     def ask(self, text: str) -> Turn:
@@ -161,6 +176,7 @@ class Session(Runtime):
 
     def interrupt(self) -> None:
         """Cut the reply."""
+        self._boundary.verb("interrupt")
         self._do(lambda pipeline: pipeline.interrupt())
 
     def spoken(self) -> tuple[int, str] | None:
@@ -177,6 +193,7 @@ class Session(Runtime):
         """Mark this moment in the trace."""
         _check_text(label, "bookmark")
         self._check_running()
+        self._boundary.verb("bookmark", label=label)
         self.trace.emit(Bookmarked(plain(label, limit=200)))
 
     def set(self, name: str = "", value: Any = None, **named: Any) -> None:
@@ -192,7 +209,9 @@ class Session(Runtime):
             if key.split(".")[0] in FIXED or key.endswith(".provider"):
                 raise UsageError(f"{key} is fixed while a session runs", "`swap` replaces a provider")
             change(self.settings, key, item)
-            self.trace.emit(SettingChanged(key, "set" if key.endswith(SECRET) else item))
+            shown = "set" if key.endswith(SECRET) else item
+            self._boundary.verb("set", name=key, value=shown)
+            self.trace.emit(SettingChanged(key, shown))
             if key == "bargein.mode":
                 self._do(lambda pipeline: pipeline.barge_in.choose_duplex())
 
@@ -212,6 +231,7 @@ class Session(Runtime):
             if stage != "agent":
                 check_chain(stage, choice, self.settings)
         if replacements:
+            self._boundary.verb("swap", **replacements)
             self._do(lambda pipeline: self._spawn(self._swap_all(replacements)))
 
     # --- lifetime ----------------------------------------------------------------------------------------------------
@@ -219,9 +239,13 @@ class Session(Runtime):
     def _open(self) -> Coroutine[Any, Any, None]:
         folder = begin_trace(self.settings, self.agent.name or "agent", self.trace)
         self.recording = folder.path if folder else None
-        return self._live(folder)
+        log = None
+        if folder is not None:
+            log = CassetteLog(self._now_s, self._origin)
+            self._boundary = RecordingBoundary(self._boundary, log, self.settings)
+        return self._live(folder, log)
 
-    async def _live(self, folder: SessionFolder | None) -> None:
+    async def _live(self, folder: SessionFolder | None, log: CassetteLog | None) -> None:
         """Run from the first event to the last, with the recorder and the plugins beside."""
         hooks = SessionHooks(manager(), self.trace, self.settings.limits)
         tracks = open_tracks(
@@ -230,31 +254,62 @@ class Session(Runtime):
             recorded=folder is not None,
             own_transport=self._own_transport is not None,
         )
-        recorder = Recorder(self.trace, folder).run() if folder else _nothing()
+        recorder = Recorder(self.trace, folder, log).run() if folder else _nothing()
+        observers = _nothing() if self._boundary.plays else hooks.run(self)
         try:
-            async with beside(recorder), beside(hooks.run(self)):
-                await self._until_over(self._talk(tracks, hooks))
+            async with beside(recorder), beside(observers):
+                await self._until_over(self._talk_noted(tracks, hooks))
         finally:
             if folder and self._pipeline is None and isinstance(self.error, UsageError):
                 self.recording = None  # bad input was all there was
                 discard_folder(folder.path)
             self._complete.set()
 
+    async def _talk_noted(self, tracks: Tracks, hooks: SessionHooks) -> None:
+        try:
+            await self._talk(tracks, hooks)
+        except asyncio.CancelledError:
+            self._boundary.verb("stop", reason=self._reason)
+            raise
+
     async def _talk(self, tracks: Tracks, hooks: SessionHooks) -> None:
         """Put the parts together, and talk until the source has ended."""
-        settings = self.settings
+        settings, boundary = self.settings, self._boundary
+        outside = boundary.begin(self.trace)
+        boundary.use_agent(self.agent)
         for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, plugin_notices):
-            self.trace.emit(Notice(level, "plugins", reason, hint))
+            if not boundary.plays:
+                outside.emit(Notice(level, "plugins", reason, hint))
         async with AsyncExitStack() as stack:
             environment = ToolEnvironment(
-                self, lambda: self.agent.data, lambda: self.conversation.messages, self.say
+                self,
+                lambda: self.agent.data,
+                lambda: self.conversation.messages,
+                self.say,
+                boundary=boundary,
             )
+            boundary.open_tools(self.tools)
             self._toolset = toolset = await stack.enter_async_context(
-                open_toolset(self.tools, self.trace, settings, environment, self._first_tools)
+                open_toolset(
+                    self.tools,
+                    self.trace,
+                    settings,
+                    environment,
+                    self._first_tools,
+                    shared=not boundary.plays,
+                )
             )
             await toolset.use_agent(self.agent)
             self._builder = builder = StageBuilder(
-                settings, self.agent, self.trace, toolset.runner, hooks, stack, self._own_transport
+                settings,
+                self.agent,
+                self.trace,
+                toolset.runner,
+                boundary.hooks(hooks),
+                stack,
+                self._own_transport,
+                boundary,
+                outside,
             )
             stages = await builder.build()
             transport = builder.transport
@@ -271,7 +326,8 @@ class Session(Runtime):
                 on_silence=self.agent.on_silence,
                 echo_of=echo_detector(tracks, stages),
             )
-            host, own_work = measure_host_lag(self.trace), transport.run(self)
+            host = _nothing() if boundary.plays else measure_host_lag(outside)
+            own_work = transport.run(self)
             async with beside(readers.run()), beside(host), beside(own_work):
                 await builder.warm()
                 self.trace.emit(ListeningStarted())
@@ -290,6 +346,7 @@ class Session(Runtime):
     def _call_tool(self, name: str, arguments: str) -> None:
         """Run a tool for the developer, on the session's loop."""
         self._check_running()
+        self._boundary.verb("call_tool", name=name, arguments=arguments)
 
         async def call() -> None:
             if self._toolset is not None:
@@ -332,6 +389,7 @@ class Session(Runtime):
             raise self.error or _unanswered()
         answer: Future[Turn] = Future()
         answer.set_running_or_notify_cancel()  # a wait that is cancelled does not take back the question
+        self._boundary.verb("type", text=text)
         self._call(lambda: self._spawn(self._answer(text, answer)))
         return answer
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from workbench.engine.reply import Reply, ToolInvocation
@@ -33,6 +33,7 @@ T = TypeVar("T")
 BACKOFF_S = 0.1
 """Wait before a tool is tried again, doubled each time, s."""
 UNLIMITED = 1_000_000
+ToolNews = Literal["commit", "start", "say", "progress", "show"]
 
 
 class Refusal(StageError):
@@ -79,6 +80,28 @@ class ActiveCall:
         return self.reply.id if self.reply else None, self.turn, self.id, self.request.name
 
 
+class ToolBoundary(Protocol):
+    """Between the calls of tools and what they do: a recording, for example."""
+
+    async def call_tool(self, call: ActiveCall, work: Callable[[], Awaitable[str]]) -> str:
+        """Return the result of a call; `work` makes it."""
+
+    def note_tool(self, call: ActiveCall, kind: ToolNews, value: Any = None) -> None:
+        """Something happens in it: it waits for its turn to be committed, starts (`value`: an attempt, whether a mock
+        answers), says a text, tells how far it is, or shows a picture."""
+
+
+class NoToolBoundary:
+    """Calls are made as they are."""
+
+    async def call_tool(self, call: ActiveCall, work: Callable[[], Awaitable[str]]) -> str:
+        """Make it."""
+        return await work()
+
+    def note_tool(self, call: ActiveCall, kind: ToolNews, value: Any = None) -> None:
+        """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolEnvironment:
     """What tools are given of the session that they run in."""
@@ -88,6 +111,7 @@ class ToolEnvironment:
     conversation: Callable[[], Sequence[Message]] = lambda: ()
     say: Callable[[str], None] = lambda text: None
     state: dict[str, Any] = field(default_factory=dict)
+    boundary: ToolBoundary = field(default_factory=NoToolBoundary)
 
 
 @dataclass(slots=True)
@@ -120,6 +144,7 @@ class Invoker:
             raise Refusal(f"there is no tool called {name!r}; {self._tools.hint(call.request.name)}")
         arguments = await self._within_deadline(tool, lambda: self._parse(tool, call))
         if call.reply is not None and not tool.idempotent:
+            self._note(call, "commit")
             await call.reply.commit()
         if tool.confirm and call.reply is not None:
             refusal = self._consent.refusal(tool, arguments, call.turn or 0, call.reply.user_text)
@@ -127,6 +152,9 @@ class Invoker:
                 raise ConsentRefusal(refusal)
         self._check_rate(tool)
         return await self._within_deadline(tool, lambda: self._try(tool, call, arguments))
+
+    def _note(self, call: ActiveCall, kind: ToolNews, value: Any = None) -> None:
+        self._environment.boundary.note_tool(call, kind, value)
 
     async def _parse(self, tool: Tool, call: ActiveCall) -> dict[str, Any]:
         """In a thread: types of strangers have code of their own that looks at a value."""
@@ -196,6 +224,7 @@ class Invoker:
             call.began_ms = self._trace.now()
             if call.origin is not None:
                 call.origin.began_ms = call.began_ms
+        self._note(call, "start", [call.attempt, mock is not None])
         self._trace.emit(ToolStarted(*call.event_fields, call.attempt, mock is not None))
         if mock is not None:
             return mock
@@ -236,14 +265,17 @@ class Invoker:
 
         def progress(text: str, fraction: float | None) -> None:
             if call.end is None:
+                self._note(call, "progress", [text, fraction])
                 self._trace.emit(ToolProgressed(*call.event_fields, text, fraction))
 
         def show(picture: Picture) -> None:
             if call.origin is not None and call.end is None:
+                self._note(call, "show", picture)
                 call.origin.pictures.append(picture)
 
         def say(text: str) -> None:
             if call.end is None:
+                self._note(call, "say", text)
                 self._loop.call_soon_threadsafe(call.say, text)
 
         return RunContext(

@@ -31,6 +31,9 @@ class Toolbox:
         """What the model may choose from."""
         self.mocks: dict[str, str] = {}
         """Answers that take the place of tools, by name."""
+        self.on_change: Callable[[Sequence[Tool], str], None] = lambda tools, change: None
+        """Called with all tools, and in words with what became of them."""
+        self.on_mock: Callable[[str, str | None], None] = lambda name, answer: None
         self._put(list(first))
 
     @property
@@ -100,6 +103,7 @@ class Toolbox:
             self.mocks.pop(name, None)
         else:
             self.mocks[name] = answer
+        self.on_mock(name, answer)
         self._trace.emit(ToolMocked(name, answer))
 
     def call(self, name: str, arguments: str = "{}") -> None:
@@ -123,4 +127,15 @@ class Toolbox:
 
     def _announce(self, tools: Sequence[Tool], change: str) -> None:
         names = ", ".join(f"{tool.name} ({tool.origin})" if tool.origin else tool.name for tool in tools)
-        self._trace.emit(ToolsChanged(self.names, f"{change}: {names or 'none'}"))
+        self._tell(f"{change}: {names or 'none'}")
+
+    def become(self, tools: Iterable[Tool], change: str) -> None:
+        """Have these tools and no others; `change` says why, nothing where nobody needs to know."""
+        with self._lock:
+            self._put(list(tools))
+        if change:
+            self._tell(change)
+
+    def _tell(self, change: str) -> None:
+        self.on_change(list(self), change)
+        self._trace.emit(ToolsChanged(self.names, change))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 from workbench.engine.reply import ToolInvocation
@@ -115,7 +116,7 @@ class Runner:
         """Invoke the tool and give the model what it is to know. The error that is returned ends the turn."""
         self._trace.emit(ToolCalled(*call.event_fields, call.request.arguments))
         try:
-            text = await self._invoker.invoke(call)
+            text = await self._environment.boundary.call_tool(call, partial(self._invoker.invoke, call))
         except Refusal as refusal:
             self._end(call, "", refusal.status, plain(refusal.reason))
             self._answer(call, f"Error: {refusal.reason}" if refusal.status == "failed" else refusal.reason)

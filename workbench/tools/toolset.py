@@ -51,14 +51,17 @@ async def open_toolset(
     settings: Settings,
     environment: ToolEnvironment,
     agent_tools: Iterable[Tool] = (),
+    *,
+    shared: bool = True,
 ) -> AsyncIterator[Toolset]:
     """Open the tools of plugins, and those of the MCP servers of the settings once an agent is used; `agent_tools` are
-    there already, of the agent that is used first. UsageError for two tools of one name."""
+    there already, of the agent that is used first. Without `shared` there are none but those of the agent. UsageError
+    for two tools of one name."""
     async with (
         ThreadExecutor("tools") as executor,
         McpServers(tools, trace) as servers,
         Runner(tools, trace, settings.limits, executor, environment) as runner,
     ):
-        for plugin, tool in plugin_tools():
+        for plugin, tool in plugin_tools() if shared else ():
             tools.add(tool, origin=f"the plugin {plugin}")
-        yield Toolset(runner, tools, servers, from_settings(settings.mcp), agent_tools)
+        yield Toolset(runner, tools, servers, from_settings(settings.mcp) if shared else (), agent_tools)

@@ -1,0 +1,78 @@
+"""What lies between a session and the world: here everything from outside passes, so that it can be recorded, or come
+from a recording. The engine knows nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.agent import Agent
+from workbench.engine.hooks import Hooks
+from workbench.engine.interfaces import Sink, Source
+from workbench.engine.reply import Vision
+from workbench.model.price import Price
+from workbench.plugin.values import ProviderStage
+from workbench.tools.invocation import ActiveCall, ToolNews
+from workbench.tools.registry import Toolbox
+from workbench.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A provider, not entered yet, and what is known of it beside."""
+
+    provider: Any
+    onboard: bool
+    price: Price
+
+
+class Boundary:
+    """Lets everything through as it is: nothing is recorded."""
+
+    plays = False
+    """Whether what passes comes from a recording: then nothing else of today's world is let in."""
+
+    def begin(self, trace: Trace) -> Trace:
+        """The session begins; return the trace that transports, notices of providers and the host write to."""
+        return trace
+
+    async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
+        """Return an item of a stage's chain."""
+        return await make()
+
+    def source(self, source: Source) -> Source:
+        """Return where the engine takes its frames from."""
+        return source
+
+    def sink(self, sink: Sink) -> Sink:
+        """Return what pulls from the engine."""
+        return sink
+
+    def vision(self, vision: Vision) -> Vision:
+        """Return what shows pictures to the engine."""
+        return vision
+
+    def hooks(self, hooks: Hooks) -> Hooks:
+        """Return what changes texts on their way."""
+        return hooks
+
+    def speakable(self, function: Callable[[str], str]) -> Callable[[str], str]:
+        """Return an agent's own function that makes text speakable."""
+        return function
+
+    def use_agent(self, agent: Agent) -> None:
+        """This agent speaks from now on."""
+
+    def open_tools(self, tools: Toolbox) -> None:
+        """The tools are there, those of plugins too."""
+
+    async def call_tool(self, call: ActiveCall, work: Callable[[], Awaitable[str]]) -> str:
+        """See `ToolBoundary`."""
+        return await work()
+
+    def note_tool(self, call: ActiveCall, kind: ToolNews, value: Any = None) -> None:
+        """See `ToolBoundary`."""
+
+    def verb(self, name: str, /, **arguments: Any) -> None:
+        """A verb of the session is called; from any thread."""
