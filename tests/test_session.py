@@ -289,7 +289,8 @@ def test_a_recording_opens_as_the_same_trace(wav: Path, tmp_path: Path) -> None:
         "here"
     ]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.rglob("*") if file.is_file()} == {0o600}
+    assert stat.S_IMODE((folder / "cassette").stat().st_mode) == 0o700
     assert {file.name for file in folder.iterdir()} == {
         "session.json",
         "events.jsonl",

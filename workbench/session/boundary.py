@@ -16,6 +16,7 @@ from workbench.plugin.values import ProviderStage
 from workbench.tools.invocation import ActiveCall, ToolNews
 from workbench.tools.registry import Toolbox
 from workbench.trace.trace import Trace
+from workbench.views.trace import OpenTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,25 @@ class Boundary:
     plays = False
     """Whether what passes comes from a recording: then nothing else of today's world is let in."""
 
-    def begin(self, trace: Trace) -> Trace:
-        """The session begins; return the trace that transports, notices of providers and the host write to."""
+    hears_raw: bool | None = None
+    """Whether there is a track `mic` beside `user`; None: as the settings say."""
+
+    def trace(self, now: Callable[[], float]) -> OpenTrace:
+        """Return a new trace for the session."""
+        return OpenTrace(now)
+
+    def begin(self, trace: Trace, origin: float) -> Trace:
+        """The session begins, its clock is 0 at `origin` on the loop's, s; return the trace that transports, notices of
+        providers and the host write to."""
         return trace
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return an item of a stage's chain."""
         return await make()
+
+    def knows(self, stage: str, item: str) -> bool:
+        """Whether it can return that item, whatever is installed."""
+        return False
 
     def source(self, source: Source) -> Source:
         """Return where the engine takes its frames from."""

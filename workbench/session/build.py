@@ -148,7 +148,9 @@ class StageBuilder:
 
     async def _model(self, stage: ProviderStage, chain: Sequence[str]) -> Guarded[Any] | None:
         """Make a chain, without those that lack a key or weights; of those there is a notice, unless nobody is left."""
-        if check_chain(stage, chain, self._settings) == (NONE,):
+        if not all(self._boundary.knows(stage, item) for item in chain):
+            check_chain(stage, chain, self._settings)
+        if tuple(chain) == (NONE,):
             return None
         before, self._onboard[stage] = self._onboard.get(stage, False), True
         present: dict[str, Any] = {}

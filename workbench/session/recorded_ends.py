@@ -28,9 +28,8 @@ class RecordedSource(Source):
             async for frame in inner.frames():
                 self.name = inner.name
                 position = frame.position
-                log.frames.append(
-                    (log.now(), inner.time_of(position) - log.origin, position, len(frame.samples))
-                )
+                spoken = inner.time_of(position) - log.origin
+                log.frames.append((log.now(), spoken, position, len(frame.samples), log.counted()))
                 yield frame
         except Exception as error:
             log.put("shut", side="source", error=error_row(error))
@@ -53,6 +52,7 @@ class RecordedSink(Sink):
         self._inner, self._log = sink, log
         self._position = 0
         self._waking = False
+        self._wakes = 0
         self._was_disconnected = False
         self.name = sink.name
 
@@ -70,9 +70,10 @@ class RecordedSink(Sink):
         log, inner = self._log, self._inner
 
         def noted(count: int) -> Samples:
+            t, i = log.now(), log.counted()
             samples = pull(count)
             leaves = inner.time_of(self._position) - log.origin
-            log.pulls.append((log.now(), leaves, count, self._waking))
+            log.pulls.append((t, leaves, count, self._waking, self._wakes, i))
             self._position += count
             return samples
 
@@ -88,6 +89,7 @@ class RecordedSink(Sink):
     def wake(self) -> None:
         """See `Sink`."""
         self._waking = True
+        self._wakes += 1
         self._inner.wake()
         self._waking = False
 

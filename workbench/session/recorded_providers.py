@@ -35,20 +35,21 @@ class NotedCall:
         self._log = log
         self.number = number = log.call()
         self._ended = False
-        t = log.now()
+        t, i = log.now(), log.index
         log.put_later(
-            lambda: {"t": t, "row": "call", "call": number, "stage": stage, "item": item, **request()}
+            lambda: {"t": t, "i": i, "row": "call", "call": number, "stage": stage, "item": item, **request()}
         )
 
     def piece(self, data: Samples | None = None, **fields: Any) -> None:
         """Record a part of the answer."""
-        self._log.put("piece", data, call=self.number, **fields)
+        self._log.put_input("piece", data, call=self.number, **fields)
 
     def end(self, how: str, **fields: Any) -> None:
         """Record how it ended."""
         if not self._ended:
             self._ended = True
-            self._log.put("end", call=self.number, how=how, **fields)
+            put = self._log.put if how == "cut" else self._log.put_input
+            put("end", call=self.number, how=how, **fields)
 
     def fail(self, error: BaseException) -> None:
         """Record that it failed, or was cut off where that is no error."""

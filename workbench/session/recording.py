@@ -48,12 +48,21 @@ def discard_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def open_tracks(settings: Settings, trace: OpenTrace, *, recorded: bool, own_transport: bool) -> Tracks:
-    """Return the tracks of a session, which the trace has too; `mic` where it differs from `user`."""
+def open_tracks(
+    settings: Settings,
+    trace: OpenTrace,
+    *,
+    recorded: bool,
+    own_transport: bool,
+    hears_raw: bool | None = None,
+) -> Tracks:
+    """Return the tracks of a session, which the trace has too; `mic` where it differs from `user` (`hears_raw`)."""
     user_s, agent_s = (RECORDED_S, RECORDED_S) if recorded else (USER_S, AGENT_S)
     user, agent = LiveTrack("user", INPUT_RATE, user_s), LiveTrack("agent", OUTPUT_RATE, agent_s)
     trace.tracks |= {"user": user, "agent": agent}
     mic = None
-    if settings.audio.source == "mic" and settings.audio.echo_cancellation and not own_transport:
+    if hears_raw is None:
+        hears_raw = settings.audio.source == "mic" and settings.audio.echo_cancellation and not own_transport
+    if hears_raw:
         trace.tracks["mic"] = mic = LiveTrack("mic", INPUT_RATE, user_s)
     return Tracks(user, agent, mic)

@@ -39,11 +39,11 @@ class RecordingBoundary(Boundary):
         self._log = log
         self._settings = settings
         self._tool_calls: dict[str, NotedCall] = {}
-        self.plays = inner.plays
+        self.plays, self.hears_raw = inner.plays, inner.hears_raw
 
-    def begin(self, trace: Trace) -> Trace:
+    def begin(self, trace: Trace, origin: float) -> Trace:
         """See `Boundary`."""
-        return _NotedTrace(self._inner.begin(trace), self._log)
+        return _NotedTrace(self._inner.begin(trace, origin), self._log)
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """See `Boundary`."""
@@ -57,6 +57,10 @@ class RecordingBoundary(Boundary):
             self._log.put("provider", **described(made, stage, item, key))
             return Made(RecordedVad(made.provider, self._log), made.onboard, made.price)
         return Made(RECORDED[stage](made, stage, item, key, self._log), made.onboard, made.price)
+
+    def knows(self, stage: str, item: str) -> bool:
+        """See `Boundary`."""
+        return self._inner.knows(stage, item)
 
     def source(self, source: Source) -> Source:
         """See `Boundary`."""
@@ -128,7 +132,7 @@ class RecordingBoundary(Boundary):
             return
         if isinstance(value, Picture):
             data = [value.width, value.height, value.file]
-            self._log.put("piece", value.jpeg, call=noted.number, kind=kind, picture=data)
+            self._log.put_input("piece", value.jpeg, call=noted.number, kind=kind, picture=data)
         else:
             noted.piece(kind=kind, value=value)
 
@@ -138,7 +142,7 @@ class RecordingBoundary(Boundary):
         row = {
             key: agent_row(value) if isinstance(value, Agent) else value for key, value in arguments.items()
         }
-        self._log.put("verb", verb=name, arguments=row)
+        self._log.put_input("verb", verb=name, arguments=row)
 
 
 class _NotedTrace(Trace):

@@ -21,10 +21,10 @@ NATURAL_END = "source ended"
 class Runtime(ABC):
     """Runs from its beginning to its end, once: with `async with` on this loop, with `with` on a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_trace: Callable[[Callable[[], float]], OpenTrace] = OpenTrace) -> None:
         self.error: WorkbenchError | None = None
         """Why it failed, if it did."""
-        self.trace = OpenTrace(self._now_ms)
+        self.trace = make_trace(self._now_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origin = 0.0
         """The loop's time at the beginning, s."""

@@ -102,8 +102,8 @@ class Session(Runtime):
         boundary: Boundary | None = None,
     ) -> None:
         """`boundary` is what lies between it and the world: by default nothing, or what records it."""
-        super().__init__()
         self._boundary = boundary or Boundary()
+        super().__init__(self._boundary.trace)
         self._own_transport = transport
         self.settings = settings.model_copy(deep=True)
         """This session's own; change them with `set`."""
@@ -228,7 +228,8 @@ class Session(Runtime):
                 raise UsageError(f"{stage} cannot be swapped", f"these can: {', '.join(MODEL_STAGES)}, agent")
             if stage == "agent" and not isinstance(choice, Agent):
                 raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
-            if stage != "agent":
+            known = stage != "agent" and all(self._boundary.knows(stage, item) for item in chain_of(choice))
+            if stage != "agent" and not known:
                 check_chain(stage, choice, self.settings)
         if replacements:
             self._boundary.verb("swap", **replacements)
@@ -241,7 +242,7 @@ class Session(Runtime):
         self.recording = folder.path if folder else None
         log = None
         if folder is not None:
-            log = CassetteLog(self._now_s, self._origin)
+            log = CassetteLog(self._now_s, lambda: self.trace.end, self._origin)
             self._boundary = RecordingBoundary(self._boundary, log, self.settings)
         return self._live(folder, log)
 
@@ -253,6 +254,7 @@ class Session(Runtime):
             self.trace,
             recorded=folder is not None,
             own_transport=self._own_transport is not None,
+            hears_raw=self._boundary.hears_raw,
         )
         recorder = Recorder(self.trace, folder, log).run() if folder else _nothing()
         observers = _nothing() if self._boundary.plays else hooks.run(self)
@@ -275,7 +277,7 @@ class Session(Runtime):
     async def _talk(self, tracks: Tracks, hooks: SessionHooks) -> None:
         """Put the parts together, and talk until the source has ended."""
         settings, boundary = self.settings, self._boundary
-        outside = boundary.begin(self.trace)
+        outside = boundary.begin(self.trace, self._origin)
         boundary.use_agent(self.agent)
         for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, plugin_notices):
             if not boundary.plays:

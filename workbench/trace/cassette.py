@@ -3,7 +3,8 @@
     cassette/rows.jsonl    one JSON object a line: {"t": 12.34, "row": "piece", …}, in the order in which it happened
     cassette/data.bin      sound and numbers, little-endian; a row's `data` says where: [offset, bytes]
 
-`t` is the session's clock in seconds, as exact as the loop's. The kinds of rows (`SHAPES` has the types of fields):
+`t` is the session's clock in seconds, as exact as the loop's; `i` counts the events and the inputs that were before,
+which tells the order of what happens at one time. The kinds of rows (`SHAPES` has the types of fields):
 
     cassette   the first one: `v`, the version of the format
     agent      who speaks, from here on: instructions, greeting, on_silence, language, name, own_speakable
@@ -48,10 +49,13 @@ from workbench.trace.files import open_new, open_regular
 
 FOLDER, ROWS, DATA = "cassette", "rows.jsonl", "data.bin"
 VERSION = 1
-FRAMES = np.dtype([("t", "<f8"), ("spoken", "<f8"), ("position", "<i8"), ("count", "<i4")])
-"""A frame of the user that came: when, when its first sample was spoken, its position on `user`, its samples."""
-PULLS = np.dtype([("t", "<f8"), ("leaves", "<f8"), ("count", "<i4"), ("woken", "<i4")])
-"""A pull of the sink: when, when its first sample leaves the speaker, its samples, whether it was woken for it."""
+FRAMES = np.dtype([("t", "<f8"), ("spoken", "<f8"), ("position", "<i8"), ("count", "<i4"), ("i", "<i4")])
+"""A frame of the user that came: when, when its first sample was spoken, its position on `user`, its samples; `i`."""
+PULLS = np.dtype(
+    [("t", "<f8"), ("leaves", "<f8"), ("count", "<i4"), ("woken", "<i4"), ("wakes", "<i4"), ("i", "<i4")]
+)
+"""A pull of the sink: when, when its first sample leaves the speaker, its samples, whether it was woken for it, how
+often it had been woken until then; `i`."""
 PROBABILITIES = np.dtype("<f8")
 MOST_WAITING = 200_000
 """Rows and numbers that wait for the disk; what comes after is lost."""
@@ -76,7 +80,7 @@ SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "disconnected": {"on": bool},
     "spoken": {"text": str},
     "hook": {"hook": str, "key": str},
-    "pictures": {"pictures": list},
+    "pictures": {"pictures": list, "began": (int, float)},
 }
 """Fields that a row of a kind must have, with their types. Others may be there too."""
 
@@ -94,12 +98,17 @@ class CassetteLog:
     """Takes inputs from any thread, in memory and at once; the recorder writes them. `now` is the session's clock,
     s."""
 
-    def __init__(self, now: Callable[[], float], origin: float = 0.0) -> None:
+    def __init__(
+        self, now: Callable[[], float], events: Callable[[], int] = lambda: 0, origin: float = 0.0
+    ) -> None:
+        """`events` says how many there are in the trace."""
         self.now = now
+        self._events = events
+        self._inputs = 0
         self.origin = origin
         """When that was 0, on the loop's clock, s."""
-        self.frames: deque[tuple[float, float, int, int]] = deque()
-        self.pulls: deque[tuple[float, float, int, int]] = deque()
+        self.frames: deque[tuple[float, float, int, int, int]] = deque()
+        self.pulls: deque[tuple[float, float, int, int, int, int]] = deque()
         self.probabilities: deque[float] = deque()
         self.lost = 0
         """Rows that were dropped, as the disk was too slow."""
@@ -109,7 +118,21 @@ class CassetteLog:
 
     def put(self, row: str, data: bytes | NDArray[Any] | None = None, **fields: Any) -> None:
         """Add a row that happens now, with its sound or picture."""
-        self.put_later({"t": self.now(), "row": row, **fields}, data)
+        self.put_later({"t": self.now(), "i": self.index, "row": row, **fields}, data)
+
+    def put_input(self, row: str, data: bytes | NDArray[Any] | None = None, **fields: Any) -> None:
+        """Add a row of something that comes from outside, in its order among all others of its time."""
+        self.put_later({"t": self.now(), "i": self.counted(), "row": row, **fields}, data)
+
+    @property
+    def index(self) -> int:
+        """How many events and inputs there were until now."""
+        return self._events() + self._inputs
+
+    def counted(self) -> int:
+        """Return that number for an input, which counts from now on."""
+        self._inputs += 1
+        return self._events() + self._inputs - 1
 
     def put_later(self, row: Row | Callable[[], Row], data: bytes | NDArray[Any] | None = None) -> None:
         """Add a row; a function makes it when it is written, off the loop."""
@@ -215,6 +238,7 @@ class RecordedCall:
     outline: str
     asks: str
     t: float
+    i: int
     pieces: list[Row] = field(default_factory=list)
     end: Row | None = None
     """None: the recording ends before the call does."""
@@ -312,7 +336,7 @@ class _Reading:
                 if number in self._calls:
                     return False
                 words = row["stage"], row["item"], row["key"], str(row.get("outline", "")), row["asks"]
-                self._calls[number] = RecordedCall(number, *words, row["t"])
+                self._calls[number] = RecordedCall(number, *words, row["t"], row.get("i", 0))
             case "piece" | "end":
                 call = self._calls.get(row["call"])
                 if call is None or call.end is not None:
@@ -359,6 +383,8 @@ def _parsed(line: bytes) -> Row | None:
         return None
     t, shape = row.get("t"), SHAPES.get(row["row"])
     if not isinstance(t, int | float) or not math.isfinite(t) or shape is None:
+        return None
+    if not isinstance(row.get("i", 0), int):
         return None
     fits = all(isinstance(row.get(name), kind) for name, kind in shape.items())
     return row if fits else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.model import errors
@@ -31,10 +32,10 @@ def error_row(error: BaseException) -> dict[str, Any]:
     return row
 
 
-def recorded_error(row: dict[str, Any]) -> Exception:
-    """Return the error of a row; one of a type that is not ours is an exception of that name."""
+def recorded_error(row: dict[str, Any], kinds: Mapping[str, type[WorkbenchError]] = KINDS) -> Exception:
+    """Return the error of a row; one of a type that is not among `kinds` is an exception of that name."""
     name, reason, hint = str(row.get("kind")), str(row.get("reason", "")), str(row.get("hint", ""))
-    kind = KINDS.get(name)
+    kind = kinds.get(name)
     if kind is None:
         return type(name if name.isidentifier() else "Exception", (Exception,), {})(reason)  # type: ignore[no-any-return]
     if not issubclass(kind, StageError):
