@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, NoReturn
@@ -33,15 +34,19 @@ class Mapping:
     """When the samples of a track are at the user, as it was known when they came, on the session's clock."""
 
     def __init__(self, positions: NDArray[Any], times: NDArray[Any], rate: int) -> None:
-        order = np.maximum.accumulate(positions) if len(positions) else positions
-        self._positions, self._times, self._rate = order, times, rate
+        self._positions: list[int] = np.maximum.accumulate(positions).tolist() if len(positions) else []
+        self._rate = rate
+        self._origins: list[float] = []
+        origin = 0.0
+        for position, time in zip(self._positions, times.tolist(), strict=True):
+            if origin + position / rate != time:  # a clock that runs on is told to the last bit
+                origin = time - position / rate
+            self._origins.append(origin)
 
     def time_of(self, sample: int) -> float:
         """Return the time of a sample, s."""
-        if not len(self._positions):
-            return sample / self._rate
-        at = max(0, int(np.searchsorted(self._positions, sample, side="right")) - 1)
-        return float(self._times[at]) + (sample - int(self._positions[at])) / self._rate
+        at = bisect_right(self._positions, sample) - 1
+        return (self._origins[max(0, at)] if self._origins else 0.0) + sample / self._rate
 
 
 class _Transits:
