@@ -296,6 +296,7 @@ def test_a_recording_opens_as_the_same_trace(wav: Path, tmp_path: Path) -> None:
         "events.jsonl",
         "user.wav",
         "agent.wav",
+        "cassette",
     }
     about = json.loads((folder / "session.json").read_text())
     assert about["profile"] == "scripted"

@@ -13,7 +13,7 @@ from workbench.engine.hooks import Hooks
 from workbench.engine.reply import Vision
 from workbench.model.conversation import Picture
 from workbench.model.errors import UsageError, WorkbenchError
-from workbench.model.events import ToolProgressed, ToolStarted
+from workbench.model.events import Entry, ToolProgressed, ToolStarted
 from workbench.model.price import Price
 from workbench.plugin.values import ProviderStage
 from workbench.replay.answers import Answers
@@ -80,6 +80,10 @@ class PlaybackBoundary(Boundary):
         self.clock.origin = origin
         self.answers.emit = trace.emit
         return trace
+
+    def watch(self, note: Callable[[Entry], None]) -> None:
+        """See `Boundary`."""
+        self.played_trace.note = note
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return the recorded provider; today's one for a stage that is swapped, and for an item that is new."""
@@ -160,9 +164,9 @@ class PlaybackBoundary(Boundary):
             return await work()
         shift = self.answers.shift(recorded)
         for row in recorded.pieces:
+            await self.clock.turn_of(row, shift)
             if row.get("kind") == "commit" and call.reply is not None:
                 await call.reply.commit()
-            await self.clock.turn_of(row, shift)
             self._repeat(call, row)
         return str((await self.answers.end("tools", recorded, shift, OF_TOOLS)).get("result", ""))
 

@@ -42,6 +42,8 @@ class PlayedTrace(OpenTrace):
         self._outside = [(t, entry) for t, entry in rows if entry is not None]
         self._next = 0
         self._relaying = False
+        self.note: Callable[[Entry], None] = lambda entry: None
+        """Called with each that comes again."""
 
     def emit(self, event: Event) -> Entry:
         """See `Trace`."""
@@ -62,7 +64,7 @@ class PlayedTrace(OpenTrace):
             if t > now or (entry.i > self.end and not overdue):
                 break
             self._next += 1
-            super().emit(entry.event)
+            self.note(super().emit(entry.event))
         self._relaying = False
 
     async def run(self) -> None:

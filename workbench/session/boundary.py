@@ -11,6 +11,7 @@ from workbench.agent import Agent
 from workbench.engine.hooks import Hooks
 from workbench.engine.interfaces import Sink, Source
 from workbench.engine.reply import Vision
+from workbench.model.events import Entry
 from workbench.model.price import Price
 from workbench.plugin.values import ProviderStage
 from workbench.tools.invocation import ActiveCall, ToolNews
@@ -45,6 +46,9 @@ class Boundary:
         """The session begins, its clock is 0 at `origin` on the loop's, s; return the trace that transports, notices of
         providers and the host write to."""
         return trace
+
+    def watch(self, note: Callable[[Entry], None]) -> None:
+        """Have `note` called with what comes from outside by this boundary itself."""
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return an item of a stage's chain."""

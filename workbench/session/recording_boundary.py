@@ -43,7 +43,9 @@ class RecordingBoundary(Boundary):
 
     def begin(self, trace: Trace, origin: float) -> Trace:
         """See `Boundary`."""
-        return _NotedTrace(self._inner.begin(trace, origin), self._log)
+        noted = _NotedTrace(self._inner.begin(trace, origin), self._log)
+        self._inner.watch(noted.note)
+        return noted
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """See `Boundary`."""
@@ -155,9 +157,14 @@ class _NotedTrace(Trace):
 
     def emit(self, event: Event) -> Entry:
         """Emit it in the session's trace, and record it."""
-        t, entry = self._log.now(), self._inner.emit(event)
-        self._log.put_later(lambda: {"t": t, "row": "event", "event": json.loads(encode(entry))})
+        entry = self._inner.emit(event)
+        self.note(entry)
         return entry
+
+    def note(self, entry: Entry) -> None:
+        """Record what was emitted just now."""
+        t = self._log.now()
+        self._log.put_later(lambda: {"t": t, "row": "event", "event": json.loads(encode(entry))})
 
 
 class _NotedHooks(Hooks):
