@@ -30,9 +30,6 @@ SHORTEST_HOLD_S = 0.2
 """Shorter pauses are not counted, as in eot-bench."""
 LATE_S = 0.1
 """A decision so soon after a pause was made in it: speech is noticed with a delay, s."""
-FRAME_MS = 20
-"""What decisions are rounded to."""
-LATENCY_BUDGETS_MS, CUTOFF_BUDGETS = (300, 600), (0.05, 0.10)
 
 
 @dataclass
@@ -158,25 +155,3 @@ async def assess(detector: TurnDetector, utterance: Utterance) -> None:
     probability = await detector.assess(utterance)
     if probability is not None:
         utterance.estimate(Estimate(probability, speech_end))
-
-
-def front(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other one beats in both, by latency."""
-    best, result = math.inf, []
-    for point in sorted(points, key=lambda point: (point.latency_ms, point.cutoff_rate)):
-        if point.cutoff_rate < best:
-            best = point.cutoff_rate
-            result.append(point)
-    return result
-
-
-def operating_points(points: Sequence[Point]) -> dict[str, float | None]:
-    """Return eot-bench's: false cutoffs within budgets of mean latency, mean latency within budgets of cutoffs."""
-    figures: dict[str, float | None] = {}
-    for budget in LATENCY_BUDGETS_MS:
-        rates = [point.cutoff_rate for point in points if point.latency_ms <= budget + FRAME_MS / 2]
-        figures[f"false_cutoffs_at_{budget}_ms_percent"] = round(min(rates) * 100, 1) if rates else None
-    for share in CUTOFF_BUDGETS:
-        waits = [point.latency_ms for point in points if point.cutoff_rate <= share]
-        figures[f"latency_at_{share * 100:.0f}_percent_cutoffs_ms"] = round(min(waits)) if waits else None
-    return figures

@@ -25,7 +25,7 @@ from typing import Any
 
 from bench._detectors import Detector, default_detector, detectors
 from bench._dialogue import AT_ONCE, FAR_AWAY, LOADED, Delays, dialogue, false_pauses
-from bench._endpoints import Point, front, operating_points, probe
+from bench._endpoints import Point, probe
 from bench._figures import Promise, run, tell
 from bench._prompts import LANGUAGES
 from bench._readings import paused_sentences, readings
@@ -37,6 +37,7 @@ from bench._user_turns import LEAD_S, NOISE_DB, TAIL_S, UserTurn, user_turns
 from workbench.model.audio import INPUT_RATE
 from workbench.model.clock import outside
 from workbench.model.errors import MissingError
+from workbench.replay.tune.figures import front, operating_points
 from workbench.simulation.clock import run_virtual
 from workbench.simulation.synthesis import Score, Spoken, babble, noise, write_wav
 

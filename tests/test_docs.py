@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.documentation import PAGES, ROOT, blocks, in_a_room, lines
+from tests.replay.tune_material import hesitant
 from workbench.config import load_settings
 
 MAY_LACK = ("doctor", "models verify")
@@ -52,6 +53,9 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
         for name in ("before", "after"):
             record = ["run", "--source", "question.wav", "--fast", "--record", name]
             subprocess.run([sys.executable, "-m", "workbench", *record], check=True, capture_output=True)
+    if words[0] == "tune":
+        for name in {"before", "after"} & {*words}:
+            hesitant(desk / name)
     if words[0] == "tui":
         words += ["--source", "question.wav", "--no-record", "--screenshot", "picture.svg"]
     if words[0] == "serve":

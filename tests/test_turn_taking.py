@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from bench import _prompts
-from bench._endpoints import Point, front, operating_points
+from bench._endpoints import Point
 from bench._prompts import divide, prompts, voiced_spans
 from bench._talkover import Conversation, Talkover, sounds
 from bench._user_turns import OUTLAST, UserTurn, pause_s, user_turns
 from workbench.engine.settings import TurnSettings
 from workbench.model.audio import INPUT_RATE
 from workbench.model.errors import MissingError
+from workbench.replay.tune.figures import front, operating_points
 from workbench.simulation.synthesis import Score
 
 ROOT = Path(__file__).parents[1]
