@@ -209,6 +209,23 @@ def test_a_user_who_speaks_into_a_tone_is_not_taken_for_it(hz: tuple[int, ...], 
     assert echo_share(ours.astype(np.int16), played.astype(np.int16)) > 0.9
 
 
+@pytest.mark.parametrize("seconds", [0.2, 0.4])
+def test_an_echo_in_a_room_with_reverberation_is_known_at_the_first_look(seconds: float) -> None:
+    ours, over = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        played = speech(seconds + 0.3, seed)
+        room = rng.standard_normal(6400) * 10 ** (-3 * np.arange(6400) / 6400)  # 60 dB in 0.4 s
+        room[:40], room[0] = 0, np.sqrt(np.sum(room[40:] ** 2))  # as loud as the direct sound
+        echo = np.convolve(at_16k(played), room)[4000:][: int(seconds * INPUT_RATE)]
+        user = speech(seconds, seed + 100, INPUT_RATE)
+        echo *= user.std() / echo.std()
+        ours.append(echo_share((0.3 * echo).astype(np.int16), played.astype(np.int16)))
+        over.append(echo_share((0.3 * echo + 0.9 * user).astype(np.int16), played.astype(np.int16)))
+    assert np.quantile(ours, 0.2) > 0.5
+    assert np.quantile(over, 0.8) < 0.5
+
+
 def test_too_little_to_tell() -> None:
     nothing = np.zeros(0, np.int16)
     assert echo_share(nothing, nothing) == 0.0
