@@ -23,7 +23,7 @@ from workbench.replay.played_session import PlayedHooks, PlayedTrace, mock, reco
 from workbench.replay.session_clock import SessionClock
 from workbench.session.boundary import Boundary, Made
 from workbench.session.requests import settings_key, tool_request
-from workbench.tools.invocation import ActiveCall, ConsentRefusal, Refusal
+from workbench.tools.invocation import ActiveCall, ConsentRefusal, NoToolBoundary, Refusal, ToolBoundary
 from workbench.tools.registry import Toolbox
 from workbench.trace.cassette import Cassette, RecordedCall, Row
 from workbench.trace.recorded_errors import KINDS, recorded_error
@@ -66,6 +66,7 @@ class PlaybackBoundary(Boundary):
         for row in cassette.of("provider"):
             self._providers[row["stage"], row["item"]].append(row)
         self._own_tools = today.agent
+        self._watcher: ToolBoundary = NoToolBoundary()
         self.played_trace: PlayedTrace
         """Set once there is a session."""
 
@@ -81,9 +82,9 @@ class PlaybackBoundary(Boundary):
         self.answers.emit = trace.emit
         return trace
 
-    def watch(self, note: Callable[[Entry], None]) -> None:
+    def watch(self, note: Callable[[Entry], None], tools: ToolBoundary) -> None:
         """See `Boundary`."""
-        self.played_trace.note = note
+        self.played_trace.note, self._watcher = note, tools
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return the recorded provider; today's one for a stage that is swapped, and for an item that is new."""
@@ -165,10 +166,17 @@ class PlaybackBoundary(Boundary):
         shift = self.answers.shift(recorded)
         for row in recorded.pieces:
             await self.clock.turn_of(row, shift)
+            self._note(call, row)
             if row.get("kind") == "commit" and call.reply is not None:
                 await call.reply.commit()
             self._repeat(call, row)
         return str((await self.answers.end("tools", recorded, shift, OF_TOOLS)).get("result", ""))
+
+    def _note(self, call: ActiveCall, row: Row) -> None:
+        """Tell the recorder of the rerun; pictures stay with the first recording."""
+        match row:
+            case {"kind": "commit" | "start" | "say" | "progress" as kind}:
+                self._watcher.note_tool(call, kind, row.get("value"))
 
     def _repeat(self, call: ActiveCall, row: Row) -> None:
         """Do what a tool did while it ran."""

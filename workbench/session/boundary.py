@@ -14,7 +14,7 @@ from workbench.engine.reply import Vision
 from workbench.model.events import Entry
 from workbench.model.price import Price
 from workbench.plugin.values import ProviderStage
-from workbench.tools.invocation import ActiveCall, ToolNews
+from workbench.tools.invocation import ActiveCall, ToolBoundary, ToolNews
 from workbench.tools.registry import Toolbox
 from workbench.trace.trace import Trace
 from workbench.views.trace import OpenTrace
@@ -47,8 +47,9 @@ class Boundary:
         providers and the host write to."""
         return trace
 
-    def watch(self, note: Callable[[Entry], None]) -> None:
-        """Have `note` called with what comes from outside by this boundary itself."""
+    def watch(self, note: Callable[[Entry], None], tools: ToolBoundary) -> None:
+        """Have `note` called with events that come from outside by this boundary itself, and `tools` told what their
+        calls do by it."""
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return an item of a stage's chain."""

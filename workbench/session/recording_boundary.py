@@ -44,7 +44,7 @@ class RecordingBoundary(Boundary):
     def begin(self, trace: Trace, origin: float) -> Trace:
         """See `Boundary`."""
         noted = _NotedTrace(self._inner.begin(trace, origin), self._log)
-        self._inner.watch(noted.note)
+        self._inner.watch(noted.note, self)
         return noted
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
