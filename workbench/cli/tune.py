@@ -26,7 +26,9 @@ from workbench.model.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.config import Settings
+    from workbench.replay.tune.detectors import Detectors
     from workbench.replay.tune.figures import TunePoint
+    from workbench.replay.tune.grid import Combination
     from workbench.replay.tune.scoring import Progress
     from workbench.replay.tune.tuning import TuneResult
 
@@ -68,6 +70,9 @@ Examples:
 @click.option(
     "--dask", "address", metavar="ADDRESS", help="Score on a dask cluster, by its scheduler's address."
 )
+@click.option(
+    "--tui", "screen", is_flag=True, help="Walk along the front on the screen, hear, correct, write."
+)
 @json_option("One JSON object a line: each point that was tried, then a summary.")
 @profile_option()
 @settings_options
@@ -80,6 +85,7 @@ def tune(
     silences: bool,
     labels: tuple[str, ...],
     address: str | None,
+    screen: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -97,14 +103,19 @@ def tune(
     if silences or labels:
         _list_silences(folders, settings, as_json)
         return
+    if screen:
+        _need_terminal(as_json or write or outputs)
     result = _score(folders, settings, axes, address)
     chosen = _chosen(result, pick)
+    if screen:
+        write_chosen = partial(_write_settings, settings, options.get("config"))
+        raise SystemExit(_show(result, chosen, partial(_rescore, folders, settings, axes), write_chosen))
     for line in _json(result, chosen) if as_json else _text(result, chosen, pick):
         out(line)
     for file in outputs:
         _write_output(file, result, chosen)
     if write:
-        _write_settings(settings, options.get("config"), chosen)
+        err(_write_settings(settings, options.get("config"), chosen))
 
 
 # --- scoring ---------------------------------------------------------------------------------------------------------
@@ -113,15 +124,21 @@ def tune(
 def _score(
     folders: Sequence[Path], settings: Settings, axes: Sequence[str], address: str | None
 ) -> TuneResult:
+    from workbench.replay.tune.tuning import tune as score
+
+    detectors, tried = _tried(settings, axes)
+    with _executors(address, folders, len(tried)) as open_executor, _progress() as progress:
+        return score(folders, detectors, tried, open_executor, progress)
+
+
+def _tried(settings: Settings, axes: Sequence[str]) -> tuple[Detectors, list[Combination]]:
+    """Return the detectors that are scored, and what is tried with them. Raises UsageError."""
     from workbench.replay.tune.detectors import Detectors
     from workbench.replay.tune.grid import combinations, default_axes, parse_axis
-    from workbench.replay.tune.tuning import tune as score
 
     detectors = Detectors.of(settings)
     grid = dict(map(parse_axis, axes)) or default_axes(detectors.turn)
-    tried = combinations(grid, settings.vad, settings.turn)
-    with _executors(address, folders, len(tried)) as open_executor, _progress() as progress:
-        return score(folders, detectors, tried, open_executor, progress)
+    return detectors, combinations(grid, settings.vad, settings.turn)
 
 
 @contextmanager
@@ -306,15 +323,55 @@ def _write_output(file: Path, result: TuneResult, chosen: TunePoint) -> None:
     err(f"wrote {short(str(file))}")
 
 
-def _write_settings(settings: Settings, config: Path | None, chosen: TunePoint) -> None:
+def _write_settings(settings: Settings, config: Path | None, chosen: TunePoint) -> str:
+    """Write the chosen settings into the settings file, and return what was done. Raises UsageError."""
     from workbench.config.edit import write_settings
 
     file = config or settings.file or Path("workbench.toml")
     if not chosen.settings:
-        err("nothing is written: the settings in use are chosen")
-        return
+        return "nothing is written: these are the settings in use"
     write_settings(file, chosen.settings)
-    err(f"wrote {', '.join(chosen.settings)} into {short(str(file))}")
-    for name in chosen.settings:
-        if settings.origin(name).startswith("WORKBENCH_"):
-            err(f"{name} is set in the environment ({settings.origin(name)}), which goes before the file")
+    environment = [name for name in chosen.settings if settings.origin(name).startswith("WORKBENCH_")]
+    but = f"; the environment goes before it for {', '.join(environment)}" if environment else ""
+    return f"wrote {', '.join(chosen.settings)} into {short(str(file))}{but}"
+
+
+# --- the screen ------------------------------------------------------------------------------------------------------
+
+
+def _need_terminal(others: object) -> None:
+    from workbench.tui.terminal import have_terminal  # 50 ms of textual
+
+    if others:
+        raise UsageError("--tui is an answer of its own", "leave out --json, --write and -o")
+    if not have_terminal():
+        raise UsageError(
+            "there is no terminal to draw on", "leave out --tui, or write a page with -o tune.html"
+        )
+
+
+def _rescore(folders: Sequence[Path], settings: Settings, axes: Sequence[str]) -> TuneResult:
+    """Score anew, without a bar: the screen is in its place."""
+    from rich.progress import Progress as Bar
+
+    from workbench.replay.tune.tuning import tune as score
+
+    detectors, tried = _tried(settings, axes)
+    with _executors(None, folders, len(tried)) as open_executor:
+        return score(folders, detectors, tried, open_executor, _BarProgress(Bar(disable=True)))
+
+
+def _show(
+    result: TuneResult,
+    chosen: TunePoint,
+    rescore: Callable[[], TuneResult],
+    write: Callable[[TunePoint], str],
+) -> int:
+    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.terminal import quiet_terminal
+    from workbench.tui.tune import TuneScreen
+
+    app = WorkbenchApp(lambda: TuneScreen(result, rescore, write, chosen))
+    with quiet_terminal():
+        app.run()
+    return app.return_code or 0

@@ -37,11 +37,11 @@ def chart(result: TuneResult, chosen: TunePoint, width: int, height: int) -> lis
     columns, rows = max(10, width - LABEL - 1), max(3, height - 2)
     shown = [*result.front, result.in_use, chosen]
     most_ms = math.ceil(max(point.latency_ms for point in shown) * ROOM / STEP_MS) * STEP_MS
-    most = max(*(point.cutoff_rate for point in shown), 0.05) * ROOM
+    most = min(1.0, max(*(point.cutoff_rate for point in shown), 0.05) * ROOM)
     grid: list[list[Mark]] = [[""] * columns for _ in range(rows)]
     for mark, points in _layers(result, chosen):
         for point in points:
-            x, y = int(point.latency_ms / most_ms * columns), int(point.cutoff_rate / most * rows)
+            x, y = int(point.latency_ms / most_ms * columns), round(point.cutoff_rate / most * (rows - 1))
             if x < columns and y < rows and RANK.index(mark) > RANK.index(grid[rows - 1 - y][x]):
                 grid[rows - 1 - y][x] = mark
     return [*_rows(grid, most), *_axis(most_ms, columns)]

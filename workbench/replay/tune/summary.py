@@ -76,8 +76,12 @@ def became(change: Change) -> str:
     """Return what is different in a silence: `cut after 430 ms → not cut`, `answered after 430 ms → 330 ms`."""
     before, after = change.before_ms, change.after_ms
     if change.silence.label == "pause":
-        return f"{_cut(before)} → {_cut(after)}"
-    return f"answered after {_answered(before)} → {_answered(after)}"
+        return _arrow(_cut(before), _cut(after))
+    return f"answered after {_arrow(_answered(before), _answered(after))}"
+
+
+def _arrow(before: str, after: str) -> str:
+    return before if before == after else f"{before} → {after}"
 
 
 def _cut(after_ms: float | None) -> str:

@@ -23,8 +23,8 @@ CHANGED_MS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A silence in which other settings do something else: when a reply may be heard, ms from its beginning, with the
-    settings in use and with the others; None where the user speaks first."""
+    """A silence, and when a reply may be heard in it, ms from its beginning, with the settings in use and with others;
+    None where the user speaks first."""
 
     folder: Path
     number: int
@@ -32,6 +32,14 @@ class Change:
     silence: TrueSilence
     before_ms: float | None
     after_ms: float | None
+
+    @property
+    def matters(self) -> bool:
+        """Whether the user is cut off, or not any more, or is answered sooner or later by `CHANGED_MS`."""
+        before, after = self.before_ms, self.after_ms
+        if (before is None) != (after is None):
+            return self.silence.label != "unclear"
+        return self.silence.label == "end" and abs((before or 0.0) - (after or 0.0)) >= CHANGED_MS
 
 
 @dataclass(frozen=True)
@@ -68,17 +76,17 @@ class TuneResult:
         """Return how many silences have that label."""
         return sum(silence.label == label for each in self.recordings for silence in each.silences)
 
-    def changes(self, point: TunePoint) -> list[Change]:
-        """Return the silences in which those settings do something else than those in use, the cutoffs first."""
-        changes = [
-            Change(recording.folder, row + 1, silence, before, after)
+    def compared(self, point: TunePoint) -> list[Change]:
+        """Return every silence, with what becomes of it with the settings in use and with those."""
+        return [
+            Change(recording.folder, row + 1, silence, *_replies(recording, row, point.number))
             for recording in self.recordings
             for row, silence in enumerate(recording.silences)
-            if silence.label != "unclear"
-            for before, after in [_replies(recording, row, point.number)]
-            if (before is None) != (after is None) or abs((before or 0) - (after or 0)) >= CHANGED_MS
-            if silence.label == "end" or (before is None) != (after is None)
         ]
+
+    def changes(self, point: TunePoint) -> list[Change]:
+        """Return the silences in which those settings do something else than those in use, the cutoffs first."""
+        changes = [change for change in self.compared(point) if change.matters]
         return sorted(changes, key=lambda change: change.silence.label != "pause")
 
 
