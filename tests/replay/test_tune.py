@@ -88,7 +88,7 @@ def test_words_count_when_they_came_and_replies_are_held(tmp_path: Path) -> None
 
 def test_a_label_by_hand_goes_before_what_the_user_did(tmp_path: Path) -> None:
     folder = hesitant(tmp_path / "labelled")
-    before = {file: file.read_bytes() for file in folder.iterdir()}
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     silences = read_labelled(folder, Detectors.of(settings_of())).silences
     write_label(folder, silences[2].start, "end")
     corrected = read_labelled(folder, Detectors.of(settings_of())).silences
