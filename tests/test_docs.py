@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.documentation import PAGES, ROOT, blocks, in_a_room, lines
+from tests.golden_recordings import golden_recording
 from tests.replay.tune_material import hesitant
 from workbench.config import load_settings
 
@@ -56,6 +57,8 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
     if words[0] == "tune":
         for name in {"before", "after"} & {*words}:
             hesitant(desk / name)
+    if words[0] in ("export", "report"):
+        golden_recording("interruption", desk / "talk")
     if words[0] == "tui":
         words += ["--source", "question.wav", "--no-record", "--screenshot", "picture.svg"]
     if words[0] == "serve":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from string import Template
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
@@ -55,17 +58,72 @@ def template(path: str, **words: str) -> str:
     return Template(text).substitute(words)
 
 
-def write_new(
-    file: Path, text: str, *, force: bool = False, hint: str = "nothing was written: give another name"
-) -> None:
-    """Write a file that is not there yet. Raises UsageError if it is, or if it can't be written."""
+ANOTHER_NAME = "nothing was written: give another name"
+
+
+def write_new(file: Path, text: str, *, force: bool = False, hint: str = ANOTHER_NAME) -> None:
+    """Write a file that is not there yet, whole or not at all. Raises UsageError if it is, or can't be written."""
+    with new_file(file, force=force, hint=hint) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+@contextmanager
+def new_file(file: Path, *, force: bool = False, hint: str = ANOTHER_NAME) -> Iterator[BinaryIO]:
+    """Give a stream; what was written to it is the new file once the block has ended well, and gone where it has not.
+
+    Raises UsageError where the file is there already (unless `force`), or can't be written.
+    """
+    if not force:
+        _refuse(file, hint)
+    with _part_of(file.resolve() if force else file) as part:
+        with part.open("xb") as stream:
+            yield stream
+        if force:
+            part.replace(file.resolve())
+            return
+        try:
+            os.link(part, file)  # unlike a rename, it replaces nothing that somebody has made meanwhile
+        except FileExistsError:
+            _refuse(file, hint)
+        except OSError:  # a file system without links
+            part.rename(file)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which has its name once the block has ended well, and is gone where it has not.
+
+    Raises UsageError where it is there already and not empty, or can't be written.
+    """
+    folder = folder.resolve()
+    if not (folder.is_dir() and not any(folder.iterdir())):  # a new or empty one, as for a recording
+        _refuse(folder, ANOTHER_NAME)
+    with _part_of(folder) as part:
+        part.mkdir()
+        yield part
+        part.rename(folder)
+
+
+def _refuse(path: Path, hint: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} is there already", hint)
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """Give a place beside `path` to write into; it is removed in the end. Raises UsageError for errors of the disk."""
+    part = path.with_name(f".workbench-{token_hex(4)}.part")
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} is there already", hint) from None
+        yield part
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}", "give another place") from None
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}", "give another place"
+        ) from None
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def turn_text(turn: Turn, width: int) -> str:

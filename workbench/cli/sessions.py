@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench.cli.options import json_option, load_plugins, path_option, plugin_option
-from workbench.cli.output import WIDTH, short, summary_json, summary_text, turn_text, write_new
+from workbench.cli.options import json_option, path_option, plugin_option
+from workbench.cli.output import WIDTH, short, summary_json, summary_text, turn_text
 from workbench.model.errors import UsageError
 from workbench.model.events import Entry, Spent
-from workbench.model.text import plain
 from workbench.readers import entries
 from workbench.readers.latency import LatencySummary
 from workbench.readers.timeline import turns
@@ -26,9 +24,6 @@ from workbench.trace.store import SessionFolder, SessionInfo, default_root, open
 from workbench.trace.store import sessions as listed
 from workbench.trace.trace import Trace
 from workbench.views.format import money
-
-if TYPE_CHECKING:
-    from workbench.plugin.values import Exporter
 
 search_option = click.option(
     "--search", default="", metavar="TEXT", help="Only those where somebody said TEXT."
@@ -108,46 +103,21 @@ def path(session: str | None) -> None:
     click.echo(find_session(session))
 
 
-@sessions.command(
-    epilog="""\b
-Example:
-  workbench sessions export --to csv --out turns.csv"""
-)
+@sessions.command(hidden=True)
 @click.argument("session", required=False)
-@click.option(
-    "--to", "name", metavar="NAME", required=True, help="An exporter, of workbench (csv) or a plugin."
-)
+@click.option("--to", "name", metavar="NAME", required=True)
 @path_option("--out", "A new file to write into.")
 @plugin_option
 def export(session: str | None, name: str, out: Path | None, plugins: tuple[Path, ...]) -> None:
-    """Give a session to an exporter, and print what it makes of it. Without SESSION, the newest."""
-    from workbench.cli.plugin_commands import blamed_on
-    from workbench.config import load_settings
+    """Do what `workbench export --format NAME -o FILE` does; this is how it was called before.
 
-    load_plugins(load_settings({}), plugins)
-    plugin, exporter = _exporter(name)
-    trace, stream = open_trace(find_session(session)), StringIO()
-    with blamed_on(f"the exporter {name} of {plugin}"):
-        exporter.make()(trace, stream)
-    if out is not None:
-        write_new(out, stream.getvalue())
-        click.echo(f"wrote {out}", err=True)
-    else:
-        click.echo(stream.getvalue(), nl=False)
+    \b
+    Example:
+      workbench sessions export --to csv --out turns.csv
+    """
+    from workbench.cli.export import run_export
 
-
-def _exporter(name: str) -> tuple[str, Exporter]:
-    """Return the plugin and exporter of that name. Raises UsageError where there is none, or more than one."""
-    from workbench.plugin.manager import exporters
-
-    matches = [(plugin, exporter) for plugin, exporter in exporters() if exporter.name == name]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        owners = " and ".join(plugin for plugin, _ in matches)
-        raise UsageError(f"two exporters are called {name!r}, of {owners}", "uninstall one of them")
-    names = "; ".join(f"{exporter.name}: {exporter.summary}" for _, exporter in exporters())
-    raise UsageError(f"no exporter is called {plain(repr(name), 80)}", f"there are – {names}")
+    run_export(session, name, out, plugins)
 
 
 def find_session(session: str | None) -> Path:

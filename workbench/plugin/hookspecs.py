@@ -68,7 +68,7 @@ def workbench_readers() -> list[ReaderFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def workbench_exporters() -> list[Exporter]:  # type: ignore[empty-body]
-    """Ways out for recordings, `workbench sessions export --to NAME`."""
+    """Ways out for recordings, `workbench export --format NAME`."""
 
 
 @hookspec

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from workbench.model.events import Entry
@@ -116,7 +116,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """A way out for recordings, `workbench sessions export SESSION --to NAME`.
+    """A way out for recordings, `workbench export SESSION --format NAME`.
 
     `make()` gives a function of a recorded trace and a text stream: it writes the export to the stream, or sends it
     elsewhere and writes what became of it. A `WorkbenchError` that it raises is shown with its hint.
@@ -125,6 +125,8 @@ class Exporter:
     name: str
     summary: str
     make: Callable[[], Export]
+    into: Literal["text", "bytes", "folder"] = "text"
+    """What the function is given instead of a text stream: a binary one, or the path of an empty folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ class Check:
     """The stage that needs it: the check stands below its provider, which is missing too where this is."""
 
 
-Export = Callable[["Trace", TextIO], None]
+Export = Callable[["Trace", Any], None]
+"""Writes a trace into a text stream, a binary stream, or a folder (`Path`), as `Exporter.into` says."""
 Read = Callable[["Entry"], None]
 ReaderFactory = Callable[[], Read]
 """Makes a reader, one for each session: a callable that gets every entry of the trace, in order and once."""

@@ -96,8 +96,32 @@ def workbench_transports() -> list[TransportProvider]:
 
 @hookimpl
 def workbench_exporters() -> list[Exporter]:
-    """Return turns as a table."""
-    return [Exporter("csv", "a row for each turn, with what was said and where its time went", _csv)]
+    """Return the formats of other programs."""
+    both = "the user left, the agent right"
+    return [
+        Exporter(
+            "csv", "a row for each turn, with what was said and where its time went", _export("table", "csv")
+        ),
+        Exporter("jsonl", "a JSON object for each turn, then a summary", _export("lines", "jsonl")),
+        Exporter("webvtt", "what was said, as subtitles with voices", _export("webvtt")),
+        Exporter("perfetto", "a track for each stage, for ui.perfetto.dev", _export("perfetto")),
+        Exporter("otel", "turns as spans of OpenTelemetry (OTLP in JSON)", _export("otel")),
+        Exporter(
+            "wav", f"the sound of both sides on one clock: {both}", _export("sound", "wav"), into="bytes"
+        ),
+        Exporter(
+            "audacity",
+            "a folder: a label track for each side, and the sound",
+            _export("audacity"),
+            into="folder",
+        ),
+        Exporter(
+            "eot-bench",
+            "a folder: the user's turns as rows of a benchmark",
+            _export("eot_bench"),
+            into="folder",
+        ),
+    ]
 
 
 @hookimpl
@@ -109,10 +133,16 @@ def workbench_checks(settings: Settings) -> list[Check]:
     return [*device_checks(settings), *provider_checks(settings)]
 
 
-def _csv() -> Export:
-    from workbench.readers.export import write_csv  # numpy with it
+def _export(module: str, name: str | None = None) -> Callable[[], Export]:
+    """Return what imports an export when it is chosen."""
 
-    return write_csv
+    def make() -> Export:
+        export: Export = getattr(
+            import_module(f"workbench.readers.exports.{module}"), f"write_{name or module}"
+        )
+        return export
+
+    return make
 
 
 def _on_board(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any, Protocol
 
 from workbench.model.events import EchoState, Entry, HostLag, Levels, Notice, ReaderFailed, VadBatch
@@ -105,3 +106,30 @@ def entries(trace: Trace, index: int = 0) -> Iterator[Entry]:
     while block := trace.since(index):
         yield from block
         index = block[-1].i + 1
+
+
+LARGEST = float(2**53)
+"""No sample, time or count of a session is greater: 9,000 years of sound."""
+
+
+def plausible_entries(trace: Trace) -> Iterator[Entry]:
+    """Yield the entries of a recording that may come from anywhere, without those that hold impossible numbers (NaN,
+    infinity, 10**300): folds calculate with them.
+    """
+    for entry in entries(trace):
+        event = entry.event
+        values = (getattr(event, field.name) for field in fields(event))
+        if 0 <= entry.t_ms <= LARGEST and all(map(_plausible, values)):
+            yield entry
+
+
+def _plausible(value: object) -> bool:
+    match value:
+        case float() | int():
+            return -LARGEST <= value <= LARGEST
+        case tuple():
+            return all(map(_plausible, value))
+        case dict():
+            return all(map(_plausible, value.values()))
+        case _:
+            return True

@@ -25,6 +25,8 @@ AROUND_MS = 150.0
 """Sound before and after a turn that belongs to hearing it."""
 DEFAULT_RATE = 16_000
 """Hz of a track of which nothing is known."""
+LEAST_RATE, GREATEST_RATE = 1_000.0, 400_000.0
+"""Hz that a device may have; another one is damage, and would ask for more sound than memory holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class MomentsFold:
     def feed(self, entry: Entry) -> None:
         """Take the next entry."""
         match entry.event:
-            case ClockMapped(track=track, rate=rate) as mapped if rate > 0:
+            case ClockMapped(track=track, rate=rate) as mapped if LEAST_RATE <= rate <= GREATEST_RATE:
                 self._mappings[track].append(mapped)
             case SpeechStarted(utterance=utterance, at_sample=sample):
                 self._onsets[utterance] = self.time_ms("user", sample)

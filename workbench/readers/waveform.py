@@ -89,6 +89,19 @@ def _stretched(
     return nearest
 
 
+def stereo_samples(trace: Trace, moments: MomentsFold, start_ms: float, end_ms: float) -> Samples:
+    """Return both sides beside each other, PCM16 at `OUTPUT_RATE`, shape (n, 2): the user, the agent; n goes by the
+    session's clock alone, so that stretches can be put together.
+    """
+    count = round(end_ms * OUTPUT_RATE / 1000) - round(start_ms * OUTPUT_RATE / 1000)
+    both = np.zeros((count, len(SIDES)), dtype=np.int16)
+    for column, side in enumerate(SIDES):
+        if side in trace.tracks:
+            samples = aligned_samples(trace, moments, side, start_ms, end_ms)[:count]
+            both[: len(samples), column] = samples
+    return both
+
+
 def envelope_db(samples: Samples, rate: int, columns: int) -> tuple[float, ...]:
     """Return the loudest level (5 ms blocks) in so many equal stretches, dBFS."""
     parts = np.array_split(block_levels(samples, rate), max(1, columns))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from voice_workbench_otel import plugin
 from voice_workbench_otel.spans import Turns
 
-from workbench.spi import Entry, MissingError, Trace
+from workbench.spi import Entry
 from workbench.spi import events as ev
 
 
@@ -76,12 +75,9 @@ def test_without_an_endpoint_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.delenv(name, raising=False)
     assert plugin.workbench_readers() == []
     assert plugin.workbench_checks()[0].state == "note"
-    (exporter,) = plugin.workbench_exporters()
-    with pytest.raises(MissingError, match="not set"):
-        exporter.make()(Trace(lambda: 0.0), io.StringIO())
 
 
-def test_a_recording_is_sent_to_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_are_sent_to_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[str] = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -104,13 +100,11 @@ def test_a_recording_is_sent_to_a_collector(monkeypatch: pytest.MonkeyPatch) -> 
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         monkeypatch.setenv(plugin.ENDPOINTS[0], f"http://127.0.0.1:{server.server_port}")
-        trace, out = Trace(lambda: 0.0), io.StringIO()
+        (make_reader,) = plugin.workbench_readers()
+        read = make_reader()
         for entry in conversation():
-            trace.emit(entry.event)
-        trace.close()
-        (exporter,) = plugin.workbench_exporters()
-        exporter.make()(trace, out)
+            read(entry)
+        assert plugin._provider().force_flush(10_000)
         server.shutdown()
         thread.join()
-    assert out.getvalue() == "2 turns sent\n"
     assert got.count("turn") == 2

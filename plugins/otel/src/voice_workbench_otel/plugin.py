@@ -1,4 +1,4 @@
-"""Turns as spans of OpenTelemetry, live and from recordings.
+"""Turns as spans of OpenTelemetry, live; recordings are sent by `workbench export --format otel --to URL`.
 
 A turn is a span from the end of the user's speech to the first audible sound of the answer; the parts of its waterfall
 and its tool calls are spans below it. Where they are sent is said by OpenTelemetry's own variables
@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from workbench import hookimpl
-from workbench.spi import Check, Exporter, SessionHandle
+from workbench.spi import Check, SessionHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workbench.spi import Entry, Trace
+    from workbench.spi import Entry
 
     from .spans import Turns
 
@@ -60,29 +60,6 @@ def workbench_session_ended(session: SessionHandle) -> None:
     """In a thread of its own: nothing waits for it."""
     if endpoint():
         _provider().force_flush(4000)
-
-
-@hookimpl
-def workbench_exporters() -> list[Exporter]:
-    """`workbench sessions export SESSION --to otel`."""
-    return [
-        Exporter("otel", "turns as spans, to the OTLP endpoint of OpenTelemetry's variables", lambda: _export)
-    ]
-
-
-def _export(trace: Trace, out: TextIO) -> None:
-    from workbench.spi import MissingError, entries
-
-    if endpoint() is None:
-        raise MissingError(
-            f"{ENDPOINTS[0]} is not set", "set it to the address of a collector, http://127.0.0.1:4318"
-        )
-    fold = turns()
-    for entry in entries(trace):
-        fold(entry)
-    if not _provider().force_flush(10_000):
-        raise MissingError(f"{endpoint()} did not take the spans within 10 s", "is the collector there?")
-    out.write(f"{fold.sent} turns sent\n")
 
 
 @hookimpl

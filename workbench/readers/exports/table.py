@@ -7,7 +7,7 @@ from typing import TextIO
 
 from workbench.model.events import PARTS
 from workbench.model.text import plain
-from workbench.readers import entries
+from workbench.readers import plausible_entries
 from workbench.readers.timeline import Turn, turns
 from workbench.trace.trace import Trace
 
@@ -31,7 +31,7 @@ def write_csv(trace: Trace, out: TextIO) -> None:
     """Write a header and a row for each turn. Times in ms, empty where there is none; texts are made harmless."""
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(COLUMNS)
-    rows.writerows(_row(turn) for turn in turns(entries(trace)))
+    rows.writerows(_row(turn) for turn in turns(plausible_entries(trace)))
 
 
 def _row(turn: Turn) -> list[object]:
