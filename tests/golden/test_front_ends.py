@@ -28,10 +28,10 @@ def test_the_terminal_shows_each_turn(name: str, recorded: Recorded) -> None:
 
     async def look() -> None:
         async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
-            await stage.shows("▤ Recording", f"({len(trace.turns)} of {len(trace.turns)})")
-            for turn in reversed(trace.turns):
-                await stage.shows(f"Turn {turn.turn} ", turn.user_text)
-                await stage.pilot.press("left")
+            await stage.shows("▤ Recording", f"(1 of {len(trace.turns)})")
+            for turn in trace.turns:
+                await stage.shows(f"Turn {turn.turn}: ", turn.user_text)
+                await stage.pilot.press("right")
 
     asyncio.run(look())
 

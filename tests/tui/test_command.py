@@ -33,7 +33,7 @@ def test_a_picture_of_a_conversation_and_of_its_recording(
     for text in ("Ended", "my_agent", "Turn 1", "heard after", "session ended: source ended"):
         assert text in words(talk)
     assert run(["tui", "--replay", str(folder), "--screenshot", str(look)]) == 0
-    for text in ("Recording", "my_agent", "Turn 1 (1 of 1)", "space plays", "heard after"):
+    for text in ("Recording", "my_agent", "Turn 1 (1 of 1)", "space plays", "Turn 1: spoke", "over"):
         assert text in words(look)
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tui.acted import FakeSession, conversation, recorded, spoken_turn, started
+from tests.tui.acted import FakeSession, conversation
 from workbench.model import events as ev
-from workbench.model.audio import OUTPUT_RATE
 from workbench.model.events import Entry
 from workbench.readers.folds.conversation import KEPT, ConversationFold, ConversationLine
 from workbench.readers.folds.log import log_line
 from workbench.readers.folds.thinking import ThinkingFold
-from workbench.tui.recording import Recording
-from workbench.tui.widgets.waveform import loudest
 from workbench.views.screen import ScreenFold
 
 
@@ -172,29 +169,6 @@ def test_log_lines_are_plain_and_short() -> None:
         log_line(Entry(5, 0.0, ev.TurnDecided(1, 2, True)))
         == "0.000 turn_decided turn=1 utterance=2 typed=yes waited_ms=0.0"
     )
-
-
-def test_a_recording_gives_each_turn_its_sound_and_log() -> None:
-    recording = Recording(recorded().trace)
-    assert [turn.turn for turn in recording.turns] == [1, 2]
-    sound, waveform = recording.sound(2), recording.waveform(2)
-    assert len(sound) / OUTPUT_RATE == pytest.approx(waveform.seconds, abs=0.2)
-    assert int(sound[len(sound) // 2]) == pytest.approx(3800, abs=20)
-    user_db, agent_db = loudest(waveform.user_db, 40), loudest(waveform.agent_db, 40)
-    assert (len(user_db), len(agent_db)) == (40, 40)
-    assert agent_db[20] > user_db[20] > -40
-    assert not any("turn=2" in line for line in recording.log(0))
-    assert recording.log(1)[-1].endswith("session_ended reason=stopped")
-
-
-def test_a_recording_without_sound_is_silent() -> None:
-    session = FakeSession()
-    started(session)
-    spoken_turn(session, 1, "Hello?", "Hello.")
-    session.trace.close()
-    recording = Recording(session.trace)
-    assert len(recording.sound(1)) == 0
-    assert loudest(recording.waveform(1).user_db, 3) == [-100.0] * 3
 
 
 def test_a_room_and_how_the_connection_stands() -> None:

@@ -16,7 +16,7 @@ from workbench.tui.app import WorkbenchApp
 from workbench.tui.player import Player
 from workbench.tui.replay import ReplayScreen
 from workbench.tui.screenshot import shoot
-from workbench.tui.widgets.waveform import LABEL_CELLS, WaveformView
+from workbench.tui.widgets.timeline import Timeline
 
 
 @pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -25,45 +25,87 @@ def test_a_recording_is_stepped_through_turn_by_turn(size: tuple[int, int]) -> N
 
     async def scene() -> None:
         async with staged(lambda: ReplayScreen(trace), size) as stage:
-            await stage.shows("▤ Recording", "And?", "you ▸")
-            if size != SMALL:
-                await stage.shows("Turn 2 · cut (2 of 2)", "4.2 s, space plays", "more.")
-            await stage.pilot.press("left")
+            await stage.shows("▤ Recording")
             await stage.until(lambda: any("agent ▸" in row and "Hello." in row for row in stage.rows))
+            if size != SMALL:
+                await stage.shows("(1 of 2)", "space plays", "Turn 1: ")
+            await stage.pilot.press("right")
+            await stage.shows("And?", "you ▸")
+            if size != SMALL:
+                await stage.shows("Turn 2 · cut (2 of 2)", "4.2 s, space plays", "Turn 2: ")
             await stage.pilot.press("left", "end", "right", "home", "end")
             await stage.until(lambda: any("agent ▸" in row and "Nothing." in row for row in stage.rows))
 
     run(scene())
 
 
-def test_the_log_shows_the_events_of_the_turn() -> None:
+def test_the_events_of_a_turn_are_listed_and_shown_in_full() -> None:
     trace = recorded().trace
 
     async def scene() -> None:
         async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
-            await stage.shows("Turn 2")
-            await stage.pilot.press("ctrl+l", "home")
-            await stage.shows("session_started", "session=7f3a")
-            await stage.pilot.press("end")
+            await stage.shows("Turn 1: ")
+            await stage.pilot.press("tab")
+            await stage.shows("session_started", "session=7f3a", '"type": "session_started"')
+            await stage.pilot.press("end", "down")
             await stage.shows("speech_started utterance=2")
+            await stage.pilot.press("f", "f", "up")
+            await stage.shows('"type": "speech_started"')
 
     run(scene())
 
 
-def test_the_waveform_is_as_wide_as_its_place_after_the_terminal_was_resized() -> None:
+def test_every_view_of_a_turn_is_shown() -> None:
     trace = recorded().trace
 
     async def scene() -> None:
-        async with staged(lambda: ReplayScreen(trace), USUAL) as stage:
+        async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
+            await stage.shows("Turn 1: ")
+            await stage.pilot.press("tab", "tab")
+            await stage.shows("heard after")
+            await stage.pilot.press("tab")
+            await stage.shows("p50")
+            await stage.pilot.press("tab")
+            await stage.shows("Turn 1: ")
+
+    run(scene())
+
+
+def test_search_goes_from_match_to_match() -> None:
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
+            await stage.shows("Turn 1: ")
+            await stage.pilot.press("slash", *"nothing", "enter")
+            await stage.shows("(2 of 2)", "step through them", "Nothing.")
+            await stage.pilot.press("N", "n", "slash", *"zzz", "enter")
+            await stage.shows("zzz", "nothing")
+            await stage.pilot.press("slash", "escape", "home")
+            await stage.shows("(1 of 2)")
+
+    run(scene())
+
+
+def test_the_axis_is_zoomed_and_moved_and_its_parts_are_marked() -> None:
+    trace = recorded().trace
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
             await stage.shows("space plays")
-            await stage.pilot.press("ctrl+g")
-            await stage.until(lambda: "Sound" not in stage.text)  # no room for both
-            for columns in (120, 200, 120):
-                await stage.pilot.resize_terminal(columns, 40)
-                await stage.shows("Sound")
-                width = stage.app.screen.query_one(WaveformView).content_size.width
-                drawn = max(sum(cell in "▁▂▃▄▅▆▇█" for cell in row) for row in stage.rows)
-                assert 0.9 * (width - LABEL_CELLS) < drawn < width  # the end is silence
+            timeline = stage.app.screen.query_one(Timeline)
+            await stage.until(lambda: timeline.state.end_ms > 0)
+            length_ms = timeline.state.end_ms - timeline.state.start_ms
+            await stage.pilot.press("plus")
+            await stage.until(
+                lambda: timeline.state.end_ms - timeline.state.start_ms == pytest.approx(length_ms / 2)
+            )
+            await stage.pilot.press("shift+right", "minus", "0", "enter")
+            turn = timeline.state.span
+            await stage.pilot.press("right_square_bracket")
+            await stage.until(lambda: timeline.state.span != turn)
+            await stage.pilot.press("left_square_bracket", "question_mark")
+            await stage.shows("Show the keys.")
 
     run(scene())
 
@@ -91,7 +133,7 @@ def test_the_position_of_playing_is_shown(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def scene() -> None:
         async with staged(lambda: ReplayScreen(trace), USUAL) as stage:
-            await stage.shows("▶ 1.2 s of 4.2 s")
+            await stage.shows("▶ 1.2 s of ")
 
     run(scene())
 
@@ -136,7 +178,7 @@ def test_a_picture_is_self_contained(tmp_path: Path) -> None:
     svg = picture(tmp_path / "out.svg")
     words = "".join(ElementTree.fromstring(svg).itertext()).replace("\xa0", " ")
     assert "Recording" in words
-    assert "Nothing was measured in this turn." in words
+    assert "begun" in words
     assert "url(http" not in svg
     assert "@import" not in svg
 

@@ -261,7 +261,7 @@ def test_a_recording_has_its_calls_in_their_turns() -> None:
     tool_turn(session, 1)
     tool_turn(session, 2)
     session.trace.close()
-    recording = Recording(session.trace)
+    recording = Recording(session.trace).read()
     assert [call.key for call in recording.tools.of(2)] == ["2a", "2b"]
     places = [call.place for call in recording.tools.of(2)]
     assert places == [CallSpan(442.0, 850.0, 1400.0), CallSpan(860.0, 1190.0, 1400.0)]
