@@ -209,6 +209,17 @@ def test_how_long_a_reply_is_held_back(text: str | None, hold_ms: float) -> None
     assert hesitant.hold_ms(pause(text), KNOBS) >= (800 if hold_ms else 0)
 
 
+@pytest.mark.parametrize("silence_ms", [200, 700, 2000])
+def test_all_waits_but_for_the_unfinished_go_with_the_silence_that_is_set(silence_ms: float) -> None:
+    settings, times = TurnSettings(silence_ms=silence_ms), silence_ms / 350
+    turn = CombinedTurn()
+    assert turn.wait_ms(pause("What time is it?"), settings) == pytest.approx(200 * times)
+    assert turn.wait_ms(pause("Tell me a joke."), settings) == pytest.approx(315 * times)
+    assert turn.wait_ms(pause("tell me a joke", covered=False), settings) == pytest.approx(silence_ms)
+    assert turn.hold_ms(pause("Tell me a joke."), settings) == pytest.approx(420 * times)
+    assert turn.wait_ms(pause("So, um,"), settings) == 2500
+
+
 def test_an_estimate_counts_for_the_pause_that_was_judged() -> None:
     utterance = pause(None, 0.05)
     utterance.become("speaking", INPUT_RATE + 512)

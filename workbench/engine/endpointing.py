@@ -127,7 +127,7 @@ class CombinedTurn(SilenceTurn):
     ) -> float:
         sound = sounded(utterance, settings)
         if words is Completeness.COMPLETE and sound >= 0:
-            return min(usual_ms, settings.complete_ms)
+            return min(usual_ms, settings.in_proportion(settings.complete_ms))
         if words is Completeness.UNKNOWN and sound == 0 and not utterance.covered:
             return usual_ms  # the words are still to come
         wait_ms = usual_ms * SHARES[words, sound]
@@ -143,7 +143,7 @@ class CombinedTurn(SilenceTurn):
             return max(usual_ms, settings.unfinished_ms)
         if words is Completeness.DOUBTFUL:
             usual_ms = min(usual_ms * SHARES[words, 0], max(usual_ms, settings.unfinished_ms))
-        return max(settings.hold_ms, usual_ms)
+        return max(settings.in_proportion(settings.hold_ms), usual_ms)
 
     def paused(self, ms: float, *, went_on: bool) -> None:
         """Learn from a pause after which the user went on, unless its words said that more was to come."""

@@ -38,11 +38,15 @@ class VadSettings(SettingsModel):
     """Silence after which speech counts as paused, ms; a reply may be prepared from here."""
 
 
+SILENCE_MS = 350.0
+
+
 class TurnSettings(SettingsModel):
     """When the user has finished."""
 
-    silence_ms: float = Field(350, ge=50, le=5000)
-    """Silence that ends a turn, ms: what is assumed of a user before their own pauses are known (the prior)."""
+    silence_ms: float = Field(SILENCE_MS, ge=50, le=5000)
+    """Silence that ends a turn, ms: what is assumed of a user before their own pauses are known (the prior). `hold_ms`
+    and `complete_ms` go with it: they are meant for 350 ms, and twice as long at 700."""
     adapt: bool = True
     """Learn from how long this user's pauses within a turn are."""
     min_silence_ms: float = Field(250, ge=50, le=5000)
@@ -63,6 +67,10 @@ class TurnSettings(SettingsModel):
     max_utterance_s: float = Field(60, ge=1, le=600)
     """Speech is given to the STT in parts of this length at most, s, divided at a pause where there is one; the turn
     goes on."""
+
+    def in_proportion(self, ms: float) -> float:
+        """Return a wait that is meant for the default `silence_ms` for the one that is set, ms."""
+        return ms * self.silence_ms / SILENCE_MS
 
 
 class BargeInSettings(SettingsModel):
