@@ -139,6 +139,34 @@ def test_a_table_that_is_openai_itself_has_its_key() -> None:
     assert options.api_key.reveal() == "sk"
 
 
+@pytest.mark.parametrize(
+    ("base_url", "of_the_key", "has_it"),
+    [
+        ("https://openrouter.ai/api/v1", None, False),
+        ("http://127.0.0.1:11434/v1", None, False),
+        ("https://eu.api.openai.com/v1", None, True),
+        ("http://api.openai.com/v1", None, False),
+        ("https://api.openai.com.example/v1", None, False),
+        ("https://not-openai.com/v1", None, False),
+        ("http://proxy:8080/other", "http://proxy:8080/v1", True),
+        ("http://proxy:8081/v1", "http://proxy:8080/v1", False),
+        ("https://api.openai.com/v1", "http://proxy:8080/v1", False),
+    ],
+)
+@pytest.mark.parametrize("place", ["llm", "providers.one"])
+def test_the_key_of_the_environment_reaches_the_server_that_it_was_made_for(
+    place: str, base_url: str, of_the_key: str | None, has_it: bool
+) -> None:
+    toml = f'llm = "one"\n[{place}]\nprovider = "openai/gpt"\nbase_url = "{base_url}"'
+    environ = {"OPENAI_API_KEY": "sk", "XDG_CONFIG_HOME": "/"}
+    environ |= {"OPENAI_BASE_URL": of_the_key} if of_the_key else {}
+    item = "one" if place != "llm" else "openai/gpt"
+    settings = load(toml if place != "llm" else toml.partition("\n")[2], environ=environ)
+    options = settings.options("llm", "gpt", "en", item)
+    assert options.base_url == base_url
+    assert (options.api_key is not None) == has_it
+
+
 def test_the_checks_look_at_the_whole_chain() -> None:
     settings = load('llm = ["scripted", "openai/gpt", "near"]\n[providers.near]\nprovider = "openai/x"')
     found = [check.found for check in provider_checks(settings) if check.stage == "llm"]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from workbench.agent import Agent
 from workbench.config.room import from_livekit
@@ -225,15 +226,12 @@ def _without_strays(values: dict[str, SourcedValue]) -> dict[str, SourcedValue]:
 
 
 def _for_openai(values: Mapping[str, SourcedValue], environ: Mapping[str, str]) -> dict[str, SourcedValue]:
-    """Return OPENAI_API_KEY and OPENAI_BASE_URL for the stages that chose `openai`, and for providers with a table that
-    are it and name no server of their own; for no others."""
+    """Return OPENAI_API_KEY and OPENAI_BASE_URL for the stages and the providers with a table that are `openai` and
+    name no server of their own; for no others."""
     given = {name: values[name].value for name in values}
     tables = {name.split(".")[1] for name in given if name.startswith("providers.")}
     takers = [
-        f"providers.{name}"
-        for name in tables
-        if _is_openai(given.get(f"providers.{name}.provider", name))
-        and f"providers.{name}.base_url" not in given
+        f"providers.{name}" for name in tables if _is_openai(given.get(f"providers.{name}.provider", name))
     ]
     takers += [
         stage
@@ -245,9 +243,23 @@ def _for_openai(values: Mapping[str, SourcedValue], environ: Mapping[str, str]) 
     return {
         f"{taker}.{key}": SourcedValue(environ[variable], variable)
         for taker in takers
+        if _has_key_of(environ, given.get(f"{taker}.base_url"))
         for key, variable in (("api_key", "OPENAI_API_KEY"), ("base_url", "OPENAI_BASE_URL"))
         if environ.get(variable)
     }
+
+
+def _has_key_of(environ: Mapping[str, str], base_url: Any) -> bool:
+    """Whether a server is the one that the environment's key was made for: OPENAI_BASE_URL, else OpenAI's."""
+    if base_url is None:
+        return True
+    try:
+        server, own = urlsplit(str(base_url)), urlsplit(environ.get("OPENAI_BASE_URL", ""))
+        same = (server.scheme, server.hostname, server.port) == (own.scheme, own.hostname, own.port)
+    except ValueError:  # no address: that is told elsewhere
+        return False
+    openais = server.scheme == "https" and f".{server.hostname}".endswith(".openai.com")
+    return same if own.hostname else openais
 
 
 def _is_openai(choice: Any) -> bool:

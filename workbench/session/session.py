@@ -228,8 +228,8 @@ class Session(Runtime):
                 raise UsageError(f"{stage} cannot be swapped", f"these can: {', '.join(MODEL_STAGES)}, agent")
             if stage == "agent" and not isinstance(choice, Agent):
                 raise UsageError(f"no Agent but {type(choice).__name__}", "write swap(agent=Agent(…))")
-            known = stage != "agent" and all(self._boundary.knows(stage, item) for item in chain_of(choice))
-            if stage != "agent" and not known:
+            items = chain_of(choice) if stage != "agent" else ()
+            if stage != "agent" and not (items and all(self._boundary.knows(stage, item) for item in items)):
                 check_chain(stage, choice, self.settings)
         if replacements:
             self._boundary.verb("swap", **replacements)

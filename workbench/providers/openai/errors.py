@@ -154,7 +154,7 @@ class Endpoint:
         return status in (429, 503) and named
 
     def _hint(self, status: int) -> str:
-        key = f"{self.place}.api_key, or OPENAI_API_KEY in the environment"
+        key = f"{self.place}.api_key" + ("" if self.base_url else ", or OPENAI_API_KEY in the environment")
         model = f"the model in {self.place}.provider (openai/{self.model})"
         match status:
             case 400 | 422:
