@@ -18,6 +18,10 @@ STRIDE = 64 * 1024
 """Bytes of events between two places in the index: what a read decodes too much, 2 ms at most."""
 LINE_LIMIT = 4 * 1024 * 1024
 """A line longer than this is damage, not an event."""
+SHORTEST = 50
+"""No event takes fewer bytes."""
+MOST_LOST = 1_000_000
+"""Events that a recording may lack, where a disk was too slow for hours."""
 
 
 class EventFile:
@@ -64,18 +68,29 @@ class EventFile:
     def _from(self, file: BinaryIO, start: int, skip: re.Pattern[bytes] | None = None) -> Iterator[Entry]:
         """Yield the entries from the last place in the index at or before `start`, without what `skip` matches."""
         place = bisect_right(self._places, (start, 1 << 62)) - 1
-        previous = -1
+        previous, held = -1, None
         for offset, line in lines_from(file, self._places[place][1] if place >= 0 else 0):
             if skip is not None and skip.match(line):
                 continue
-            entry = decode(line)
-            if entry is not None and entry.i > previous:
-                previous = entry.i
-                yield entry
-            elif offset >= self._counted and line.endswith(b"\n"):
-                self.skipped += 1
+            entry, new = _entry_at(offset, line), offset >= self._counted
             if line.endswith(b"\n"):
                 self._counted = max(self._counted, offset + len(line))
+            if entry is None or entry.i <= previous:
+                self.skipped += new and line.endswith(b"\n")
+                continue
+            if held is not None and held.i < entry.i:
+                previous = held.i
+                yield held
+            elif held is not None:
+                self.skipped += new
+            held = None
+            if entry.i == previous + 1:
+                previous = entry.i
+                yield entry
+            else:
+                held = entry  # after a gap the next line tells whether it is out of order
+        if held is not None:
+            yield held
 
     def _index(self, file: BinaryIO) -> None:
         """Index what was written since: a pass over the bytes that decodes one line in 64 KiB."""
@@ -85,9 +100,15 @@ class EventFile:
             self._indexed = offset + len(line)
             if self._places and offset < self._places[-1][1] + STRIDE:
                 continue
-            entry = decode(line)
+            entry = _entry_at(offset, line)
             if entry is not None and (not self._places or entry.i > self._places[-1][0]):
                 self._places.append((entry.i, offset))
+
+
+def _entry_at(offset: int, line: bytes) -> Entry | None:
+    """Return the entry of a line; None where it has none, or more indices are missing before it than ever are lost."""
+    entry = decode(line)
+    return None if entry is None or entry.i > offset // SHORTEST + MOST_LOST else entry
 
 
 @cache

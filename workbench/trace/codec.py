@@ -26,6 +26,8 @@ DECIMALS = 3
 """Of every float: a microsecond where it is a time in ms."""
 OBJECT_DECIMALS = 9
 """Of floats in objects, which may be prices."""
+LARGEST = 10**15
+"""A number from which on it is damage: as ms, 30,000 years; as samples, a thousand."""
 
 Convert = Callable[[Any], Any]
 
@@ -65,7 +67,7 @@ def decode(line: str | bytes) -> Entry | None:
         content = json.loads(line)
         kind = EVENT_TYPES[content["type"]]
         i, t_ms = content["i"], content["t_ms"]
-        if type(i) is not int or i < 0:
+        if _read_int(i) < 0:
             return None
         values = {name: read(content[name]) for name, read in _shape(kind).readers if name in content}
         return Entry(i, _read_float(t_ms), kind(**values))
@@ -154,6 +156,8 @@ def _reader(hint: Any) -> Convert:
 def _reader_of(hint: Any) -> Convert:
     if hint is float:
         return _read_float
+    if hint is int:
+        return _read_int
     if hint is Any:
         return lambda value: value
     if get_origin(hint) is Literal:
@@ -186,15 +190,18 @@ def _literal(choices: frozenset[Any]) -> Convert:
 
 
 def _read_float(value: Any) -> float:
-    """Return a float; null, as which NaN was written, is NaN again."""
+    """Return a float; null, as which NaN was written, is 0: whoever draws or adds it needs a number."""
     if value is None:
-        return math.nan
-    if type(value) not in (float, int):
+        return 0.0
+    if type(value) not in (float, int) or not -LARGEST < value < LARGEST:
         raise ValueError(value)
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise ValueError(value) from error
+    return float(value)
+
+
+def _read_int(value: Any) -> int:
+    if type(value) is not int or not -LARGEST < value < LARGEST:
+        raise ValueError(value)
+    return value
 
 
 def without_none(hint: Any) -> Any:

@@ -30,16 +30,18 @@ from typing import Any, TypeVar, get_args
 
 from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import UsageError
-from workbench.model.events import ReplyEnded, TrackName, TurnEnded
+from workbench.model.events import Entry, ReplyEnded, TrackName, TurnEnded
 from workbench.trace.archive import EventFile, lines_from
 from workbench.trace.codec import decode, plain
 from workbench.trace.files import open_new, open_regular, size_bytes
 from workbench.trace.trace import Trace
+from workbench.trace.track import Track
 from workbench.trace.wav import RecordedTrack
 
 FORMAT = 1
 """Of the folder. One with a higher number cannot be read."""
 TRACKS: tuple[TrackName, ...] = get_args(TrackName)
+HOUR_MS = 3_600_000.0
 ABOUT, EVENTS = "session.json", "events.jsonl"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -240,15 +242,24 @@ def open_as(kind: Callable[[Callable[[], float]], T], path: Path | str) -> T:
         last = archive.last()
     except OSError as error:
         raise UnreadableFolderError(folder.path, f"{EVENTS}: {error.strerror}") from error
-    end_ms = last.t_ms if last else 0.0
+    tracks: dict[TrackName, Track] = {}
+    for track in TRACKS:
+        with contextlib.suppress(OSError, ValueError):
+            tracks[track] = RecordedTrack(folder.sound(track), track, folder.about.rates[track])
+    end_ms = _end_ms(last, tracks)
     trace = kind(lambda: end_ms)
     trace.archive = archive
     trace.end = last.i + 1 if last else 0
-    for track in TRACKS:
-        with contextlib.suppress(OSError, ValueError):
-            trace.tracks[track] = RecordedTrack(folder.sound(track), track, folder.about.rates[track])
+    trace.tracks |= tracks
     trace.close()
     return trace
+
+
+def _end_ms(last: Entry | None, tracks: Mapping[TrackName, Track]) -> float:
+    """Return when a session ended; a last event that is an hour past all sound has a damaged time."""
+    sound_ms = max((track.end * 1000 / track.rate for track in tracks.values()), default=0.0)
+    end_ms = max(0.0, last.t_ms) if last else 0.0
+    return min(end_ms, sound_ms + HOUR_MS) if sound_ms else end_ms
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------

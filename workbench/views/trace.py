@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -22,7 +23,7 @@ from workbench.model.errors import MissingError, UsageError
 from workbench.model.events import Entry, SessionStarted, TrackName, TurnEnded
 from workbench.model.text import plain
 from workbench.readers import Reader, notable
-from workbench.readers.moments import Moment, MomentsFold
+from workbench.readers.moments import AROUND_MS, Moment, MomentsFold
 from workbench.readers.timeline import KEPT_TURNS, LiveState, Timeline, Turn
 from workbench.readers.waveform import mixed_samples
 from workbench.trace.store import open_as
@@ -194,7 +195,8 @@ class OpenTrace(Trace):
         moment = self.moments.of(turn)
         if moment is None:
             raise self._absent(turn)
-        return moment
+        end_ms = self.end_ms + AROUND_MS
+        return replace(moment, start_ms=min(moment.start_ms, end_ms), end_ms=min(moment.end_ms, end_ms))
 
     def rate(self, track: TrackName | Literal["both"] = "both") -> int:
         """Return the Hz of what `audio` gives. Raises UsageError for a track that is not there."""
