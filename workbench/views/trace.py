@@ -212,7 +212,7 @@ class OpenTrace(Trace):
             moment = self.moment(turn)
             start_ms, end_ms = moment.start_ms, moment.end_ms
         elif track == "both":
-            start_ms, end_ms = 0.0, self.end_ms
+            start_ms, end_ms = 0.0, min(self.end_ms, self._sound_end_ms())
         else:
             recorded = self._track(track)
             return recorded.read(recorded.start, recorded.end)
@@ -220,6 +220,11 @@ class OpenTrace(Trace):
         if track == "both":
             return mixed_samples(self, moments, start_ms, end_ms)
         return self._track(track).read(moments.sample(track, start_ms), moments.sample(track, end_ms))
+
+    def _sound_end_ms(self) -> float:
+        """Return when the last sample of any track was."""
+        moments = self.moments
+        return max((moments.time_ms(name, track.end) for name, track in self.tracks.items()), default=0.0)
 
     def _track(self, track: str) -> Track:
         for name, recorded in self.tracks.items():
