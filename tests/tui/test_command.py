@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +33,44 @@ def test_a_picture_of_a_conversation_and_of_its_recording(
     assert f"recorded in {folder}" in capsys.readouterr().err
     for text in ("Ended", "my_agent", "Turn 1", "heard after", "session ended: source ended"):
         assert text in words(talk)
-    assert run(["tui", "--replay", str(folder), "--screenshot", str(look)]) == 0
+    assert run(["replay", str(folder), "--screenshot", str(look)]) == 0
     for text in ("Recording", "my_agent", "Turn 1 (1 of 1)", "space plays", "Turn 1: spoke", "over"):
         assert text in words(look)
+
+
+def test_decisions_are_printed_without_a_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "rec"
+    source = [
+        "--profile",
+        "scripted",
+        "--source",
+        str(DATA / "question.wav"),
+        "--record",
+        str(folder),
+        "--fast",
+    ]
+    assert run(["run", *source]) == 0
+    capsys.readouterr()
+    assert run(["replay", str(folder), "--json"]) == 0
+    (account,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (account["turn"], account["outcome"]) == (1, "spoke")
+    assert {"VAD", "end of turn", "floor", "reply"} <= {it["judge"] for it in account["decisions"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "nowhere"),
+        ([str(DATA)], "not a readable session folder"),
+        ([str(DATA), "--json", "--screenshot", "x.svg"], "two answers"),
+        ([str(DATA), "--size", "huge"], "columns x rows"),
+    ],
+)
+def test_a_replay_of_what_is_none_is_refused(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["replay", *arguments]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_session_that_cannot_start_can_be_pictured_too(
@@ -53,8 +89,6 @@ def test_a_session_that_cannot_start_can_be_pictured_too(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--replay", "nowhere"], "not a readable session folder"),
-        (["--replay", "nowhere", "--profile", "scripted"], "a recording is only looked at"),
         (["--record", "x", "--no-record"], "contradict"),
         (["--set", "turn.silence_ms"], "there is no ="),
         (["--set", "turn.no_such=1"], "no_such"),

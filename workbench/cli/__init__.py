@@ -16,6 +16,7 @@ COMMANDS = {
     "tools": "Tools of an agent: list, show, call, test them; serve them by MCP.",
     "room": "LiveKit rooms: try an agent in one, look into them, sign tokens.",
     "sessions": "List, search and show recordings.",
+    "replay": "See and hear a recording again: why did it say that, then?",
     "export": "A recording in the format of another program: traces, subtitles, labels, sound.",
     "prune": "Remove recordings that are too old, or too many.",
     "redact": "Remove words, turns or seconds from a recording.",

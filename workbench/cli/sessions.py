@@ -98,7 +98,7 @@ def path(session: str | None) -> None:
 
     \b
     Example:
-      workbench tui --replay "$(workbench sessions path)"
+      cp -r "$(workbench sessions path)" before
     """
     click.echo(find_session(session))
 
