@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,13 @@ from workbench.replay.tune.figures import (
 )
 from workbench.replay.tune.grid import combinations, parse_axis
 from workbench.replay.tune.labels import write_label
-from workbench.replay.tune.recording import WordsArrival
+from workbench.replay.tune.recording import WordsArrival, read_recording
 from workbench.replay.tune.scoring import read_labelled
 from workbench.replay.tune.silences import Silence
 from workbench.replay.tune.truth import TrueSilence
 from workbench.trace.store import open_trace
 
+DETECTORS = Detectors.of(settings_of())
 SILENCES = {"turn.silence_ms": (200, 600, 900, 1500)}
 
 
@@ -41,10 +44,20 @@ def by_silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_the_user_did_next_tells_pauses_from_ends(by_silence: Path) -> None:
-    silences = read_labelled(by_silence, Detectors.of(settings_of())).silences
+    silences = read_labelled(by_silence, DETECTORS).silences
     assert [silence.label for silence in silences] == LABELS
     assert [round(silence.ms, -2) for silence in silences[:3]] == [400, 5000, 800]
     assert silences[0].text.startswith("I would like to book")
+
+
+def test_probabilities_are_as_exact_as_they_were_recorded(by_silence: Path, tmp_path: Path) -> None:
+    exact = read_recording(by_silence, DETECTORS).probabilities
+    shutil.copytree(by_silence, tmp_path / "rec", ignore=shutil.ignore_patterns("cassette"))
+    rounded = read_recording(tmp_path / "rec", DETECTORS).probabilities
+    assert np.abs(exact - rounded).max() <= 0.001
+    computed = read_recording(by_silence, replace(DETECTORS, vad="energy/default")).probabilities
+    known = len(exact) - 10  # the last ones come in no event
+    assert exact[:known] == pytest.approx(computed[:known], abs=1e-6)
 
 
 def test_the_settings_in_use_decide_as_the_session_did(by_silence: Path) -> None:
@@ -89,15 +102,15 @@ def test_words_count_when_they_came_and_replies_are_held(tmp_path: Path) -> None
 def test_a_label_by_hand_goes_before_what_the_user_did(tmp_path: Path) -> None:
     folder = hesitant(tmp_path / "labelled")
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    silences = read_labelled(folder, Detectors.of(settings_of())).silences
+    silences = read_labelled(folder, DETECTORS).silences
     write_label(folder, silences[2].start, "end")
-    corrected = read_labelled(folder, Detectors.of(settings_of())).silences
+    corrected = read_labelled(folder, DETECTORS).silences
     assert [each.label for each in corrected] == ["pause", "end", "end", "end", "end"]
     assert corrected[2].corrected
     assert tuned([folder], SILENCES).in_use.pauses == 1
     assert {file: file.read_bytes() for file in before} == before
     write_label(folder, silences[2].start, None)
-    assert read_labelled(folder, Detectors.of(settings_of())).silences == silences
+    assert read_labelled(folder, DETECTORS).silences == silences
 
 
 def test_recordings_are_counted_together(by_silence: Path) -> None:
@@ -108,11 +121,11 @@ def test_recordings_are_counted_together(by_silence: Path) -> None:
 
 def test_without_a_pause_or_an_end_nothing_can_be_tuned(tmp_path: Path, by_silence: Path) -> None:
     folder = hesitant(tmp_path / "all_ends")
-    for silence in read_labelled(folder, Detectors.of(settings_of())).silences:
+    for silence in read_labelled(folder, DETECTORS).silences:
         write_label(folder, silence.start, "end")
     with pytest.raises(UsageError, match="no turn has a pause"):
         tuned([folder], SILENCES)
-    for silence in read_labelled(folder, Detectors.of(settings_of())).silences:
+    for silence in read_labelled(folder, DETECTORS).silences:
         write_label(folder, silence.start, "unclear")
     with pytest.raises(UsageError, match="no turn ends"):
         tuned([folder], SILENCES)

@@ -28,12 +28,16 @@ from workbench.readers import entries
 from workbench.readers.moments import MomentsFold
 from workbench.replay.tune.detectors import Detectors
 from workbench.text.languages import AUTO
+from workbench.trace.cassette import open_cassette
 from workbench.trace.store import SessionFolder, open_trace
 
 SHORTEST_S = 1.0
 """Shorter recordings tell nothing, s."""
 MOST_RATIO = 1.1
 """A track may be so much longer than what the VAD's events cover, before they count as incomplete."""
+
+ROUNDING = 0.001
+"""Events have probabilities with three digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +186,25 @@ def read_recording(folder: Path, detectors: Detectors) -> TuneRecording:
     for entry in entries(trace):
         fold.feed(entry)
     same_vad = recorded_provider(about.settings, "vad") == detectors.vad
+    if same_vad:
+        fold.values = _exact(folder, fold.values)
     probabilities = fold.probabilities(track.end) if same_vad else None
     if probabilities is None:
         fold.window, probabilities = detectors.probabilities(track)
     if not detectors.judges_as(recorded_provider(about.settings, "turn")):
         fold.estimates.clear()
     return _recording(folder, track.end, fold, probabilities)
+
+
+def _exact(folder: Path, rounded: list[float]) -> list[float]:
+    """Return the probabilities as the cassette has them, where it has those of the events, which are rounded."""
+    try:
+        exact: list[float] = open_cassette(folder).probabilities.tolist()
+    except UsageError:  # an older recording
+        return rounded
+    exact = exact[: len(rounded)]  # the last ones come in no event
+    same = len(exact) == len(rounded) and np.allclose(exact, rounded, rtol=0.0, atol=ROUNDING)
+    return exact if same else rounded
 
 
 def recorded_provider(settings: Mapping[str, Any], stage: str) -> str:
