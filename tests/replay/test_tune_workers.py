@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.replay.tune_material import always_die, hesitant, settings_of, squares, tuned
+from tests.replay.tune_material import always_die, hesitant, settings_of, squares, tuned, wait_for_ever
 from workbench.model.errors import StageError, UsageError
 from workbench.replay.tune.detectors import Detectors
 from workbench.replay.tune.grid import combinations
@@ -32,6 +33,16 @@ def test_what_a_killed_process_was_at_is_done_again(tmp_path: Path) -> None:
 def test_work_that_kills_whatever_does_it_is_given_up() -> None:
     with Workers(partial(processes, 1)) as workers, pytest.raises(StageError, match="3 workers in a row"):
         workers.map(always_die, [1])
+
+
+def test_an_interrupt_ends_what_is_being_done() -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    before = multiprocessing.active_children()
+    with pytest.raises(KeyboardInterrupt), Workers(partial(processes, 1)) as workers:
+        workers.map(wait_for_ever, [0, 1, 2, 3], interrupt)
+    assert multiprocessing.active_children() == before
 
 
 def test_what_a_task_raises_is_raised_and_the_rest_dropped() -> None:

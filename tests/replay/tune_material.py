@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,12 @@ def square_or_die(folder: Path, number: int) -> int:
 
 def always_die(number: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def wait_for_ever(number: int) -> int:
+    if number:
+        threading.Event().wait()
     return number
 
 

@@ -34,7 +34,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 CHUNK = 100
 """Settings that a task tries."""
-ESTIMATES = 40
+ESTIMATES = 20
 """Pauses that a task has judged."""
 READ_S, LISTEN_S, ESTIMATE_S, DECIDE_S = 0.01, 0.003, 0.12, 2e-5
 """What it costs to read a second of sound, to listen to one, to judge a pause, to decide a silence with settings, s."""

@@ -83,16 +83,21 @@ class Workers:
 
     def __init__(self, open_executor: Callable[[], Executor]) -> None:
         self._open = open_executor
+        self._others = multiprocessing.active_children()
         self._executor = open_executor()
         self._futures: dict[Future[Any], int] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Drop what has not begun, and wait for the rest."""
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Drop what has not begun; after an error end the processes at what they are at: it changes nothing."""
         for future in self._futures:
             future.cancel()
+        if kind is not None:
+            for process in multiprocessing.active_children():
+                if process not in self._others:
+                    process.terminate()
         self._executor.shutdown(wait=True)
 
     def map(
