@@ -91,13 +91,14 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """Drop what has not begun; after an error end the processes at what they are at: it changes nothing."""
-        for future in self._futures:
-            future.cancel()
+        """After an error end the processes at what they are at, as it changes nothing; on a cluster drop what has not
+        begun. (To cancel what a process then breaks off is an error in the pool's own thread.)"""
         if kind is not None:
-            for process in multiprocessing.active_children():
-                if process not in self._others:
-                    process.terminate()
+            processes = [each for each in multiprocessing.active_children() if each not in self._others]
+            for process in processes:
+                process.terminate()
+            for future in () if processes else self._futures:
+                future.cancel()
         self._executor.shutdown(wait=True)
 
     def map(
