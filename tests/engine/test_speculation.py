@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from tests.engine.support.scenario import Scenario, run
-from workbench.engine.settings import EngineSettings
+from workbench.engine.settings import EngineSettings, ReplySettings
 from workbench.engine.utterance import Utterance
-from workbench.model.conversation import Conversation, Transcript
+from workbench.model.conversation import Conversation, Message, Transcript
 from workbench.model.errors import RefusedError
 from workbench.model.events import (
     ReplyDiscarded,
@@ -138,6 +139,41 @@ def test_far_away_only_the_language_model_begins_early(
     assert outcome.one(ReplyStarted).speculative == llm
     assert (spoken.start_ms < decided - 1) == tts
     assert outcome.turns[0][0] == "done"
+
+
+class Reader(ScriptedLlm):
+    """A model on board that reads ahead."""
+
+    onboard = True
+
+    def __init__(self, *, fails: bool = False) -> None:
+        super().__init__(["A rather long answer, into which something may be said."])
+        self.read: list[list[str]] = []
+        self._fails = fails
+
+    async def prepare(self, messages: Sequence[Message]) -> None:
+        self.read.append([message.text for message in messages])
+        if self._fails:
+            raise RuntimeError("no memory")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_model_on_board_reads_the_history_while_the_user_speaks(fails: bool) -> None:
+    score = Score().silence(0.5).say("tell me something").silence(6).say("and more").silence(0.25)
+    llm = Reader(fails=fails)
+    outcome = run(Scenario(score.say("of it").silence(6), llm=llm))
+    assert [turn[1] for turn in outcome.turns] == ["tell me something", "and more of it"]
+    answer = "A rather long answer, into which something may be said."
+    assert llm.read == [[], ["tell me something", answer]], "once an utterance, before its words"
+
+
+@pytest.mark.parametrize("choice", ["auto", "off"])
+def test_nothing_is_read_ahead_during_a_reply_nor_where_nothing_is_to_be_early(choice: str) -> None:
+    score = Score().silence(0.5).say("tell me something").silence(1.5).say("please stop").silence(6)
+    settings = EngineSettings(reply=ReplySettings.model_validate({"speculate": choice}))
+    llm = Reader()
+    run(Scenario(score, llm=llm, settings=settings))
+    assert len(llm.read) == (1 if choice == "auto" else 0)
 
 
 def test_a_reply_prepared_on_an_older_history_is_made_again() -> None:

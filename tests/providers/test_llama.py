@@ -84,6 +84,17 @@ def test_the_same_conversation_gets_the_same_answer() -> None:
 
 
 @pytest.mark.models
+def test_what_is_read_ahead_takes_nothing_from_the_answer() -> None:
+    async def main(llm: Llama) -> None:
+        for before in ((SYSTEM,), ()):
+            await llm.prepare(before)
+            text, _ = await answer(llm, *before, FRANCE)
+            assert "Paris" in text
+
+    run(main)
+
+
+@pytest.mark.models
 def test_tools_are_passed_over() -> None:
     messages = (
         SYSTEM,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from workbench.engine.interfaces import Llm, LlmPart, Progress, Retraction, Spee
 from workbench.engine.tasks import beside
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
-from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError
+from workbench.model.errors import DeadlineError, EndedEarlyError, GarbageError, StageError, foreign
 from workbench.model.text import plain
 
 __all__ = ["Guarded", "GuardedLlm", "GuardedStt", "GuardedTts"]
@@ -62,6 +62,12 @@ class GuardedLlm(Guarded[Llm]):
         """Stream an answer within `limits.llm_first_token_ms` and `limits.llm_gap_ms`."""
         limits = "llm_first_token_ms", "llm_gap_ms"
         return self.stream(lambda llm: llm.reply(messages, tools), *limits, _is_part, failures)
+
+    async def prepare(self, messages: Sequence[Message]) -> None:
+        """Have a model on board read what the next request begins with; a failure is left to that request."""
+        if self.provider.onboard:
+            with suppress(StageError), foreign(self.name, "llm"):
+                await self.provider.prepare(messages)
 
 
 class GuardedTts(Guarded[Tts]):

@@ -229,6 +229,11 @@ class Llm(ModelProvider, Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[LlmPart]]:
         """Stream an answer to the messages; leaving the context stops it at once, on the server too."""
 
+    async def prepare(self, messages: Sequence[Message]) -> None:
+        """Read ahead what stands before the user's words in the next request, while they are spoken. Asked of providers
+        on board only; what it raises is ignored."""
+        return
+
 
 @dataclass(frozen=True, slots=True)
 class Speech:

@@ -43,6 +43,12 @@ class ProvisionalReplies:
         self._decider = decider
         self._language = LanguageFollower(stages, conversation, trace)
 
+    async def prepare(self) -> None:
+        """Have the LLM read the history while the user speaks, where that costs nothing."""
+        if self._stages.early("llm", self._settings.reply.speculate):
+            before = self._conversation.prompt("", keep=self._settings.reply.history)[:-1]
+            await self._stages.llm.prepare(before)
+
     async def answer(self, end: TurnOutcome) -> None:
         """Make replies until one of them is the answer, and play it. Each is provisional: when the user goes on before
         anything of it is heard, with words that it does not answer, another one is made."""

@@ -71,9 +71,14 @@ class TurnRunner:
         )
 
     def start(self, utterance: Utterance) -> None:
-        """Answer an utterance, which may still grow, in a task."""
-        if self.tasks is not None:
-            self.tasks.create_task(self._answer(utterance))
+        """Answer an utterance, which may still grow, in a task; the LLM may read what came before it meanwhile."""
+        if self.tasks is None:
+            return
+        if (
+            utterance.state == "speaking" and not self._floor.busy
+        ):  # else it is at work, and the history not complete
+            self.tasks.create_task(self._provisional.prepare())
+        self.tasks.create_task(self._answer(utterance))
 
     def say(self, text: str) -> None:
         """Say a text that answers nothing, when the floor is free, in a task."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 from workbench.engine.interfaces import Llm, LlmPart, Text
 from workbench.model.conversation import Message, ToolSpec, Usage
@@ -38,14 +39,27 @@ class Llama(OnboardProvider, Llm):
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[LlmPart]]:
         """See `Llm`. Messages that do not fit are left out, the oldest first; tools, their calls and results too."""
-        spoken = [message for message in messages if message.role != "tool" and message.text]
-        request = {
-            "messages": [{"role": message.role, "content": message.text} for message in spoken],
-            "max_tokens": MAX_TOKENS,
-            **SAMPLING,
-        }
-        async with self.worker.job("chat", request) as results, aclosing(_parts(results)) as parts:
+        async with (
+            self.worker.job("chat", _request(messages, MAX_TOKENS)) as results,
+            aclosing(_parts(results)) as parts,
+        ):
             yield parts
+
+    async def prepare(self, messages: Sequence[Message]) -> None:
+        """See `Llm`: of a prompt that begins like the last one, only the rest is read."""
+        unspoken = Message("user", " ")
+        async with self.worker.job("chat", _request([*messages, unspoken], 1)) as results:
+            async for _ in results:
+                pass
+
+
+def _request(messages: Sequence[Message], max_tokens: int) -> dict[str, Any]:
+    spoken = [message for message in messages if message.role != "tool" and message.text]
+    return {
+        "messages": [{"role": message.role, "content": message.text} for message in spoken],
+        "max_tokens": max_tokens,
+        **SAMPLING,
+    }
 
 
 async def _parts(results: JobResults) -> AsyncGenerator[LlmPart]:
