@@ -79,7 +79,7 @@ def test_a_gate_that_holds_or_cannot_be_told_ends_with_1(condition: str, code: i
         (["a", "bb", "--fail-if", "p95"], "no condition"),
         (["a", "bb", "--fail-if", "speed > 1"], "no figure 'speed'"),
         (["a", "bb", "--fail-if", "p95 > 2%"], "not in %"),
-        (["a", "bb", "--json", "--markdown"], "two answers"),
+        (["a", "bb", "--json", "--markdown"], "different answers"),
         (["a", "no\x1bwhere"], "no sessions are called"),
     ],
 )

@@ -21,11 +21,9 @@ from workbench.readers.pairs import (
     TurnPair,
     pair_turns,
     paired,
-    words_changed,
 )
-from workbench.trace.store import open_trace
-from workbench.views.comparison import Comparison
-from workbench.views.format import DASH, count, marks, ms, signed_ms
+from workbench.views.comparison import pair_changes, pair_latency, pair_numbers, summary_rows
+from workbench.views.trace import OpenTrace, open_trace
 
 TRIED = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 GATE = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|%)?\s*")
@@ -80,10 +78,15 @@ class Gate:
 @json_option("One JSON object a line: each pair of turns, then a summary for each session.")
 @click.option("--markdown", is_flag=True, help="Tables for a pull request.")
 @click.option(
+    "--tui", "screen", is_flag=True, help="Look at each pair of turns on the screen, and hear both."
+)
+@click.option(
     "--fail-if", "conditions", multiple=True, metavar="CONDITION",
     help='Exit with 1 where this holds for B, C…: "p95 > 900", "cutoffs > 2%". May be given again.',
 )  # fmt: skip
-def compare(sessions: tuple[str, ...], as_json: bool, markdown: bool, conditions: tuple[str, ...]) -> None:
+def compare(
+    sessions: tuple[str, ...], as_json: bool, markdown: bool, screen: bool, conditions: tuple[str, ...]
+) -> None:
     """Compare sessions with the first of them, turn by turn: words, parts, cuts, discarded replies, cost.
 
     Each is an id, a folder, or the beginning of a folder's name in `workbench sessions`. Turns with the same words
@@ -97,13 +100,16 @@ def compare(sessions: tuple[str, ...], as_json: bool, markdown: bool, conditions
         raise UsageError(
             "one session alone cannot be compared", "give two or more; `workbench sessions` lists them"
         )
-    if as_json and markdown:
-        raise UsageError("--json and --markdown are two answers", "leave one of them out")
+    if as_json + markdown + screen > 1:
+        raise UsageError("--json, --markdown and --tui are different answers", "give one of them")
     names = [short(name.rstrip("/").rsplit("/", 1)[-1], 40) for name in sessions]
     gates = [Gate.parse(text, [*SessionFigures(()).figures()]) for text in conditions]
-    a, *others = (SessionFigures(entries(open_trace(find_session(name)))) for name in sessions)
+    traces = [open_trace(find_session(name)) for name in sessions]
+    a, *others = (SessionFigures(entries(trace)) for trace in traces)
+    if screen:
+        _show(names, traces, [a, *others])
     write = _write_json if as_json else _write_markdown if markdown else _write_text
-    for name, b in zip(names[1:], others, strict=True):
+    for name, b in () if screen else zip(names[1:], others, strict=True):
         for line in write((names[0], name), a, b):
             click.echo(line)
     problems = [
@@ -115,6 +121,22 @@ def compare(sessions: tuple[str, ...], as_json: bool, markdown: bool, conditions
     for problem in problems:
         err(problem)
     raise SystemExit(1 if problems else 0)
+
+
+def _show(names: Sequence[str], traces: Sequence[OpenTrace], figures: Sequence[SessionFigures]) -> None:
+    """Show them on the screen until the user leaves. Raises UsageError without a terminal."""
+    from workbench.tui.terminal import have_terminal, quiet_terminal  # 50 ms of textual
+
+    if not have_terminal():
+        raise UsageError("there is no terminal to draw on", "leave out --tui")
+    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.comparison import ComparisonScreen
+
+    app = WorkbenchApp(lambda: ComparisonScreen(names, traces, figures))
+    with quiet_terminal():
+        app.run()
+    if app.return_code:
+        raise SystemExit(app.return_code)
 
 
 # --- for programs ----------------------------------------------------------------------------------------------------
@@ -142,13 +164,13 @@ def _write_text(names: tuple[str, str], a: SessionFigures, b: SessionFigures) ->
         head, latency, changed = _cells(pair)
         yield f"  {head:<10} {latency:<28} {changed}"
     yield ""
-    for cells in _summary(a, b):
+    for cells in summary_rows(a, b):
         yield "  {:<24} {:>12} {:>12}   {}".format(*cells).rstrip()
     yield ""
 
 
 def _write_markdown(names: tuple[str, str], a: SessionFigures, b: SessionFigures) -> Iterator[str]:
-    yield from _table((" ", *names, "change"), _summary(a, b))
+    yield from _table((" ", *names, "change"), summary_rows(a, b))
     yield from _table(("turn", "heard after", "words"), map(_cells, pair_turns(a.turns, b.turns)))
 
 
@@ -164,58 +186,4 @@ def _row(cells: Sequence[str]) -> str:
 
 def _cells(pair: TurnPair) -> tuple[str, str, str]:
     """Return the turns' numbers, their latencies, and what is different in what was said or how they ended."""
-    numbers = "/".join(str(turn.turn) if turn else DASH for turn in (pair.a, pair.b))
-    latency = " → ".join(ms(turn.heard_latency_ms) if turn else DASH for turn in (pair.a, pair.b))
-    if pair.difference_ms is not None:
-        latency += f" ({signed_ms(pair.difference_ms)})"
-    return numbers, latency, " · ".join(_changes(pair))
-
-
-def _changes(pair: TurnPair) -> Iterator[str]:
-    a, b = pair.a, pair.b
-    if a is None or b is None:
-        here = a or b
-        assert here is not None
-        yield f"only here: {short(here.user_text)}" if a is None else f"missing: {short(here.user_text)}"
-        return
-    for who, before, after in (("user", a.user_text, b.user_text), ("agent", a.agent_text, b.agent_text)):
-        if before != after:
-            yield f"{who}: {short(_difference(before, after), 200)}"
-    if marks(a) != marks(b):
-        yield f"{marks(a) or 'done'} → {marks(b) or 'done'}"
-
-
-def _difference(a: str, b: str) -> str:
-    """Return the text with `[-before-]{+after+}` where words changed, as wdiff writes it."""
-    return " ".join(
-        before if before == after else _change(before, after) for before, after in words_changed(a, b)
-    )
-
-
-def _change(before: str, after: str) -> str:
-    return (f"[-{before}-]" if before else "") + (f"{{+{after}+}}" if after else "")
-
-
-def _summary(a: SessionFigures, b: SessionFigures) -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, both values and the change of each row."""
-    for part, (before, after) in Comparison(a.turns, b.turns).rows():
-        known = before is not None and after is not None
-        yield part, ms(before), ms(after), signed_ms((after or 0.0) - (before or 0.0)) if known else ""
-    change = paired(a, b)
-    for name in ("p50", "p95"):
-        if (value := change[name]) is not None:
-            yield f"paired, {name}", "", "", _interval(value, change["n"])
-    figures = a.figures(), b.figures()
-    for name in ("turns", "cut", "failed", "cutoffs", "discarded", "cost"):
-        yield name, _figure(figures[0][name]), _figure(figures[1][name]), ""
-
-
-def _figure(value: float | None) -> str:
-    return DASH if value is None else f"{value:g}"
-
-
-def _interval(value: DifferenceEstimate, pairs: int) -> str:
-    interval = "" if value.low_ms is None or value.high_ms is None else (
-        f", 95 % {value.low_ms:+.0f} … {signed_ms(value.high_ms)}"
-    )  # fmt: skip
-    return f"{signed_ms(value.ms)} ({count(pairs, 'pair')}{interval})"
+    return pair_numbers(pair), pair_latency(pair), " · ".join(pair_changes(pair))
