@@ -13,7 +13,7 @@ import numpy as np
 from playwright.sync_api import Browser, expect
 
 from tests.notebook.lab import Book, Lab
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 DATA = Path(__file__).parents[1] / "data"
 SCRIPT = {"agent": ["You said: {said}"], "user": ["One.", "Two.", "Three."]}
@@ -80,6 +80,11 @@ def talk(book: Book) -> None:
     """Press Talk."""
     book.page.click(".wb-talk")
     expect(book.page.locator(".wb-talk")).to_have_text("Stop")
+
+
+def let_capture(book: Book, times: int = 1) -> None:
+    """Wait until the session has taken sound of so many captures."""
+    until(lambda: sum(d.startswith("DeviceOpened") and "'mic'" in d for d in state(book).devices) >= times)
 
 
 def type_text(book: Book, text: str) -> None:

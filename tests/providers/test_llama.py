@@ -24,7 +24,7 @@ LONG = {"messages": [{"role": "user", "content": "Tell me a very long story."}],
 
 def run(work: Callable[[Llama], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
-        async with asyncio.timeout(PATIENCE_S), Llama(ProviderOptions("smollm2-135m")) as llm:
+        async with asyncio.timeout(4 * PATIENCE_S), Llama(ProviderOptions("smollm2-135m")) as llm:
             await llm.warm()
             return await work(llm)
 

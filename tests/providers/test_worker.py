@@ -14,7 +14,7 @@ import pytest
 
 from tests.waiting import PATIENCE_S, eventually
 from workbench.model.errors import BusyError, GarbageError, InternalError, MissingError, StageError
-from workbench.providers.onboard.framing import Message
+from workbench.providers.onboard.framing import Message, pack
 from workbench.providers.onboard.process import decode_error, encode_error, missing_package
 from workbench.providers.worker import (
     NICENESS,
@@ -178,6 +178,20 @@ def test_a_killed_worker_fails_its_job_and_is_started_again() -> None:
                 await anext(results)
         assert caught.value.retryable
         assert await ask(worker, "echo") == [{"time": 0}]
+
+    run(main)
+
+
+def test_a_job_that_ends_as_its_process_is_killed_costs_the_next_one_nothing() -> None:
+    async def main(worker: Worker) -> None:
+        async with worker.job("hang") as results:
+            await anext(results)
+            process = worker._process
+            assert process
+        process._kill(None)  # it has overrun its cancel
+        process.pipe_data_received(1, pack({"job": results.number, "end": None}))  # was on its way
+        assert await ask(worker, "echo") == [{"time": 0}]
+        assert worker.starts == 2
 
     run(main)
 

@@ -115,6 +115,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._pending = ExitStack()
         self._failure: WorkbenchError | None = None
         self._transport: asyncio.SubprocessTransport | None = None
+        self._killed = False
         self.paused = False
         """Whether it is stopped, until its results are read."""
         self.wanted = False
@@ -206,6 +207,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def _kill(self, reason: WorkbenchError | None) -> None:
         self._failure = self._failure or reason
         if self._transport and self._transport.get_returncode() is None:
+            self._killed = True
             self._transport.kill()
 
     def _end_job(self, error: WorkbenchError | None) -> None:
@@ -226,6 +228,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         if fd == 2:
             self._stderr += data
             del self._stderr[:-STDERR_BYTES]
+            return
+        if self._killed:  # else the next job would be given to a process that is on its way out
             return
         try:
             for header, payload in self._unpacker.feed(data):
