@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from tests.golden.scenes import SCENES, record
 from workbench.model.errors import UsageError
 from workbench.model.events import (
     Bookmarked,
@@ -37,6 +38,7 @@ from workbench.model.events import (
 from workbench.readers import entries
 from workbench.replay.redaction.matching import MARK, Matcher
 from workbench.replay.redaction.redact import Removal, redact, redact_in_place
+from workbench.replay.rerun import rerun
 from workbench.trace.codec import encode
 from workbench.trace.files import hold, open_new
 from workbench.trace.store import About, SessionFolder, open_trace
@@ -352,3 +354,12 @@ def test_what_cannot_be_redacted_is_named_and_nothing_is_left(tmp_path: Path) ->
         redact(folder, tmp_path / "after", Removal(words=("anna",)))
     os.close(descriptor)
     assert not (tmp_path / "after").exists()
+
+
+def test_a_rerun_says_that_what_it_needs_was_removed(tmp_path: Path) -> None:
+    redact(record(SCENES["tool"](), tmp_path / "before"), tmp_path / "after", Removal(turns=(2,)))
+    again = rerun(tmp_path / "after", into=tmp_path / "again")
+    assert [turn.status for turn in again.trace.turns] == ["done", "failed"]
+    error = again.trace.turns[1].error
+    assert error is not None
+    assert "was removed from the recording by `workbench redact`" in error.reason

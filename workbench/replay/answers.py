@@ -12,14 +12,16 @@ import numpy as np
 from workbench.model.errors import RefusedError, WorkbenchError
 from workbench.model.events import Notice, Stage
 from workbench.replay.session_clock import SessionClock
-from workbench.trace.cassette import Cassette, RecordedCall, Row
+from workbench.trace.cassette import REMOVED, Cassette, RecordedCall, Row
 from workbench.trace.recorded_errors import KINDS, recorded_error
 
-Miss = Literal["missing", "used up", "cut off"]
-"""Why the cassette has no answer to a request: there is no such request in it; it was made more often than recorded;
-its answer was recorded as cut off, and now more of it was wanted."""
+Miss = Literal["missing", "removed", "used up", "cut off"]
+"""Why the cassette has no answer to a request: there is no such request in it; requests were removed from it
+afterwards, and this may be one of them; it was made more often than recorded; its answer was recorded as cut off, and
+now more of it was wanted."""
 SENTENCES: dict[Miss, str] = {
     "missing": "its input is not what was recorded",
+    "removed": "what was asked was removed from the recording by `workbench redact`",
     "used up": "it is asked more often than was recorded",
     "cut off": "its answer was recorded as cut off, and now more of it is wanted",
 }
@@ -58,6 +60,10 @@ class MissingAnswerError(MissError):
     """There is no such request in it."""
 
 
+class RemovedAnswerError(MissingAnswerError):
+    """Requests were removed from it, and so this one is not to be found."""
+
+
 class UsedUpError(MissError):
     """All answers to this request were given."""
 
@@ -68,6 +74,7 @@ class CutOffError(MissError):
 
 ERRORS: dict[Miss, type[MissError]] = {
     "missing": MissingAnswerError,
+    "removed": RemovedAnswerError,
     "used up": UsedUpError,
     "cut off": CutOffError,
 }
@@ -102,7 +109,9 @@ class Answers:
             if call.number not in self._given:
                 self._given.add(call.number)
                 return call
-        return "missing" if lane is None else "used up"
+        if lane is not None:
+            return "used up"
+        return "removed" if (stage, item, REMOVED) in self._lanes else "missing"
 
     def shift(self, call: RecordedCall) -> float:
         """Return by how much the answer comes later than recorded, s: nothing where it is asked for when it was."""

@@ -49,6 +49,8 @@ from workbench.trace.files import open_new, open_regular
 
 FOLDER, ROWS, DATA = "cassette", "rows.jsonl", "data.bin"
 VERSION = 1
+REMOVED = ""
+"""The key of a call of which something was removed afterwards."""
 FRAMES = np.dtype([("t", "<f8"), ("spoken", "<f8"), ("position", "<i8"), ("count", "<i4"), ("i", "<i4")])
 """A frame of the user that came: when, when its first sample was spoken, its position on `user`, its samples; `i`."""
 PULLS = np.dtype(
@@ -287,6 +289,8 @@ def open_cassette(folder: Path) -> Cassette:
     Whatever cannot be read is left out and counted. Raises UsageError where there is none, or one of a later format.
     """
     place = folder / FOLDER
+    if place.is_symlink():
+        raise UsageError(f"{place} is a link, which may lead anywhere", "put the cassette itself there")
     try:
         with open_regular(place / ROWS) as rows, open_regular(place / DATA) as data:
             return _Reading(place, data).read(rows)

@@ -80,7 +80,7 @@ class ComparisonScreen(Screen[None]):
         a, b = self._figures[0], self._figures[self.other]
         self._pairs = list(pair_turns(a.turns, b.turns))
         figures = (
-            f"{name} {before} → {after} {change}".rstrip()
+            f"{name} {f'{before} → {after} ' if before else ''}{change}".rstrip()
             for name, before, after, change in summary_rows(a, b)
         )
         told = " · ".join(

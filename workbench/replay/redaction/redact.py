@@ -24,8 +24,9 @@ from workbench.replay.redaction.events import EventRedactor, Line, parsed, writt
 from workbench.replay.redaction.matching import Matcher
 from workbench.replay.redaction.scope import Conversation, find_scope, silent_samples
 from workbench.replay.redaction.sound import write_silenced
-from workbench.replay.redaction.tape import FOLDER, CassetteRedactor
+from workbench.replay.redaction.tape import CassetteRedactor
 from workbench.trace.archive import lines_from
+from workbench.trace.cassette import FOLDER
 from workbench.trace.codec import decode
 from workbench.trace.files import beside, open_new, open_regular, regular_files
 from workbench.trace.pruning import being_written

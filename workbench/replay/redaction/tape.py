@@ -18,9 +18,9 @@ from workbench.replay.redaction.events import EventRedactor, Line, parsed, writt
 from workbench.replay.redaction.matching import MARK, Matcher
 from workbench.replay.redaction.scope import Scope
 from workbench.trace.archive import lines_from
+from workbench.trace.cassette import DATA, FOLDER, REMOVED, ROWS
 from workbench.trace.files import open_new, open_regular
 
-FOLDER, ROWS, DATA = "cassette", "rows.jsonl", "data.bin"
 LISTENS = ("stt", "turn", "vad")
 """Stages whose requests are places on the track: their hashes tell nothing."""
 NEVER = (
@@ -173,7 +173,7 @@ class CassetteRedactor:
         if self._first_ms is None or kept["t"] * 1000 < self._first_ms:
             return kept
         self.counts["hashes"] += 1
-        return kept | {name: "" for name in ("key", "outline") if name in kept}
+        return kept | {name: REMOVED for name in ("key", "outline") if name in kept}
 
     def _drop_data(self, row: Line) -> None:
         match row.get("data"):
