@@ -17,6 +17,7 @@ COMMANDS = {
     "room": "LiveKit rooms: try an agent in one, look into them, sign tokens.",
     "sessions": "List, search and show recordings.",
     "replay": "See and hear a recording again: why did it say that, then?",
+    "report": "A recording as one HTML file: to be heard, looked at and sent.",
     "export": "A recording in the format of another program: traces, subtitles, labels, sound.",
     "prune": "Remove recordings that are too old, or too many.",
     "redact": "Remove words, turns or seconds from a recording.",

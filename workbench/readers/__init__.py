@@ -113,14 +113,16 @@ LARGEST = float(2**53)
 
 
 def plausible_entries(trace: Trace) -> Iterator[Entry]:
-    """Yield the entries of a recording that may come from anywhere, without those that hold impossible numbers (NaN,
+    """Return the entries of a recording that may come from anywhere, without those that hold impossible numbers (NaN,
     infinity, 10**300): folds calculate with them.
     """
-    for entry in entries(trace):
-        event = entry.event
-        values = (getattr(event, field.name) for field in fields(event))
-        if 0 <= entry.t_ms <= LARGEST and all(map(_plausible, values)):
-            yield entry
+    return filter(plausible, entries(trace))
+
+
+def plausible(entry: Entry) -> bool:
+    """Decide whether all its numbers are such as a session may have."""
+    values = (getattr(entry.event, field.name) for field in fields(entry.event))
+    return 0 <= entry.t_ms <= LARGEST and all(map(_plausible, values))
 
 
 def _plausible(value: object) -> bool:

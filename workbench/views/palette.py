@@ -121,3 +121,9 @@ def css() -> str:
         if name.startswith("part-")
     )
     return f":root{{{light}}}{','.join(DARK_PAGES)}{{{dark}}}{fills}"
+
+
+def dark_css() -> str:
+    """Return what goes after `css` on a page of our own: dark where the reader's system is."""
+    dark = "".join(f"--wb-{name}:{colour.dark};" for name, colour in PALETTE.items())
+    return f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -192,7 +192,7 @@ class ConversationFold:
             self._put(ConversationLine(key, "note", "failed", text, hint=event.hint or "", turn=event.turn))
 
     def _add_note(self, index: int, event: ev.Event) -> None:
-        if (note := _note_of(event)) is None:
+        if (note := note_of(event)) is None:
             return
         state, text, hint = note
         last = next(reversed(self._lines.values()), None)
@@ -210,7 +210,8 @@ class ConversationFold:
             del self._lines[next(iter(self._lines))]
 
 
-def _note_of(event: ev.Event) -> tuple[LineState, str, str] | None:
+def note_of(event: ev.Event) -> tuple[LineState, str, str] | None:
+    """Return state, text and hint of an event that a user is told about; None for the others."""
     match event:
         case ev.Notice(level="warning" | "error" as level, owner=owner, reason=reason, hint=hint):
             return level, f"{owner}: {reason}", hint

@@ -17,7 +17,7 @@ from workbench.replay.tune.truth import TrueSilence
 from workbench.replay.tune.tuning import Change, TuneResult
 from workbench.views.format import ms
 from workbench.views.html import safe, table
-from workbench.views.palette import PALETTE, css
+from workbench.views.palette import css, dark_css
 from workbench.views.trace import OpenTrace, open_trace
 
 PLAYABLE = 60
@@ -43,11 +43,10 @@ svg text{fill:var(--wb-quiet);font-size:12px}
 
 def page(result: TuneResult, chosen: TunePoint) -> str:
     """Return the page: HTML without a script, and nothing is fetched."""
-    dark = "".join(f"--wb-{name}:{colour.dark};" for name, colour in PALETTE.items())
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Endpointing, tuned</title>'
-        f"<style>{css()}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{STYLE}</style></head>"
+        f"<style>{css()}{dark_css()}{STYLE}</style></head>"
     )
     return f"{head}<body>{''.join(_parts(result, chosen))}</body></html>\n"
 
