@@ -23,6 +23,7 @@ from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Estimate, Utterance
 from workbench.model.audio import INPUT_RATE, Frame
 from workbench.model.conversation import Transcript
+from workbench.model.errors import foreign
 from workbench.replay.tune.detectors import Detectors
 from workbench.replay.tune.recording import TuneRecording, WordsArrival
 from workbench.replay.tune.silences import FRAME, Silence
@@ -31,6 +32,7 @@ from workbench.trace.track import Track
 NEVER = np.iinfo(np.int64).max
 """The position of what is not decided."""
 PER_MS = INPUT_RATE // 1000
+OWNER = "the turn detector", "turn"
 LONGEST_FRAMES = 1e9
 """Frames that nobody waits for."""
 
@@ -93,8 +95,9 @@ def _hear(utterance: Utterance, track: Track, until: int) -> None:
 def _teach(detectors: Sequence[TurnDetector], judged: Judged) -> None:
     ms = (judged.silence.stop - judged.silence.speech_end) / PER_MS
     if judged.goes_on and ms < TEACHES_MS:
-        for detector in detectors:
-            detector.paused(ms, went_on=True)
+        with foreign(*OWNER):
+            for detector in detectors:
+                detector.paused(ms, went_on=True)
 
 
 def _moments(
@@ -154,12 +157,14 @@ class _Decision:
     ) -> None:
         """From `at` to `until` nothing new becomes known."""
         open_ = np.flatnonzero(self._ended == NEVER)
-        waits = [detectors[n].wait_ms(utterance, grid[n]) for n in open_.tolist()]
+        with foreign(*OWNER):
+            waits = [float(detectors[n].wait_ms(utterance, grid[n])) for n in open_.tolist()]
         due = self._due(at, waits)
         self._ended[open_[due < until]] = due[due < until]
         silent = np.flatnonzero((self._ended != NEVER) & (self.audible == NEVER))
-        holds = self._due(at, [detectors[n].hold_ms(utterance, grid[n]) for n in silent.tolist()])
-        audible = np.maximum(holds, self._ended[silent])
+        with foreign(*OWNER):
+            holds = [float(detectors[n].hold_ms(utterance, grid[n])) for n in silent.tolist()]
+        audible = np.maximum(self._due(at, holds), self._ended[silent])
         self.audible[silent[audible < until]] = audible[audible < until]
 
     def _due(self, at: int, waits_ms: Sequence[float]) -> NDArray[np.int64]:

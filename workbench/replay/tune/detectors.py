@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from workbench.config import Settings
 from workbench.engine.interfaces import TurnDetector, Vad
 from workbench.model.audio import INPUT_RATE
+from workbench.model.errors import foreign
 from workbench.plugin.manager import find_provider, load_files
 from workbench.plugin.values import ProviderOptions, ProviderStage
 from workbench.text.languages import AUTO
@@ -70,7 +71,8 @@ class Detectors:
         step = PIECE_S * INPUT_RATE // size * size
         for start in range(0, track.end // size * size, step):
             piece = track.read(start, min(start + step, track.end // size * size))
-            values += [vad(piece[at : at + size]) for at in range(0, len(piece), size)]
+            with foreign("the VAD", "vad"):
+                values += [float(vad(piece[at : at + size])) for at in range(0, len(piece), size)]
         return size, np.array(values, dtype=np.float32)
 
 

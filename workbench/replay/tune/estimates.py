@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import INPUT_RATE, Frame
+from workbench.model.errors import foreign
 from workbench.replay.tune.detectors import Detectors
 from workbench.replay.tune.silences import Silence
 from workbench.trace.track import Track
@@ -68,5 +69,6 @@ async def estimate_ends(
             utterance.language = language
             utterance.append(Frame(track.read(start, noticed), INPUT_RATE, start))
             utterance.become("paused", speech_end)
-            estimates.append(await detector.assess(utterance))
+            with foreign("the turn detector", "turn"):
+                estimates.append(await detector.assess(utterance))
     return estimates
