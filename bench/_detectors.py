@@ -43,6 +43,14 @@ class SteadyTurn(CombinedTurn):
         return job.probability
 
 
+class AudibleTurn(SteadyTurn):
+    """The same, until its reply may be heard: what is decided before that is taken back where the user goes on."""
+
+    def wait_ms(self, utterance: Utterance, settings: TurnSettings) -> float:
+        """Silence after which the reply may be heard, ms."""
+        return max(super().wait_ms(utterance, settings), self.hold_ms(utterance, settings))
+
+
 @dataclass
 class InlineJob:
     """What the worker's code is given, in this process."""
@@ -93,6 +101,7 @@ def detectors() -> list[Detector]:
         Detector("smart-turn", SteadyTurn, False, _combinations(sound=True), absent),
         Detector("words", CombinedTurn, True, _combinations(sound=False)),
         Detector("combined", SteadyTurn, True, _combinations(sound=True), absent),
+        Detector("combined, audible", AudibleTurn, True, _holds(), absent),
     ]
 
 
@@ -107,6 +116,11 @@ def _absent() -> str:
     except MissingError as error:
         return error.reason
     return ""
+
+
+def _holds() -> list[TurnSettings]:
+    """Return settings for how long a reply is held back."""
+    return [*(TurnSettings(hold_ms=ms) for ms in (200, 300, 500, 600, 800)), TurnSettings()]
 
 
 def _combinations(*, sound: bool) -> list[TurnSettings]:

@@ -67,10 +67,9 @@ HEARD_OUT_MS = 2_500.0
 """One that begins so late follows an answer that was listened to."""
 LONG_PAUSE_MS = 300.0
 """A pause so long, after which the user went on though all sounded complete, is no mere breath."""
-FEW_WORDS = 3
-"""Fewer words may well come without a full stop."""
-UNPUNCTUATED = 3.5
-"""Times the usual wait after words without a full stop, from an STT that sets them."""
+UNPUNCTUATED = (1.0, 1.0, 2.0, 3.5)
+"""Times the usual wait after no word, one, two and more without a full stop, from an STT that sets them: few words may
+well come without."""
 SHARES: dict[tuple[Completeness, int], float] = {
     (Completeness.COMPLETE, -1): 1.0,
     (Completeness.LIKELY, 1): 0.9,
@@ -110,7 +109,8 @@ class CombinedTurn(SilenceTurn):
         """Silence that ends the turn, ms."""
         self._follow(utterance)
         usual_ms, words = super().wait_ms(utterance, settings), self._words(utterance)
-        unpunctuated = self._lacks_full_stop(utterance) and words is Completeness.UNKNOWN
+        openness = self._openness(utterance)
+        unpunctuated = openness > 1 and words is Completeness.UNKNOWN
         self._open_end, self._complete = (
             unpunctuated or words < Completeness.UNKNOWN,
             words > Completeness.UNKNOWN,
@@ -118,7 +118,7 @@ class CombinedTurn(SilenceTurn):
         if words is Completeness.UNFINISHED:
             return max(usual_ms, settings.unfinished_ms)
         if unpunctuated:
-            return max(usual_ms, min(usual_ms * UNPUNCTUATED, settings.unfinished_ms))
+            return max(usual_ms, min(usual_ms * openness, settings.unfinished_ms))
         wait_ms = self._complete_or_unknown_ms(utterance, settings, usual_ms, words)
         return max(wait_ms, settings.max_silence_ms) if self._telling and settings.adapt else wait_ms
 
@@ -158,12 +158,15 @@ class CombinedTurn(SilenceTurn):
             self._telling = (self._telling and gap_ms < HEARD_OUT_MS) or 0 <= gap_ms < GOES_ON_MS
         self._utterance, self._speech_end = utterance.id, utterance.speech_end
 
-    def _lacks_full_stop(self, utterance: Utterance) -> bool:
-        """Whether the words are all there without a full stop, from an STT that has set one in this session."""
+    def _openness(self, utterance: Utterance) -> float:
+        """Return how many times the usual wait is waited as the words are all there without a full stop, from an STT
+        that has set one in this session."""
         text = utterance.transcript.text if self._by_words and utterance.transcript else ""
         stopped = CLOSED.search(text) or ASKED.search(text)
         self._punctuates = self._punctuates or stopped is not None
-        return self._punctuates and not stopped and utterance.covered and len(text.split()) >= FEW_WORDS
+        if stopped or not self._punctuates or not utterance.covered:
+            return 1.0
+        return UNPUNCTUATED[min(len(text.split()), len(UNPUNCTUATED) - 1)]
 
     def _words(self, utterance: Utterance) -> Completeness:
         return judge_words(utterance) if self._by_words else Completeness.UNKNOWN
