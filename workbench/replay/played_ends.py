@@ -6,7 +6,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from workbench.trace.trace import Trace
 from workbench.trace.track import Track
 from workbench.transports.paced import PacedSink
 
+PARTS = get_args(Part)
 READ_AHEAD = INPUT_RATE * 10
 """Samples of a track that are read from disk at a time."""
 NEXT_BLOCK_S = 0.03
@@ -70,8 +71,8 @@ class _Transits:
 
 def _is_part(part: Any) -> bool:
     match part:
-        case [str(), float() | int()]:
-            return True
+        case [str(name), float() | int()]:
+            return name in PARTS
         case _:
             return False
 

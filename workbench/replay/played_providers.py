@@ -13,7 +13,7 @@ import numpy as np
 from workbench.engine.interfaces import LlmPart, Progress, Retraction, Speech, Text, TurnDetector
 from workbench.engine.settings import TurnSettings
 from workbench.engine.utterance import Utterance
-from workbench.model.audio import Samples
+from workbench.model.audio import OUTPUT_RATE, Samples
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage, Word
 from workbench.model.errors import StageError
 from workbench.model.events import Stage
@@ -175,7 +175,8 @@ class PlayedTts(_Played):
 
     def __init__(self, row: Row, settings: str, answers: Answers, live: Any = None) -> None:
         super().__init__(row, settings, answers, live)
-        self.rate = _number(row.get("rate"), 24_000)
+        rate = _number(row.get("rate"), OUTPUT_RATE)
+        self.rate = rate if 8_000 <= rate <= 192_000 else OUTPUT_RATE
 
     @asynccontextmanager
     async def speak(self, text: str) -> AsyncIterator[AsyncIterator[Speech]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -109,7 +110,8 @@ class PlayedTransport(Transport):
                     await self._clock.turn_of(row)
                 else:
                     await self._clock.until(row["t"], row.get("i", 0))
-                call_verb(session, row)
+                with suppress(UsageError):  # of a setting or provider that is not there any more
+                    call_verb(session, row)
             if not any(row["row"] == "shut" and row["side"] == "source" for row in self._cassette.rows):
                 await self._clock.until(self._cassette.end_s)
                 session.stop(ENDED)
@@ -249,7 +251,10 @@ class PlayedHooks(Hooks):
     async def before_llm(self, turn: int | None, messages: Sequence[Message]) -> Sequence[Message]:
         """See `Hooks`."""
         row = self._rows.get(hook_key("before_llm", messages)) if self._rows else None
-        return messages if row is None else [_message(item) for item in row.get("messages", ())]
+        try:
+            return messages if row is None else [_message(item) for item in row["messages"]]
+        except (KeyError, TypeError):  # damaged
+            return messages
 
     async def before_tts(self, turn: int | None, text: str) -> str:
         """See `Hooks`."""

@@ -90,7 +90,8 @@ def rerun(
     Raises UsageError for a folder without a readable cassette (an older recording), for a turn that is not there, and
     for settings that cannot be; MissingError for a provider whose key or weights are missing.
     """
-    original, cassette = open_trace(folder), open_cassette(Path(folder))
+    original = open_trace(folder)
+    cassette = open_cassette(Path(folder), original.end_ms / 1000)
     if "user" not in original.tracks:
         raise UsageError(
             f"{folder} has no user.wav that can be read", "the sound of the user is run again from it"

@@ -43,6 +43,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.model.audio import INPUT_RATE, OUTPUT_RATE
 from workbench.model.errors import UsageError
 from workbench.trace.archive import lines_from
 from workbench.trace.files import open_new, open_regular
@@ -59,6 +60,8 @@ PULLS = np.dtype(
 """A pull of the sink: when, when its first sample leaves the speaker, its samples, whether it was woken for it, how
 often it had been woken until then; `i`."""
 PROBABILITIES = np.dtype("<f8")
+LONGEST_S, LATE_S = 1e6, 10.0
+"""No session lasts longer, s; nothing comes so long after its end."""
 MOST_WAITING = 200_000
 """Rows and numbers that wait for the disk; what comes after is lost."""
 
@@ -283,8 +286,8 @@ class Cassette:
             return b""
 
 
-def open_cassette(folder: Path) -> Cassette:
-    """Read the cassette of a session folder.
+def open_cassette(folder: Path, until_s: float = LONGEST_S) -> Cassette:
+    """Read the cassette of a session folder that lasted until `until_s`.
 
     Whatever cannot be read is left out and counted. Raises UsageError where there is none, or one of a later format.
     """
@@ -293,7 +296,7 @@ def open_cassette(folder: Path) -> Cassette:
         raise UsageError(f"{place} is a link, which may lead anywhere", "put the cassette itself there")
     try:
         with open_regular(place / ROWS) as rows, open_regular(place / DATA) as data:
-            return _Reading(place, data).read(rows)
+            return _Reading(place, data, until_s + LATE_S).read(rows)
     except (FileNotFoundError, NotADirectoryError):
         reason = f"{folder} has no cassette: it was recorded by an earlier workbench, or without one"
         raise UsageError(reason, "it can be replayed and compared; record again to run it again") from None
@@ -302,8 +305,9 @@ def open_cassette(folder: Path) -> Cassette:
 
 
 class _Reading:
-    def __init__(self, place: Path, data: BinaryIO) -> None:
+    def __init__(self, place: Path, data: BinaryIO, until_s: float) -> None:
         self._place = place
+        self._until_s = until_s
         self._data = data
         self._rows: list[Row] = []
         self._calls: dict[int, RecordedCall] = {}
@@ -319,7 +323,7 @@ class _Reading:
                 if version > VERSION:
                     reason = f"{self._place} was recorded by a later workbench"
                     raise UsageError(reason, "install that version, or a later one")
-            elif row is None or not self._take(row):
+            elif row is None or not 0 <= row["t"] <= self._until_s or not self._take(row):
                 damaged += 1
             else:
                 self._end_s = max(self._end_s, row["t"])
@@ -369,12 +373,21 @@ class _Reading:
         for name, kind, count in zip(self._numbers, (FRAMES, PULLS, PROBABILITIES), counts, strict=True):
             part = np.frombuffer(data, kind, count, at)
             at += count * kind.itemsize
-            if kind is not PROBABILITIES and not all(
-                np.isfinite(part[name]).all() for name in kind.names or ()
-            ):
+            if kind is not PROBABILITIES and not self._is_possible(part):
                 return False
             self._numbers[name].append(part)
         return True
+
+    def _is_possible(self, part: NDArray[Any]) -> bool:
+        """Whether frames or pulls are within the session, so that nobody waits or makes room for more."""
+        names, most = part.dtype.names or (), self._until_s
+        if not all(np.isfinite(part[name]).all() for name in names):
+            return False
+        times, counts = part["t"], part["count"]
+        rate = INPUT_RATE if "position" in names else OUTPUT_RATE
+        ends = part["position"] + counts if "position" in names else counts
+        known = (times >= 0) & (times <= most) & (counts > 0) & (ends <= rate * most) & (ends >= counts)
+        return bool(known.all())
 
 
 def _parsed(line: bytes) -> Row | None:
