@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from workbench.agent import Agent
 from workbench.config import Settings
 from workbench.engine.hooks import Hooks
 from workbench.engine.reply import Vision
@@ -66,6 +67,7 @@ class PlaybackBoundary(Boundary):
         for row in cassette.of("provider"):
             self._providers[row["stage"], row["item"]].append(row)
         self._own_tools = today.agent
+        self._agent: Agent | None = None
         self._watcher: ToolBoundary = NoToolBoundary()
         self.played_trace: PlayedTrace
         """Set once there is a session."""
@@ -81,6 +83,10 @@ class PlaybackBoundary(Boundary):
         self.clock.origin = origin
         self.answers.emit = trace.emit
         return trace
+
+    def use_agent(self, agent: Agent) -> None:
+        """See `Boundary`."""
+        self._agent = agent
 
     def watch(self, note: Callable[[Entry], None], tools: ToolBoundary) -> None:
         """See `Boundary`."""
@@ -98,7 +104,7 @@ class PlaybackBoundary(Boundary):
         if not rows:
             raise UsageError(f"{stage}: {item} is not in the cassette", f"swap {stage} to have it made")
         row = rows.popleft() if len(rows) > 1 else rows[0]
-        key = settings_key(self._settings, stage, item)
+        key = settings_key(self._settings, stage, item, self._agent)
         if stage == "vad":
             return Made(PlayedVad(row, self.answers), True, Price())
         if stage == "turn":

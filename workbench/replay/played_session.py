@@ -112,7 +112,7 @@ class PlayedTransport(Transport):
                     await self._clock.until(row["t"], row.get("i", 0))
                 with suppress(UsageError):  # of a setting or provider that is not there any more
                     call_verb(session, row)
-            if not any(row["row"] == "shut" and row["side"] == "source" for row in self._cassette.rows):
+            if not any(_ends(row) for row in self._cassette.rows):
                 await self._clock.until(self._cassette.end_s)
                 session.stop(ENDED)
 
@@ -128,6 +128,13 @@ class PlayedTransport(Transport):
         return [
             row for at, row in enumerate(rows) if row["row"] == "verb" or (row["row"] in kinds and at > made)
         ]
+
+
+def _ends(row: Row) -> bool:
+    """Whether the session ended with it."""
+    return (row["row"] == "shut" and row["side"] == "source") or (
+        row["row"] == "verb" and row["verb"] == "stop"
+    )
 
 
 def call_verb(session: SessionHandle, row: Row) -> None:

@@ -12,12 +12,14 @@ swapped runs for real, and time is real while it is waited for.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from workbench.agent import Agent
@@ -62,7 +64,6 @@ class Rerun:
     """Requests that were not in the cassette, in their order; empty where nothing was changed."""
     error: WorkbenchError | None = None
     """Why the session failed, where it did: as when it was recorded, for example."""
-    _kept: TemporaryDirectory[str] | None = field(default=None, repr=False)
 
 
 def rerun(
@@ -79,7 +80,7 @@ def rerun(
 ) -> Rerun:
     """Run the session of `folder` again, and return what came of it.
 
-    `into` is the folder of the rerun (new or empty); a temporary one, gone with the result, if absent. `settings` are
+    `into` is the folder of the rerun (new or empty); a temporary one, gone with `trace`, if absent. `settings` are
     changed ones by dotted name (`{"turn.silence_ms": 300}`), `agent` takes the recorded one's place, `instructions`
     only those of its prompt. `swap` names providers by stage (stt, llm, tts, vad, turn) that run for real, with the
     settings and keys of today; with `from_turn` all of this holds from the beginning of that turn on, and the turns
@@ -99,11 +100,18 @@ def rerun(
     changed = _Changes(dict(settings or {}), agent, instructions, _checked(swap or {}), live, None)
     if from_turn is not None:
         changed.fork_s = _start_of(original, from_turn)
-    kept = TemporaryDirectory(prefix="workbench-rerun-") if into is None else None
-    place = Path(into) if kept is None and into is not None else Path(str(kept and kept.name))
-    play = _Play(original, cassette, SessionFolder.open(Path(folder)), changed, place, progress)
-    error = _run(play.run())
-    return Rerun(place, open_trace(place), original, tuple(play.changes), error, kept)
+    place = Path(into) if into is not None else Path(mkdtemp(prefix="workbench-rerun-"))
+    try:
+        play = _Play(original, cassette, SessionFolder.open(Path(folder)), changed, place, progress)
+        error = _run(play.run())
+        trace = open_trace(place)
+    except BaseException:
+        if into is None:
+            rmtree(place, ignore_errors=True)
+        raise
+    if into is None:
+        weakref.finalize(trace, rmtree, place, ignore_errors=True)
+    return Rerun(place, trace, original, tuple(play.changes), error)
 
 
 def _start_of(original: OpenTrace, turn: int) -> float:

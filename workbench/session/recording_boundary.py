@@ -38,6 +38,7 @@ class RecordingBoundary(Boundary):
         self._inner = inner
         self._log = log
         self._settings = settings
+        self._agent: Agent | None = None
         self._tool_calls: dict[str, NotedCall] = {}
         self.plays, self.hears_raw = inner.plays, inner.hears_raw
 
@@ -49,7 +50,7 @@ class RecordingBoundary(Boundary):
 
     async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """See `Boundary`."""
-        key = settings_key(self._settings, stage, item)
+        key = settings_key(self._settings, stage, item, self._agent)
         try:
             made = await self._inner.make(stage, item, make)
         except Exception as error:
@@ -99,6 +100,7 @@ class RecordingBoundary(Boundary):
     def use_agent(self, agent: Agent) -> None:
         """See `Boundary`."""
         self._inner.use_agent(agent)
+        self._agent = agent
         self._log.put("agent", agent=agent_row(agent))
 
     def open_tools(self, tools: Toolbox) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from workbench.agent import Agent
 from workbench.config import Settings
 from workbench.config.settings import MODEL_STAGES
 from workbench.engine.utterance import Utterance
 from workbench.model.conversation import Message, Picture, ToolSpec
 from workbench.model.text import plain
+from workbench.text.languages import AUTO
 from workbench.trace.cassette import Row, request_key
 
 NOT_OF_ANSWERS = ("provider", "base_url", "api_key", "headers", "timeout_ms", "omit")
@@ -20,13 +22,17 @@ WORDS = 200
 """Characters of a request that are kept in words."""
 
 
-def settings_key(settings: Settings, stage: str, item: str) -> str:
-    """Return the hash of the settings that matter to what an item of a stage's chain answers."""
+def settings_key(settings: Settings, stage: str, item: str, agent: Agent | None) -> str:
+    """Return the hash of the settings that matter to what an item of a stage's chain answers, and the language."""
     if stage not in MODEL_STAGES:
         return request_key(item)
+    language = settings.language
+    if language in ("", AUTO) and agent is not None:
+        language = agent.language
     public = settings.public()
     table = public["providers"].get(item) or public[stage]
-    return request_key(item, {name: value for name, value in table.items() if name not in NOT_OF_ANSWERS})
+    known = {name: value for name, value in table.items() if name not in NOT_OF_ANSWERS}
+    return in_language(request_key(item, known), language)
 
 
 def in_language(settings: str, language: str) -> str:
