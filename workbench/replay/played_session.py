@@ -132,7 +132,7 @@ class PlayedTransport(Transport):
 
 def _ends(row: Row) -> bool:
     """Whether the session ended with it."""
-    return (row["row"] == "shut" and row["side"] == "source") or (
+    return bool(row["row"] == "shut" and row["side"] == "source") or bool(
         row["row"] == "verb" and row["verb"] == "stop"
     )
 
