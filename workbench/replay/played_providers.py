@@ -155,6 +155,9 @@ class PlayedLlm(_Played):
         super().__init__(row, settings, answers, live)
         self.sees = row.get("sees") is True
 
+    async def prepare(self, messages: Sequence[Message]) -> None:
+        """Read nothing ahead: the recorded answers come when they came."""
+
     @asynccontextmanager
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
