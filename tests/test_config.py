@@ -291,6 +291,17 @@ class TestRequests:
         assert settings.llm.headers["X-A"].get_secret_value() == "1"
         assert settings.origin("llm.extra_body") == "flag"
 
+    def test_one_entry_is_added_to_the_table_of_a_provider(self) -> None:
+        toml = '[providers.near]\nprovider = "openai/x"\n[providers.near.extra_body]\nseed = 1'
+        flags = {"providers.near.extra_body.top_k": "3", "providers.near.headers.X-A": "1"}
+        flags |= {"providers.extra_body.provider": "openai/y", "providers.headers.extra_body.a": "true"}
+        environ = {"WORKBENCH_PROVIDERS__NEAR__EXTRA_BODY__THINK": "false"}
+        providers = _load(toml, flags=flags, environ=environ).providers
+        assert providers["near"].extra_body == {"seed": 1, "think": False, "top_k": 3}
+        assert providers["near"].headers["X-A"].get_secret_value() == "1"
+        assert providers["extra_body"].provider == "openai/y"
+        assert providers["headers"].extra_body == {"a": True}
+
     @pytest.mark.parametrize(
         ("name", "value", "says"),
         [

@@ -89,8 +89,9 @@ def test_a_table_that_is_wrong_is_bad_input(
     if prices is not None:
         (desk / "prices.toml").write_text(prices)
     settings("http://127.0.0.1:9/v1", 'prices = "prices.toml"')
-    assert run(["run", "--source", "none", "--profile", "scripted"]) == 2
-    assert says in capsys.readouterr().err
+    for command in (["run", "--source", "none", "--profile", "scripted"], ["config", "validate"]):
+        assert run(command) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_a_list_of_sessions_without_costs_has_a_dash(capsys: pytest.CaptureFixture[str], desk: Path) -> None:

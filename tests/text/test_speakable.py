@@ -109,6 +109,9 @@ AMOUNTS = [
         "1/2 cup, 3/4, 2/3, 24/7, 9/11",
         "one half cup, three quarters, two thirds, twenty-four seven, nine eleven",
     ),
+    ("24/7/365 since 01/02/03", "twenty-four seven, three sixty-five since zero one, zero two, zero three"),
+    ("5 ft 10 in tall, 3 in all", "five foot ten tall, three in all"),
+    ("ping fe80::1 at 10:15", "ping f e eight zero colon colon one at ten fifteen"),
     ("5-10 people, 3–4", "five to ten people, three to four"),
     (
         "-5 degrees, 8 - 3 = 5, 2+2, 10^3",

@@ -24,6 +24,7 @@ from workbench.config import (
     read_file,
     sentences,
 )
+from workbench.config.models import read_models
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.plugin.values import ProviderStage
@@ -125,6 +126,8 @@ def validate(file: Path | None) -> None:
     except UsageError as error:
         raise UsageError(f"{settings.origin('script')}: {error.reason}", error.hint) from error
     from_settings(settings.mcp)
+    if settings.prices:
+        read_models(settings.prices)
     for profile in read_file(path).profiles:
         load_settings({"profile": profile}, config_path=file)
     click.echo(f"{path} is fine" if path else "there is no workbench.toml; the rest is fine")

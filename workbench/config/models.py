@@ -42,7 +42,7 @@ def server_of(base_url: str | None) -> str:
 
 def find_model(server: str, model: str, own: Path | None = None) -> ModelFacts | None:
     """Return what is known of a model at a server, in the user's `own` table first. UsageError for a bad table."""
-    entries = [*(_read(own) if own else ()), *_known()]
+    entries = [*(read_models(own) if own else ()), *_known()]
     for name in (model, DATED.sub("", model)):
         for entry in entries:
             if fnmatchcase(server, entry.server) and fnmatchcase(name, entry.model):
@@ -52,10 +52,11 @@ def find_model(server: str, model: str, own: Path | None = None) -> ModelFacts |
 
 @cache
 def _known() -> tuple[ModelFacts, ...]:
-    return _read(TABLE)
+    return read_models(TABLE)
 
 
-def _read(path: Path) -> tuple[ModelFacts, ...]:
+def read_models(path: Path) -> tuple[ModelFacts, ...]:
+    """Return the models of a table. UsageError where it cannot be read, or says what nobody can use."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -80,9 +80,12 @@ def _with_entries(values: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]
 
 def _table_of(name: str, names: Mapping[str, Any]) -> str | None:
     """Return the setting that is a table and has this entry, None for every other name."""
-    if name in names:
-        return None
-    return next((parent for parent in parents(name) if parent in names and parent.endswith(TABLES)), None)
+
+    def is_table(parent: str) -> bool:
+        of_provider = parent.startswith("providers.") and parent.count(".") == 2
+        return parent.endswith(TABLES) and (parent in names or of_provider)
+
+    return None if name in names or is_table(name) else next(filter(is_table, parents(name)), None)
 
 
 def change(settings: Settings, name: str, value: Any) -> None:

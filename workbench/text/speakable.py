@@ -7,6 +7,7 @@ English numbers and signs become words; in other languages they are left to the 
 from __future__ import annotations
 
 import html
+import ipaddress
 import re
 from collections.abc import Callable
 
@@ -132,6 +133,7 @@ BEFORE_NUMBERS = {
 """Abbreviations in front of a number."""
 NICKNAMES = {
     "9/11": "nine eleven",
+    "24/7/365": "twenty-four seven, three sixty-five",
     "24/7": "twenty-four seven",
     "50/50": "fifty fifty",
     "20/20": "twenty twenty",
@@ -293,6 +295,16 @@ def _url(match: re.Match[str]) -> str:
     return f" {_spelled(path)}{end} "
 
 
+def _address_6(match: re.Match[str]) -> str:
+    """Return an address of IPv6 sign by sign; what is none stays."""
+    try:
+        ipaddress.IPv6Address(match[0])
+    except ValueError:
+        return match[0]
+    signs = (" colon " if sign == ":" else digits(sign) if sign.isdecimal() else sign for sign in match[0])
+    return " ".join(signs)
+
+
 def _address(match: re.Match[str]) -> str:
     port = f" port {digits(match[2])}" if match[2] else ""
     return match[1].replace(".", " dot ") + port
@@ -312,6 +324,12 @@ _ADDRESSES: list[Rule] = [
         _url,
     ),
     (re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{2,5}))?(?![\w.]*\d)"), _address),
+    (
+        re.compile(
+            r"(?<![\w:.])(?=[a-fA-F:]*\d)(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{1,4}(?![\w:])", re.ASCII
+        ),
+        _address_6,
+    ),
 ]
 
 
@@ -420,6 +438,10 @@ def _fraction(match: re.Match[str]) -> str:
         return f"{cardinal(above)} slash {cardinal(below)}"
     name = names.get(below, ordinal(below))
     return f"{cardinal(above)} {name if above == 1 else 'halves' if below == 2 else f'{name}s'}"
+
+
+def _slashed(match: re.Match[str]) -> str:
+    return NICKNAMES.get(match[0]) or match[0].replace("/", ", ")
 
 
 def _mixed(match: re.Match[str]) -> str:
@@ -583,9 +605,10 @@ _SHAPES: list[Rule] = [
     ),
     (re.compile(r"(?<![\w./-])(?=0(?:\D?\d){8})0\d{1,4}(?:[ /-]\d{2,8}){1,4}(?![\w/-]|[.,]\d)"), _grouped),
     (re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z])"), lambda match: f"one {number(match[1])} "),
+    (re.compile(r"(?<![\w./])\d{1,3}(?:/\d{1,3}){2,}(?![\w/])"), _slashed),
     (re.compile(r"(?<![\w-])\d{1,2}(?:-\d{1,2}){2,}(?![\w-])"), lambda match: match[0].replace("-", ", ")),
     (
-        re.compile(r"(?<!\d)(\d)['′’](\d{1,2})[\"″”]"),
+        re.compile(r"(?<!\d)(\d)(?:['′’]| ?ft\.? )(\d{1,2})(?:[\"″”]| ?in\b)"),
         lambda match: f"{number(match[1])} foot {number(match[2])}",
     ),
     (re.compile(r"(?<=\d)x(?=\d)"), " by "),
