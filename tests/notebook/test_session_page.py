@@ -55,6 +55,24 @@ def test_a_session_is_shown_with_picture_words_and_every_turn_to_hear(quick: Ope
         assert seconds == pytest.approx(len(quick.audio(turn=turn.turn)) / OUTPUT_RATE, abs=0.01)
 
 
+def test_why_the_agent_spoke_and_every_event_open_where_they_are_clicked(quick: OpenTrace) -> None:
+    html = show(quick).html
+    text = Page(html).text
+    for words in (
+        "Why the agent spoke",
+        "Turn 1",
+        "end of turn",
+        "probability",
+        "Events",
+        "turn_decided",
+        "heard",
+    ):
+        assert words in text
+    one = show(quick, turn=2).html
+    assert one.count("speech_started") < html.count("speech_started")
+    assert "turn_ended" in one
+
+
 def test_one_turn_is_shown_alone(quick: OpenTrace) -> None:
     html = show(quick, turn=2).html
     assert "Nothing else." in html

@@ -14,8 +14,9 @@ from tests.tui.acted import FakeSession, spoken_turn, started
 from tests.tui.acted import recorded as acted
 from workbench import open_trace
 from workbench.readers.overview import TrackOverview
-from workbench.tui.recording import Recording, RecordingState, event_text, turn_at
+from workbench.tui.recording import Recording, RecordingState, turn_at
 from workbench.tui.time_window import TimeWindow
+from workbench.views.events import event_text
 
 
 def whole(recording: Recording) -> RecordingState:

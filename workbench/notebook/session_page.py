@@ -1,14 +1,16 @@
 """`show(trace)` and `compare(a, b)`: a page about a session, whole without a kernel and readable without scripts.
 
-What is shown is HTML with a picture of the timeline and an `<audio>` for each turn: it stays in a saved notebook, in
-what nbconvert makes of it, and where nothing may run. Where scripts may, the picture can be clicked to hear that
-moment, and a line moves over it. Beside the HTML there is the same picture as `image/png` for viewers without HTML.
+What is shown is HTML with a picture of the timeline, an `<audio>` for each turn, what was decided about each utterance,
+and the events; the last two open where they are clicked. It stays in a saved notebook, in what nbconvert makes of it,
+and where nothing may run. Where scripts may, the picture can be clicked to hear that moment, and a line moves over it.
+Beside the HTML there is the same picture as `image/png` for viewers without HTML.
 """
 
 from __future__ import annotations
 
 import secrets
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,11 +19,16 @@ from math import inf
 
 from workbench.model.audio import OUTPUT_RATE, Samples, first_audible
 from workbench.model.errors import UsageError
+from workbench.model.events import Entry
 from workbench.model.text import plain
+from workbench.readers import notable
+from workbench.readers.folds.decisions import Account, DecisionsFold
 from workbench.readers.timeline import Turn
 from workbench.session import Session
 from workbench.trace.wav import wav_header
 from workbench.views.comparison import Comparison
+from workbench.views.decisions import accounts_html
+from workbench.views.events import events_html
 from workbench.views.figures import Drawing, draw_comparison
 from workbench.views.format import count, marks, ms, signed_ms, summarize
 from workbench.views.html import (
@@ -38,6 +45,8 @@ from workbench.views.html import (
 )
 from workbench.views.trace import OpenTrace
 
+MOST_EVENTS, MOST_EVENTS_OF_ONE = 300, 1_000
+"""Events in a page, of everything and of one turn: 0.5 and 1.5 MB."""
 PAGE_RATE = 16_000
 """Hz of the sound in a page: two thirds of the size, and still clear."""
 MOST_SOUND_S = 120.0
@@ -83,9 +92,11 @@ def show(session: OpenTrace | Session, *, turn: int | None = None) -> SessionPag
     if turn is None:
         title += f"<br>{summarize(turns)}"
         body = turns_html(turns, _player(trace, MOST_SOUND_S)) + key(turns)
+        body += _inspector(trace, None, MOST_EVENTS)
     else:
         turns = [each for each in turns if each.turn == turn]
         body = "".join(f"{_player(trace, inf)(each)}<br>{turn_html(each)}" for each in turns)
+        body += _inspector(trace, turn, MOST_EVENTS_OF_ONE)
     html = _page(f"{title}{_clickable(png, figure)}{body}")
     return SessionPage(html, png, f"{trace.title()}: {summarize(turns)}", trace)
 
@@ -206,6 +217,28 @@ def _player(trace: OpenTrace, budget_s: float) -> Callable[[Turn], str]:
         )
 
     return player
+
+
+def _inspector(trace: OpenTrace, turn: int | None, most: int) -> str:
+    """Return why the agent did or did not speak, and the last `most` events, of one turn or of everything."""
+    fold = DecisionsFold(ROWS)
+    for entry in notable(trace):
+        fold.feed(entry)
+    account = None if turn is None else fold.of(turn)
+    of_turn = (entry for entry in notable(trace) if turn is None or _belongs(entry, turn, account))
+    entries = deque(of_turn, maxlen=most)
+    note = f" <small>the last {most}</small>" if len(entries) == most else ""
+    accounts = fold.accounts if account is None else [account]
+    return (
+        f"<details open><summary>Why the agent spoke, or did not</summary>{accounts_html(accounts)}</details>"
+        f"<details><summary>Events{note}</summary>{events_html(entries)}</details>"
+    )
+
+
+def _belongs(entry: Entry, turn: int, account: Account | None) -> bool:
+    """Decide whether an event is of a turn: it names the turn, or its utterance."""
+    named, utterance = (getattr(entry.event, name, None) for name in ("turn", "utterance"))
+    return named == turn or (account is not None and utterance is not None and utterance == account.utterance)
 
 
 def _wav(sound: Samples) -> bytes:

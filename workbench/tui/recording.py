@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from workbench.readers.overview import TrackOverview
 from workbench.readers.timeline import Turn
 from workbench.readers.waveform import SIDES, at_output_rate, mixed_samples, track_samples
 from workbench.trace.archive import EventFile
-from workbench.trace.codec import encode
 from workbench.views.screen import ScreenFold
 from workbench.views.trace import OpenTrace
 
@@ -193,11 +191,6 @@ class Recording:
 def turn_at(state: RecordingState, entry: int) -> int:
     """Return the place of the turn that an entry belongs to."""
     return min(bisect_right(state.ends, entry), max(0, len(state.turns) - 1))
-
-
-def event_text(entry: Entry) -> str:
-    """Return an event in full, a line a field."""
-    return json.dumps(json.loads(encode(entry)), indent=2, ensure_ascii=False)
 
 
 def seconds(samples: Samples) -> float:

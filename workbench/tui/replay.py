@@ -78,6 +78,7 @@ class ReplayScreen(PanelScreen):
         Binding("end", "last", "Last", id="replay.last", show=False, tooltip="The last turn."),
         Binding("n", "match(1)", "Next match", id="replay.next", show=False, tooltip="The next match of a search."),
         Binding("N", "match(-1)", "Match before", id="replay.previous", show=False, tooltip="The match before."),
+        Binding("ctrl+l", "log", "Events", id="replay.events", show=False, priority=True, tooltip="Show the events."),
         Binding("f", "frequent", "All events", id="replay.frequent", show=False,
                 tooltip="List levels, probabilities and other frequent events too, or leave them out."),
         Binding("shift+tab", "view(-1)", "View before", id="replay.view_before", show=False, priority=True),
@@ -114,6 +115,7 @@ class ReplayScreen(PanelScreen):
 
     def on_mount(self) -> None:
         """Read it once the screen has been seen."""
+        self.query_one(Header).state = HeaderState("recording")
         self.call_after_refresh(self._read_all)
         self.find_panels()
         self.set_interval(TICK_S, self._tick)
@@ -310,14 +312,14 @@ class ReplayScreen(PanelScreen):
 
     def action_log(self) -> None:
         """Show the events."""
-        self.query_one(Inspector).show("events")
+        self.query_one(Inspector).current = "events"
 
     def action_frequent(self) -> None:
         """List frequent events too, or leave them out."""
         self._everything = not self._everything
         if self.recording is not None:
             self._list_events()
-            self.query_one(Inspector).show("events")
+            self.query_one(Inspector).current = "events"
 
     def action_choose(self, by: int) -> None:
         """Look at another call, or another event; else read on."""
@@ -370,7 +372,7 @@ class ReplayScreen(PanelScreen):
             place = [i for i in self._matches if i > here - (by == 0)][:1] or self._matches[:1]
         for i in place:
             self.index = turn_at(self._state, i)
-            self.query_one(Inspector).show("events")
+            self.query_one(Inspector).current = "events"
             self.query_one(EventsView).look_at(i)
 
     def action_help(self) -> None:

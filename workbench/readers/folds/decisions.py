@@ -205,9 +205,8 @@ class DecisionsFold:
                     after_ms=seconds * 1000,
                     tokens=tokens,
                 )
-            case ev.Span(part="floor", reply=int(reply), start_ms=start, end_ms=end):
-                verdict = "free" if end - start < 1 else "waited for"
-                self._note(self._of(reply), entry, "floor", verdict, waited_ms=end - start)
+            case ev.Span(part="floor", reply=int(reply), start_ms=start, end_ms=end) if end - start >= 1:
+                self._note(self._of(reply), entry, "floor", "waited for", waited_ms=end - start)
             case ev.ReplyPlaying(reply=reply):
                 self._note(self._of(reply), entry, "floor", "taken", reply=reply)
             case ev.ReplyPaused(reply=reply):

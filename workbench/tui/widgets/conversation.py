@@ -37,6 +37,8 @@ class ConversationView(VerticalScroll):
 
     def follow(self) -> None:
         """Stay at the end of lines that are more than there is room for; fewer would be moved down."""
+        if any(line.chosen for line in self.lines):  # a recording is looked at there, not at its end
+            return
         overflows = self.max_scroll_y > 0
         if overflows != self.is_anchored:
             self.anchor(overflows)

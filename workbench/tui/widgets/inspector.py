@@ -18,13 +18,14 @@ from workbench.model.events import Entry, type_name
 from workbench.model.text import plain
 from workbench.readers.folds.decisions import Account
 from workbench.readers.folds.log import log_line
-from workbench.tui.recording import event_text
 from workbench.tui.widgets.latency_chart import LatencyChart
 from workbench.tui.widgets.waterfall import Waterfall
 from workbench.views.decisions import account_title, decision_text, outcome_text
+from workbench.views.events import event_text
 
 VIEWS = {"why": "Why", "events": "Events", "waterfall": "Waterfall", "latency": "Latency"}
-TIME_CELLS, JUDGE_CELLS = 9, 12
+TIME_CELLS, JUDGE_CELLS, WIDE = 8, 12, 52
+"""Cells of the columns of decisions; in a narrower place what was decided stands below who decided it."""
 OUTCOMES = {"spoke": "$success", "cut": "$warning", "failed": "$error", "dismissed": "$quiet"}
 
 
@@ -43,21 +44,14 @@ class Inspector(ContentSwitcher):
         with Vertical(id="latency"):
             yield LatencyChart()
 
-    def on_mount(self) -> None:
-        """Put the names of the views into the title."""
-        self._entitle()
-
-    def show(self, view: str) -> None:
-        """Show this view."""
-        self.current = view
-        self._entitle()
-
     def step(self, by: int) -> None:
         """Show the next view, or the one before."""
         keys = list(VIEWS)
-        self.show(keys[(keys.index(str(self.current)) + by) % len(keys)])
+        self.current = keys[(keys.index(str(self.current)) + by) % len(keys)]
 
-    def _entitle(self) -> None:
+    def watch_current(self, old: str | None, new: str | None) -> None:
+        """Put the names of the views into the title, that of this one bright."""
+        super().watch_current(old, new)
         names = [f"[$user b]{name}[/]" if key == self.current else name for key, name in VIEWS.items()]
         self.border_title = " · ".join(names)
 
@@ -106,12 +100,14 @@ def why(account: Account, width: int) -> list[Content]:
     ]
     if said := plain(account.text.strip(), 300, one_line=True):
         lines += [Content.styled(row, "$user") for row in wrap(f"“{said}”", width)]
-    margin = TIME_CELLS + JUDGE_CELLS
+    wide = width >= WIDE
+    margin = TIME_CELLS + JUDGE_CELLS if wide else TIME_CELLS
     for decision in account.decisions:
-        rows = wrap(decision_text(decision), max(12, width - margin)) or [""]
+        text = decision_text(decision)
+        rows = wrap(text, max(12, width - margin)) or [""]
         time, judge = f"{decision.t_ms / 1000:>{TIME_CELLS - 1}.2f} ", f"{decision.judge:<{JUDGE_CELLS}}"
-        lines.append(Content.assemble((time, "$quiet"), (judge, "bold"), rows[0]))
-        lines += [Content(" " * margin + row) for row in rows[1:]]
+        lines.append(Content.assemble((time, "$quiet"), (judge, "bold"), rows.pop(0) if wide else ""))
+        lines += [Content(" " * margin + row) for row in rows]
     return [*lines, Content("")]
 
 
