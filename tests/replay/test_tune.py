@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.replay.tune_material import LABELS, hesitant, settings_of, tuned
+from workbench.config import load_settings
 from workbench.model.errors import UsageError
 from workbench.model.events import TurnDecided
 from workbench.readers import entries
@@ -27,7 +28,7 @@ from workbench.replay.tune.figures import (
 from workbench.replay.tune.grid import combinations, parse_axis
 from workbench.replay.tune.labels import write_label
 from workbench.replay.tune.recording import WordsArrival, read_recording
-from workbench.replay.tune.scoring import read_labelled
+from workbench.replay.tune.scoring import EstimateTask, read_labelled
 from workbench.replay.tune.silences import Silence
 from workbench.replay.tune.truth import TrueSilence
 from workbench.trace.store import open_trace
@@ -231,3 +232,18 @@ def test_a_grid_of_millions_is_refused() -> None:
     values = tuple(range(100, 1100))
     with pytest.raises(UsageError, match="1000000 combinations"):
         combinations({"turn.silence_ms": values, "turn.hold_ms": values}, settings.vad, settings.turn)
+
+
+# --- models on board -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.models
+def test_what_a_recording_lacks_is_computed_by_the_models_on_board(by_silence: Path) -> None:
+    settings = load_settings({"profile": "embedded"})
+    detectors = Detectors.of(settings)
+    read = read_labelled(by_silence, detectors)
+    assert read.recording.window == 512  # Silero's: the recording was made with another VAD
+    pauses = tuple((0, silence.start, silence.start + 1600) for silence in read.silences[:2])
+    probabilities = EstimateTask(read.recording, detectors, pauses).do()
+    assert len(probabilities) == 2
+    assert all(probability is not None and 0 <= probability <= 1 for probability in probabilities)

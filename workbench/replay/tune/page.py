@@ -23,6 +23,7 @@ from workbench.views.trace import OpenTrace, open_trace
 PLAYABLE = 60
 """Changes with sound, at most: 100 kB each."""
 STYLE = """
+:root{color-scheme:light dark}
 body{margin:0 auto;max-width:880px;padding:1rem;font:15px/1.5 system-ui,sans-serif;background:var(--wb-paper);
 color:var(--wb-ink)}
 h1{font-size:1.3rem}h2{font-size:1.05rem;margin-top:2rem}
@@ -32,8 +33,9 @@ table{border-collapse:collapse;width:100%}
 th,td{padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--wb-track)}
 code{font-size:.85em}
 audio{height:32px;width:220px;max-width:100%}
-svg{width:100%;min-width:560px;height:auto}
+svg{width:100%;height:auto}
 svg text{fill:var(--wb-quiet);font-size:12px}
+@media (max-width:560px){svg text{font-size:21px}}
 .tried{fill:var(--wb-lane);opacity:.5}.front{fill:var(--wb-agent)}.used{fill:var(--wb-error)}
 .chosen{fill:none;stroke:var(--wb-ink);stroke-width:2.5}
 .line{fill:none;stroke:var(--wb-agent);stroke-width:1.5}
@@ -92,16 +94,20 @@ def _changes(result: TuneResult, chosen: TunePoint) -> Iterator[str]:
     rows = [
         [
             f"{safe(change.folder.name, 40)} #{change.number}<br><small>{span(change.silence)}</small>",
-            f"{safe(change.silence.text[-160:])}<br><small>{safe(_what(change.silence))}</small>",
-            f"{safe(became(change))}<br>{_player(traces[change.folder], change) if row < PLAYABLE else ''}",
+            f"{_words(change.silence)}<br><b>{safe(became(change))}</b><br>"
+            f"{_player(traces[change.folder], change) if row < PLAYABLE else ''}",
         ]
         for row, change in enumerate(changes)
     ]
     yield (
-        f'<div class="wide">{table(["silence", "after the words", "what becomes of it"], rows)}</div>'
+        table(["silence", "after the words, and what becomes of it"], rows)
         if rows
         else ("<p>No silence is decided otherwise; only by less than 100 ms.</p>")
     )
+
+
+def _words(silence: TrueSilence) -> str:
+    return f"{safe(silence.text[-160:]) or '(no words)'}<br><small>{safe(_what(silence))}</small>"
 
 
 def _what(silence: TrueSilence) -> str:
@@ -126,7 +132,7 @@ def _silences(recording: ScoredRecording) -> str:
         [
             f"#{number}",
             f"{span(silence)}<br><small>{ms(silence.ms)}</small>",
-            f"{safe(silence.text[-160:])}<br><small>{safe(_what(silence))}</small>",
+            _words(silence),
         ]
         for number, silence in enumerate(recording.silences, 1)
     ]

@@ -58,7 +58,11 @@ def share(point: TunePoint) -> str:
 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """Return settings as they are typed: `turn.silence_ms=200 turn.adapt=false`."""
-    return " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items()) or "as they are in use"
+    return " ".join(f"{name}={_value(value)}" for name, value in settings.items()) or "as they are in use"
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def clock(sample: int) -> str:

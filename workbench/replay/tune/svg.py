@@ -13,7 +13,7 @@ from workbench.replay.tune.tuning import TuneResult
 from workbench.views.format import ms
 
 WIDTH, HEIGHT = 720, 380
-LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 8, 12, HEIGHT - 44
+LEFT, RIGHT, TOP, BOTTOM = 66, WIDTH - 8, 12, HEIGHT - 44
 REACH = 1.12
 """It reaches so many times as far as the front and the settings in use."""
 TRIED = 2_000
@@ -98,7 +98,7 @@ def front_svg(result: TuneResult, chosen: TunePoint) -> str:
 
 def _key() -> Iterator[str]:
     for number, (kind, text) in enumerate(KEY):
-        x, y = RIGHT - 82, TOP + 10 + number * 18
+        x, y = RIGHT - 112, TOP + 10 + number * 22
         sign = f'<circle class="{kind}" cx="{x}" cy="{y}" r="5"/>'
         if kind == "used":
             sign = f'<polygon class="used" points="{x},{y - 7} {x + 7},{y} {x},{y + 7} {x - 7},{y}"/>'
