@@ -173,6 +173,8 @@ def test_hostile_text_does_not_become_part_of_the_page() -> None:
             "div",
             "img",
             "audio",
+            "details",
+            "summary",
             "table",
             "thead",
             "tbody",
