@@ -6,6 +6,7 @@
     user.wav        what the engine used
     agent.wav       what was played
     pictures/       what the user showed, as far as a model was to see it
+    labels.json     what silences of the user were, corrected by hand: nothing that was recorded
 
 The folder is 0700 and its files 0600: they hold somebody's voice. What is in `session.json` is never used as a path, a
 wav's length is that of the file and not what its header says, and nothing is held in memory but an index with one place
