@@ -57,10 +57,12 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
     if words[0] == "tune":
         for name in {"before", "after"} & {*words}:
             hesitant(desk / name)
-    if words[0] in ("export", "report"):
+    if words[0] in ("export", "report", "replay"):
         golden_recording("interruption", desk / "talk")
     if words[0] == "tui":
         words += ["--source", "question.wav", "--no-record", "--screenshot", "picture.svg"]
+    if words[0] == "replay" and "--json" not in words:
+        words += ["--screenshot", "picture.svg"]
     if words[0] == "serve":
         words[words.index("--port") + 1] = "0"
     program = subprocess.Popen(

@@ -49,10 +49,18 @@ class Inspector(ContentSwitcher):
         keys = list(VIEWS)
         self.current = keys[(keys.index(str(self.current)) + by) % len(keys)]
 
+    def on_mount(self) -> None:
+        """Name the first view."""
+        self._entitle("why")
+
     def watch_current(self, old: str | None, new: str | None) -> None:
-        """Put the names of the views into the title, that of this one bright."""
+        """Name this view."""
         super().watch_current(old, new)
-        names = [f"[$user b]{name}[/]" if key == self.current else name for key, name in VIEWS.items()]
+        self._entitle(new)
+
+    def _entitle(self, current: str | None) -> None:
+        """Put the names of the views into the title, that of this one bright."""
+        names = [f"[$user b]{name}[/]" if key == current else name for key, name in VIEWS.items()]
         self.border_title = " · ".join(names)
 
     def scroll(self, by: int) -> None:
