@@ -209,8 +209,9 @@ class Book:
 
     def save(self) -> None:
         """Save it, as it is on the page."""
-        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-        self.page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+        self.page.evaluate(
+            "window.jupyterapp.commands.execute('docmanager:save')"
+        )  # a promise: it is awaited
 
     def cell(self, n: int) -> Locator:
         """The cell of that number."""

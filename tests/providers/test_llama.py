@@ -13,6 +13,7 @@ from tests.waiting import PATIENCE_S, eventually
 from workbench.engine.interfaces import LlmPart, Text
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Usage
 from workbench.plugin.values import ProviderOptions
+from workbench.providers import worker
 from workbench.providers.llama import MAX_TOKENS, Llama
 from workbench.providers.onboard.llama import shortened
 
@@ -20,6 +21,12 @@ T = TypeVar("T")
 SYSTEM = Message("system", "You are a friendly assistant. Keep answers short.")
 FRANCE = Message("user", "What is the capital of France?")
 LONG = {"messages": [{"role": "user", "content": "Tell me a very long story."}], "max_tokens": 100}
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is told to end has time to, on a machine that has much to do."""
+    monkeypatch.setattr(worker, "OVERRUN_S", PATIENCE_S)
 
 
 def run(work: Callable[[Llama], Coroutine[Any, Any, T]]) -> T:

@@ -15,10 +15,17 @@ from tests.waiting import PATIENCE_S
 from workbench.model.audio import Samples, first_audible, level_db
 from workbench.model.errors import UsageError
 from workbench.plugin.values import ProviderOptions
+from workbench.providers import worker
 from workbench.providers.onboard.piper import without_phonemes
 from workbench.providers.piper import Piper
 
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is told to end has time to, on a machine that has much to do."""
+    monkeypatch.setattr(worker, "OVERRUN_S", PATIENCE_S)
 
 
 def run(work: Callable[[Piper], Coroutine[Any, Any, T]]) -> T:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.waiting import PATIENCE_S, eventually
 from workbench.model.errors import BusyError, GarbageError, InternalError, MissingError, StageError
+from workbench.providers import worker as module
 from workbench.providers.onboard.framing import Message, pack
 from workbench.providers.onboard.process import decode_error, encode_error, missing_package
 from workbench.providers.worker import (
@@ -34,6 +35,12 @@ ODD = WorkerSpec("odd/one", "tests.providers.jobs:open_odd")
 
 def odd() -> OnboardProvider:
     return OnboardProvider("odd/one", ODD.target, dict, stage="llm")
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is told to end has time to, on a machine that has much to do."""
+    monkeypatch.setattr(module, "OVERRUN_S", PATIENCE_S)
 
 
 def run(work: Callable[[Worker], Coroutine[Any, Any, T]], spec: WorkerSpec = ODD) -> T:
@@ -111,7 +118,7 @@ def test_the_process_starts_with_the_warm_up() -> None:
     run(main)
 
 
-def test_leaving_a_job_cancels_it_and_keeps_the_process() -> None:
+def test_leaving_a_job_cancels_it_and_keeps_the_process(patience: None) -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("count") as results:
             assert (await anext(results))[0] == {"number": 0}
@@ -139,7 +146,7 @@ def test_a_cancelled_waiter_is_free_at_once() -> None:
     run(main)
 
 
-def test_cancelling_an_interruptible_native_call_keeps_the_process() -> None:
+def test_cancelling_an_interruptible_native_call_keeps_the_process(patience: None) -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("interruptible") as results:
             await anext(results)
@@ -286,7 +293,7 @@ def test_ctrl_c_does_not_reach_a_worker() -> None:
 
 
 @linux
-def test_a_worker_whose_results_nobody_reads_is_stopped_and_goes_on_where_it_was() -> None:
+def test_a_worker_whose_results_nobody_reads_is_stopped_and_goes_on_where_it_was(patience: None) -> None:
     async def main(worker: Worker) -> None:
         async with worker.job("count") as results:
             await eventually(lambda: state(worker.pid) == "T")
