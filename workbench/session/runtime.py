@@ -58,6 +58,7 @@ class Runtime(ABC):
         assert self._main is not None
         if not self.over:
             self._reason = "stopped" if self._reason == NATURAL_END else self._reason
+            self._note_stop(self._reason)
             self._main.cancel()
         try:
             await self._tasks.__aexit__(*error)
@@ -105,7 +106,12 @@ class Runtime(ABC):
     def stop(self, reason: str = "stopped") -> None:
         """End the session; what is being said is cut."""
         self._reason = reason
+        self._note_stop(reason)
         self._call(lambda: self._main.cancel() if self._main else None)
+
+    @abstractmethod
+    def _note_stop(self, reason: str) -> None:
+        """It is ended from outside, now."""
 
     async def ended(self) -> None:
         """Wait until the session has ended by itself or was stopped; raise `error` if it failed."""

@@ -260,19 +260,15 @@ class Session(Runtime):
         observers = _nothing() if self._boundary.plays else hooks.run(self)
         try:
             async with beside(recorder), beside(observers):
-                await self._until_over(self._talk_noted(tracks, hooks))
+                await self._until_over(self._talk(tracks, hooks))
         finally:
             if folder and self._pipeline is None and isinstance(self.error, UsageError):
                 self.recording = None  # bad input was all there was
                 discard_folder(folder.path)
             self._complete.set()
 
-    async def _talk_noted(self, tracks: Tracks, hooks: SessionHooks) -> None:
-        try:
-            await self._talk(tracks, hooks)
-        except asyncio.CancelledError:
-            self._boundary.verb("stop", reason=self._reason)
-            raise
+    def _note_stop(self, reason: str) -> None:
+        self._boundary.verb("stop", reason=reason)
 
     async def _talk(self, tracks: Tracks, hooks: SessionHooks) -> None:
         """Put the parts together, and talk until the source has ended."""
