@@ -24,7 +24,7 @@ AXES = {"turn.silence_ms": (200, 600, 900)}
 
 def test_what_a_killed_process_was_at_is_done_again(tmp_path: Path) -> None:
     done: list[int] = []
-    with Workers(partial(processes, 2)) as workers:
+    with Workers(partial(processes, 1)) as workers:
         assert workers.map(squares(tmp_path), range(8), done.append) == [n * n for n in range(8)]
     assert sorted(done) == [*range(8)]
     assert (tmp_path / "died").exists()

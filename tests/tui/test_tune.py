@@ -50,11 +50,11 @@ def test_the_front_is_walked_along_and_the_chosen_point_written(
                 await stage.shows("cut after", "→ not cut", "● the front", "◉ chosen", "[red]I would like")
             await stage.pilot.press("space", "down", "space")
             await stage.until(lambda: len(played) == 2)
-            await stage.pilot.press("w")
-            if size == WIDE:
-                await stage.shows("wrote {'turn.silence_ms'")
             await stage.pilot.press("left", "left", "left")
             await stage.shows("2 of 2 (100 %) cut off")
+            await stage.pilot.press("right", "w")
+            if size == WIDE:
+                await stage.shows("wrote {'turn.silence_ms'")
 
     run(scene())
     assert all(len(samples) > 24_000 for samples in played)
