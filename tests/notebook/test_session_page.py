@@ -141,19 +141,19 @@ def test_a_comparison_has_two_names(quick: OpenTrace, names: Any) -> None:
 
 
 def test_thousands_of_turns_and_huge_lines_make_no_huge_page() -> None:
-    events = [event for turn in range(1, 5001) for event in spoken(turn)]
-    long = OpenTrace(lambda: 5001 * 10_000.0, keep=len(events), keep_turns=None)
+    events = [event for turn in range(1, 1501) for event in spoken(turn)]
+    long = OpenTrace(lambda: 1501 * 10_000.0, keep=len(events), keep_turns=None)
     for event in events:
         long.emit(event)
-    huge = traced(*spoken(1, HOSTILE + "x" * 10_000_000, "\u202e" + "y " * 5_000_000), clock=[20_000.0])
+    huge = traced(*spoken(1, HOSTILE + "x" * 3_000_000, "\u202e" + "y " * 1_500_000), clock=[20_000.0])
     for trace in (long, huge):
         for shown in (show(trace), compare(trace, trace)):
             assert len(shown.html) < 2_000_000
             assert len(shown.text) < 1000
             assert "\u202e" not in shown.html
     html = show(long).html
-    assert "the 4800 turns before are not shown" in html
-    assert "the 4800 turns before are not shown" in compare(long, long).html
+    assert "the 1300 turns before are not shown" in html
+    assert "the 1300 turns before are not shown" in compare(long, long).html
     for figure in (long.plot.latency(), long.plot.waterfall(), long.plot.timeline()):
         assert max(size(figure.png())) < 3000
         assert sum(len(axes.get_children()) for axes in figure.axes) < 1000, "not an artist each"
