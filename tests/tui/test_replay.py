@@ -28,7 +28,7 @@ def test_a_recording_is_stepped_through_turn_by_turn(size: tuple[int, int]) -> N
             await stage.shows("▤ Recording")
             await stage.until(lambda: any("agent ▸" in row and "Hello." in row for row in stage.rows))
             if size != SMALL:
-                await stage.shows("(1 of 2)", "space plays", "Turn 1: ")
+                await stage.shows("(1 of 2)", "Turn 1: ")
             await stage.pilot.press("right")
             await stage.shows("And?", "you ▸")
             if size != SMALL:
@@ -92,7 +92,7 @@ def test_the_axis_is_zoomed_and_moved_and_its_parts_are_marked() -> None:
 
     async def scene() -> None:
         async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
-            await stage.shows("space plays")
+            await stage.shows("(1 of 2)")
             timeline = stage.app.screen.query_one(Timeline)
             await stage.until(lambda: timeline.state.end_ms > 0)
             length_ms = timeline.state.end_ms - timeline.state.start_ms
@@ -119,7 +119,7 @@ def test_playing_without_a_speaker_gets_a_notice(monkeypatch: pytest.MonkeyPatch
 
     async def scene() -> None:
         async with staged(lambda: ReplayScreen(trace), USUAL) as stage:
-            await stage.shows("space plays")
+            await stage.shows("(1 of 2)")
             await stage.pilot.press("space")
             await stage.shows("there is no PortAudio", "install libportaudio2")
 

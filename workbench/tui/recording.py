@@ -56,6 +56,11 @@ class RecordingState:
     endless: bool = False
     """All there is was read, and there is no end: somebody still records, or could not."""
 
+    def shown(self, index: int) -> tuple[object, ...]:
+        """Return what the view of the turn at `index` depends on: the same where it need not be drawn again."""
+        last = index >= len(self.turns) - 1
+        return self.turns[index : index + 1], self.accounts_of(index), self.read_ms if last else 0.0
+
     def accounts_of(self, index: int) -> tuple[Account, ...]:
         """Return the account of the turn at `index`, with what became no turn before the next one."""
         if not self.turns:
@@ -191,6 +196,13 @@ class Recording:
 def turn_at(state: RecordingState, entry: int) -> int:
     """Return the place of the turn that an entry belongs to."""
     return min(bisect_right(state.ends, entry), max(0, len(state.turns) - 1))
+
+
+def next_match(matches: list[int], here: int, by: int) -> int | None:
+    """Return the match after `here`, before it (`by` < 0), or there or after it (0); after the last comes the first."""
+    if by < 0:
+        return max((i for i in matches if i < here), default=matches[-1] if matches else None)
+    return min((i for i in matches if i > here - (by == 0)), default=matches[0] if matches else None)
 
 
 def seconds(samples: Samples) -> float:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.widgets import Footer, Static
@@ -20,7 +20,8 @@ from workbench.readers.folds.conversation import ConversationLine
 from workbench.tui.panel_screen import PanelScreen
 from workbench.tui.panels import TOOLS, PanelSource
 from workbench.tui.player import Player
-from workbench.tui.recording import Recording, RecordingState, Sides, seconds, turn_at
+from workbench.tui.recording import Recording, RecordingState, Sides, next_match, seconds, turn_at
+from workbench.tui.replay_keys import REPLAY_KEYS
 from workbench.tui.time_window import TimeWindow
 from workbench.tui.turn_marks import dismissed, note, turn_marks
 from workbench.tui.widgets.conversation import ConversationView
@@ -52,37 +53,7 @@ class ReplayScreen(PanelScreen):
     index: reactive[int] = reactive(0, init=False)
     """Which of the recording's turns is looked at."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "Earlier", id="replay.earlier", tooltip="The turn before."),
-        Binding("right", "step(1)", "Later", id="replay.later", tooltip="The turn after."),
-        Binding("space", "play('both')", "Play", id="replay.play", tooltip="Play what is marked on the axis, or stop."),
-        Binding("u", "play('user')", "You", id="replay.user", tooltip="Play what is marked, the user alone."),
-        Binding("a", "play('agent')", "Agent", id="replay.agent", tooltip="Play what is marked, the agent alone."),
-        Binding(
-            "tab", "view(1)", "View", id="replay.view", priority=True,
-            tooltip="Why the agent spoke or did not, the turn's events, its waterfall, and all latencies.",
-        ),
-        Binding("plus,equals_sign", "zoom(0.5)", "Closer", id="replay.in", key_display="+", tooltip="Zoom in."),
-        Binding("minus", "zoom(2)", "Wider", id="replay.out", key_display="-", tooltip="Zoom out."),
-        Binding("slash", "search", "Search", id="replay.search", key_display="/", tooltip="Search words and events."),
-        Binding("question_mark", "help", "Help", id="replay.help", key_display="?", tooltip="Show the keys."),
-        Binding("left_square_bracket", "part(-1)", "Part before", id="replay.part_before", show=False, key_display="[",
-                tooltip="Mark the speech before: a part of what the user or the agent said, to play it alone."),
-        Binding("right_square_bracket", "part(1)", "Part after", id="replay.part_after", show=False, key_display="]",
-                tooltip="Mark the speech after."),
-        Binding("enter", "fit", "Fit turn", id="replay.fit", show=False, tooltip="Mark the turn, and zoom to it."),
-        Binding("0", "whole", "Whole session", id="replay.whole", show=False, tooltip="See the whole session."),
-        Binding("shift+left", "pan(-0.5)", "Move left", id="replay.pan_left", show=False, tooltip="Go back in time."),
-        Binding("shift+right", "pan(0.5)", "Move right", id="replay.pan_right", show=False, tooltip="Go on in time."),
-        Binding("home", "first", "First", id="replay.first", show=False, tooltip="The first turn."),
-        Binding("end", "last", "Last", id="replay.last", show=False, tooltip="The last turn."),
-        Binding("n", "match(1)", "Next match", id="replay.next", show=False, tooltip="The next match of a search."),
-        Binding("N", "match(-1)", "Match before", id="replay.previous", show=False, tooltip="The match before."),
-        Binding("ctrl+l", "log", "Events", id="replay.events", show=False, priority=True, tooltip="Show the events."),
-        Binding("f", "frequent", "All events", id="replay.frequent", show=False,
-                tooltip="List levels, probabilities and other frequent events too, or leave them out."),
-        Binding("shift+tab", "view(-1)", "View before", id="replay.view_before", show=False, priority=True),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = REPLAY_KEYS
 
     def __init__(self, trace: OpenTrace, panel_source: PanelSource = tuple) -> None:
         super().__init__(panel_source)
@@ -90,7 +61,7 @@ class ReplayScreen(PanelScreen):
         self._player = Player()
         self._state = RecordingState()
         self._window = TimeWindow()
-        self._span, self._played_ms = (0.0, 0.0), 0.0
+        self._span = (0.0, 0.0)
         self._matches: list[int] = []
         self._everything = False
         self.recording: Recording | None = None
@@ -127,10 +98,13 @@ class ReplayScreen(PanelScreen):
         worker, recording, call = get_current_worker(), self.recording, self.app.call_from_thread
         if recording is None:
             recording = Recording(self._trace)
-            call(self._begin, recording, recording.read())
-        elif not recording.grow():
+            state = recording.read()
+            call(self._begin, recording, state)
+            complete = state.complete
+        elif recording.grow():
+            complete = False
+        else:
             return
-        complete = False
         while not complete and not worker.is_cancelled:
             recording.listen()
             state = recording.read()
@@ -157,7 +131,7 @@ class ReplayScreen(PanelScreen):
         self.query_one("#reading").display = not state.lines
         self.set_class(bool(state.lines), "-noted")
         self.tool_panel.state = ToolPanelState(state.tools, state.read_ms)
-        if bool(before.turns) != bool(state.turns) or self.index >= len(before.turns) - 1 or not state.turns:
+        if before.shown(self.index) != state.shown(self.index):
             self._show_turn()
         else:
             self._draw_timeline()
@@ -254,14 +228,6 @@ class ReplayScreen(PanelScreen):
     def action_step(self, by: int) -> None:
         """Go to an earlier or later turn."""
         self.index = min(max(0, self.index + by), max(0, len(self._state.turns) - 1))
-
-    def action_first(self) -> None:
-        """Go to the first turn."""
-        self.action_step(-self.index)
-
-    def action_last(self) -> None:
-        """Go to the last turn."""
-        self.action_step(len(self._state.turns))
 
     def action_part(self, by: int) -> None:
         """Mark the speech before or after what is marked."""
@@ -364,13 +330,8 @@ class ReplayScreen(PanelScreen):
     def action_match(self, by: int) -> None:
         """Go to the next place of what was searched, from the event that is looked at."""
         chosen = self.query_one(EventsView).chosen
-        here = chosen.i if chosen is not None else -1
-        if by < 0:
-            places = [i for i in self._matches if i < here] or self._matches[-1:]
-            place = places[-1:] if places else []
-        else:
-            place = [i for i in self._matches if i > here - (by == 0)][:1] or self._matches[:1]
-        for i in place:
+        i = next_match(self._matches, -1 if chosen is None else chosen.i, by)
+        if i is not None:
             self.index = turn_at(self._state, i)
             self.query_one(Inspector).current = "events"
             self.query_one(EventsView).look_at(i)

@@ -123,6 +123,8 @@ class EventsView(Vertical):
     """The events of a turn, and below them the one that is looked at, in full."""
 
     entries: reactive[Sequence[Entry]] = reactive((), layout=False, repaint=False)
+    _chosen = -1
+    """Index in the trace of the event that is looked at."""
 
     def compose(self) -> ComposeResult:
         """Yield the list and the event."""
@@ -131,10 +133,11 @@ class EventsView(Vertical):
             yield Static(id="event", markup=False)
 
     def watch_entries(self, entries: Sequence[Entry]) -> None:
-        """List them, and look at the first."""
-        events = self.query_one(EventList)
+        """List them, and look at the one that was looked at before if it is there, else at the first."""
+        events, before = self.query_one(EventList), self._chosen
         events.clear_options().add_options([Option(Content(_row(entry)), str(entry.i)) for entry in entries])
-        self._look(0 if entries else None)
+        places = [at for at, entry in enumerate(entries) if entry.i == before]
+        self._look(next(iter(places), 0) if entries else None)
 
     def choose(self, by: int) -> None:
         """Look at a later event, or an earlier one."""
@@ -155,6 +158,7 @@ class EventsView(Vertical):
 
     def _look(self, at: int | None) -> None:
         self.query_one(EventList).highlighted = at
+        self._chosen = -1 if at is None else self.entries[at].i
         text = "There is no event here." if at is None else plain(event_text(self.entries[at]), 20_000)
         self.query_one("#event", Static).update(text)
         self.query_one("#event-scroll").scroll_home(animate=False)
