@@ -104,6 +104,11 @@ def rows_of(word: str, cut: int) -> list[dict[str, Any]]:
         {"t": 2.6, "row": "call", "call": 3, "stage": "tts", "item": "x", "key": "k4", "asks": f"Hello {word}"},
         {"t": 2.7, "row": "piece", "call": 3, "words": [["Hello", 0, 1], [word, 1, 2]], "data": [0, 100]},
         {"t": 2.7, "row": "end", "call": 3, "how": "done"},
+        {"t": 2.6, "row": "call", "call": 6, "stage": "tts", "item": "x", "key": "k8", "asks": f"Hello {head}"},
+        {"t": 2.7, "row": "piece", "call": 6, "words": [[head, 0, 1]], "data": [200, 50]},
+        {"t": 2.6, "row": "call", "call": 7, "stage": "tts", "item": "x", "key": "k9", "asks": tail},
+        {"t": 2.6, "row": "spoken", "text": head, "spoken": head},
+        {"t": 2.6, "row": "spoken", "text": tail, "spoken": tail},
         {"t": 3.0, "row": "verb", "verb": "say", "arguments": {"text": f"{word}!"}},
         {"t": 3.0, "row": "hook", "hook": "user_text", "key": "k5", "text": "something else"},
         {"t": 8.1, "row": "call", "call": 4, "stage": "llm", "item": "x", "key": "k6", "asks": "what time is it"},
@@ -132,7 +137,7 @@ def recorded(path: Path, word: str, cut: int = 2) -> Path:
     (path / "cassette").mkdir()
     rows = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows_of(word, cut))
     (path / "cassette" / "rows.jsonl").write_text(rows)
-    (path / "cassette" / "data.bin").write_bytes(b"\x07" * 200)
+    (path / "cassette" / "data.bin").write_bytes(b"\x07" * 250)
     return path
 
 
@@ -146,7 +151,12 @@ def streams(folder: Path) -> str:
     events = [entry.event for entry in entries(open_trace(folder))]
     texts = (event.text for event in events if isinstance(event, ReplyText))
     spoken = (event.spoken for event in events if isinstance(event, ReplyText))
-    return "\n".join("".join(part) for part in (texts, spoken, (row.get("text", "") for row in rows)))
+    asked = (
+        row["asks"].removeprefix("Hello ") for row in rows if row.get("stage") == "tts" and "asks" in row
+    )
+    changed = (row["spoken"] for row in rows if "spoken" in row)
+    parts = texts, spoken, (row.get("text", "") for row in rows), asked, changed
+    return "\n".join("".join(part) for part in parts)
 
 
 def forms(word: str) -> list[bytes]:
@@ -244,9 +254,11 @@ def test_hashes_of_what_was_asked_go_with_it(tmp_path: Path) -> None:
         json.loads(line) for line in (tmp_path / "after" / "cassette" / "rows.jsonl").read_text().splitlines()
     ]
     keys = {row.get("call", row["row"]): row["key"] for row in rows if "key" in row}
-    assert keys == {0: "kept", 1: "sound", 2: "", 3: "", "hook": "", 4: "", 5: ""}
+    assert keys == {0: "kept", 1: "sound", 2: "", 3: "", "hook": "", 4: "", 5: "", 6: "", 7: ""}
     assert next(row for row in rows if row.get("call") == 2)["outline"] == ""
-    assert (tmp_path / "after" / "cassette" / "data.bin").read_bytes() == bytes(100) + b"\x07" * 100
+    assert (tmp_path / "after" / "cassette" / "data.bin").read_bytes() == bytes(100) + b"\x07" * 100 + bytes(
+        50
+    )
 
 
 def test_a_turn_goes_with_all_that_was_said_in_it(tmp_path: Path) -> None:

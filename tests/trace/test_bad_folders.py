@@ -35,6 +35,8 @@ from workbench.model.events import (
 from workbench.readers import entries, notable
 from workbench.readers.pairs import SessionFigures, pair_turns
 from workbench.trace.codec import encode
+from workbench.trace.files import hold
+from workbench.trace.pruning import being_written
 from workbench.trace.store import About, SessionFolder, sessions
 from workbench.trace.wav import wav_header
 from workbench.views.trace import OpenTrace, open_trace
@@ -259,3 +261,13 @@ def test_a_file_that_is_none_is_left_out_or_named(folder: Path, tmp_path: Path, 
         name.endswith(".wav") or (name == "events.jsonl" and kind in ("missing", "empty"))
     )
     assert tree_hash(folder) == before
+
+
+def test_a_folder_that_is_being_written_is_read_as_far_as_it_goes(folder: Path) -> None:
+    with (folder / "events.jsonl").open("ab", buffering=0) as file:
+        hold(file.fileno())
+        file.write(encode(Entry(len(EVENTS), 200.0, Bookmarked("half a line"))).encode()[:40])
+        trace = shown(folder)
+        assert trace.end == len(EVENTS)
+        assert being_written(folder)
+    assert not being_written(folder)

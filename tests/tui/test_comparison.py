@@ -57,12 +57,18 @@ def test_pairs_are_stepped_through_with_what_is_different(tmp_path: Path, size: 
         async with staged(lambda: screen_of(a, b, c), size) as stage:
             await stage.shows("before → after", "you   hello", "agent Hi there.")
             if size == WIDE:
-                await stage.shows("500 ms → 450 ms (-50 ms)", "heard after", "cost", "no sound was recorded")
+                await stage.shows(
+                    "n Next recording",
+                    "500 ms → 450 ms (-50 ms)",
+                    "heard after",
+                    "cost",
+                    "no sound was recorded",
+                )
             await stage.pilot.press("down")
             await stage.shows("[-[red]at all.-]", "{+for")
             await stage.pilot.press("down")
             await stage.shows("(only in one of them)")
-            await stage.pilot.press("right", "right", "home")
+            await stage.pilot.press("n", "right", "home")
             await stage.shows("before → third", "{+Good")
             await stage.pilot.press("left")
             await stage.shows("before → after")
@@ -108,6 +114,7 @@ def test_recordings_without_turns_say_so(tmp_path: Path) -> None:
     async def scene() -> None:
         async with staged(lambda: screen_of(a, b), USUAL) as stage:
             await stage.shows("There is no turn in these recordings.")
-            await stage.pilot.press("a", "b", "right")
+            await stage.pilot.press("a", "b", "n")
+            assert "Next" not in stage.text
 
     run(scene())

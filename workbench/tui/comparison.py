@@ -42,8 +42,8 @@ class ComparisonScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "play(0)", "Play A", id="compare.play_a", tooltip="Play this turn of A, or stop."),
         Binding("b,space", "play(1)", "Play B", id="compare.play_b", tooltip="Play this turn of B, or stop."),
-        Binding("left", "go(-1)", "Other before", id="compare.before", show=False, tooltip="The one before."),
-        Binding("right", "go(1)", "Next recording", id="compare.next", tooltip="Compare with the next."),
+        Binding("n,right", "go(1)", "Next recording", id="compare.next", tooltip="Compare with the next."),
+        Binding("p,left", "go(-1)", "Previous", id="compare.previous", tooltip="Compare with the one before."),
     ]  # fmt: skip
 
     def __init__(
@@ -137,6 +137,10 @@ class ComparisonScreen(Screen[None]):
             for track, who, colour in sides
             if track in trace.tracks
         ] or [Content.styled(f"{name}: no sound was recorded", "$quiet")]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer other recordings where there are more than two."""
+        return action != "go" or len(self._traces) > 2
 
     def action_go(self, by: int) -> None:
         """Set another recording beside the first."""

@@ -114,6 +114,8 @@ class CassetteRedactor:
         self.counts.pop("unreadable", None)
         for call in self._calls.values():
             call.erased = call.stage not in LISTENS[1:] and self._scope.erases(call.t_ms)
+            if call.stage == "tts":  # a word may be divided between the chunks of a reply
+                call.erased = self._scope.reaches(call.t_ms)
             matches = call.asks, "".join(call.pieces), " ".join(call.pieces)
             call.touched = any(map(self._matcher.find, matches)) or any(map(self._changes, call.other))
             call.clean = iter(self._matcher.pieces(call.pieces))
@@ -144,7 +146,9 @@ class CassetteRedactor:
                 return row
         kept = {name: row[name] for name in NEVER if name in row}
         told = without(row, *NEVER)
-        if row["row"] in ("verb", "hook", "spoken") and self._scope.erases(row["t"] * 1000):
+        t_ms = row["t"] * 1000
+        divided = row["row"] in ("hook", "spoken") and self._scope.reaches(t_ms)
+        if divided or (row["row"] == "verb" and self._scope.erases(t_ms)):
             told = {name: MARK if isinstance(value, str) else {} for name, value in told.items()}
         else:
             told = self._matcher.fields(told)
