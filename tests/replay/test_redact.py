@@ -39,6 +39,7 @@ from workbench.readers import entries
 from workbench.replay.redaction.matching import MARK, Matcher
 from workbench.replay.redaction.redact import Removal, redact, redact_in_place
 from workbench.replay.rerun import rerun
+from workbench.trace.cassette import open_cassette
 from workbench.trace.codec import encode
 from workbench.trace.files import hold, open_new
 from workbench.trace.store import About, SessionFolder, open_trace
@@ -326,6 +327,16 @@ def test_patterns_fit_as_they_are() -> None:
         Matcher(patterns=("x*",))
     with pytest.raises(UsageError, match="empty word"):
         Matcher(("\u200b",))
+
+
+def test_numbers_of_the_recording_itself_stay(tmp_path: Path) -> None:
+    """A pattern of digits finds telephone numbers, not the samples, times and settings that a rerun needs."""
+    folder = record(SCENES["tool"](), tmp_path / "before")
+    redacted = redact(folder, tmp_path / "after", Removal(patterns=(r"\d{2,}",)))
+    assert not redacted.counts["utterances"]
+    before, after = open_cassette(folder), open_cassette(tmp_path / "after")
+    assert (after.damaged, len(after.rows), len(after.calls)) == (0, len(before.rows), len(before.calls))
+    assert SessionFolder.open(tmp_path / "after").about.settings == SessionFolder.open(folder).about.settings
 
 
 def test_in_place_it_takes_the_place_of_the_recording(tmp_path: Path) -> None:

@@ -160,8 +160,8 @@ class Matcher:
         return ["".join(parts) for parts in kept]
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value with every text, key and number in it looked at."""
-        return walk(value, self.text)
+        """Return a JSON value with every text and key in it looked at; numbers of ours are no words."""
+        return walk(value, self.text, numbers=False)
 
     def fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of fields whose names are known."""
@@ -170,26 +170,26 @@ class Matcher:
     def _json(self, text: str) -> str:
         try:
             content = json.loads(text)
-            clean = self.value(content)
+            clean = walk(content, self.text, numbers=True)
             return text if clean == content else json.dumps(clean, ensure_ascii=False)
         except (ValueError, RecursionError):
             return text
 
 
-def walk(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a JSON value with each text and key in it changed; a number that `change` changes is text from then on."""
+def walk(value: Any, change: Callable[[str], str], *, numbers: bool) -> Any:
+    """Return a JSON value with each text and key in it changed, and each of the `numbers`, which then is text."""
     match value:
         case str():
             return change(value)
-        case bool() | None:
-            return value
-        case int() | float():
+        case dict():
+            return {change(str(key)): walk(item, change, numbers=numbers) for key, item in value.items()}
+        case list() | tuple():
+            return [walk(item, change, numbers=numbers) for item in value]
+        case int() | float() if numbers and type(value) is not bool:
             written = json.dumps(value)
             return value if change(written) == written else change(written)
-        case dict():
-            return {change(str(key)): walk(item, change) for key, item in value.items()}
         case _:
-            return [walk(item, change) for item in value]
+            return value
 
 
 def erased(value: Any) -> Any:

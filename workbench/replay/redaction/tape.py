@@ -116,7 +116,8 @@ class CassetteRedactor:
             call.erased = call.stage not in LISTENS[1:] and self._scope.erases(call.t_ms)
             if call.stage == "tts":  # a word may be divided between the chunks of a reply
                 call.erased = self._scope.reaches(call.t_ms)
-            matches = call.asks, "".join(call.pieces), " ".join(call.pieces)
+            asks = "" if call.stage in LISTENS else call.asks
+            matches = asks, "".join(call.pieces), " ".join(call.pieces)
             call.touched = any(map(self._matcher.find, matches)) or any(map(self._changes, call.other))
             call.clean = iter(self._matcher.pieces(call.pieces))
             if call.touched or call.erased:
@@ -155,11 +156,13 @@ class CassetteRedactor:
         return self._without_hash(kept) | told if row["row"] == "hook" else kept | told
 
     def _of_call(self, row: Line, call: _Call) -> Line:
+        if row["row"] == "call" and call.stage in LISTENS:
+            return row
         gone = call.touched or call.erased
         kept = {name: row[name] for name in NEVER if name in row}
         told = without(row, *NEVER)
         if row["row"] == "call":
-            kept = kept if call.stage in LISTENS or row.get("key") == "warm" else self._without_hash(kept)
+            kept = kept if row.get("key") == "warm" else self._without_hash(kept)
         elif gone and call.stage in ("tts", "tool"):
             self._drop_data(row)
         if call.erased or (gone and call.stage == "stt" and row["row"] == "piece"):
