@@ -311,6 +311,7 @@ def test_seconds_go_with_the_words_of_their_turns(tmp_path: Path) -> None:
         ('{"n": "J\\\\u00f6rg torn', "jörg", f'{{"n": "{MARK} torn'),
         ('{"phone": 5550100}', "555-0100", f'{{"phone": "{MARK}"}}'),
         ("我叫安娜。", "安娜", f"我叫{MARK}。"),
+        ("ISIK", "ışık", MARK),
         ("nothing here", "anna", "nothing here"),
     ],
 )
@@ -336,7 +337,8 @@ def test_numbers_of_the_recording_itself_stay(tmp_path: Path) -> None:
     assert not redacted.counts["utterances"]
     before, after = open_cassette(folder), open_cassette(tmp_path / "after")
     assert (after.damaged, len(after.rows), len(after.calls)) == (0, len(before.rows), len(before.calls))
-    assert SessionFolder.open(tmp_path / "after").about.settings == SessionFolder.open(folder).about.settings
+    limits = [SessionFolder.open(each).about.settings["limits"] for each in (folder, tmp_path / "after")]
+    assert limits[0] == limits[1]
 
 
 def test_in_place_it_takes_the_place_of_the_recording(tmp_path: Path) -> None:

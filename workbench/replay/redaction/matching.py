@@ -81,7 +81,7 @@ def _folded(units: _Units) -> _Units:
         return _Units(units.text.lower(), range(len(units.text) + 1))
     characters, starts = list[str](), list[int]()
     for at, character in enumerate(units.text):
-        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).upper().casefold())
         seen = [part for part in folded if unicodedata.category(part) not in _UNSEEN]
         characters += seen
         starts += [at] * len(seen)
