@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,28 +275,11 @@ class Session(Runtime):
         settings, boundary = self.settings, self._boundary
         outside = boundary.begin(self.trace, self._origin)
         boundary.use_agent(self.agent)
-        for level, reason, hint in await asyncio.get_running_loop().run_in_executor(None, plugin_notices):
-            if not boundary.plays:
-                outside.emit(Notice(level, "plugins", reason, hint))
+        notices = await asyncio.get_running_loop().run_in_executor(None, plugin_notices)
+        for level, reason, hint in () if boundary.plays else notices:
+            outside.emit(Notice(level, "plugins", reason, hint))
         async with AsyncExitStack() as stack:
-            environment = ToolEnvironment(
-                self,
-                lambda: self.agent.data,
-                lambda: self.conversation.messages,
-                self.say,
-                boundary=boundary,
-            )
-            boundary.open_tools(self.tools)
-            self._toolset = toolset = await stack.enter_async_context(
-                open_toolset(
-                    self.tools,
-                    self.trace,
-                    settings,
-                    environment,
-                    self._first_tools,
-                    shared=not boundary.plays,
-                )
-            )
+            self._toolset = toolset = await stack.enter_async_context(self._open_tools())
             await toolset.use_agent(self.agent)
             self._builder = builder = StageBuilder(
                 settings,
@@ -331,6 +314,16 @@ class Session(Runtime):
                 self.trace.emit(ListeningStarted())
                 async with beside(builder.warm_fallbacks()):
                     await pipeline.run(greeting=self.agent.greeting, first=self._waiting)
+
+    def _open_tools(self) -> AbstractAsyncContextManager[Toolset]:
+        """Return the tools, to be entered; in a rerun there are none but those of the recording."""
+        boundary = self._boundary
+        boundary.open_tools(self.tools)
+        environment = ToolEnvironment(
+            self, lambda: self.agent.data, lambda: self.conversation.messages, self.say, boundary=boundary
+        )
+        parts = self.tools, self.trace, self.settings, environment, self._first_tools
+        return open_toolset(*parts, shared=not boundary.plays)
 
     def _go_half_duplex(self, reason: str) -> None:
         assert self._pipeline is not None
