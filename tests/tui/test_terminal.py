@@ -186,7 +186,9 @@ def test_tools_are_looked_at_called_again_and_mocked(tmux: Tmux, tmp_path: Path)
     assert [mocked for kind, mocked in told if kind == "tool_started"] == [False, False, True]
     assert [kind for kind, _ in told].count("tool_mocked") == 2
     tmux.type(f"clear; {shlex.join([sys.executable, '-m', 'workbench', 'replay', str(folder)])}", "Enter")
-    tmux.shows("Recording", "Turn 2", "weather(city=")
+    tmux.shows("Recording", "Turn 1: ")
+    tmux.type("End")
+    tmux.shows("Turn 2: ", "weather(city=")
     tmux.type("C-g")
     tmux.shows("✓ weather  done", "mocked", "turn 2 · ")
 
