@@ -141,13 +141,15 @@ async def person(
     try:
         async with asyncio.TaskGroup() as tasks:
             running: set[asyncio.Task[None]] = set()
+            leaving = asyncio.Event()
 
             def subscribed(track: rtc.Track, *_: object) -> None:
-                if track.kind == rtc.TrackKind.KIND_AUDIO:
+                if track.kind == rtc.TrackKind.KIND_AUDIO and not leaving.is_set():
                     running.add(tasks.create_task(one.listen_to(track)))
 
             def transcribed(reader: rtc.TextStreamReader, sender: str) -> None:
-                running.add(tasks.create_task(one.read(reader, sender)))
+                if not leaving.is_set():
+                    running.add(tasks.create_task(one.read(reader, sender)))
 
             one.room.on("track_subscribed", subscribed)
             one.room.register_text_stream_handler("lk.transcription", transcribed)
@@ -160,6 +162,7 @@ async def person(
             try:
                 yield one
             finally:
+                leaving.set()
                 for task in running:
                     task.cancel()
     finally:
