@@ -50,8 +50,8 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
         (desk / "my_agent.py").unlink()
     if words[:2] == ["config", "validate"]:
         (desk / "workbench.toml").write_text('profile = "scripted"\n')
-    if words[0] in ("compare", "redact"):
-        for name in ("before", "after"):
+    if words[0] in ("compare", "redact", "rerun", "save-test"):
+        for name in ("before", "after") if words[0] in ("compare", "redact") else ("before",):
             record = ["run", "--source", "question.wav", "--fast", "--record", name]
             subprocess.run([sys.executable, "-m", "workbench", *record], check=True, capture_output=True)
     if words[0] == "tune":

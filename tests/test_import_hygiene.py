@@ -35,6 +35,7 @@ MAY = {
     "workbench.simulation": set[str](),
     "workbench.spi": set[str](),
     "workbench.testing": set[str](),
+    "workbench.testing.pytest_plugin": set[str](),
     "workbench.session": {"numpy", "pydantic"},
     "workbench.readers.timeline": {"numpy"},
     "workbench.config": {"numpy", "pydantic"},

@@ -23,9 +23,11 @@ from workbench.model.events import (
     HostLag,
     Notice,
     ReplyEnded,
+    ReplyStarted,
     SessionStarted,
     Span,
     ToolCalled,
+    ToolReturned,
     TurnDecided,
     TurnEnded,
 )
@@ -145,7 +147,7 @@ def test_an_instant_that_moved_by_more_than_a_frame_is_named() -> None:
     assert isinstance(before, Heard)
     verdict = compared(recorded("interruption"), entries)
     assert verdict.sameness == "differs"
-    assert verdict.differences == (Difference(1, "heard_ms", before.agent_start_ms, 5000.0),)
+    assert verdict.differences == (Difference(1, "audible_ms", before.agent_start_ms, 5000.0),)
 
 
 def test_a_cut_and_the_arguments_of_a_call_are_decisions() -> None:
@@ -156,6 +158,22 @@ def test_a_cut_and_the_arguments_of_a_call_are_decisions() -> None:
     entries, _ = edited("tool", ToolCalled, arguments='{"city": "Rome"}')
     (call,) = compared(recorded("tool"), entries).differences
     assert (call.turn, call.subject, call.b) == (1, "tool", 'weather({"city": "Rome"})')
+
+
+def test_a_call_that_is_over_before_its_turn_is_decided_belongs_to_that_turn() -> None:
+    early: list[Event] = [
+        ReplyStarted(1, 4, None, "and in Rome?", True),
+        ToolCalled(1, None, "c1", "weather", "{}"),
+        ToolReturned(1, None, "c1", "weather", "It rains."),
+        TurnDecided(3, 4),
+    ]
+    entries = [Entry(i, float(i), event) for i, event in enumerate(early)]
+    snows = [
+        replace(it, event=replace(it.event, result="It snows.")) if i == 2 else it
+        for i, it in enumerate(entries)
+    ]
+    (difference,) = compared(entries, snows).differences
+    assert difference == Difference(3, "tool_result", "It rains.", "It snows.")
 
 
 def test_how_long_a_part_took_is_no_decision() -> None:

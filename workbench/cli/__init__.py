@@ -17,11 +17,13 @@ COMMANDS = {
     "room": "LiveKit rooms: try an agent in one, look into them, sign tokens.",
     "sessions": "List, search and show recordings.",
     "replay": "See and hear a recording again: why did it say that, then?",
+    "rerun": "Run a recorded session again, as it was or with something changed.",
     "report": "A recording as one HTML file: to be heard, looked at and sent.",
     "export": "A recording in the format of another program: traces, subtitles, labels, sound.",
     "prune": "Remove recordings that are too old, or too many.",
     "redact": "Remove words, turns or seconds from a recording.",
     "compare": "Compare recordings turn by turn, with gates for CI.",
+    "save-test": "Save a turn of a recording as a test, which pytest runs.",
     "tune": "Score recordings over a grid of settings: when a turn ends.",
     "models": "Model weights on board: list, pull, verify, remove.",
     "serve": "The models on board as an API for other programs.",
@@ -44,7 +46,8 @@ class Commands(click.Group):
             from workbench.cli import plugin_commands
 
             return plugin_commands.find(cmd_name, frozenset(COMMANDS))
-        command: click.Command = getattr(import_module(f"workbench.cli.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"workbench.cli.{module}"), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
@@ -25,6 +24,7 @@ from workbench.config import (
     sentences,
 )
 from workbench.config.models import read_models
+from workbench.config.toml import toml_value
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
 from workbench.plugin.values import ProviderStage
@@ -179,7 +179,7 @@ def template() -> str:
 
 def _entry(name: str, sentence: str, value: Any) -> Iterator[str]:
     yield from wrap(sentence, WIDTH, initial_indent="# ", subsequent_indent="# ")
-    yield f"# {name.rpartition('.')[2]} = {'' if value is None else _toml(value)}".rstrip()
+    yield f"# {name.rpartition('.')[2]} = {'' if value is None else toml_value(value)}".rstrip()
     yield ""
 
 
@@ -188,15 +188,6 @@ def _value(values: dict[str, Any], name: str) -> Any:
     for key in name.split("."):
         value = value[key]
     return value
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML; JSON's text, numbers, booleans and lists are."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _with_origins(settings: Settings) -> dict[str, Any]:
@@ -216,6 +207,6 @@ def _lines(settings: Settings, origin: bool) -> Iterator[str]:
             table = name.rpartition(".")[0]
             yield f"\n[{table}]"
         value = _value(values, name)
-        text = plain(_toml(value), limit=WIDTH, one_line=True) if value is not None else ""
+        text = plain(toml_value(value), limit=WIDTH, one_line=True) if value is not None else ""
         line = f"{name.rpartition('.')[2]:<20} = {text}".rstrip()
         yield f"{line:<50} # {plain(settings.origin(name))}" if origin else line

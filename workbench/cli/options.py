@@ -97,25 +97,40 @@ def agent_and_settings(
 
     `settings` are more of them, by name. Raises UsageError.
     """
-    from workbench.agent import load_agent
     from workbench.config import load_settings
 
-    with contextlib.redirect_stdout(sys.stderr):  # what the file prints is no result of the command
-        agent = load_agent(agent_file) if agent_file else None
+    agent = read_agent(agent_file) if agent_file else None
     values = {
         "profile": profile,
         "record.folder": record,
         **transport(source, sink, room),
         **(settings or {}),
+        **pairs_of("--set", changes, "turn.silence_ms=300"),
     }
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals:
-            raise UsageError(f"--set {change}: there is no =", "write it like --set turn.silence_ms=300")
-        values[name.strip()] = value.strip()
     loaded = load_settings(values, agent=agent, config_path=config)
     load_plugins(loaded, plugins)
     return agent, loaded
+
+
+def read_agent(file: Path) -> Agent:
+    """Return the agent of a file; what the file prints is no result of the command. Raises UsageError."""
+    from workbench.agent import load_agent
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return load_agent(file)
+
+
+def pairs_of(flag: str, texts: Sequence[str], example: str) -> dict[str, str]:
+    """Return what a flag that may be given again says as NAME=VALUE. Raises UsageError where there is no =."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(
+                f"{flag} {plain(text, 80, one_line=True)}: there is no =", f"write it like {flag} {example}"
+            )
+        pairs[name.strip()] = value.strip()
+    return pairs
 
 
 def transport(source: str | None, sink: str | None, room: str | None) -> dict[str, Any]:

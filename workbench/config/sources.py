@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from workbench.config.settings import (
     known_settings,
     known_tables,
 )
+from workbench.config.toml import read_toml
 from workbench.config.validation import SourcedValue, nearest, parents, validate
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
@@ -78,7 +78,7 @@ def read_file(path: Path | None) -> SettingsFile:
     """Read a workbench.toml. UsageError names file, line and key."""
     if path is None:
         return SettingsFile()
-    text, table = _toml(path)
+    text, table = read_toml(path)
     lines = _lines(text)
 
     def place(name: str) -> str:
@@ -106,22 +106,6 @@ def _resolved(path: Path, name: str, value: Any) -> Any:
     if name != "plugins" or not isinstance(value, list):
         return value
     return [str(path.parent / Path(item).expanduser()) if isinstance(item, str) else item for item in value]
-
-
-def _toml(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text", "save it as UTF-8") from None
-    try:
-        return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        match = re.search(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
-        line = (match and match[2]) or len(text.splitlines())
-        place, reason = f"{path}:{line}", match[1] if match else str(error)
-        raise UsageError(f"{place}: not TOML: {plain(reason)}", "correct that line") from None
 
 
 def _lines(text: str) -> dict[str, int]:

@@ -136,7 +136,7 @@ def _first_sample(name: str, a: Track | None, b: Track | None) -> tuple[str, str
 
 @dataclass(slots=True)
 class Decisions:
-    """A fold: the decisions of a trace by the number of their turn; those between turns belong to the one before."""
+    """The decisions of a trace by the number of their turn; those between turns belong to the one before."""
 
     by_turn: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Each by its name; the second of a kind in a turn is `name.2`."""
@@ -147,6 +147,7 @@ class Decisions:
     _utterance_of: dict[int, int] = field(default_factory=dict)
     """The utterance that a reply answers."""
     _calls: dict[str, ev.ToolCalled] = field(default_factory=dict)
+    _tool_ends: list[ev.ToolReturned] = field(default_factory=list)
     _onset_ms: dict[int, float] = field(default_factory=dict)
 
     @classmethod
@@ -154,7 +155,9 @@ class Decisions:
         """Read a trace to its end."""
         decisions = cls()
         for entry in trace:
-            decisions.feed(entry)
+            decisions._feed(entry)
+        for end in decisions._tool_ends:  # a call may be over before it is known to which turn it belongs
+            decisions._add_tool(end)
         return decisions
 
     @property
@@ -166,8 +169,7 @@ class Decisions:
             if number
         ]
 
-    def feed(self, entry: ev.Entry) -> None:
-        """Take the next entry."""
+    def _feed(self, entry: ev.Entry) -> None:
         t_ms = entry.t_ms
         match entry.event:
             case ev.TurnDecided(turn=turn, utterance=utterance, typed=typed, end_sample=end):
@@ -177,7 +179,7 @@ class Decisions:
             case ev.TurnReopened(turn=turn):
                 self._add(turn, reopened_ms=t_ms)
             case ev.Heard(turn=turn, agent_start_ms=start):
-                self._add(turn, heard_ms=start)
+                self._add(turn, audible_ms=start)
             case ev.TurnEnded(turn=turn) as end:
                 self._add(turn, user_text=end.user_text, agent_text=end.agent_text, status=end.status)
                 if end.status == "failed":
@@ -194,7 +196,7 @@ class Decisions:
             case ev.ReplyStarted(reply=reply, utterance=int(utterance)):
                 self._utterance_of[reply] = utterance
             case ev.ReplyPlaying(turn=turn):
-                self._add(turn, reply_ms=t_ms)
+                self._add(turn, reply_start_ms=t_ms)
             case ev.ReplyPaused(turn=turn):
                 self._add(turn, paused_ms=t_ms)
             case ev.BargeInJudged(reply=reply, verdict=verdict):
@@ -202,11 +204,12 @@ class Decisions:
             case ev.ReplyResumed(turn=turn):
                 self._add(turn, resumed_ms=t_ms)
             case ev.ReplyEnded(turn=turn, status=status, heard=heard, unheard=unheard):
-                self._add(turn, heard=heard, unheard=unheard, reply_end=status, reply_end_ms=t_ms)
+                said = {"said": heard, "said_status": status} if turn is None else {}
+                self._add(turn, **said, unheard=unheard, reply_end_ms=t_ms)
             case ev.ToolCalled(call=call):
                 self._calls[call] = event
             case ev.ToolReturned(status=status) if status != "discarded":
-                self._add_tool(event)
+                self._tool_ends.append(event)
             case ev.FallbackStarted(stage=stage, fallback=fallback):
                 self._add(self._turn, fallback=f"{stage}: {fallback}")
             case ev.VoiceChanged(stage=stage, state=state):
