@@ -52,7 +52,8 @@ def test_a_command_that_is_shown_works(command: str, desk: Path) -> None:
         (desk / "workbench.toml").write_text('profile = "scripted"\n')
     if words[0] in ("compare", "redact", "rerun", "save-test"):
         for name in ("before", "after") if words[0] in ("compare", "redact") else ("before",):
-            record = ["run", "--source", "question.wav", "--fast", "--record", name]
+            agent = [word for word in words if word.endswith(".py")]
+            record = ["run", *agent, "--source", "question.wav", "--fast", "--record", name]
             subprocess.run([sys.executable, "-m", "workbench", *record], check=True, capture_output=True)
     if words[0] == "tune":
         for name in {"before", "after"} & {*words}:

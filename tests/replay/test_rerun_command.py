@@ -44,7 +44,7 @@ def test_as_it_was_it_is_the_same_bytes_and_faster(desk: Path, capsys: Output) -
 def test_a_changed_setting_is_named_by_what_differs(desk: Path, capsys: Output) -> None:
     text = rerun(capsys, "before", "--set", "turn.hold_ms=900", "--out", "after")
     assert text.startswith("≠ differs: 3 turns")
-    assert "turn 1   heard" in text
+    assert "turn 2   reply start" in text
     capsys.readouterr()
     assert run(["compare", "before", "after"]) == 0
     assert "3 pairs" in capsys.readouterr().out
@@ -56,7 +56,7 @@ def test_another_prompt_asks_what_was_not_recorded(desk: Path, capsys: Output) -
     answer = as_json(capsys, "before", "--prompt", "prompt.txt", code=4)
     assert {it["stage"] for it in answer["not_in_cassette"]} == {"llm"}
     assert answer["not_in_cassette"][0]["request"] == "good morning"
-    assert "not in the cassette, its turn failed" in rerun(capsys, "before", "--prompt", "prompt.txt", code=4)
+    assert "not in the cassette, no answer" in rerun(capsys, "before", "--prompt", "prompt.txt", code=4)
     answer = as_json(capsys, "before", "--prompt", "prompt.txt", "--live")
     assert all(it["live"] for it in answer["not_in_cassette"])
 

@@ -22,7 +22,7 @@ BEFORE = Path("before")
 
 def saved(number: int = 2, agent: str | None = "my_agent.py") -> Path:
     """The file of a saved turn."""
-    return save_turn(BEFORE, number, agent=agent and Path(agent)) / SAVED_TURN
+    return save_turn(BEFORE, number, agent=Path(agent) if agent else None) / SAVED_TURN
 
 
 def edit(file: Path, before: str, after: str) -> None:
@@ -55,7 +55,7 @@ def test_a_prompt_that_breaks_it_is_named(desk: Path) -> None:
     write_agent(desk / "my_agent.py", "Be rude.")
     edit(file.parent / "session" / "session.json", '"Good morning to you."', '"Get lost."')
     edit(file.parent / "session" / "session.json", "weather in", "climate of")
-    missing, tools, instructions, asked = problems_of(file)
+    missing, tools, instructions, asked, _ = problems_of(file)
     assert "expected: It rains in Oslo." in missing
     assert "it is:    Very well." in missing
     assert 'expected: weather(city="Oslo")' in tools
@@ -138,5 +138,5 @@ def test_pytest_runs_it_and_says_in_words_why_it_fails(desk: Path) -> None:
     assert "expected is nothing that can be expected" in done.stdout
     assert "Traceback" not in done.stdout
     assert "problems_of" not in done.stdout
-    assert str(broken.relative_to(desk)) in done.stdout
+    assert str(broken) in done.stdout
     assert file.parent.name not in done.stdout.partition("short test summary")[2]

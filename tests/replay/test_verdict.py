@@ -168,10 +168,8 @@ def test_a_call_that_is_over_before_its_turn_is_decided_belongs_to_that_turn() -
         TurnDecided(3, 4),
     ]
     entries = [Entry(i, float(i), event) for i, event in enumerate(early)]
-    snows = [
-        replace(it, event=replace(it.event, result="It snows.")) if i == 2 else it
-        for i, it in enumerate(entries)
-    ]
+    snows = [*entries]
+    snows[2] = Entry(2, 2.0, ToolReturned(1, None, "c1", "weather", "It snows."))
     (difference,) = compared(entries, snows).differences
     assert difference == Difference(3, "tool_result", "It rains.", "It snows.")
 

@@ -156,9 +156,9 @@ VALUES: list[Any] = [
 
 def changed_fields(lines: list[str], choose: random.Random) -> Iterator[str]:
     """The same value in the same field of every event of a type, or of one."""
-    kind = json.loads(choose.choice(lines))["type"]
+    event = json.loads(choose.choice(lines))
     once, value = choose.random() < 0.5, choose.choice(VALUES)
-    name = choose.choice([*json.loads(next(line for line in lines if f'"{kind}"' in line))])
+    kind, name = event["type"], choose.choice([*event])
     for line in lines:
         content = json.loads(line)
         if content["type"] == kind and (not once or choose.random() < 0.7):

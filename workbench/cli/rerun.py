@@ -19,7 +19,8 @@ from workbench.cli.output import err, mark, out, short
 from workbench.cli.sessions import find_session
 from workbench.model.errors import UsageError
 from workbench.model.text import plain
-from workbench.views.format import DASH, count, ms, signed_ms, words_difference
+from workbench.views.comparison import words_difference
+from workbench.views.format import DASH, count, ms, signed_ms
 
 if TYPE_CHECKING:
     from workbench.replay.rerun import Change, Rerun
@@ -244,7 +245,8 @@ def _telling(differences: Sequence[Difference]) -> list[Difference]:
     ones follow from that."""
     telling: list[Difference] = []
     for _, turn in groupby(differences, key=lambda difference: difference.turn):
-        rest, instants = list[Difference](), list[Difference]()
+        rest: list[Difference] = []
+        instants: list[Difference] = []
         for difference in turn:
             instant = difference.subject.partition(".")[0].endswith("_ms")
             (instants if instant else rest).append(difference)

@@ -30,7 +30,7 @@ from workbench.replay.rerun import Rerun, rerun
 from workbench.replay.slices import copy_beginning
 from workbench.trace.cassette import open_cassette
 from workbench.trace.trace import Trace
-from workbench.views.format import words_difference
+from workbench.views.comparison import words_difference
 from workbench.views.trace import open_trace
 
 RECORDING = "session"

@@ -317,7 +317,7 @@ class _Reading:
     def read(self, file: BinaryIO) -> Cassette:
         damaged, version = 0, None
         for _, line in lines_from(file, 0):
-            row = _parsed(line)
+            row = parsed_row(line)
             if row is not None and row["row"] == "cassette" and version is None:
                 version = row["v"]
                 if version > VERSION:
@@ -390,7 +390,7 @@ class _Reading:
         return bool(known.all())
 
 
-def _parsed(line: bytes) -> Row | None:
+def parsed_row(line: bytes) -> Row | None:
     """Return the row of a line, None for what is none."""
     try:
         row = json.loads(line)

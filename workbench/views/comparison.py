@@ -66,12 +66,12 @@ def pair_changes(pair: TurnPair) -> Iterator[str]:
         return
     for who, before, after in (("user", a.user_text, b.user_text), ("agent", a.agent_text, b.agent_text)):
         if before != after:
-            yield f"{who}: {plain(_difference(before, after), SHOWN, one_line=True)}"
+            yield f"{who}: {plain(words_difference(before, after), SHOWN, one_line=True)}"
     if marks(a) != marks(b):
         yield f"{marks(a) or 'done'} → {marks(b) or 'done'}"
 
 
-def _difference(a: str, b: str) -> str:
+def words_difference(a: str, b: str) -> str:
     """Return the text with `[-before-]{+after+}` where words changed, as wdiff writes it."""
     return " ".join(
         before if before == after else _change(before, after) for before, after in words_changed(a, b)

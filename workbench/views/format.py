@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from workbench.readers.latency import PERCENTILES, LatencySummary
-from workbench.readers.pairs import words_changed
 from workbench.readers.timeline import Turn
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -64,17 +63,6 @@ def marks(turn: Turn) -> str:
 def title(turn: Turn) -> str:
     """Return `Turn 3 · cut · cold`."""
     return " · ".join(filter(None, [f"Turn {turn.turn}", marks(turn)]))
-
-
-def words_difference(a: str, b: str) -> str:
-    """Return a text with `[-before-]{+after+}` where its words changed, as wdiff writes it."""
-    return " ".join(
-        before if before == after else _change(before, after) for before, after in words_changed(a, b)
-    )
-
-
-def _change(before: str, after: str) -> str:
-    return (f"[-{before}-]" if before else "") + (f"{{+{after}+}}" if after else "")
 
 
 def percentiles(summary: LatencySummary, percents: Iterable[int] = PERCENTILES) -> str:
