@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcp_types import CallToolResult, ListToolsResult
 
@@ -229,6 +229,7 @@ def test_the_oracle_knows_what_is_refused(schema: dict[str, Any]) -> None:
 
 
 @settings(max_examples=1_500, deadline=None)
+@example({"items": {"type": None, "anyOf": [], "items": [True]}})
 @given(JSON)
 def test_whatever_a_server_lists_is_accepted_or_left_out(listed: Any) -> None:
     repaired = object_schema(listed)

@@ -145,8 +145,10 @@ def repair_schema(schema: Any, depth: int = 0) -> Any:
         return {}
     repaired = {key: value for key, value in schema.items() if value is not None or key in MAY_BE_NULL}
     for key in [*repaired]:
-        is_list = key not in (*SCHEMA_LISTS, "enum") or isinstance(repaired[key], list)
-        if key in ADDRESSES or not is_list:
+        value = repaired[key]
+        is_list = key not in (*SCHEMA_LISTS, "enum") or isinstance(value, list)
+        is_empty = key in UNIONS and isinstance(value, list) and all(part is None for part in value)
+        if key in ADDRESSES or not is_list or is_empty:
             del repaired[key]
     _repair_types(repaired)
     _modernize_bounds(repaired)
