@@ -83,7 +83,7 @@ def test_a_question_is_answered_sooner_than_a_statement_and_that_sooner_than_wha
 def test_what_stays_unfinished_is_a_turn_at_the_limit() -> None:
     outcome = talk(said("So, um,"))
     assert texts(outcome) == ["So, um,"]
-    assert waited_ms(outcome)[0] == pytest.approx(2500, abs=40)
+    assert waited_ms(outcome)[0] == pytest.approx(3000, abs=40)
 
 
 def test_late_words_make_it_no_slower_than_silence() -> None:

@@ -114,11 +114,12 @@ def combined(utterance: Utterance, settings: TurnSettings = KNOBS) -> float:
         ("tell me a joke", None, 315),
         ("tell me a joke", 0.5, 315),
         ("tell me a joke", 0.1, 1400),
-        ("So, um,", None, 2500),
-        ("So, um,", 0.99, 2500),
-        ("I'd like to go to", 0.99, 2500),
-        ("my number is 555", 0.99, 2500),
-        ("my number is 555 123 4567", 0.1, 700),
+        ("So, um,", None, 3000),
+        ("So, um,", 0.99, 3000),
+        ("I'd like to go to", 0.99, 3000),
+        ("my number is 555", 0.99, 3000),
+        ("my number is 555 123 4567", 0.1, 525),
+        ("my number is 555 1234", 0.1, 1050),
     ],
 )
 def test_how_long_is_waited_by_words_and_sound(
@@ -181,14 +182,14 @@ def test_sound_alone_and_words_alone() -> None:
 def test_words_that_lag_behind_do_not_count_but_a_number_does() -> None:
     assert combined(pause("I'd like to go to", covered=False)) == 350
     assert combined(pause("What time is it?", covered=False)) == 350
-    assert combined(pause("my number is 555", covered=False)) == 2500
+    assert combined(pause("my number is 555", covered=False)) == 3000
 
 
 def test_after_a_question_for_a_number_there_is_time() -> None:
     question = "What is your phone number?"
-    assert combined(pause("five", question=question)) == 2500
+    assert combined(pause("five", question=question)) == 3000
     assert combined(pause("five", question="How many people?")) == 315
-    assert combined(pause(None, question=question)) == 700, "there are no words yet"
+    assert combined(pause(None, question=question)) == 1050, "there are no words yet"
     assert combined(pause("Sure, no problem.", question=question)) == pytest.approx(315)
 
 
@@ -197,8 +198,9 @@ def test_after_a_question_for_a_number_there_is_time() -> None:
     [
         ("tell me a joke", 420),
         ("What time is it?", 0),
-        ("So, um,", 2500),
-        ("my number is 555 123 4567", 700),
+        ("So, um,", 3000),
+        ("my number is 555 123 4567", 420),
+        ("my number is 555 1234", 1050),
         (None, 420),
     ],
 )
@@ -218,7 +220,7 @@ def test_all_waits_but_for_the_unfinished_go_with_the_silence_that_is_set(silenc
     assert turn.wait_ms(pause("Tell me a joke."), settings) == pytest.approx(315 * times)
     assert turn.wait_ms(pause("tell me a joke", covered=False), settings) == pytest.approx(silence_ms)
     assert turn.hold_ms(pause("Tell me a joke."), settings) == pytest.approx(420 * times)
-    assert turn.wait_ms(pause("So, um,"), settings) == 2500
+    assert turn.wait_ms(pause("So, um,"), settings) == 3000
 
 
 def test_an_estimate_counts_for_the_pause_that_was_judged() -> None:

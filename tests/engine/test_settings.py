@@ -270,7 +270,7 @@ def test_turn_complete_ms() -> None:
 
 
 def test_turn_unfinished_ms() -> None:
-    assert waited("turn.unfinished_ms", 1500.0, "I'd like to") == [2500, 1500]
+    assert waited("turn.unfinished_ms", 1500.0, "I'd like to") == [3000, 1500]
 
 
 def test_turn_complete_probability() -> None:

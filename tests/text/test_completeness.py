@@ -51,7 +51,8 @@ def test_sentences_and_what_is_none(text: str, result: Completeness) -> None:
     [
         ("My number is 555", "", UNFINISHED),
         ("My number is 555-123.", "", UNFINISHED),
-        ("My number is 555-123-4567.", "", DOUBTFUL),
+        ("My number is 555-123-4567.", "", LIKELY),
+        ("My number is 555-1234.", "", DOUBTFUL),
         ("five five five", "", UNFINISHED),
         ("555", "", UNFINISHED),
         ("Question number 1", "", UNKNOWN),

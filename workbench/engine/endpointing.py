@@ -78,9 +78,9 @@ SHARES: dict[tuple[Completeness, int], float] = {
     (Completeness.UNKNOWN, 1): 0.9,
     (Completeness.UNKNOWN, 0): 0.9,
     (Completeness.UNKNOWN, -1): 4.0,
-    (Completeness.DOUBTFUL, 1): 2.0,
-    (Completeness.DOUBTFUL, 0): 2.0,
-    (Completeness.DOUBTFUL, -1): 2.0,
+    (Completeness.DOUBTFUL, 1): 3.0,
+    (Completeness.DOUBTFUL, 0): 3.0,
+    (Completeness.DOUBTFUL, -1): 3.0,
 }
 """Times this user's usual wait, by words and sound. Measured on 180 human turns in five languages with 238 pauses: 12 %
 of the pauses end the turn at a mean latency of 390 ms, 6 % where whole sentences in a row are left out; by silence

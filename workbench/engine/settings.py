@@ -58,7 +58,7 @@ class TurnSettings(SettingsModel):
     back, and taken back where the user goes on."""
     complete_ms: float = Field(200, ge=50, le=5000)
     """Silence that ends a turn that is surely complete, by its words or its sound, ms."""
-    unfinished_ms: float = Field(2500, ge=50, le=10000)
+    unfinished_ms: float = Field(3000, ge=50, le=10000)
     """Silence that ends a turn that is surely unfinished, ms: after "and" or "um", within a number being dictated."""
     complete_probability: float = Field(0.7, ge=0, le=1)
     """Probability that the turn is over, by its sound, from which on it counts as complete."""

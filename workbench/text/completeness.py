@@ -41,7 +41,7 @@ class Completeness(IntEnum):
     DOUBTFUL = -1
     UNKNOWN = 0
     LIKELY = 1
-    """The STT has put a full stop."""
+    """The STT has put a full stop, or a number is as long as telephone numbers are."""
     COMPLETE = 2
     """A question, or an answer that needs no more."""
 
@@ -109,6 +109,8 @@ def dictation(text: str, question: str, language: str) -> Completeness | None:
     if not (announced or several or (by_digit and not number.before)):
         return None
     short = matches(question or text, language, "codes")
+    if not short and str(number.digits) in entries(language, "lengths"):
+        return Completeness.LIKELY
     enough = number.digits >= (SHORT_NUMBER if short else LONG_NUMBER)
     return Completeness.DOUBTFUL if enough else Completeness.UNFINISHED
 
