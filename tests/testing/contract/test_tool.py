@@ -170,7 +170,7 @@ def first_letter(city: str) -> str:
 
 async def blocks(city: str) -> str:
     """The weather."""
-    time.sleep(0.15)  # noqa: ASYNC251
+    time.sleep(0.5)  # noqa: ASYNC251
     return city
 
 
