@@ -59,10 +59,9 @@ class PlayedTrace(OpenTrace):
         if self._relaying or self._next >= len(self._outside) or self.closed:
             return
         self._relaying = True
-        now = self._clock.now()
         while self._next < len(self._outside):
             t, entry = self._outside[self._next]
-            if t > now or (entry.i > self.end and not overdue):
+            if not self._clock.has_come(t) or (entry.i > self.end and not overdue):
                 break
             self._next += 1
             self.note(super().emit(entry.event))
@@ -74,7 +73,7 @@ class PlayedTrace(OpenTrace):
             t = self._outside[self._next][0]
             await self._clock.until(t)
             self.relay()
-            if self._next < len(self._outside) and self._outside[self._next][0] <= self._clock.now():
+            if self._next < len(self._outside) and self._clock.has_come(self._outside[self._next][0]):
                 await asyncio.sleep(A_MOMENT_S)
                 self.relay(overdue=True)
 

@@ -38,6 +38,11 @@ class SessionClock:
         """Return the time."""
         return asyncio.get_running_loop().time() - self.origin
 
+    def has_come(self, t: float) -> bool:
+        """Decide whether a time has come, as those who wait for it are woken: `now() >= t` would be wrong by a rounding
+        where the origin is not 0."""
+        return asyncio.get_running_loop().time() >= self.origin + t
+
     @property
     def index(self) -> int:
         """How many events and inputs there were until now."""
@@ -45,7 +50,7 @@ class SessionClock:
 
     async def until(self, t: float, i: int = 0) -> None:
         """Wait for a time; return at once where it has come."""
-        if asyncio.get_running_loop().time() < self.origin + t:
+        if not self.has_come(t):
             await self.timer(t, i)
 
     def timer(self, t: float, i: int = 0) -> asyncio.Future[None]:
