@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import sys
 from contextlib import nullcontext
 from datetime import timedelta
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from workbench.cli.prune import prune
 from workbench.model.errors import UsageError
-from workbench.trace.files import hold, open_new
+from workbench.trace.files import hold, open_new, remove_leftovers
 from workbench.trace.pruning import now
 from workbench.trace.store import DATE_FORMAT, About, SessionFolder, default_root, sessions
 
@@ -164,6 +165,22 @@ def test_an_interrupted_removal_leaves_whole_folders(root: Path, monkeypatch: py
     assert len(list(root.iterdir())) == 2
     ran("--older-than", "1000d", "--yes")
     assert [*root.iterdir()] == [old]
+
+
+def test_a_redaction_that_was_cut_between_its_renames_is_brought_to_its_end(root: Path) -> None:
+    recording = stored(1)
+    whole = (recording / "session.json").read_bytes()
+    away, redacted = (
+        root / f".{recording.name}.removed-00000000",
+        root / f".{recording.name}.redacted-00000000",
+    )
+    recording.rename(away)
+    shutil.copytree(away, redacted)
+    half = root / ".other.redacted-00000000"
+    half.mkdir()
+    remove_leftovers(root)
+    assert [path.name for path in root.iterdir()] == [recording.name]
+    assert (recording / "session.json").read_bytes() == whole
 
 
 def test_what_cannot_be_removed_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

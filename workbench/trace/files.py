@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-LEFTOVER = re.compile(r"\..+\.(?:removed|redacted)-[0-9a-f]{8}")
+LEFTOVER = re.compile(r"\.(.+)\.(removed|redacted)-[0-9a-f]{8}")
 
 
 def open_new(path: Path) -> int:
@@ -86,7 +86,19 @@ def remove_folder(folder: Path) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove what an interrupted removal or redaction left of folders in `root`. Raises OSError."""
-    for path in root.iterdir():
-        if LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+    """Remove what an interrupted removal or redaction left of folders in `root`. Raises OSError.
+
+    A redaction that was interrupted between its two renames is brought to its end: the redacted folder, which is whole
+    by then, gets its name.
+    """
+    leftovers = {path: match for path in root.iterdir() if (match := _leftover(path))}
+    moved_away = {match[1] for match in leftovers.values() if match[2] == "removed"}
+    for path, match in leftovers.items():
+        if match[2] == "redacted" and match[1] in moved_away and not (root / match[1]).exists():
+            path.rename(root / match[1])
+        else:
             shutil.rmtree(path)
+
+
+def _leftover(path: Path) -> re.Match[str] | None:
+    return LEFTOVER.fullmatch(path.name) if path.is_dir() and not path.is_symlink() else None
