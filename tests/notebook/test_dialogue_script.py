@@ -60,7 +60,7 @@ def test_settings_and_delays_make_the_difference_they_should() -> None:
 def test_words_may_be_heard_in_parts_and_are_answered_all_the_same() -> None:
     """A scene says what is answered to which words, whatever endpointing makes of them."""
     trace = score(
-        "you: One.\nagent: First.\n(pause 0.3)\nyou: Two.\nagent: Second.\n(pause 3)\nyou: Three.\nagent: Third."
+        "you: One.\nagent: First.\n(pause 0.3)\nyou: Two.\nagent: Second.\n(pause 4)\nyou: Three.\nagent: Third."
     )
     assert said(trace) == [("One. Two.", "First."), ("Three.", "Third.")]
 

@@ -60,7 +60,7 @@ def test_without_the_weights_words_and_silence_decide_and_a_notice_says_so(
             assert not turn.assesses
             return [turn.wait_ms(paused(speech(1.0), text), TurnSettings()) for text in ("Yes.", "and")]
 
-    assert asyncio.run(waits()) == [200, 2500]
+    assert asyncio.run(waits()) == [200, 3000]
     ((reason, hint),) = notices
     assert "turns end by words and silence alone" in reason
     assert "workbench models pull smart-turn/v3.2" in hint

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.golden.scenes import SCENES, record
+from workbench.__main__ import run
 from workbench.model.errors import UsageError
 from workbench.model.events import (
     Bookmarked,
@@ -379,6 +380,28 @@ def test_what_cannot_be_redacted_is_named_and_nothing_is_left(tmp_path: Path) ->
         redact(folder, tmp_path / "after", Removal(words=("anna",)))
     os.close(descriptor)
     assert not (tmp_path / "after").exists()
+
+
+def test_data_that_no_row_names_is_not_taken_over(tmp_path: Path) -> None:
+    """The recorder writes data before its row, and may be killed in between."""
+    folder = recorded(tmp_path / "before", "anna")
+    with (folder / "cassette" / "data.bin").open("ab") as file:
+        file.write(b"\x07" * 50)
+    redact(folder, tmp_path / "after", Removal(words=("anna",)))
+    data = (tmp_path / "after" / "cassette" / "data.bin").read_bytes()
+    assert len(data) == 300
+    assert data[250:] == bytes(50)
+    assert b"\x07" in data
+
+
+def test_a_rerun_of_what_was_redacted_names_it_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    redact(record(SCENES["tool"](), tmp_path / "before"), tmp_path / "after", Removal(turns=(2,)))
+    assert run(["rerun", str(tmp_path / "after")]) == 1
+    output = capsys.readouterr()
+    assert "removed from the recording by `workbench redact`" in output.out
+    assert "went wrong inside" not in output.err
 
 
 def test_a_rerun_says_that_what_it_needs_was_removed(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_the_prompt_is_edited_in_the_users_editor(
     [
         (["nowhere"], "no sessions are called 'nowhere'", "workbench sessions"),
         (["before", "--swap", "sst=local"], "no stage 'sst'", "stt, llm, tts, turn, vad"),
+        (["before", "--set", "turn.silence_m=3", "--from-turn", "2"], "turn.silence_m", "silence_ms?"),
         (["before", "--swap", "llm"], "--swap llm: there is no =", "--swap llm=openai/"),
         (["before", "--swap", "llm="], "names no provider", "plugins list"),
         (["before", "--swap", "llm=nobody"], "nobody", ""),

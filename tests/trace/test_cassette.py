@@ -106,7 +106,7 @@ ROWS = st.one_of(
     st.builds(
         lambda kind, t, fields: {"row": kind, "t": t, **fields},
         st.sampled_from([*SHAPES, "else"]),
-        st.floats() | st.integers() | st.booleans() | st.none(),
+        st.floats() | st.integers() | st.sampled_from([10**400, -(10**400)]) | st.booleans() | st.none(),
         st.dictionaries(
             st.sampled_from(sorted({name for shape in SHAPES.values() for name in shape} | {"i", "how"})),
             st.sampled_from([1, -1, 2**70, 0.5, "tts", [], [0, 144], [0, 2**40], {}, None, True]),

@@ -23,6 +23,7 @@ from workbench.views.comparison import words_difference
 from workbench.views.format import DASH, count, ms, signed_ms
 
 if TYPE_CHECKING:
+    from workbench.replay.answers import Miss
     from workbench.replay.rerun import Change, Rerun
     from workbench.replay.verdict import Difference, TraceVerdict
 
@@ -32,8 +33,9 @@ SHOWN = 12
 """Differences that are printed; `--json` has all of them."""
 TEXTS = ("user_text", "agent_text", "said", "unheard")
 """Differences that are shown word by word."""
-MISSES = {
+MISSES: dict[Miss, str] = {
     "missing": "not in the cassette",
+    "removed": "removed from the recording by `workbench redact`",
     "used up": "asked more often than recorded",
     "cut off": "recorded only in part",
 }
@@ -121,7 +123,7 @@ class Outcome:
     def code(self) -> int:
         """The exit code."""
         if self.changed:
-            return 4 if self.unanswered else 0
+            return 4 if self.unanswered or self.again.error is not None else 0
         return 1 if self.verdict.sameness == "differs" else 0
 
     def to_json(self) -> dict[str, Any]:

@@ -149,5 +149,6 @@ class Answers:
             raise self.miss(stage, "cut off", call.asks, live=False)
         await self.clock.turn_of(call.end, shift)
         if call.end["how"] == "failed":
-            raise recorded_error(call.end.get("error") or {}, kinds)
+            error = call.end.get("error")
+            raise recorded_error(error if isinstance(error, dict) else {}, kinds)
         return call.end

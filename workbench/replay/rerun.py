@@ -171,11 +171,12 @@ class _Play:
         self._original, self._cassette, self._changed, self._progress = original, cassette, changed, progress
         self._agent = recorded_agent(cassette)
         recorded = recorded_settings(folder.about)
+        after = with_changes(recorded, changed.settings)  # which are looked at now, whenever they hold
         if changed.forks:
             if late := [stage for stage in changed.swap if stage not in MODEL_STAGES]:
                 raise UsageError(f"{late[0]} cannot be swapped in mid-conversation", "leave out the turn")
         else:
-            recorded = with_changes(recorded, changed.settings)
+            recorded = after
         self._recorded = recorded
         self._settings = with_swaps(recorded, changed.swap, live=changed.live, chains=not changed.forks)
         self._settings.record.enabled, self._settings.record.folder = True, place

@@ -96,8 +96,8 @@ def remove_leftovers(root: Path) -> None:
     for path, match in leftovers.items():
         if match[2] == "redacted" and match[1] in moved_away and not (root / match[1]).exists():
             path.rename(root / match[1])
-        else:
-            shutil.rmtree(path)
+    for path in filter(Path.exists, leftovers):  # only now, as this may be interrupted too
+        shutil.rmtree(path)
 
 
 def _leftover(path: Path) -> re.Match[str] | None:

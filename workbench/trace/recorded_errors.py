@@ -45,7 +45,9 @@ def recorded_error(row: dict[str, Any], kinds: Mapping[str, type[WorkbenchError]
         reason,
         hint,
         stage=str(row.get("stage", "")),
-        retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
+        retry_after=float(retry_after)
+        if isinstance(retry_after, int | float) and 0 <= retry_after < 1e9
+        else None,
     )
     if isinstance(error, BusyError):
         error.loading = row.get("loading") is True

@@ -7,7 +7,6 @@ input held something that was removed: a rerun then finds no answer there, and s
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -71,6 +70,8 @@ class CassetteRedactor:
         self._events = events
         self._calls: dict[Any, _Call] = {}
         self._zeros: list[tuple[int, int]] = []
+        self._named: list[tuple[int, int]] = []
+        """Data that rows of the new cassette name."""
         self._first_ms = events.first_ms
         self.counts = Counter[str]()
 
@@ -85,6 +86,7 @@ class CassetteRedactor:
                 clean = self._redacted(row)
                 if clean is not None:
                     file.write(written(clean))
+                    self._named += _data_of(clean)
                 if clean != row:
                     self.counts["cassette rows"] += 1
         self._write_data(into / FOLDER / DATA)
@@ -163,7 +165,9 @@ class CassetteRedactor:
         told = without(row, *NEVER)
         if row["row"] == "call":
             kept = kept if row.get("key") == "warm" else self._without_hash(kept)
-        elif gone and call.stage in ("tts", "tool"):
+        elif (gone and call.stage in ("tts", "tool")) or (
+            "picture" in row and self._scope.reaches(row["t"] * 1000)
+        ):
             self._drop_data(row)
         if call.erased or (gone and call.stage == "stt" and row["row"] == "piece"):
             return kept | {name: _erased(name, value) for name, value in told.items()}
@@ -183,18 +187,35 @@ class CassetteRedactor:
         return kept | {name: REMOVED for name in ("key", "outline") if name in kept}
 
     def _drop_data(self, row: Line) -> None:
-        match row.get("data"):
-            case [int(offset), int(length)] if offset >= 0 and 0 < length < 1 << 31:
-                self._zeros.append((offset, length))
+        self._zeros += _data_of(row)
 
     def _write_data(self, path: Path) -> None:
+        """Copy what rows name. What no row names, as the recorder was killed before it or its line is damaged, is zero:
+        nobody can tell what it is."""
         with open_regular(self._place / DATA) as old, os.fdopen(open_new(path), "wb") as new:
-            shutil.copyfileobj(old, new, 1 << 20)
-            end = new.tell()
-            for offset, length in self._zeros:
-                for start in range(offset, min(offset + length, end), len(ZEROS)):
+            size = old.seek(0, os.SEEK_END)
+            new.truncate(size)
+            at = 0
+            for offset, length in sorted(self._named):
+                stop = min(offset + length, size)
+                for start in range(max(at, offset), stop, len(ZEROS)):
+                    old.seek(start)
                     new.seek(start)
-                    new.write(ZEROS[: min(offset + length, end) - start])
+                    new.write(old.read(min(stop - start, len(ZEROS))))
+                at = max(at, stop)
+            for offset, length in self._zeros:
+                for start in range(offset, min(offset + length, size), len(ZEROS)):
+                    new.seek(start)
+                    new.write(ZEROS[: min(offset + length, size) - start])
+
+
+def _data_of(row: Line) -> list[tuple[int, int]]:
+    """Return where the data of a row is: offset and length, bytes."""
+    match row.get("data"):
+        case [int(offset), int(length)] if offset >= 0 and 0 < length < 1 << 31:
+            return [(offset, length)]
+        case _:
+            return []
 
 
 def texts(row: Line) -> list[str]:
