@@ -43,9 +43,15 @@ def test_a_spoken_question_is_answered_in_the_room_and_recorded(with_server: Run
             assert agent is not None
             assert (agent.name, agent.attributes["lk.agent.name"]) == ("helper", "helper")
             await eventually(lambda: session.room and session.room.source.voices)
-            ann.say(speech(1.0))
-            await eventually(lambda: ann.state() == "speaking")
+            await ann.listened_to()
+            states: list[str | None] = []  # each, however short it is
+            ann.room.on(
+                "participant_attributes_changed",
+                lambda changed, _: states.append(changed.get("lk.agent.state")),
+            )
+            ann.say(speech(2.0))  # the first packets of a new track may be lost
             await eventually(ann.loud_at)
+            await eventually(lambda: "speaking" in states)
             await eventually(lambda: events(session, TurnEnded))
             await eventually(lambda: ann.state() == "listening")
             (turn,) = turns(session.trace.since(0))
