@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from workbench.cli.prune import prune
 from workbench.model.errors import UsageError
-from workbench.trace.files import hold, open_new, remove_leftovers
+from workbench.trace.files import held, hold, open_new, remove_leftovers
 from workbench.trace.pruning import now
 from workbench.trace.store import DATE_FORMAT, About, SessionFolder, default_root, sessions
 
@@ -170,17 +170,23 @@ def test_an_interrupted_removal_leaves_whole_folders(root: Path, monkeypatch: py
 def test_a_redaction_that_was_cut_between_its_renames_is_brought_to_its_end(root: Path) -> None:
     recording = stored(1)
     whole = (recording / "session.json").read_bytes()
-    away, redacted = (
-        root / f".{recording.name}.removed-00000000",
-        root / f".{recording.name}.redacted-00000000",
-    )
-    recording.rename(away)
-    shutil.copytree(away, redacted)
-    half = root / ".other.redacted-00000000"
-    half.mkdir()
+    shutil.copytree(recording, root / f".{recording.name}.whole-00000000")
+    recording.rename(root / f".{recording.name}.removed-00000000")
+    (root / f".{recording.name}.redacted-00000000").mkdir()  # of an earlier one, half written
     remove_leftovers(root)
     assert [path.name for path in root.iterdir()] == [recording.name]
     assert (recording / "session.json").read_bytes() == whole
+
+
+def test_a_redaction_that_is_being_written_is_left_alone(root: Path) -> None:
+    recording = stored(1)
+    part = root / f".{recording.name}.redacted-00000000"
+    part.mkdir()
+    with held(part):
+        remove_leftovers(root)
+        assert part.is_dir()
+    remove_leftovers(root)
+    assert [path.name for path in root.iterdir()] == [recording.name]
 
 
 def test_what_cannot_be_removed_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

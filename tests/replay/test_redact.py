@@ -40,6 +40,7 @@ from workbench.readers import entries
 from workbench.replay.redaction.matching import MARK, Matcher
 from workbench.replay.redaction.redact import Removal, redact, redact_in_place
 from workbench.replay.rerun import rerun
+from workbench.replay.tune.labels import read_labels, write_label
 from workbench.trace.cassette import open_cassette
 from workbench.trace.codec import encode
 from workbench.trace.files import hold, open_new
@@ -360,6 +361,21 @@ def test_what_is_no_part_of_a_recording_is_not_lost_in_place(tmp_path: Path) -> 
     assert content(folder) == before
     assert redact(folder, tmp_path / "after", Removal(words=("anna",))).left_out == ["notes.txt"]
     assert not (tmp_path / "after" / "notes.txt").exists()
+
+
+def test_what_lies_among_its_files_is_not_lost_in_place_either(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "session", "anna")
+    (folder / "cassette" / "notes.txt").touch()
+    (folder / "pictures" / "0009.jpg").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match=r"cassette/notes\.txt, pictures/0009\.jpg"):
+        redact_in_place(folder, Removal(words=("anna",)))
+
+
+def test_labels_by_hand_stay(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "session", "anna")
+    write_label(folder, 16_000, "end")
+    redact_in_place(folder, Removal(words=("anna",)))
+    assert read_labels(folder) == {16_000: "end"}
 
 
 def test_what_cannot_be_redacted_is_named_and_nothing_is_left(tmp_path: Path) -> None:

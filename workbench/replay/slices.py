@@ -14,6 +14,9 @@ from workbench.trace.files import open_regular
 from workbench.trace.store import ABOUT, SessionFolder, open_trace
 from workbench.trace.wav import wav_header
 
+TOGETHER = 10_000
+"""Rows that are written at once: a log keeps a bounded number of them."""
+
 
 def copy_beginning(folder: Path, into: Path, end_ms: float) -> None:
     """Copy the recording of `folder` up to `end_ms` of its clock into the new folder `into`: what a rerun needs of it,
@@ -34,11 +37,12 @@ def copy_beginning(folder: Path, into: Path, end_ms: float) -> None:
     log.frames.extend(frames.tolist())
     log.pulls.extend(cassette.pulls[cassette.pulls["t"] <= end_ms / 1000].tolist())
     log.probabilities.extend(cassette.probabilities.tolist())
-    with open_regular(folder / FOLDER / ROWS) as rows:
-        for row in filter(None, (parsed_row(line) for _, line in lines_from(rows, 0))):
+    with closing(CassetteFile(into)) as file, open_regular(folder / FOLDER / ROWS) as rows:
+        for number, row in enumerate(filter(None, (parsed_row(line) for _, line in lines_from(rows, 0)))):
             if row["row"] not in ("cassette", "numbers") and row["t"] <= end_ms / 1000:
                 data = cassette.data(row)
                 log.put_later({name: value for name, value in row.items() if name != "data"}, data or None)
-    log.put("shut", side="source")  # as if all that was said had been said
-    with closing(CassetteFile(into)) as file:
+            if number % TOGETHER == TOGETHER - 1:
+                file.write(log)
+        log.put("shut", side="source")  # as if all that was said had been said
         file.write(log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-LEFTOVER = re.compile(r"\.(.+)\.(removed|redacted)-[0-9a-f]{8}")
+LEFTOVER = re.compile(r"\.(.+)\.(removed|redacted|whole)-[0-9a-f]{8}")
 
 
 def open_new(path: Path) -> int:
@@ -40,22 +41,37 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def hold(descriptor: int) -> None:
-    """Mark an open file as being written, until it is closed or its process is gone; not on every network disk."""
+    """Mark an open file or folder as being written, until it is closed or its process is gone; not on every network
+    disk."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         pass  # a disk without locks: nobody can tell that it is being written
 
 
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Mark a folder as being written meanwhile, also under another name. Raises OSError where it cannot be opened."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        hold(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def is_held(path: Path) -> bool:
-    """Decide whether a file is being written right now. Raises OSError where it cannot be opened."""
-    with open_regular(path) as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass  # a disk without locks
+    """Decide whether a file or folder is being written right now. Raises OSError where it cannot be opened."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # a disk without locks
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -86,19 +102,19 @@ def remove_folder(folder: Path) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove what an interrupted removal or redaction left of folders in `root`. Raises OSError.
+    """Remove what an interrupted removal or redaction left of folders in `root`, but not what is being written. Raises
+    OSError.
 
-    A redaction that was interrupted between its two renames is brought to its end: the redacted folder, which is whole
-    by then, gets its name.
+    A redacted folder that is whole, and whose original was moved away already, gets its name.
     """
     leftovers = {path: match for path in root.iterdir() if (match := _leftover(path))}
-    moved_away = {match[1] for match in leftovers.values() if match[2] == "removed"}
     for path, match in leftovers.items():
-        if match[2] == "redacted" and match[1] in moved_away and not (root / match[1]).exists():
+        if match[2] == "whole" and not (root / match[1]).exists():
             path.rename(root / match[1])
     for path in filter(Path.exists, leftovers):  # only now, as this may be interrupted too
         shutil.rmtree(path)
 
 
 def _leftover(path: Path) -> re.Match[str] | None:
-    return LEFTOVER.fullmatch(path.name) if path.is_dir() and not path.is_symlink() else None
+    is_folder = path.is_dir() and not path.is_symlink()
+    return LEFTOVER.fullmatch(path.name) if is_folder and not is_held(path) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections import Counter
@@ -25,14 +26,20 @@ from workbench.replay.redaction.matching import Matcher
 from workbench.replay.redaction.scope import Conversation, find_scope, silent_samples
 from workbench.replay.redaction.sound import write_silenced
 from workbench.replay.redaction.tape import CassetteRedactor
+from workbench.replay.tune.labels import FILE as LABELS
+from workbench.replay.tune.labels import read_labels, write_label
 from workbench.trace.archive import lines_from
-from workbench.trace.cassette import FOLDER
+from workbench.trace.cassette import DATA, FOLDER, ROWS
 from workbench.trace.codec import decode
-from workbench.trace.files import beside, open_new, open_regular, regular_files
+from workbench.trace.files import beside, held, open_new, open_regular, regular_files
 from workbench.trace.pruning import being_written
 from workbench.trace.store import ABOUT, EVENTS, TRACKS, SessionFolder, open_trace, read_content
 from workbench.trace.wav import RecordedTrack
 
+KNOWN = re.compile(
+    rf"{ABOUT}|{EVENTS}|{LABELS}|({'|'.join(TRACKS)})\.wav|pictures/[^/]+\.jpg|{FOLDER}/({ROWS}|{DATA})"
+)
+"""Files of a recording."""
 KEPT = ("format", "session", "date", "rates", "versions")
 """What `session.json` says of the recording itself."""
 
@@ -80,7 +87,8 @@ def redact(folder: Path, into: Path, removal: Removal) -> Redacted:
         raise UsageError(f"{into} cannot be written: {error.strerror}", "give another place") from error
     complete = False
     try:
-        redacted = _Redaction(source, removal, matcher).write(into)
+        with held(into):
+            redacted = _Redaction(source, removal, matcher).write(into)
         complete = True
     except OSError as error:
         reason = f"{folder} cannot be redacted: {error.strerror or error}"
@@ -100,27 +108,31 @@ def redact_in_place(folder: Path, removal: Removal) -> Redacted:
     if strange := _strange_files(folder):
         reason = f"{folder} has files that are no part of a recording: {', '.join(strange[:3])}"
         raise UsageError(reason, "move them away, or write a new folder by -o")
-    new, old = beside(folder, "redacted"), beside(folder, "removed")
+    new, whole, old = (beside(folder, purpose) for purpose in ("redacted", "whole", "removed"))
     redacted = redact(folder, new, removal)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:  # two renames that no Ctrl-C comes between
-        folder.rename(old)
-        new.rename(folder)
+    try:  # renames that no Ctrl-C comes between; `remove_leftovers` ends them where the power went
+        new.rename(whole)
+        with held(whole):
+            folder.rename(old)
+            whole.rename(folder)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be replaced: {error.strerror}", f"the new one is {new}") from error
+        raise UsageError(
+            f"{folder} cannot be replaced: {error.strerror}", f"the new one is {whole}"
+        ) from error
     finally:
+        if not folder.exists() and old.exists():
+            old.rename(folder)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     shutil.rmtree(old)
     return redacted
 
 
 def _strange_files(folder: Path) -> list[str]:
-    return [name for file in regular_files(folder) if not _is_known(name := str(file.relative_to(folder)))]
-
-
-def _is_known(name: str) -> bool:
-    known = {ABOUT, EVENTS, *(f"{track}.wav" for track in TRACKS)}
-    return name in known or name.split("/")[0] in ("pictures", FOLDER)
+    """Return what is in a folder, links too, and is no part of a recording, by its place in it."""
+    paths = (Path(place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    shown = (str(path.relative_to(folder)) for path in paths if path.is_symlink() or not path.is_dir())
+    return sorted(name for name in shown if not KNOWN.fullmatch(name) or (folder / name).is_symlink())
 
 
 class _Redaction:
@@ -146,6 +158,7 @@ class _Redaction:
         self._write_pictures(into)
         cassette = CassetteRedactor(self._source.path, self._scope, self._matcher, self._events)
         cassette.write(into)
+        self._write_labels(into)
         redacted, scope = self._redacted, self._scope
         redacted.counts += self._events.counts + cassette.counts
         redacted.counts["utterances"] = len(scope.erased_utterances | scope.touched_utterances)
@@ -173,6 +186,11 @@ class _Redaction:
                     self._redacted.counts["unreadable"] += 1
                 else:
                     file.write(written(self._events.redact(line, known=entry is not None)))
+
+    def _write_labels(self, into: Path) -> None:
+        """What silences are by hand: positions, no words."""
+        for at_sample, label in read_labels(self._source.path).items():
+            write_label(into, at_sample, label)
 
     def _write_sound(self, into: Path) -> None:
         for name, track in open_trace(self._source.path).tracks.items():
