@@ -56,7 +56,9 @@ def test_another_prompt_asks_what_was_not_recorded(desk: Path, capsys: Output) -
     answer = as_json(capsys, "before", "--prompt", "prompt.txt", code=4)
     assert {it["stage"] for it in answer["not_in_cassette"]} == {"llm"}
     assert answer["not_in_cassette"][0]["request"] == "good morning"
-    assert "not in the cassette, no answer" in rerun(capsys, "before", "--prompt", "prompt.txt", code=4)
+    assert "its input is not what was recorded; no answer" in rerun(
+        capsys, "before", "--prompt", "prompt.txt", code=4
+    )
     answer = as_json(capsys, "before", "--prompt", "prompt.txt", "--live")
     assert all(it["live"] for it in answer["not_in_cassette"])
 

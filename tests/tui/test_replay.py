@@ -55,6 +55,25 @@ def test_the_events_of_a_turn_are_listed_and_shown_in_full() -> None:
     run(scene())
 
 
+def test_a_turn_is_saved_as_a_test_and_a_refusal_is_shown() -> None:
+    trace = recorded().trace
+
+    def save_turn(number: int) -> Path:
+        if number == 2:
+            raise UsageError("tests/turns/hello is there already", "give another folder by -o")
+        return Path("tests/turns/hello")
+
+    async def scene() -> None:
+        async with staged(lambda: ReplayScreen(trace, save_turn=save_turn), WIDE) as stage:
+            await stage.shows("Turn 1: ")
+            await stage.pilot.press("t")
+            await stage.shows("Saved as a test", "pytest tests/turns/hello")
+            await stage.pilot.press("right", "t")
+            await stage.shows("is there already")
+
+    run(scene())
+
+
 def test_every_view_of_a_turn_is_shown() -> None:
     trace = recorded().trace
 

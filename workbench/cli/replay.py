@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
@@ -70,5 +71,11 @@ def _show(folder: Path, screenshot: Path | None, size: tuple[int, int], plugins:
 
     load_plugins(load_settings({}), plugins)
     trace = open_trace(folder)
-    app = WorkbenchApp(lambda: ReplayScreen(trace, panels))
+    app = WorkbenchApp(lambda: ReplayScreen(trace, panels, partial(_save_turn, folder)))
     return show_app(app, screenshot, size, lambda: app.first(ReplayScreen).drawn.wait())
+
+
+def _save_turn(folder: Path, number: int) -> Path:
+    from workbench.replay.saved_turn import save_turn  # the engine: 0.3 s that only who saves pays for
+
+    return save_turn(folder, number)

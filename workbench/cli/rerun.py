@@ -23,7 +23,6 @@ from workbench.views.comparison import words_difference
 from workbench.views.format import DASH, count, ms, signed_ms
 
 if TYPE_CHECKING:
-    from workbench.replay.answers import Miss
     from workbench.replay.rerun import Change, Rerun
     from workbench.replay.verdict import Difference, TraceVerdict
 
@@ -33,12 +32,6 @@ SHOWN = 12
 """Differences that are printed; `--json` has all of them."""
 TEXTS = ("user_text", "agent_text", "said", "unheard")
 """Differences that are shown word by word."""
-MISSES: dict[Miss, str] = {
-    "missing": "not in the cassette",
-    "removed": "removed from the recording by `workbench redact`",
-    "used up": "asked more often than recorded",
-    "cut off": "recorded only in part",
-}
 
 
 @click.command(
@@ -279,9 +272,11 @@ def _shown(value: Any) -> str:
 
 
 def _change_line(change: Change) -> str:
+    from workbench.replay.answers import SENTENCES
+
     outcome = "asked live" if change.live else "no answer"
     place = f"{change.t_ms / 1000:.1f} s"
-    return f"{place:<8} {change.stage:<14} {short(repr(change.request))}: {MISSES[change.miss]}, {outcome}"
+    return f"{place:<8} {change.stage:<14} {short(repr(change.request))}: {SENTENCES[change.miss]}; {outcome}"
 
 
 def _next_steps(outcome: Outcome) -> Iterator[str]:

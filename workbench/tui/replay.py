@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -14,7 +17,7 @@ from textual.reactive import reactive
 from textual.widgets import Footer, Static
 from textual.worker import get_current_worker
 
-from workbench.model.errors import MissingError
+from workbench.model.errors import MissingError, UsageError
 from workbench.model.text import plain
 from workbench.readers.folds.conversation import ConversationLine
 from workbench.tui.panel_screen import PanelScreen
@@ -46,6 +49,8 @@ AROUND = 40
 LONGEST_MS = 600_000.0
 """Of what is played at once."""
 
+SaveTurn = Callable[[int], Path]
+
 
 class ReplayScreen(PanelScreen):
     """Steps through the turns of a closed trace."""
@@ -55,9 +60,13 @@ class ReplayScreen(PanelScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = REPLAY_KEYS
 
-    def __init__(self, trace: OpenTrace, panel_source: PanelSource = tuple) -> None:
+    def __init__(
+        self, trace: OpenTrace, panel_source: PanelSource = tuple, save_turn: SaveTurn | None = None
+    ) -> None:
+        """`save_turn` saves a turn by its number as a test, and returns where."""
         super().__init__(panel_source)
         self._trace = trace
+        self._save_turn = save_turn
         self._player = Player()
         self._state = RecordingState()
         self._window = TimeWindow()
@@ -196,11 +205,6 @@ class ReplayScreen(PanelScreen):
         if state.turns:
             place = f"({self.index + 1} of {len(state.turns)}{'' if state.complete else ' so far'})"
             timeline.border_title = f"{title(state.turns[self.index])} {place}"
-        if state.turns:
-            turn = title(state.turns[self.index])
-            timeline.border_title = (
-                f"{turn} ({self.index + 1} of {len(state.turns)}{'' if state.complete else ' so far'})"
-            )
         timeline.state = TimelineState(
             self._window.start_ms,
             self._window.end_ms,
@@ -361,6 +365,21 @@ class ReplayScreen(PanelScreen):
             self._player.play(samples)
         except MissingError as error:
             self.notify(plain(error.hint), title=plain(error.reason), severity="warning", markup=False)
+
+    # --- saving ------------------------------------------------------------------------------------------------------
+
+    @work(thread=True, group="saving", exclusive=True)
+    def action_save_test(self) -> None:
+        """Save the turn as a test."""
+        if self._save_turn is None or not self._state.turns:
+            return
+        notify = partial(self.app.call_from_thread, self.notify, markup=False)
+        try:
+            place = self._save_turn(self._state.turns[self.index].turn)
+        except UsageError as error:
+            notify(plain(error.hint), title=plain(error.reason), severity="warning")
+        else:
+            notify(plain(f"pytest {place}"), title="Saved as a test")
 
     def leave(self, code: int, reason: str) -> None:
         """Stop playing, and leave."""

@@ -31,6 +31,8 @@ REPLAY_KEYS: list[BindingType] = [
     Binding("n", "match(1)", "Next match", id="replay.next", show=False, tooltip="The next match of a search."),
     Binding("N", "match(-1)", "Match before", id="replay.previous", show=False, tooltip="The match before."),
     Binding("ctrl+l", "log", "Events", id="replay.events", show=False, priority=True, tooltip="Show the events."),
+    Binding("t", "save_test", "Save as test", id="replay.save_test", show=False,
+            tooltip="Save the turn as a test that pytest runs, in tests/turns."),
     Binding("f", "frequent", "All events", id="replay.frequent", show=False,
             tooltip="List levels, probabilities and other frequent events too, or leave them out."),
     Binding("shift+tab", "view(-1)", "View before", id="replay.view_before", show=False, priority=True),
