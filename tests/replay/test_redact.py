@@ -418,6 +418,7 @@ def test_a_rerun_of_what_was_redacted_names_it_on_the_terminal(
     output = capsys.readouterr()
     assert "removed from the recording by `workbench redact`" in output.out
     assert "went wrong inside" not in output.err
+    assert "this version of workbench decides otherwise" not in output.err
 
 
 def test_a_rerun_says_that_what_it_needs_was_removed(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_no_line_ends_between_a_figure_and_its_unit() -> None:
 
 def test_counts_and_parts_are_words() -> None:
     assert (count(1, "turn"), count(2, "turn")) == ("1 turn", "2 turns")
+    assert (count(1, "reply"), count(2, "reply"), count(2, "key")) == ("1 reply", "2 replies", "2 keys")
     assert part_label("llm_first_token") == "LLM first token"
 
 

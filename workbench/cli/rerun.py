@@ -290,5 +290,5 @@ def _next_steps(outcome: Outcome) -> Iterator[str]:
         yield f"  → workbench compare {outcome.folder} {again.folder}"
     elif differs:
         yield "  → --out DIR keeps the rerun, to compare it and to hear it"
-    if differs and not outcome.changed:
+    if differs and not outcome.changed and not outcome.unanswered:
         yield "  → nothing was changed: this version of workbench decides otherwise than the one that recorded it"

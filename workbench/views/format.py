@@ -6,6 +6,7 @@ Between a figure and its unit stands a no-break space: a line never ends there.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from workbench.readers.latency import PERCENTILES, LatencySummary
@@ -27,8 +28,9 @@ def signed_ms(value: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return `1 turn`, `2 turns`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Return `1 turn`, `2 turns`, `2 replies`."""
+    plural = re.sub(r"(?<![aeiou])ys$", "ies", f"{noun}s")
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def money(usage: Mapping[str, float | None]) -> str:
