@@ -26,7 +26,7 @@ from workbench.tui.app import WorkbenchApp
 from workbench.tui.recording import Recording
 from workbench.tui.replay import ReplayScreen
 from workbench.tui.widgets.inspector import WhyView
-from workbench.tui.widgets.timeline import Timeline
+from workbench.tui.widgets.timeline import TimeAxis
 from workbench.views.trace import open_trace
 
 SECONDS = 7200
@@ -42,7 +42,7 @@ async def opened(folder: Path) -> tuple[float, float]:
     app = WorkbenchApp(lambda: ReplayScreen(open_trace(folder)))
     async with app.run_test(size=(COLUMNS, ROWS)) as pilot:
         screen = app.first(ReplayScreen)
-        while not screen.query_one(WhyView).accounts or not screen.query_one(Timeline).state.marks:
+        while not screen.query_one(WhyView).accounts or not screen.query_one(TimeAxis).state.marks:
             await pilot.pause(0.002)
         app.screen._compositor.render_strips()
         return (time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000

@@ -14,7 +14,7 @@ from workbench.config import Settings, load_settings
 from workbench.replay.tune.detectors import Detectors
 from workbench.replay.tune.grid import combinations
 from workbench.replay.tune.tuning import TuneResult, tune
-from workbench.replay.tune.workers import InlineExecutor
+from workbench.replay.tune.workers import SerialExecutor
 from workbench.simulation.synthesis import Score
 
 LABELS = ["pause", "end", "pause", "end", "end"]
@@ -44,7 +44,7 @@ def tuned(
 ) -> TuneResult:
     settings = settings or settings_of()
     tried = combinations(axes, settings.vad, settings.turn)
-    return tune(folders, Detectors.of(settings), tried, InlineExecutor, NoProgress())
+    return tune(folders, Detectors.of(settings), tried, SerialExecutor, NoProgress())
 
 
 def square_or_die(folder: Path, number: int) -> int:

@@ -16,7 +16,7 @@ from workbench.tui.app import WorkbenchApp
 from workbench.tui.player import Player
 from workbench.tui.replay import ReplayScreen
 from workbench.tui.screenshot import shoot
-from workbench.tui.widgets.timeline import Timeline
+from workbench.tui.widgets.timeline import TimeAxis
 
 
 @pytest.mark.parametrize("size", [WIDE, USUAL, SMALL], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -112,7 +112,7 @@ def test_the_axis_is_zoomed_and_moved_and_its_parts_are_marked() -> None:
     async def scene() -> None:
         async with staged(lambda: ReplayScreen(trace), WIDE) as stage:
             await stage.shows("(1 of 2)")
-            timeline = stage.app.screen.query_one(Timeline)
+            timeline = stage.app.screen.query_one(TimeAxis)
             await stage.until(lambda: timeline.state.end_ms > 0)
             length_ms = timeline.state.end_ms - timeline.state.start_ms
             await stage.pilot.press("plus")

@@ -87,7 +87,7 @@ def rerun(session: str | None, as_json: bool, **options: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RerunOutcome:
     """A rerun beside what it is a rerun of. `changed` on purpose; `kept` in a folder of the user's choice."""
 
     folder: Path
@@ -138,7 +138,7 @@ class Outcome:
 def _run(
     folder: Path, *, swaps: Sequence[str], changes: Sequence[str], agent: Path | None, prompt: Path | None,
     edit_prompt: bool, from_turn: int | None, live: bool, into: Path | None, scratch: Path,
-) -> Outcome:  # fmt: skip
+) -> RerunOutcome:  # fmt: skip
     from workbench.replay.rerun import rerun as run_again
     from workbench.replay.verdict import compare_traces
 
@@ -157,7 +157,7 @@ def _run(
         )
     took_s = monotonic() - began
     verdict = compare_traces(again.original, again.trace)
-    return Outcome(folder, again, verdict, took_s, any(changed.values()), into is not None)
+    return RerunOutcome(folder, again, verdict, took_s, any(changed.values()), into is not None)
 
 
 def _swaps(texts: Sequence[str]) -> dict[str, str]:
@@ -219,7 +219,7 @@ class _Progress:
 # --- telling ---------------------------------------------------------------------------------------------------------
 
 
-def _lines(outcome: Outcome) -> Iterator[str]:
+def _lines(outcome: RerunOutcome) -> Iterator[str]:
     again, verdict = outcome.again, outcome.verdict
     turns = count(len(again.trace.turns), "turn")
     speed = f"{outcome.session_s:.1f} s in {outcome.took_s:.1f} s, {outcome.times_real_time:.0f} × real time"
@@ -279,7 +279,7 @@ def _change_line(change: Change) -> str:
     return f"{place:<8} {change.stage:<14} {short(repr(change.request))}: {SENTENCES[change.miss]}; {outcome}"
 
 
-def _next_steps(outcome: Outcome) -> Iterator[str]:
+def _next_steps(outcome: RerunOutcome) -> Iterator[str]:
     if (error := outcome.again.error) is not None:
         yield f"the session failed: {short(error.reason, 200)}"
     differs = outcome.verdict.sameness == "differs"

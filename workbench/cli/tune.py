@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from workbench.replay.tune.detectors import Detectors
     from workbench.replay.tune.figures import TunePoint
     from workbench.replay.tune.grid import Combination
-    from workbench.replay.tune.scoring import Progress
+    from workbench.replay.tune.scoring import ScoringProgress
     from workbench.replay.tune.tuning import TuneResult
 
 CHART_ROWS = 16
@@ -126,9 +126,9 @@ def _score(
 ) -> TuneResult:
     from workbench.replay.tune.tuning import tune as score
 
-    detectors, tried = _tried(settings, axes)
-    with _executors(address, folders, len(tried)) as open_executor, _progress() as progress:
-        return score(folders, detectors, tried, open_executor, progress)
+    detectors, grid = _tried(settings, axes)
+    with _executors(address, folders, len(grid)) as open_executor, _progress() as progress:
+        return score(folders, detectors, grid, open_executor, progress)
 
 
 def _tried(settings: Settings, axes: Sequence[str]) -> tuple[Detectors, list[Combination]]:
@@ -147,19 +147,19 @@ def _executors(
 ) -> Iterator[Callable[[], Executor]]:
     """Give what makes executors: on the cluster, on this machine's cores, or here where there is little to do."""
     from workbench.replay.tune.scoring import work_s
-    from workbench.replay.tune.workers import InlineExecutor, cluster, cores, processes
+    from workbench.replay.tune.workers import SerialExecutor, cluster, cores, processes
 
     if address is not None:
         with cluster(address) as open_executor:
             yield open_executor
     elif work_s(folders, settings) < INLINE_S or cores() == 1:
-        yield InlineExecutor
+        yield SerialExecutor
     else:
         yield partial(processes, cores())
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Iterator[ScoringProgress]:
     """Show a bar with the time that is left on standard error, where that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -356,9 +356,9 @@ def _rescore(folders: Sequence[Path], settings: Settings, axes: Sequence[str]) -
 
     from workbench.replay.tune.tuning import tune as score
 
-    detectors, tried = _tried(settings, axes)
-    with _executors(None, folders, len(tried)) as open_executor:
-        return score(folders, detectors, tried, open_executor, _BarProgress(Bar(disable=True)))
+    detectors, grid = _tried(settings, axes)
+    with _executors(None, folders, len(grid)) as open_executor:
+        return score(folders, detectors, grid, open_executor, _BarProgress(Bar(disable=True)))
 
 
 def _show(

@@ -22,7 +22,7 @@ from workbench.replay.played_ends import PlayedVision
 from workbench.replay.played_providers import PlayedLlm, PlayedStt, PlayedTts, PlayedTurn, PlayedVad
 from workbench.replay.played_session import PlayedHooks, PlayedTrace, mock, recorded_tools
 from workbench.replay.session_clock import SessionClock
-from workbench.session.boundary import Boundary, Made
+from workbench.session.boundary import Boundary, BuiltProvider
 from workbench.session.requests import settings_key, tool_request
 from workbench.tools.invocation import ActiveCall, ConsentRefusal, NoToolBoundary, Refusal, ToolBoundary
 from workbench.tools.registry import Toolbox
@@ -46,7 +46,7 @@ class Today:
 
     swapped: frozenset[str] = frozenset()
     """Stages that are not played, at the beginning or (`fork_s`) later."""
-    providers: Mapping[tuple[str, str], Made] = field(default_factory=dict)
+    providers: Mapping[tuple[str, str], BuiltProvider] = field(default_factory=dict)
     """By stage and item, entered and warm: for swapped stages, and for what the cassette cannot answer."""
     fork_s: float | None = None
     """From when on stages are swapped, on the session's clock, s."""
@@ -92,26 +92,28 @@ class PlaybackBoundary(Boundary):
         """See `Boundary`."""
         self.played_trace.note, self._watcher = note, tools
 
-    async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
+    async def make(
+        self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[BuiltProvider]]
+    ) -> BuiltProvider:
         """Return the recorded provider; today's one for a stage that is swapped, and for an item that is new."""
         today, rows = self._today, self._providers.get((stage, item))
         live = today.providers.get((stage, item))
         forked = today.fork_s is not None and self.clock.now() < today.fork_s
         if stage in today.swapped and not forked:
             if live is not None:
-                return Made(Entered(live.provider), live.onboard, live.price)
+                return BuiltProvider(Entered(live.provider), live.onboard, live.price)
             return await make()
         if not rows:
             raise UsageError(f"{stage}: {item} is not in the cassette", f"swap {stage} to have it made")
         row = rows.popleft() if len(rows) > 1 else rows[0]
         key = settings_key(self._settings, stage, item, self._agent)
         if stage == "vad":
-            return Made(PlayedVad(row, self.answers), True, Price())
+            return BuiltProvider(PlayedVad(row, self.answers), True, Price())
         if stage == "turn":
             inner = (await make()).provider
-            return Made(PlayedTurn(inner, row, key, self.answers), True, Price())
+            return BuiltProvider(PlayedTurn(inner, row, key, self.answers), True, Price())
         provider = PLAYED[stage](row, key, self.answers, live.provider if live else None)
-        return Made(provider, row.get("onboard") is True, _price(row))
+        return BuiltProvider(provider, row.get("onboard") is True, _price(row))
 
     def knows(self, stage: str, item: str) -> bool:
         """See `Boundary`."""

@@ -33,7 +33,7 @@ from workbench.replay.playback import PlaybackBoundary, Today
 from workbench.replay.played_session import PlayedTransport, recorded_agent
 from workbench.replay.recorded_settings import recorded_settings, with_changes, with_swaps
 from workbench.session import Session
-from workbench.session.boundary import Made
+from workbench.session.boundary import BuiltProvider
 from workbench.session.build import make_provider
 from workbench.simulation.clock import run_virtual
 from workbench.trace.cassette import Cassette, open_cassette
@@ -230,12 +230,12 @@ class _Play:
         if swaps:
             session.swap(**swaps)
 
-    async def _prepare(self, stack: AsyncExitStack, language: str) -> dict[tuple[str, str], Made]:
+    async def _prepare(self, stack: AsyncExitStack, language: str) -> dict[tuple[str, str], BuiltProvider]:
         """Make, enter and warm what runs for real, before the session's clock begins."""
         wanted = {stage: chain_of(choice) for stage, choice in self._changed.swap.items() if stage != "vad"}
         if self._changed.live:
             wanted = {stage: self._recorded.chain(stage) for stage in MODEL_STAGES} | wanted
-        providers: dict[tuple[str, str], Made] = {}
+        providers: dict[tuple[str, str], BuiltProvider] = {}
         for stage, chain in wanted.items():
             for item in chain:
                 if item != NONE:

@@ -21,7 +21,7 @@ from workbench.views.trace import OpenTrace
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BuiltProvider:
     """A provider, not entered yet, and what is known of it beside."""
 
     provider: Any
@@ -51,7 +51,9 @@ class Boundary:
         """Have `note` called with events that come from outside by this boundary itself, and `tools` told what their
         calls do by it."""
 
-    async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
+    async def make(
+        self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[BuiltProvider]]
+    ) -> BuiltProvider:
         """Return an item of a stage's chain."""
         return await make()
 

@@ -25,7 +25,7 @@ from workbench.model.price import FREE, UNKNOWN, Price
 from workbench.model.text import plain
 from workbench.plugin.manager import find_provider
 from workbench.plugin.values import Provider, ProviderOptions, ProviderStage
-from workbench.session.boundary import Boundary, Made
+from workbench.session.boundary import Boundary, BuiltProvider
 from workbench.session.chain import check_chain
 from workbench.text.languages import AUTO
 from workbench.text.speakable import speakable
@@ -194,7 +194,7 @@ class StageBuilder:
             self._prices[stage, item] = self._prices[stage, made.provider.name] = made.price
         return made.provider
 
-    async def _make_real(self, stage: ProviderStage, item: str) -> Made:
+    async def _make_real(self, stage: ProviderStage, item: str) -> BuiltProvider:
         """Make it on a thread: what it imports may take half a second."""
         return await make_provider(
             self._settings, stage, item, self._agent.language, partial(self._note, stage)
@@ -238,14 +238,14 @@ class StageBuilder:
 
 async def make_provider(
     settings: Settings, stage: ProviderStage, item: str, language: str, note: Callable[[str, str], None]
-) -> Made:
+) -> BuiltProvider:
     """Return an item of a stage's chain, made on a thread. UsageError for a name that is not there, MissingError for
     what is missing."""
     provider, model = find_provider(stage, settings.choice(item))
     options = settings.options(stage, model, settings.language or language, item)
     options = replace(options, notice=note)
     made = await asyncio.get_running_loop().run_in_executor(None, provider.make, options)
-    return Made(made, provider.onboard, _price(settings, provider, options))
+    return BuiltProvider(made, provider.onboard, _price(settings, provider, options))
 
 
 def _price(settings: Settings, provider: Provider, options: ProviderOptions) -> Price:

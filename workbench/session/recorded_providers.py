@@ -13,7 +13,7 @@ from workbench.engine.interfaces import LlmPart, Progress, Retraction, Speech, T
 from workbench.engine.utterance import Utterance
 from workbench.model.audio import Samples
 from workbench.model.conversation import Message, ToolCall, ToolSpec, Transcript, Usage
-from workbench.session.boundary import Made
+from workbench.session.boundary import BuiltProvider
 from workbench.session.requests import (
     in_language,
     llm_request,
@@ -115,7 +115,7 @@ class _Recorded:
     """What all recorded providers share: entering, the first call, and their state. Whatever else somebody asks of one
     is asked of the provider itself."""
 
-    def __init__(self, made: Made, stage: str, item: str, settings: str, log: CassetteLog) -> None:
+    def __init__(self, made: BuiltProvider, stage: str, item: str, settings: str, log: CassetteLog) -> None:
         self._inner = made.provider
         self._made, self._stage, self._item, self._log = made, stage, item, log
         self._settings = settings
@@ -271,7 +271,7 @@ RECORDED: dict[str, type[_Recorded]] = {
 }
 
 
-def described(made: Made, stage: str, item: str, settings: str) -> dict[str, Any]:
+def described(made: BuiltProvider, stage: str, item: str, settings: str) -> dict[str, Any]:
     """Return what a session must know of a provider to do without it."""
     names = ("name", "partials", "sees", "rate", "starts", "loads", "assesses", "window")
     known = {name: getattr(made.provider, name) for name in names if hasattr(made.provider, name)}

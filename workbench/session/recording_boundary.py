@@ -15,7 +15,7 @@ from workbench.engine.reply import NoVision, Vision
 from workbench.model.conversation import Message, Picture, ToolCall
 from workbench.model.events import Entry, Event
 from workbench.plugin.values import ProviderStage
-from workbench.session.boundary import Boundary, Made
+from workbench.session.boundary import Boundary, BuiltProvider
 from workbench.session.recorded_ends import RecordedSink, RecordedSource, RecordedVision
 from workbench.session.recorded_providers import RECORDED, NotedCall, RecordedVad, described
 from workbench.session.requests import hook_key, settings_key, tool_request
@@ -48,18 +48,20 @@ class RecordingBoundary(Boundary):
         self._inner.watch(noted.note, self)
         return noted
 
-    async def make(self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[Made]]) -> Made:
+    async def make(
+        self, stage: ProviderStage, item: str, make: Callable[[], Awaitable[BuiltProvider]]
+    ) -> BuiltProvider:
         """See `Boundary`."""
         key = settings_key(self._settings, stage, item, self._agent)
         try:
-            made = await self._inner.make(stage, item, make)
+            built = await self._inner.make(stage, item, make)
         except Exception as error:
             self._log.put("provider", stage=stage, item=item, absent=error_row(error))
             raise
         if stage == "vad":
-            self._log.put("provider", **described(made, stage, item, key))
-            return Made(RecordedVad(made.provider, self._log), made.onboard, made.price)
-        return Made(RECORDED[stage](made, stage, item, key, self._log), made.onboard, made.price)
+            self._log.put("provider", **described(built, stage, item, key))
+            return BuiltProvider(RecordedVad(built.provider, self._log), built.onboard, built.price)
+        return BuiltProvider(RECORDED[stage](built, stage, item, key, self._log), built.onboard, built.price)
 
     def knows(self, stage: str, item: str) -> bool:
         """See `Boundary`."""
@@ -185,11 +187,11 @@ class _NotedHooks(Hooks):
 
     async def before_llm(self, turn: int | None, messages: Sequence[Message]) -> Sequence[Message]:
         """See `Hooks`."""
-        made = await self._inner.before_llm(turn, messages)
-        if made is not messages and tuple(made) != tuple(messages):
-            rows = [{**asdict(message), "pictures": []} for message in made]
+        prompt = await self._inner.before_llm(turn, messages)
+        if prompt is not messages and tuple(prompt) != tuple(messages):
+            rows = [{**asdict(message), "pictures": []} for message in prompt]
             self._log.put("hook", hook="before_llm", key=hook_key("before_llm", messages), messages=rows)
-        return made
+        return prompt
 
     def after_llm(self, turn: int | None, text: str, calls: Sequence[ToolCall]) -> None:
         """See `Hooks`."""
@@ -199,10 +201,10 @@ class _NotedHooks(Hooks):
         """See `Hooks`."""
         return self._noted("before_tts", text, await self._inner.before_tts(turn, text))
 
-    def _noted(self, hook: str, text: str, made: str) -> str:
-        if made != text:
-            self._log.put("hook", hook=hook, key=hook_key(hook, text), text=made)
-        return made
+    def _noted(self, hook: str, text: str, after: str) -> str:
+        if after != text:
+            self._log.put("hook", hook=hook, key=hook_key(hook, text), text=after)
+        return after
 
 
 def agent_row(agent: Agent) -> dict[str, Any]:

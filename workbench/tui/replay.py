@@ -33,7 +33,7 @@ from workbench.tui.widgets.inspector import EventsView, Inspector, WhyView
 from workbench.tui.widgets.latency_chart import LatencyChart
 from workbench.tui.widgets.search import SearchLine
 from workbench.tui.widgets.status_bar import StatusBar
-from workbench.tui.widgets.timeline import Timeline, TimelineState
+from workbench.tui.widgets.timeline import TimeAxis, TimelineState
 from workbench.tui.widgets.tool_panel import ToolPanelState
 from workbench.tui.widgets.waterfall import Waterfall
 from workbench.views.format import title
@@ -80,7 +80,7 @@ class ReplayScreen(PanelScreen):
     def compose(self) -> ComposeResult:
         """The axis above, what was said on the left, the inspector on the right."""
         yield Header()
-        yield Timeline(lambda *place: self.recording.peaks(*place) if self.recording else None)
+        yield TimeAxis(lambda *place: self.recording.peaks(*place) if self.recording else None)
         with Horizontal(id="body"):
             with Vertical(id="talk"):
                 yield Static("Reading the recording …", id="reading", markup=False)
@@ -201,7 +201,7 @@ class ReplayScreen(PanelScreen):
     def _draw_timeline(self) -> None:
         if self.recording is None:
             return
-        state, timeline = self._state, self.query_one(Timeline)
+        state, timeline = self._state, self.query_one(TimeAxis)
         if state.turns:
             place = f"({self.index + 1} of {len(state.turns)}{'' if state.complete else ' so far'})"
             timeline.border_title = f"{title(state.turns[self.index])} {place}"
@@ -223,7 +223,7 @@ class ReplayScreen(PanelScreen):
         return None if at_s is None else self._span[0] + at_s * 1000
 
     def _tick(self) -> None:
-        if self._at_ms is not None or self.query_one(Timeline).state.at_ms is not None:
+        if self._at_ms is not None or self.query_one(TimeAxis).state.at_ms is not None:
             self._draw_timeline()
         self.panels.feed(self._trace)
 
@@ -241,8 +241,8 @@ class ReplayScreen(PanelScreen):
             self._player.stop()
             self._mark(*(min(parts) if by > 0 else max(parts)))
 
-    @on(Timeline.Pointed)
-    def _point(self, event: Timeline.Pointed) -> None:
+    @on(TimeAxis.Pointed)
+    def _point(self, event: TimeAxis.Pointed) -> None:
         """Mark the speech that was clicked at, else go to the turn there."""
         for it in self._state.stretches:
             end_ms = it.end_ms or self._state.read_ms

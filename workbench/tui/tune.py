@@ -24,7 +24,7 @@ from workbench.replay.tune.labels import write_label
 from workbench.replay.tune.playback import sound_around
 from workbench.replay.tune.summary import became, caution, overview, settings_text, share, span
 from workbench.replay.tune.truth import Label
-from workbench.replay.tune.tuning import Change, TuneResult
+from workbench.replay.tune.tuning import ChangedSilence, TuneResult
 from workbench.tui.player import Player
 from workbench.tui.widgets.front_chart import FrontChart, FrontState
 from workbench.views.format import ms
@@ -67,7 +67,7 @@ class TuneScreen(Screen[None]):
         self._write = write
         self._player = Player()
         self._trace: Callable[[Path], OpenTrace] = cache(open_trace)
-        self._listed: list[Change] = []
+        self._listed: list[ChangedSilence] = []
         self.set_reactive(TuneScreen.place, _place(result, chosen or result.best))
 
     @property
@@ -108,7 +108,7 @@ class TuneScreen(Screen[None]):
         self.query_one(SilenceList).show([line(change, several) for change in self._listed])
 
     @property
-    def _current(self) -> Change | None:
+    def _current(self) -> ChangedSilence | None:
         index = self.query_one(SilenceList).highlighted
         return self._listed[index] if index is not None and index < len(self._listed) else None
 
@@ -145,7 +145,7 @@ class TuneScreen(Screen[None]):
             self._relabel(change, NEXT_LABEL[change.silence.label])
 
     @work(thread=True, exclusive=True)
-    def _relabel(self, change: Change, label: Label) -> None:
+    def _relabel(self, change: ChangedSilence, label: Label) -> None:
         self.app.call_from_thread(self.query_one("#overview", Static).update, "scoring anew …")
         try:
             write_label(change.folder, change.silence.start, label)
@@ -197,7 +197,7 @@ class SilenceList(OptionList):
         self.highlighted = min(before, len(lines) - 1) if lines else None
 
 
-def line(change: Change, several: bool) -> Content:
+def line(change: ChangedSilence, several: bool) -> Content:
     """Return a silence as a line of the list, with its recording where there are several."""
     silence = change.silence
     label = f"{silence.label}{'*' if silence.corrected else ''}"

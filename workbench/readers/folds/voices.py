@@ -55,13 +55,13 @@ class VoicesFold:
     def user(self) -> list[UserUtterance]:
         """What the user said or typed."""
         segments = self._segments()
-        return [replace(said, segments=segments[f"u{number}"]) for number, said in self._user.items()]
+        return [replace(speech, segments=segments[f"u{number}"]) for number, speech in self._user.items()]
 
     @property
     def agent(self) -> list[AgentReply]:
         """What the agent said, as far as it was heard."""
         segments = self._segments()
-        return [replace(said, segments=segments[f"r{number}"]) for number, said in self._agent.items()]
+        return [replace(speech, segments=segments[f"r{number}"]) for number, speech in self._agent.items()]
 
     def _segments(self) -> defaultdict[str, list[tuple[float, float]]]:
         segments: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -79,14 +79,14 @@ class VoicesFold:
             case ev.SpeechStarted(utterance=number):
                 self._of(number)
             case ev.Transcribed(utterance=number, text=text, upto_sample=sample) if number in self._user:
-                said = self._user[number]
-                said.text = text
-                said.partials.append((self.moments.time_ms("user", sample), text))
+                speech = self._user[number]
+                speech.text = text
+                speech.partials.append((self.moments.time_ms("user", sample), text))
             case ev.UtteranceDismissed(utterance=number, reason=reason):
                 self._of(number).dismissed = reason
             case ev.TurnDecided(turn=turn, utterance=number, typed=typed):
-                said = self._of(number)
-                said.turn, said.typed_ms = turn, entry.t_ms if typed else None
+                speech = self._of(number)
+                speech.turn, speech.typed_ms = turn, entry.t_ms if typed else None
                 self._turns[turn] = number
             case ev.TurnEnded(turn=turn, user_text=text) if text and turn in self._turns:
                 self._user[self._turns[turn]].text = text

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from workbench.model.events import EVENT_TYPES
 from workbench.replay.redaction.matching import MARK, Matcher, erased
-from workbench.replay.redaction.scope import Conversation, Scope
+from workbench.replay.redaction.scope import RecordedTexts, Scope
 from workbench.trace.codec import without_none
 
 KEPT = (
@@ -42,7 +42,7 @@ Line = dict[str, Any]
 class EventRedactor:
     """Removes from events, given in their order as the objects of their lines. `counts` says what it did."""
 
-    def __init__(self, conversation: Conversation, scope: Scope, matcher: Matcher) -> None:
+    def __init__(self, conversation: RecordedTexts, scope: Scope, matcher: Matcher) -> None:
         self._scope = scope
         self._matcher = matcher
         self.counts = Counter[str]()

@@ -23,7 +23,7 @@ from workbench.model.events import Entry, TrackName
 from workbench.readers.moments import MomentsFold
 from workbench.replay.redaction.events import EventRedactor, Line, parsed, written
 from workbench.replay.redaction.matching import Matcher
-from workbench.replay.redaction.scope import Conversation, find_scope, silent_samples
+from workbench.replay.redaction.scope import RecordedTexts, find_scope, silent_samples
 from workbench.replay.redaction.sound import write_silenced
 from workbench.replay.redaction.tape import CassetteRedactor
 from workbench.replay.tune.labels import FILE as LABELS
@@ -141,7 +141,7 @@ class _Redaction:
         self._matcher = matcher
         self._moments = MomentsFold(cast("Mapping[TrackName, int]", source.about.rates), keep=None)
         self._redacted = Redacted()
-        conversation = Conversation(self._moments)
+        conversation = RecordedTexts(self._moments)
         for _, entry in self._lines():
             if entry is not None:
                 conversation.feed(entry)

@@ -65,7 +65,7 @@ class Part:
         return min(self.start_ms, self.first_ms) < stretch[1] and max(self.end_ms, self.last_ms) > stretch[0]
 
 
-class Conversation:
+class RecordedTexts:
     """A fold: the utterances and replies of a session, and what was said in each."""
 
     def __init__(self, moments: MomentsFold) -> None:
@@ -176,7 +176,10 @@ def _within(t_ms: Any, stretches: Iterable[Stretch]) -> bool:
 
 
 def find_scope(
-    conversation: Conversation, matcher: Matcher, turns: Iterable[int] = (), stretches: Iterable[Stretch] = ()
+    conversation: RecordedTexts,
+    matcher: Matcher,
+    turns: Iterable[int] = (),
+    stretches: Iterable[Stretch] = (),
 ) -> Scope:
     """Return what the words of `matcher`, these turns and these stretches (ms) reach; the texts of what is erased are
     phrases of `matcher` from then on."""
@@ -190,7 +193,7 @@ def find_scope(
     return scope
 
 
-def _erase(conversation: Conversation, scope: Scope, turns: set[int]) -> None:
+def _erase(conversation: RecordedTexts, scope: Scope, turns: set[int]) -> None:
     """Erase all that was said in these turns, and in those that the windows touch; of the former the sound too."""
     sides = (
         (conversation.utterances, scope.erased_utterances),
@@ -212,13 +215,13 @@ def _erase(conversation: Conversation, scope: Scope, turns: set[int]) -> None:
         scope.windows.append((min(turn.first_ms, _onset_ms(conversation, number)), turn.last_ms))
 
 
-def _onset_ms(conversation: Conversation, turn: int) -> float:
+def _onset_ms(conversation: RecordedTexts, turn: int) -> float:
     return min(
         (part.start_ms for part in conversation.utterances.values() if part.turn == turn), default=math.inf
     )
 
 
-def _phrases(conversation: Conversation, scope: Scope) -> set[str]:
+def _phrases(conversation: RecordedTexts, scope: Scope) -> set[str]:
     """Return what was said in what is erased."""
     erased = [
         *(conversation.utterances[number] for number in scope.erased_utterances),
@@ -229,7 +232,7 @@ def _phrases(conversation: Conversation, scope: Scope) -> set[str]:
     return {text for texts in pieces for text in ("".join(texts), *texts)}
 
 
-def _touch(conversation: Conversation, scope: Scope, matcher: Matcher) -> None:
+def _touch(conversation: RecordedTexts, scope: Scope, matcher: Matcher) -> None:
     """Silence the utterances and replies in which something matches."""
     told = {number: part for number, part in conversation.turns.items() if number not in scope.erased_turns}
     for parts, side, touched, erased in (

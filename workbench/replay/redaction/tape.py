@@ -126,8 +126,8 @@ class CassetteRedactor:
                 self._note(call.t_ms)
 
     def _changes(self, row: Line) -> bool:
-        told = without(row, *NEVER)
-        return self._matcher.fields(told) != told
+        content = without(row, *NEVER)
+        return self._matcher.fields(content) != content
 
     def _note(self, t_ms: float) -> None:
         self._first_ms = t_ms if self._first_ms is None else min(self._first_ms, t_ms)
@@ -147,44 +147,44 @@ class CassetteRedactor:
                     return self._of_call(row, call)
             case {"row": "numbers"}:
                 return row
-        kept = {name: row[name] for name in NEVER if name in row}
-        told = without(row, *NEVER)
+        fixed = {name: row[name] for name in NEVER if name in row}
+        content = without(row, *NEVER)
         t_ms = row["t"] * 1000
         divided = row["row"] in ("hook", "spoken") and self._scope.reaches(t_ms)
         if divided or (row["row"] == "verb" and self._scope.erases(t_ms)):
-            told = {name: MARK if isinstance(value, str) else {} for name, value in told.items()}
+            content = {name: MARK if isinstance(value, str) else {} for name, value in content.items()}
         else:
-            told = self._matcher.fields(told)
-        return self._without_hash(kept) | told if row["row"] == "hook" else kept | told
+            content = self._matcher.fields(content)
+        return self._without_hash(fixed) | content if row["row"] == "hook" else fixed | content
 
     def _of_call(self, row: Line, call: _Call) -> Line:
         if row["row"] == "call" and call.stage in LISTENS:
             return row
         gone = call.touched or call.erased
-        kept = {name: row[name] for name in NEVER if name in row}
-        told = without(row, *NEVER)
+        fixed = {name: row[name] for name in NEVER if name in row}
+        content = without(row, *NEVER)
         if row["row"] == "call":
-            kept = kept if row.get("key") == "warm" else self._without_hash(kept)
+            fixed = fixed if row.get("key") == "warm" else self._without_hash(fixed)
         elif (gone and call.stage in ("tts", "tool")) or (
             "picture" in row and self._scope.reaches(row["t"] * 1000)
         ):
             self._drop_data(row)
         if call.erased or (gone and call.stage == "stt" and row["row"] == "piece"):
-            return kept | {name: _erased(name, value) for name, value in told.items()}
-        if gone and call.stage == "tts" and "words" in told:
-            told["words"] = []
+            return fixed | {name: _erased(name, value) for name, value in content.items()}
+        if gone and call.stage == "tts" and "words" in content:
+            content["words"] = []
         if call.stage == "llm" and isinstance(row.get("text"), str):
-            return kept | self._matcher.fields(without(told, "text")) | {"text": next(call.clean)}
+            return fixed | self._matcher.fields(without(content, "text")) | {"text": next(call.clean)}
         if call.stage == "llm" and isinstance(row.get("progress"), list) and row["row"] == "piece":
-            return kept | {"progress": self._matcher.value(told["progress"])}
-        return kept | self._matcher.fields(told)
+            return fixed | {"progress": self._matcher.value(content["progress"])}
+        return fixed | self._matcher.fields(content)
 
-    def _without_hash(self, kept: Line) -> Line:
+    def _without_hash(self, fixed: Line) -> Line:
         """Return the fields without the hash of what was asked, if it can have held what was removed until then."""
-        if self._first_ms is None or kept["t"] * 1000 < self._first_ms:
-            return kept
+        if self._first_ms is None or fixed["t"] * 1000 < self._first_ms:
+            return fixed
         self.counts["hashes"] += 1
-        return kept | {name: REMOVED for name in ("key", "outline") if name in kept}
+        return fixed | {name: REMOVED for name in ("key", "outline") if name in fixed}
 
     def _drop_data(self, row: Line) -> None:
         self._zeros += _data_of(row)

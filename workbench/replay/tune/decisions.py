@@ -67,7 +67,7 @@ def decide(
             utterance = _begin(recording, silence)
         _hear(utterance, track, silence.noticed)
         utterance.become("paused", silence.speech_end)
-        decision = _Decision(len(grid), silence)
+        decision = _SilenceDecision(len(grid), silence)
         for at, until in _moments(recording, utterance, judged, every_frame=not steady):
             _hear(utterance, track, at)
             decision.take(at, until, utterance, made, grid)
@@ -139,7 +139,7 @@ def transcript_of(arrivals: Sequence[WordsArrival]) -> Transcript | None:
     return Transcript(text, last.upto, stable=last.stable, confidence=last.confidence)
 
 
-class _Decision:
+class _SilenceDecision:
     """When the turn is over in a silence with each of the settings, and a reply may be heard."""
 
     def __init__(self, count: int, silence: Silence) -> None:

@@ -66,7 +66,7 @@ class TunePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SilenceOutcome:
     """What became of each silence with each of the settings: `replies_ms` from its beginning to when a reply may be
     heard, infinite where the user speaks first; shape (silences, settings). `stray` counts replies into speech."""
 
@@ -74,7 +74,7 @@ class Outcome:
     stray: NDArray[np.int64]
 
 
-def outcome(silences: Sequence[TrueSilence], positions: NDArray[np.int64]) -> Outcome:
+def outcome(silences: Sequence[TrueSilence], positions: NDArray[np.int64]) -> SilenceOutcome:
     """Return what became of the true silences where replies may be heard at those positions (rows: silences as the VAD
     heard them; columns: settings)."""
     replies = np.full((len(silences), positions.shape[1]), np.inf, dtype=np.float32)
@@ -87,7 +87,7 @@ def outcome(silences: Sequence[TrueSilence], positions: NDArray[np.int64]) -> Ou
         replies[row, decided] = np.maximum(0, first[decided] - silence.start) * 1000 / INPUT_RATE
         inside |= here
     stray = ((positions < NEVER) & ~inside).sum(axis=0)
-    return Outcome(replies, stray.astype(np.int64))
+    return SilenceOutcome(replies, stray.astype(np.int64))
 
 
 def front(points: Sequence[S]) -> list[S]:
@@ -113,7 +113,9 @@ def operating_points(points: Sequence[Scored]) -> dict[str, float | None]:
     return figures
 
 
-def pauses_of(outcomes: Sequence[tuple[Sequence[TrueSilence], Outcome]]) -> tuple[NDArray[np.int64], ...]:
+def pauses_of(
+    outcomes: Sequence[tuple[Sequence[TrueSilence], SilenceOutcome]],
+) -> tuple[NDArray[np.int64], ...]:
     """Return false cutoffs and pauses of each of the settings, of all recordings; shape (settings,) each. A reply into
     speech is a false cutoff in a pause of its own."""
     cutoffs = pauses = np.zeros(1, dtype=np.int64)
@@ -124,7 +126,7 @@ def pauses_of(outcomes: Sequence[tuple[Sequence[TrueSilence], Outcome]]) -> tupl
     return cutoffs, pauses
 
 
-def latencies_of(outcomes: Sequence[tuple[Sequence[TrueSilence], Outcome]]) -> NDArray[np.float64]:
+def latencies_of(outcomes: Sequence[tuple[Sequence[TrueSilence], SilenceOutcome]]) -> NDArray[np.float64]:
     """Return the mean latency of each of the settings, ms, of all recordings; what nothing ended counts with 5 s."""
     rows = [
         np.minimum(result.replies_ms[row], min(silence.ms, LONGEST_MS))

@@ -14,7 +14,7 @@ from workbench.replay.tune.scoring import ScoredRecording
 from workbench.replay.tune.summary import became, budgets, caution, overview, settings_text, share, span
 from workbench.replay.tune.svg import front_svg
 from workbench.replay.tune.truth import TrueSilence
-from workbench.replay.tune.tuning import Change, TuneResult
+from workbench.replay.tune.tuning import ChangedSilence, TuneResult
 from workbench.views.format import ms
 from workbench.views.html import safe, table
 from workbench.views.palette import css, dark_css
@@ -117,7 +117,7 @@ def _what(silence: TrueSilence) -> str:
     ) + by
 
 
-def _player(trace: OpenTrace, change: Change) -> str:
+def _player(trace: OpenTrace, change: ChangedSilence) -> str:
     """Return an element that plays both sides around the silence."""
     import soundfile  # 20 ms
 

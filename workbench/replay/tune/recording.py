@@ -96,7 +96,7 @@ class TuneRecording:
 
 
 @dataclass
-class _Fold:
+class _RecordingFold:
     """Collects what scoring needs from a trace."""
 
     moments: MomentsFold
@@ -182,7 +182,9 @@ def read_recording(folder: Path, detectors: Detectors) -> TuneRecording:
         length = f"{track.end / max(1, track.rate):.1f} s at {track.rate} Hz"
         hint = f"record a conversation of some turns; scoring needs {INPUT_RATE} Hz"
         raise UsageError(f"{folder} cannot be scored: its user.wav has {length}", hint)
-    fold = _Fold(MomentsFold({"user": INPUT_RATE}), detectors.language or recorded_language(about.settings))
+    fold = _RecordingFold(
+        MomentsFold({"user": INPUT_RATE}), detectors.language or recorded_language(about.settings)
+    )
     for entry in entries(trace):
         fold.feed(entry)
     same_vad = recorded_provider(about.settings, "vad") == detectors.vad
@@ -220,7 +222,9 @@ def recorded_language(settings: Mapping[str, Any]) -> str:
     return language if isinstance(language, str) and language not in ("", AUTO) else "en"
 
 
-def _recording(folder: Path, samples: int, fold: _Fold, probabilities: NDArray[np.float32]) -> TuneRecording:
+def _recording(
+    folder: Path, samples: int, fold: _RecordingFold, probabilities: NDArray[np.float32]
+) -> TuneRecording:
     arrivals = (_arrival(fold.position(t_ms), event, onset, end) for t_ms, event, onset, end in fold.arrivals)
     replies = (
         AgentSpeech(fold.position(start), fold.position(stop), text, unheard)

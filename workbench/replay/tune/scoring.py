@@ -19,7 +19,7 @@ from workbench.model.errors import UsageError
 from workbench.replay.tune.decisions import Judged, decide
 from workbench.replay.tune.detectors import Detectors
 from workbench.replay.tune.estimates import NEAR, Estimates, estimate_ends
-from workbench.replay.tune.figures import Outcome, outcome
+from workbench.replay.tune.figures import SilenceOutcome, outcome
 from workbench.replay.tune.grid import Combination
 from workbench.replay.tune.labels import FILE, read_labels
 from workbench.replay.tune.recording import TuneRecording, read_recording
@@ -40,7 +40,7 @@ READ_S, LISTEN_S, ESTIMATE_S, DECIDE_S = 0.01, 0.003, 0.12, 2e-5
 """What it costs to read a second of sound, to listen to one, to judge a pause, to decide a silence with settings, s."""
 
 
-class Progress(Protocol):
+class ScoringProgress(Protocol):
     """Is told what is to be done and what has been, in seconds of work."""
 
     def expect(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class ScoredRecording:
 
     folder: Path
     silences: tuple[TrueSilence, ...]
-    outcome: Outcome
+    outcome: SilenceOutcome
 
 
 # --- tasks: values that can be sent to another process, and what is done with each -----------------------------------
@@ -138,7 +138,7 @@ class DecideTask:
         """What it costs, s."""
         return DECIDE_S * len(self.silences) * len(self.settings)
 
-    def do(self) -> Outcome:
+    def do(self) -> SilenceOutcome:
         """Return what became of the silences that count."""
         recording = self.read.recording
         positions = decide(
@@ -232,7 +232,7 @@ class Scoring:
         workers: Workers,
         detectors: Detectors,
         combinations: Sequence[Combination],
-        progress: Progress,
+        progress: ScoringProgress,
     ) -> None:
         self._workers = workers
         self._detectors = detectors
@@ -294,7 +294,7 @@ class Scoring:
             yield DecideTask(number, read, self._detectors, silences, settings, some)
 
     def _together(
-        self, read: LabelledRecording, results: Sequence[tuple[DecideTask, Outcome]]
+        self, read: LabelledRecording, results: Sequence[tuple[DecideTask, SilenceOutcome]]
     ) -> ScoredRecording:
         count = len(self._combinations)
         replies = np.full((len(read.silences), count), np.inf, dtype=np.float32)
@@ -302,7 +302,7 @@ class Scoring:
         for task, result in results:
             replies[:, task.columns] = result.replies_ms
             stray[[*task.columns]] = result.stray
-        return ScoredRecording(read.recording.folder, read.silences, Outcome(replies, stray))
+        return ScoredRecording(read.recording.folder, read.silences, SilenceOutcome(replies, stray))
 
 
 def work_s(folders: Sequence[Path], settings: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.model.audio import INPUT_RATE
 from workbench.replay.tune.figures import TunePoint, operating_points
 from workbench.replay.tune.truth import TrueSilence
-from workbench.replay.tune.tuning import Change, TuneResult
+from workbench.replay.tune.tuning import ChangedSilence, TuneResult
 from workbench.views.format import DASH, NBSP, count, ms
 
 FEW = 20
@@ -76,7 +76,7 @@ def span(silence: TrueSilence) -> str:
     return f"{clock(silence.start)}–{clock(silence.stop)}"
 
 
-def became(change: Change) -> str:
+def became(change: ChangedSilence) -> str:
     """Return what is different in a silence: `cut after 430 ms → not cut`, `answered after 430 ms → 330 ms`."""
     before, after = change.before_ms, change.after_ms
     if change.silence.label == "pause":
@@ -112,7 +112,7 @@ def to_json(result: TuneResult, chosen: TunePoint) -> dict[str, Any]:
     }
 
 
-def _change_json(change: Change) -> dict[str, Any]:
+def _change_json(change: ChangedSilence) -> dict[str, Any]:
     return {
         "recording": str(change.folder),
         **silence_json(change.number, change.silence),

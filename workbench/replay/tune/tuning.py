@@ -13,7 +13,7 @@ import numpy as np
 from workbench.replay.tune.detectors import Detectors
 from workbench.replay.tune.figures import TunePoint, front, latencies_of, pauses_of
 from workbench.replay.tune.grid import Combination
-from workbench.replay.tune.scoring import Progress, ScoredRecording, Scoring
+from workbench.replay.tune.scoring import ScoredRecording, Scoring, ScoringProgress
 from workbench.replay.tune.truth import TrueSilence
 from workbench.replay.tune.workers import Workers
 
@@ -22,7 +22,7 @@ CHANGED_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedSilence:
     """A silence, and when a reply may be heard in it, ms from its beginning, with the settings in use and with others;
     None where the user speaks first."""
 
@@ -76,15 +76,15 @@ class TuneResult:
         """Return how many silences have that label."""
         return sum(silence.label == label for each in self.recordings for silence in each.silences)
 
-    def compared(self, point: TunePoint) -> list[Change]:
+    def compared(self, point: TunePoint) -> list[ChangedSilence]:
         """Return every silence, with what becomes of it with the settings in use and with those."""
         return [
-            Change(recording.folder, row + 1, silence, *_replies(recording, row, point.number))
+            ChangedSilence(recording.folder, row + 1, silence, *_replies(recording, row, point.number))
             for recording in self.recordings
             for row, silence in enumerate(recording.silences)
         ]
 
-    def changes(self, point: TunePoint) -> list[Change]:
+    def changes(self, point: TunePoint) -> list[ChangedSilence]:
         """Return the silences in which those settings do something else than those in use, the cutoffs first."""
         changes = [change for change in self.compared(point) if change.matters]
         return sorted(changes, key=lambda change: change.silence.label != "pause")
@@ -100,7 +100,7 @@ def tune(
     detectors: Detectors,
     combinations: Sequence[Combination],
     open_executor: Callable[[], Executor],
-    progress: Progress,
+    progress: ScoringProgress,
 ) -> TuneResult:
     """Score every combination of settings on the recordings in those folders. Nothing in them is changed.
 

@@ -27,7 +27,7 @@ CONNECT_S = 5.0
 INSTALL = "pip install 'voice-workbench[scale]'"
 
 
-class InlineExecutor(Executor):
+class SerialExecutor(Executor):
     """Does each task at once, in this process: for work that is less than starting others."""
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:

@@ -43,8 +43,8 @@ ID3_V1 = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Bytes of a file."""
+class ByteRange:
+    """A range of bytes of a file."""
 
     start: int
     size: int
@@ -62,7 +62,7 @@ class Chunk:
 class FileView:
     """A file for reading, put together from a header and stretches of another one; it has no name to guess from."""
 
-    def __init__(self, file: BinaryIO, stretches: list[Stretch], header: bytes = b"") -> None:
+    def __init__(self, file: BinaryIO, stretches: list[ByteRange], header: bytes = b"") -> None:
         self._file = file
         self._header = header
         self._stretches = stretches
@@ -116,7 +116,7 @@ def open_view(file: BinaryIO) -> tuple[FileView, str]:
     )
     if wave is not None and (view := _WaveChunks(file, start + wave, length).view()) is not None:
         return view
-    return FileView(file, [Stretch(start, length - start)]), ""
+    return FileView(file, [ByteRange(start, length - start)]), ""
 
 
 class _WaveChunks:
@@ -146,10 +146,10 @@ class _WaveChunks:
     def _sound(self, data: Chunk, header: bytes, large: int) -> tuple[FileView, str]:
         size = large if data.size == UNKNOWN and large else data.size
         there = self._length - data.start
-        stretches, note = [Stretch(data.start, size)], ""
+        stretches, note = [ByteRange(data.start, size)], ""
         if not 0 < size <= there or (more := self._more_data(data.start + size)) is None:
             end = self._before_tail(data.start, self._length)
-            stretches = [Stretch(data.start, end - data.start)]
+            stretches = [ByteRange(data.start, end - data.start)]
             if data.size != UNKNOWN and (size or end > data.start):
                 verb = "promises" if size > there else "tells of"
                 note = f"its header {verb} {size} bytes of sound, {end - data.start} are there"
@@ -185,15 +185,15 @@ class _WaveChunks:
                 following = self._chunk(chunk.start + found)
             chunk = following
 
-    def _more_data(self, end: int) -> list[Stretch] | None:
+    def _more_data(self, end: int) -> list[ByteRange] | None:
         """Return further data behind data that ends at `end`; None if what is there is no chunk: more sound, then."""
-        more: list[Stretch] = []
+        more: list[ByteRange] = []
         while self._length - end >= 8 and not self._is_tag(end):
             chunk = self._chunk(end) or self._chunk(end + 1)
             if chunk is None or chunk.start + chunk.size > self._length:
                 return None
             if chunk.name == b"data":
-                more.append(Stretch(chunk.start, chunk.size))
+                more.append(ByteRange(chunk.start, chunk.size))
             end = chunk.start + chunk.size
         return more
 

@@ -59,7 +59,7 @@ class TimelineState:
     """Grows when there is more to be seen of the sound."""
 
 
-class Timeline(Widget):
+class TimeAxis(Widget):
     """A waveform a side, and between them what the user waited for. A click posts `Pointed`."""
 
     BORDER_TITLE = "Sound"
